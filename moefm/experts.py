@@ -1,0 +1,110 @@
+"""Linear layers with one weight per expert: all experts at once, or for each row only the one it was routed to."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from moefm._checks import check_count, check_shape
+
+_GROUPED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+class Dispatch:
+    """The order that brings rows of the same expert together, and back.
+
+    Args:
+        index: Expert of every row, integers ``(N,)`` in ``0 .. K - 1``.
+        num_experts: K.
+    """
+
+    def __init__(self, index: Tensor, num_experts: int) -> None:
+        self.index = index
+        self.order = torch.argsort(index, stable=True)
+        one_hot = index.unsqueeze(-1) == torch.arange(num_experts, device=index.device)
+        self.counts = one_hot.sum(0)
+        self.ends = self.counts.cumsum(0).to(torch.int32)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Sort ``(N, F)`` rows by expert."""
+        return rows[self.order]
+
+    def scatter(self, rows: Tensor) -> Tensor:
+        """Put sorted rows back where they came from."""
+        return torch.empty_like(rows).index_copy(0, self.order, rows)
+
+
+def _grouped(rows: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    """One matmul over contiguous groups. The kernel wants 16-byte strides: odd widths are padded with zeros."""
+    step = 16 // rows.element_size()
+    pad_out, pad_in = -weight.shape[1] % step, -weight.shape[2] % step
+    rows = F.pad(rows, (0, pad_in)) if pad_in else rows.contiguous()
+    padded = F.pad(weight, (0, pad_in, 0, pad_out)) if pad_in or pad_out else weight
+    out = F.grouped_mm(rows, padded.transpose(1, 2), offs=ends)
+    return out[:, : weight.shape[1]]
+
+
+class ExpertLinear(nn.Module):
+    """K linear maps of the same size, initialized as K ``nn.Linear``.
+
+    Args:
+        num_experts: K.
+        in_features: Width of the input.
+        out_features: Width of the output.
+
+    Example:
+        >>> layer = ExpertLinear(4, 8, 2)
+        >>> x, index = torch.randn(5, 8), torch.tensor([0, 3, 3, 1, 0])
+        >>> chosen = layer.sorted(Dispatch(index, 4).gather(x), Dispatch(index, 4))
+        >>> everything = layer(x.unsqueeze(-2).expand(5, 4, 8))
+        >>> torch.allclose(Dispatch(index, 4).scatter(chosen), everything[torch.arange(5), index], atol=1e-6)
+        True
+    """
+
+    def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:
+        super().__init__()
+        check_count("num_experts", num_experts)
+        check_count("in_features", in_features)
+        check_count("out_features", out_features)
+        bound = 1 / math.sqrt(in_features)
+        self.weight = nn.Parameter(torch.empty(num_experts, out_features, in_features).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(num_experts, out_features).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply expert k to ``x[..., k, :]``: ``(*batch, K, in)`` to ``(*batch, K, out)``."""
+        return torch.einsum("...ki,koi->...ko", x, self.weight) + self.bias
+
+    def shared(self, x: Tensor) -> Tensor:
+        """Apply every expert to the same ``x``: ``(*batch, in)`` to ``(*batch, K, out)``, as one wide matmul."""
+        out = F.linear(x, self.weight.flatten(0, 1), self.bias.flatten())
+        return out.unflatten(-1, self.bias.shape)
+
+    def sorted(self, rows: Tensor, dispatch: Dispatch) -> Tensor:
+        """Apply to each sorted row its own expert alone: ``(N, in)`` to ``(N, out)``."""
+        device = rows.device.type
+        autocast = torch.is_autocast_enabled(device)  # grouped matmul is not on autocast's own list
+        dtype = torch.get_autocast_dtype(device) if autocast else self.weight.dtype
+        rows, weight = rows.to(dtype), self.weight.to(dtype)
+        owner = dispatch.gather(dispatch.index)
+        bias = self.bias.to(dtype)[owner]
+        if dtype in _GROUPED_DTYPES and hasattr(F, "grouped_mm") and device in ("cpu", "cuda"):
+            return _grouped(rows, weight, dispatch.ends) + bias
+        if torch.compiler.is_compiling():  # splitting needs the counts on the host, which would break the graph
+            return torch.einsum("ni,noi->no", rows, weight[owner]) + bias
+        parts = rows.split(dispatch.counts.tolist())
+        return torch.cat([part @ w.T for part, w in zip(parts, weight, strict=True)]) + bias
+
+    def extra_repr(self) -> str:
+        """Sizes for ``repr``."""
+        experts, out_features, in_features = self.weight.shape
+        return f"num_experts={experts}, in_features={in_features}, out_features={out_features}"
+
+
+def check_index(index: Tensor, batch: torch.Size) -> None:
+    """Raise unless ``index`` holds one integer for every leading index ``(*batch,)``."""
+    if index.dtype.is_floating_point or index.dtype == torch.bool:
+        raise TypeError(f"index must hold integers, got {index.dtype}")
+    check_shape("index", index, tuple(batch), "(*batch,)")

@@ -1,0 +1,187 @@
+"""Mixture fields: K velocity experts and a gate on one shared trunk."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from moefm._checks import check_count
+from moefm.experts import Dispatch, ExpertLinear, check_index
+from moefm.gating import Gate
+from moefm.paths import expand_time
+from moefm.scope import Scope
+
+
+class MixtureField(nn.Module, ABC):
+    """A mixture-of-experts vector field, Eq. (4): experts :math:`u_k(z_t, t)` and routing :math:`\\pi(z_t, t)`.
+
+    Write your own by implementing four methods. ``trunk`` does the work that experts and gate share and counts as one
+    evaluation; the other three read its result, whatever it is. Everything else (losses, routing, sampling, densities)
+    follows from them.
+
+    Attributes:
+        num_experts: K.
+    """
+
+    num_experts: int
+
+    @abstractmethod
+    def trunk(self, z: Tensor, t: Tensor | float, cond: Any = None) -> Any:
+        """Compute what experts and gate share at state ``(*batch, D)``, time and condition."""
+
+    @abstractmethod
+    def heads(self, features: Any) -> Tensor:
+        """Velocities of all experts, ``(*batch, K, D)``."""
+
+    @abstractmethod
+    def head(self, features: Any, index: Tensor) -> Tensor:
+        """Velocity of expert ``index`` ``(*batch,)`` alone, ``(*batch, D)``."""
+
+    @abstractmethod
+    def gate_logits(self, features: Any) -> Tensor:
+        """Routing logits ``(*batch, K)``."""
+
+    def forward(self, z: Tensor, t: Tensor | float, cond: Any = None) -> tuple[Tensor, Tensor]:
+        """Velocities of all experts ``(*batch, K, D)`` and gate logits ``(*batch, K)`` from one evaluation."""
+        features = self.trunk(z, t, cond)
+        return self.heads(features), self.gate_logits(features)
+
+    def experts(self, z: Tensor, t: Tensor | float, cond: Any = None) -> Tensor:
+        """Velocities of all experts, ``(*batch, K, D)``."""
+        return self.heads(self.trunk(z, t, cond))
+
+    def expert(self, z: Tensor, t: Tensor | float, index: Tensor, cond: Any = None) -> Tensor:
+        """Velocity of expert ``index`` ``(*batch,)`` alone, ``(*batch, D)``."""
+        return self.head(self.trunk(z, t, cond), index)
+
+    def gate(self, z: Tensor, t: Tensor | float, cond: Any = None) -> Tensor:
+        """Routing logits ``(*batch, K)``."""
+        return self.gate_logits(self.trunk(z, t, cond))
+
+
+class _Features(NamedTuple):
+    inputs: Tensor  # (*batch, D + 1 + C): what the gate reads
+    hidden: Tensor  # (*batch, H): what the expert heads read
+
+
+class MLPMixtureField(MixtureField):
+    """A small field for vectors: an MLP trunk with K linear heads, or K separate MLPs.
+
+    Args:
+        dim: Dimension D of the state.
+        num_experts: K; with 1 there is no gate and the field is that of vanilla flow matching.
+        hidden: Width of the layers.
+        layers: Number of hidden layers.
+        cond_dim: Width of an optional condition ``(*batch, cond_dim)``; leading dimensions broadcast from the left.
+        separate: Give each expert its own MLP (batched matmuls) instead of a head on the shared trunk.
+        gate_hidden: Width of the gate's hidden layer.
+
+    Raises:
+        ValueError: A count is out of range, or an input has another width.
+
+    Example:
+        >>> field = MLPMixtureField(dim=2, num_experts=8)
+        >>> velocities, logits = field(torch.randn(5, 2), 0.5)
+        >>> velocities.shape, logits.shape
+        (torch.Size([5, 8, 2]), torch.Size([5, 8]))
+        >>> field.expert(torch.randn(5, 2), 0.5, torch.tensor([0, 7, 7, 1, 2])).shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_experts: int = 8,
+        hidden: int = 128,
+        layers: int = 3,
+        *,
+        cond_dim: int = 0,
+        separate: bool = False,
+        gate_hidden: int = 64,
+    ) -> None:
+        super().__init__()
+        self.dim = check_count("dim", dim)
+        self.num_experts = check_count("num_experts", num_experts)
+        self.hidden = check_count("hidden", hidden)
+        self.layers = check_count("layers", layers)
+        self.cond_dim = check_count("cond_dim", cond_dim, minimum=0)
+        self.separate = bool(separate)
+        self.gate_hidden = check_count("gate_hidden", gate_hidden)
+        inputs = dim + 1 + cond_dim
+        widths = [inputs] + [hidden] * layers
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        if separate:
+            self.hidden_layers = nn.ModuleList(ExpertLinear(num_experts, a, b) for a, b in pairs)
+        else:
+            self.hidden_layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
+        self.out = ExpertLinear(num_experts, hidden, dim)
+        self.gating = Gate(inputs, num_experts, gate_hidden) if num_experts > 1 else None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments that rebuild this field."""
+        return {
+            "dim": self.dim,
+            "num_experts": self.num_experts,
+            "hidden": self.hidden,
+            "layers": self.layers,
+            "cond_dim": self.cond_dim,
+            "separate": self.separate,
+            "gate_hidden": self.gate_hidden,
+        }
+
+    def trunk(self, z: Tensor, t: Tensor | float, cond: Tensor | None = None) -> _Features:
+        """Join state, time and condition, and run the shared layers."""
+        if z.ndim < 1 or z.shape[-1] != self.dim:
+            raise ValueError(f"z must have shape (*batch, {self.dim}), got {tuple(z.shape)}")
+        parts = [z, expand_time(t, z)]
+        if (cond is None) != (self.cond_dim == 0):
+            raise ValueError(f"cond must {'not be given' if cond is not None else 'be given'}: cond_dim={self.cond_dim}")
+        if cond is not None:
+            parts.append(self._expand_cond(cond, z))
+        inputs = torch.cat(parts, -1)
+        hidden = inputs
+        if not self.separate:
+            for layer in self.hidden_layers:
+                hidden = nn.functional.silu(layer(hidden))
+        return _Features(inputs, hidden)
+
+    def _expand_cond(self, cond: Tensor, z: Tensor) -> Tensor:
+        if cond.ndim < 1 or cond.ndim > z.ndim or cond.shape[-1] != self.cond_dim:
+            raise ValueError(f"cond must have shape (*batch, {self.cond_dim}), got {tuple(cond.shape)}")
+        lead = cond.shape[:-1]
+        return cond.reshape(*lead, *(1,) * (z.ndim - cond.ndim), self.cond_dim).expand(*z.shape[:-1], -1).to(z.dtype)
+
+    def heads(self, features: _Features) -> Tensor:
+        """Velocities of all experts, ``(*batch, K, D)``."""
+        if not self.separate:
+            return self.out.shared(features.hidden)
+        hidden = features.inputs.unsqueeze(-2).expand(*features.inputs.shape[:-1], self.num_experts, -1)
+        for layer in self.hidden_layers:
+            hidden = nn.functional.silu(layer(hidden))
+        return self.out(hidden)
+
+    def head(self, features: _Features, index: Tensor) -> Tensor:
+        """Velocity of the chosen expert alone: rows are sorted by expert and multiplied group by group."""
+        batch = features.hidden.shape[:-1]
+        check_index(index, batch)
+        dispatch = Dispatch(index.flatten(), self.num_experts)
+        rows = dispatch.gather(features.hidden.flatten(0, -2))
+        if self.separate:
+            for layer in self.hidden_layers:
+                rows = nn.functional.silu(layer.sorted(rows, dispatch))
+        return dispatch.scatter(self.out.sorted(rows, dispatch)).unflatten(0, batch)
+
+    def gate_logits(self, features: _Features, scope: Scope = None, mask: Tensor | None = None) -> Tensor:
+        """Routing logits ``(*batch, K)`` from state, time and condition."""
+        if self.gating is None:
+            return features.inputs.new_zeros(*features.inputs.shape[:-1], 1)
+        return self.gating(features.inputs, scope, mask)
+
+    def __repr__(self) -> str:
+        """One line with the sizes and the number of parameters."""
+        sizes = ", ".join(f"{name}={value}" for name, value in self.config.items())
+        return f"MLPMixtureField({sizes}, parameters={sum(p.numel() for p in self.parameters())})"

@@ -1,0 +1,59 @@
+"""Save a field as a folder of config.json and model.safetensors, and load it. No pickle is ever read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from moefm.fields import MLPMixtureField
+
+
+def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None:
+    """Write a field to ``folder``; each file appears whole or not at all.
+
+    Args:
+        field: The field.
+        folder: Made where it does not exist.
+        **extra: Anything JSON can hold, kept in ``config.json`` under ``extra``.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> save_field(MLPMixtureField(2, 4), folder, dataset="moons")
+        >>> load_field(folder).num_experts
+        4
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().cpu().contiguous() for name, value in field.state_dict().items()}
+    save_file(state, folder / "model.safetensors.part")
+    os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
+    config = {"class": type(field).__name__, "config": field.config, "extra": extra}
+    (folder / "config.json.part").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    os.replace(folder / "config.json.part", folder / "config.json")
+
+
+def load_field(folder: str | Path, device: torch.device | str | None = None) -> MLPMixtureField:
+    """Load a field that :func:`save_field` wrote.
+
+    Raises:
+        ValueError: The folder holds no such field.
+    """
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if config["class"] != "MLPMixtureField":
+            raise ValueError(f"unknown class {config['class']!r}")
+        field = MLPMixtureField(**config["config"])
+        field.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"folder must hold a field written by save_field, got {str(folder)!r}: {error}") from None
+    return field.to(device).eval()

@@ -1,0 +1,262 @@
+"""Vanilla, mixture-of-experts and consistent flow matching losses, on predictions.
+
+These are plain functions of tensors. ``moefm.objectives`` evaluates a field along the path and calls them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from moefm._checks import check_mask, check_positive, check_shape
+from moefm.scope import Scope, group_mean, group_size, group_sum
+
+
+class Loss(NamedTuple):
+    """A loss and its parts.
+
+    ``total`` is the scalar to call ``backward`` on; ``velocity`` and ``gate`` are the detached scalars it is made of;
+    ``responsibilities`` is the detached posterior over experts, ``(*batch, K)`` (``None`` for a single velocity).
+    """
+
+    total: Tensor
+    velocity: Tensor
+    gate: Tensor
+    responsibilities: Tensor | None = None
+
+
+class _Upcast(torch.autograd.Function):
+    """Cast half precision to float32; on the way back saturate instead of overflowing to infinity."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.float()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.dtype = inputs[0].dtype
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        limit = torch.finfo(ctx.dtype).max
+        return grad.clamp(-limit, limit).to(ctx.dtype)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Compute in float32 at least: float64 stays, half precision is cast up."""
+    return _Upcast.apply(x) if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _clean(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Zero what the mask leaves out before any arithmetic, so that not even a NaN of the padding can leak."""
+    if mask is None:
+        return x
+    return x.masked_fill(~mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim)), 0)
+
+
+def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over counted positions; 0 where nothing counts."""
+    if mask is None:
+        return values.mean()
+    return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
+
+
+def _check_mixture(velocities: Tensor, logits: Tensor | None, target: Tensor, mask: Tensor | None) -> None:
+    if velocities.ndim < 2 or target.ndim != velocities.ndim - 1:
+        raise ValueError(
+            f"velocities must have shape (*batch, K, D) and target (*batch, D), "
+            f"got {tuple(velocities.shape)} and {tuple(target.shape)}"
+        )
+    batch, experts, dim = velocities.shape[:-2], velocities.shape[-2], velocities.shape[-1]
+    check_shape("target", target, (*batch, dim), "(*batch, D)")
+    if logits is not None:
+        check_shape("logits", logits, (*batch, experts), "(*batch, K)")
+    check_mask(mask, tuple(batch))
+
+
+def squared_distances(velocities: Tensor, target: Tensor) -> Tensor:
+    r"""Distances :math:`|u_k - u^*|^2` of every expert, ``(*batch, K)``, in float32 or wider."""
+    return (_wide(velocities) - _wide(target).unsqueeze(-2)).square().sum(-1)
+
+
+def vfm_loss(velocity: Tensor, target: Tensor, mask: Tensor | None = None) -> Loss:
+    r"""Vanilla flow matching loss, Eq. (2): :math:`E |u(z_t, t) - (z_1 - z_0)|^2`.
+
+    Args:
+        velocity: Predicted velocity ``(*batch, D)``.
+        target: ``z1 - z0``, ``(*batch, D)``.
+        mask: Boolean ``(*batch,)``, True = counts.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    Example:
+        >>> vfm_loss(torch.zeros(4, 2), torch.ones(4, 2)).total
+        tensor(2.)
+    """
+    check_shape("velocity", velocity, tuple(target.shape), "that of target")
+    check_mask(mask, tuple(target.shape[:-1]))
+    error = squared_distances(_clean(velocity, mask).unsqueeze(-2), _clean(target, mask)).squeeze(-1)
+    total = _mean(error, mask)
+    return Loss(total, total.detach(), torch.zeros_like(total.detach()))
+
+
+def _log_joint(
+    velocities: Tensor, logits: Tensor, target: Tensor, sigma: float, mask: Tensor | None, scope: Scope
+) -> tuple[Tensor, Tensor]:
+    """Return scaled distances d / 2 sigma^2 and log pi, both pooled over the scope, ``(*batch, K)``."""
+    d = squared_distances(_clean(velocities, mask), _clean(target, mask))
+    log_pi = torch.log_softmax(group_mean(_wide(_clean(logits, mask)), scope, mask), -1)
+    return group_sum(d, scope, mask) / (2 * sigma**2), log_pi.to(d.dtype)
+
+
+def responsibilities(
+    velocities: Tensor,
+    logits: Tensor,
+    target: Tensor,
+    *,
+    sigma: float,
+    mask: Tensor | None = None,
+    scope: Scope = None,
+) -> Tensor:
+    r"""Posterior probability of each expert given the true velocity, Theorem 3.2 and Eq. (12).
+
+    .. math:: \gamma_k = \pi_k e^{-|u^* - u_k|^2 / 2\sigma^2} / \sum_j \pi_j e^{-|u^* - u_j|^2 / 2\sigma^2}
+
+    Arguments as for :func:`moefm_loss`. Returns ``(*batch, K)``, each row summing to one.
+
+    Example:
+        >>> u = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
+        >>> responsibilities(u, torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), sigma=0.5)
+        tensor([[9.9966e-01, 3.3535e-04]])
+    """
+    check_positive("sigma", sigma)
+    _check_mixture(velocities, logits, target, mask)
+    d, log_pi = _log_joint(velocities, logits, target, sigma, mask, scope)
+    return torch.softmax(log_pi - d, -1)
+
+
+def moefm_loss(
+    velocities: Tensor,
+    logits: Tensor,
+    target: Tensor,
+    *,
+    sigma: float,
+    mask: Tensor | None = None,
+    scope: Scope = None,
+    velocity_scale: float = 1.0,
+    gate_scale: float = 1.0,
+) -> Loss:
+    r"""Mixture-of-experts flow matching loss, the negative log-likelihood of Eq. (5).
+
+    .. math:: -\log \sum_k \pi_k \exp(-|u_k - u^*|^2 / 2\sigma^2)
+              = \sum_k \gamma_k |u_k - u^*|^2 / 2\sigma^2 + \mathrm{KL}(\gamma \| \pi)
+
+    The right-hand side gives the two parts. Their gradients are those of Lemma A.3; with ``velocity_scale`` or
+    ``gate_scale`` other than 1 each part is scaled by its own factor, the responsibilities held fixed. At the default
+    the loss is the raw likelihood of the paper. The Gaussian constant is left out, as in Eq. (5).
+
+    With a ``scope`` the distances of a group are summed and its logits averaged before the sum over experts, so that one
+    expert answers for the whole group; the result is still a mean over positions.
+
+    Args:
+        velocities: Velocity of every expert ``(*batch, K, D)``. Half precision is computed in float32, and gradients
+            beyond its range saturate.
+        logits: Gate logits ``(*batch, K)``; ``-inf`` means a probability of 0.
+        target: ``z1 - z0``, ``(*batch, D)``.
+        sigma: Standard deviation of the mixture components, in units of the velocity.
+        mask: Boolean ``(*batch,)``, True = counts.
+        scope: Which positions share one expert, see :mod:`moefm.scope`.
+        velocity_scale: Factor of the velocity part.
+        gate_scale: Factor of the gate part.
+
+    Raises:
+        ValueError: Shapes do not fit, or ``sigma <= 0``.
+
+    Example:
+        >>> u = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
+        >>> loss = moefm_loss(u, torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), sigma=0.5)
+        >>> loss.total  # log 2, less a little: the gate does not know which of the two experts it will be
+        tensor(0.6928)
+    """
+    check_positive("sigma", sigma)
+    _check_mixture(velocities, logits, target, mask)
+    d, log_pi = _log_joint(velocities, logits, target, sigma, mask, scope)
+    log_joint = log_pi - d
+    gamma = torch.softmax(log_joint, -1).detach()
+    # One expert per group, counted once: every position carries an equal part of its group's likelihood.
+    size = 1 if scope is None else group_size(d, scope, mask).squeeze(-1)
+    nll = _mean(-torch.logsumexp(log_joint, -1) / size, mask)
+    velocity = _mean((gamma * d).sum(-1) / size, mask)
+    if velocity_scale == 1 and gate_scale == 1:
+        total = nll
+    else:
+        # log pi is -inf where pi is 0; there gamma is 0 too and the product counts as 0, in value and in gradient.
+        log_ratio = (gamma.log() - log_pi).masked_fill(gamma == 0, 0)
+        total = velocity_scale * velocity + gate_scale * _mean((gamma * log_ratio).sum(-1) / size, mask)
+    return Loss(total, velocity.detach(), (nll - velocity).detach(), gamma)
+
+
+def consistent_moefm_loss(
+    velocities: Tensor,
+    velocities_0: Tensor,
+    logits_0: Tensor,
+    target: Tensor,
+    *,
+    sigma: float,
+    mask: Tensor | None = None,
+    scope: Scope = None,
+    velocity_scale: float = 1.0,
+    gate_scale: float = 1.0,
+) -> Loss:
+    r"""Mixture loss whose experts keep the share of the data that they were given at t = 0.
+
+    .. math:: -\sigma^2 \log \sum_k \pi_k(z_0, 0) e^{-|u_k(z_0, 0) - u^*|^2 / 2\sigma^2}
+              + \tfrac12 \sum_k \gamma_k |u_k(z_t, t) - u^*|^2
+
+    The responsibilities :math:`\gamma` are those of the first term, detached. With
+    :math:`\pi_k(z_0) = E[\gamma_k | z_0]` every expert is plain flow matching on its own coupling, and frozen routing
+    reproduces the data distribution in continuous time, which Eq. (5) does not ask for. Ours, beyond the paper.
+
+    Args:
+        velocities: Velocities at ``(z_t, t)``, ``(*batch, K, D)``.
+        velocities_0: Velocities at ``(z_0, 0)``, ``(*batch, K, D)``.
+        logits_0: Gate logits at ``(z_0, 0)``, ``(*batch, K)``.
+        target: ``z1 - z0``, ``(*batch, D)``.
+        sigma: Softness of the assignment, in units of the velocity.
+        mask: Boolean ``(*batch,)``, True = counts.
+        scope: Which positions share one expert.
+        velocity_scale: Factor of both velocity terms.
+        gate_scale: Factor of the gate term.
+
+    Raises:
+        ValueError: Shapes do not fit, or ``sigma <= 0``.
+
+    Example:
+        >>> u = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
+        >>> loss = consistent_moefm_loss(u, u, torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), sigma=0.5)
+        >>> loss.responsibilities.argmax()
+        tensor(0)
+    """
+    _check_mixture(velocities, None, target, mask)
+    start = moefm_loss(
+        velocities_0,
+        logits_0,
+        target,
+        sigma=sigma,
+        mask=mask,
+        scope=scope,
+        velocity_scale=velocity_scale,
+        gate_scale=gate_scale,
+    )
+    gamma = start.responsibilities
+    assert gamma is not None
+    check_shape("velocities", velocities, tuple(velocities_0.shape), "that of velocities_0")
+    later = 0.5 * (gamma * squared_distances(_clean(velocities, mask), _clean(target, mask))).sum(-1)
+    later = _mean(later, mask)
+    total = sigma**2 * start.total + velocity_scale * later
+    return Loss(total, (sigma**2 * start.velocity + later).detach(), sigma**2 * start.gate, gamma)

@@ -1,0 +1,160 @@
+"""Regularizers of latents (MMD, scale) and of routing (entropy, load balance)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from moefm._checks import check_count, check_mask, check_positive
+from moefm.losses import _clean, _mean, _wide
+
+BANDWIDTHS = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Kernel bandwidths of the paper, appendix A.4."""
+
+
+def _kernel_sum(x: Tensor, y: Tensor, bandwidths: tuple[float, ...], same: bool) -> Tensor:
+    """Sum of the kernel over all pairs of two blocks; of a block with itself, without the diagonal."""
+    if x.shape[-1] <= 8:  # exact differences; wider data goes through a matmul, which is many times faster
+        d = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum(-1)
+    else:
+        d = (x.square().sum(-1, keepdim=True) + y.square().sum(-1) - 2 * x @ y.T).clamp_min(0)
+    total = sum((torch.exp(d / (-2 * s * s)) for s in bandwidths), torch.zeros_like(d))
+    if same:
+        total = total - torch.diag(torch.diagonal(total))
+    return total.sum()
+
+
+def _blocks(
+    x: Tensor, y: Tensor, bandwidths: tuple[float, ...], block: int, within: bool, grad: bool
+) -> Tensor:
+    """Mean of the kernel over pairs; ``within`` one sample only pairs i != j count."""
+    pairs = len(x) * (len(x) - 1) if within else len(x) * len(y)
+    total = x.new_zeros(())
+    for i, xb in enumerate(x.split(block)):
+        for j, yb in enumerate(y.split(block)):
+            if within and j < i:
+                continue  # the kernel is symmetric: the upper triangle counts twice
+            # Recomputing a block on the way back keeps one block of kernel values in memory, not all of them.
+            part = (
+                checkpoint(_kernel_sum, xb, yb, bandwidths, within and i == j, use_reentrant=False)
+                if grad
+                else _kernel_sum(xb, yb, bandwidths, within and i == j)
+            )
+            total = total + part * ((2 if within and j > i else 1) / pairs)
+    return total
+
+
+def mmd2(
+    x: Tensor,
+    y: Tensor,
+    bandwidths: Sequence[float] = BANDWIDTHS,
+    *,
+    mask: Tensor | None = None,
+    block: int = 2048,
+) -> Tensor:
+    r"""Unbiased estimate of the squared maximum mean discrepancy, Eq. (10) and appendix A.4.
+
+    .. math:: \frac{1}{n(n-1)} \sum_{i \ne j} \kappa(x_i, x_j) + \frac{1}{m(m-1)} \sum_{i \ne j} \kappa(y_i, y_j)
+              - \frac{2}{nm} \sum_{i,j} \kappa(x_i, y_j), \quad
+              \kappa(a, b) = \sum_s e^{-|a - b|^2 / 2 s^2}
+
+    Differentiable, computed block by block in float32 (float64 for float64 points): forward and backward hold a few
+    ``block x block`` matrices at a time. It can be slightly negative, as an unbiased estimate of zero must.
+
+    Args:
+        x: Points ``(*batch, D)``; leading dimensions are flattened.
+        y: Points ``(*batch', D)`` of the other distribution; for the regularizer of Eq. (8), standard normal draws.
+        bandwidths: Kernel bandwidths s.
+        mask: Boolean ``(*batch,)``: which points of ``x`` count, for instance all but the padding.
+        block: Points a block.
+
+    Raises:
+        ValueError: Widths differ, a bandwidth is not positive, or fewer than two points on a side.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x, y = torch.randn(500, 2, generator=g), torch.randn(500, 2, generator=g)
+        >>> bool(mmd2(x, y).abs() < 0.01), bool(mmd2(x + 3, y) > 1)
+        (True, True)
+    """
+    check_count("block", block)
+    if not bandwidths:
+        raise ValueError("bandwidths must hold at least one positive number")
+    scales = tuple(check_positive("bandwidths", float(s)) for s in bandwidths)
+    if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-1]:
+        raise ValueError(f"x and y must be (*batch, D) with the same D, got {tuple(x.shape)} and {tuple(y.shape)}")
+    if mask is not None:
+        check_mask(mask, tuple(x.shape[:-1]))
+        x = x[mask]
+    x, y = _wide(x.reshape(-1, x.shape[-1])), _wide(y.reshape(-1, y.shape[-1]))
+    if len(x) < 2 or len(y) < 2:
+        raise ValueError(f"x and y must hold at least two points each, got {len(x)} and {len(y)}")
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    # MMD does not see translations, float32 does: centred points lose fewer digits in |a|^2 + |b|^2 - 2ab.
+    centre = torch.cat([x.detach().to(dtype).mean(0, keepdim=True), y.detach().to(dtype).mean(0, keepdim=True)]).mean(0)
+    x, y = x.to(dtype) - centre, y.to(dtype) - centre
+    needs_x, needs_y = (torch.is_grad_enabled() and p.requires_grad for p in (x, y))
+    return (
+        _blocks(x, x, scales, block, True, needs_x)
+        + _blocks(y, y, scales, block, True, needs_y)
+        - 2 * _blocks(x, y, scales, block, False, needs_x or needs_y)
+    )
+
+
+def scale_penalty(z: Tensor, mask: Tensor | None = None) -> Tensor:
+    r"""Mean square of the latents, :math:`E|z|^2 / D`: the scale term of Eq. (8), per coordinate.
+
+    Args:
+        z: Latents ``(*batch, D)``.
+        mask: Boolean ``(*batch,)``, True = counts.
+
+    Example:
+        >>> scale_penalty(torch.full((3, 2), 2.0))
+        tensor(4.)
+    """
+    check_mask(mask, tuple(z.shape[:-1]))
+    return _mean(_wide(_clean(z, mask)).square().mean(-1), mask)
+
+
+def gate_entropy(logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    r"""Mean entropy of the routing, :math:`-E \sum_k \pi_k \log \pi_k`, in nats; at most log K.
+
+    Args:
+        logits: Gate logits ``(*batch, K)``.
+        mask: Boolean ``(*batch,)``, True = counts.
+
+    Example:
+        >>> gate_entropy(torch.zeros(3, 4))  # log 4
+        tensor(1.3863)
+    """
+    check_mask(mask, tuple(logits.shape[:-1]))
+    log_pi = torch.log_softmax(_wide(_clean(logits, mask)), -1)
+    return _mean(-(log_pi.exp() * log_pi.masked_fill(log_pi.isneginf(), 0)).sum(-1), mask)
+
+
+def load_balance(logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    r"""Imbalance of the mean routing, :math:`\log K - H(E[\pi])`, in nats: 0 when all experts are used alike.
+
+    This is the Kullback-Leibler divergence of the average routing from uniform. It leaves each single routing free to be
+    as sharp as it likes.
+
+    Args:
+        logits: Gate logits ``(*batch, K)``.
+        mask: Boolean ``(*batch,)``, True = counts.
+
+    Example:
+        >>> load_balance(torch.tensor([[9.0, 0.0], [0.0, 9.0]]))
+        tensor(0.)
+    """
+    check_mask(mask, tuple(logits.shape[:-1]))
+    pi = torch.softmax(_wide(_clean(logits, mask)), -1).flatten(0, -2)
+    if mask is not None:
+        counts = mask.flatten().unsqueeze(-1)
+        mean = pi.masked_fill(~counts, 0).sum(0) / counts.sum().clamp_min(1)
+    else:
+        mean = pi.mean(0)
+    return math.log(pi.shape[-1]) + torch.special.xlogy(mean, mean).sum()

@@ -1,0 +1,139 @@
+"""Routing policies: which expert moves a state, and when that is decided."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from moefm._checks import check_choice
+from moefm._random import Generators, child, fresh, uniform
+from moefm.fields import MixtureField
+from moefm.scope import Scope, group_mean, share_first
+
+
+def draw_expert(logits: Tensor, generator: Generators = None, scope: Scope = None) -> Tensor:
+    """Draw experts from their probabilities by inverting the distribution function, one uniform a group.
+
+    Args:
+        logits: ``(*batch, K)``, equal within each group of ``scope``.
+        generator: One generator, or one per leading index.
+        scope: Which positions share one expert.
+
+    Returns:
+        Integers ``(*batch,)``.
+
+    Example:
+        >>> draw_expert(torch.tensor([[0.0, 9.0], [9.0, 0.0]]), torch.Generator().manual_seed(0))
+        tensor([1, 0])
+    """
+    cdf = torch.softmax(logits.float(), -1).cumsum(-1)
+    u = share_first(uniform(logits.shape[:-1], generator, logits.device), scope)
+    return (cdf[..., :-1] <= (u * cdf[..., -1]).unsqueeze(-1)).sum(-1)
+
+
+@dataclass
+class Router:
+    """What a policy needs during one sampling run: pooled logits and random draws."""
+
+    generator: Generators = None
+    scope: Scope = None
+    mask: Tensor | None = None
+
+    def logits(self, field: MixtureField, features: Any) -> Tensor:
+        """Gate logits, averaged over each group of the scope."""
+        return group_mean(field.gate_logits(features), self.scope, self.mask)
+
+    def draw(self, logits: Tensor) -> Tensor:
+        """Draw experts. Every draw has a child generator of its own, so it is independent of the batch's length."""
+        if self.generator is None or isinstance(self.generator, torch.Generator):
+            return draw_expert(logits, child(fresh(self.generator)), self.scope)
+        return draw_expert(logits, self.generator, self.scope)
+
+
+class Routing(ABC):
+    """A policy. Subclass it and pass an instance to :func:`moefm.sample` to try your own."""
+
+    stochastic_in_time = False
+
+    @abstractmethod
+    def __call__(
+        self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the velocity ``(*batch, D)`` and the assignment ``(*batch,)`` that the next evaluation is given."""
+
+    def __repr__(self) -> str:
+        """The class's name."""
+        return f"{type(self).__name__}()"
+
+
+class Frozen(Routing):
+    """The paper's: draw the expert from the gate at t = 0 and keep it for the whole trajectory (section 3.2)."""
+
+    def __call__(
+        self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router
+    ) -> tuple[Tensor, Tensor | None]:
+        """Draw at the first evaluation only."""
+        if assignment is None:
+            assignment = router.draw(router.logits(field, features))
+        return field.head(features, assignment), assignment
+
+
+class Resampled(Routing):
+    """Draw the expert anew at every evaluation."""
+
+    stochastic_in_time = True
+
+    def __call__(
+        self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router
+    ) -> tuple[Tensor, Tensor | None]:
+        """Draw at every evaluation."""
+        assignment = router.draw(router.logits(field, features))
+        return field.head(features, assignment), assignment
+
+
+class Mean(Routing):
+    r"""Move by the mean velocity :math:`\sum_k \pi_k u_k`; no expert is assigned."""
+
+    def __call__(
+        self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router
+    ) -> tuple[Tensor, Tensor | None]:
+        """Average over the experts."""
+        velocities = field.heads(features)
+        pi = torch.softmax(router.logits(field, features), -1).to(velocities.dtype)
+        return torch.einsum("...k,...kd->...d", pi, velocities), None
+
+
+class Argmax(Routing):
+    """Move by the most probable expert of the moment. Deterministic; loses every mode the gate does not prefer."""
+
+    def __call__(
+        self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router
+    ) -> tuple[Tensor, Tensor | None]:
+        """Pick the most probable expert."""
+        assignment = router.logits(field, features).argmax(-1)
+        return field.head(features, assignment), assignment
+
+
+ROUTINGS: dict[str, Callable[[], Routing]] = {
+    "frozen": Frozen,
+    "resampled": Resampled,
+    "mean": Mean,
+    "argmax": Argmax,
+}
+
+
+def get_routing(routing: str | Routing) -> Routing:
+    """Return the policy of that name, or the policy itself.
+
+    Example:
+        >>> get_routing("frozen")
+        Frozen()
+    """
+    if isinstance(routing, Routing):
+        return routing
+    return ROUTINGS[check_choice("routing", routing, ROUTINGS)]()

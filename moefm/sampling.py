@@ -1,0 +1,107 @@
+"""Sampling from a mixture field."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from moefm._checks import check_mask
+from moefm._random import Generators
+from moefm.experts import check_index
+from moefm.fields import MixtureField
+from moefm.routing import Router, Routing, get_routing
+from moefm.scope import Scope
+from moefm.solvers import ADAPTIVE, integrate, time_grid
+
+
+class Sample(NamedTuple):
+    """What a sampling run returns.
+
+    Attributes:
+        z1: Samples ``(*batch, D)``.
+        assignment: Expert of every sample ``(*batch,)``; under time-varying routing the last one used, under ``mean``
+            routing ``None``.
+        trajectory: States ``(steps + 1, *batch, D)`` when asked for, else ``None``.
+        times: The grid, ``(steps + 1,)``.
+        nfe: Evaluations of the trunk.
+    """
+
+    z1: Tensor
+    assignment: Tensor | None
+    trajectory: Tensor | None
+    times: Tensor
+    nfe: int
+
+
+def sample(
+    field: MixtureField,
+    z0: Tensor,
+    steps: int = 4,
+    *,
+    solver: str = "euler",
+    routing: str | Routing = "frozen",
+    cond: Any = None,
+    assignment: Tensor | None = None,
+    scope: Scope = None,
+    mask: Tensor | None = None,
+    generator: Generators = None,
+    trajectory: bool = False,
+    rtol: float = 1e-5,
+    atol: float = 1e-6,
+) -> Sample:
+    r"""Transport noise to data: draw an expert from the gate, then integrate :math:`dz = u_e(z, t)\,dt` (section 3.2).
+
+    ``steps`` Euler steps cost exactly ``steps`` evaluations of the trunk: the one at t = 0 serves the gate and the first
+    step, and only the chosen expert's head is computed. Gradients flow through the states; wrap the call in
+    ``torch.no_grad()`` for inference.
+
+    Args:
+        field: The field.
+        z0: Noise ``(*batch, D)``, standard normal as in training.
+        steps: Steps of the solver on a uniform grid; adaptive solvers only report there.
+        solver: ``euler``, ``midpoint``, ``heun``, ``rk4`` or a method of torchdiffeq.
+        routing: ``frozen``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.routing.Routing`.
+        cond: Passed to the field as it is.
+        assignment: Use these experts ``(*batch,)`` instead of drawing them (frozen routing).
+        scope: Which positions share one expert.
+        mask: Boolean ``(*batch,)``: positions that count when gate logits are pooled over the scope.
+        generator: One generator, or one per leading index, for results that do not depend on the rest of the batch.
+        trajectory: Keep all states.
+        rtol: Relative tolerance of adaptive solvers.
+        atol: Absolute tolerance of adaptive solvers.
+
+    Raises:
+        ValueError: An option is unknown, a shape does not fit, or a routing that draws anew at every evaluation is
+            combined with an adaptive solver, whose error control it would defeat.
+
+    Example:
+        >>> from moefm import MLPMixtureField
+        >>> noise = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+        >>> out = sample(MLPMixtureField(2, 8), noise, steps=3, generator=torch.Generator().manual_seed(1))
+        >>> out.z1.shape, out.assignment.shape, out.nfe
+        (torch.Size([5, 2]), torch.Size([5]), 3)
+    """
+    policy = get_routing(routing)
+    batch = z0.shape[:-1]
+    check_mask(mask, tuple(batch))
+    if policy.stochastic_in_time and solver in ADAPTIVE:
+        raise ValueError(f"routing {policy!r} draws at every evaluation: use a fixed-step solver, not {solver!r}")
+    if assignment is not None:
+        check_index(assignment, batch)
+        if assignment.numel() and not 0 <= int(assignment.min()) <= int(assignment.max()) < field.num_experts:
+            raise ValueError(f"assignment must lie in 0 .. {field.num_experts - 1}")
+    router = Router(generator, scope, mask)
+    nfe = 0
+
+    def velocity(z: Tensor, t: Tensor) -> Tensor:
+        nonlocal nfe, assignment
+        nfe += 1
+        u, assignment = policy(field, field.trunk(z, t, cond), assignment, router)
+        return u.to(z0.dtype)
+
+    solution = integrate(
+        velocity, z0, time_grid(steps, z0.device), solver, trajectory=trajectory, rtol=rtol, atol=atol
+    )
+    return Sample(solution.z1, assignment, solution.trajectory, solution.times, nfe)

@@ -1,0 +1,1 @@
+"""Toy data sets, the toy experiment and its figures, built on moefm."""

@@ -1,0 +1,360 @@
+"""The toy data sets behind one dataclass: six shapes in the plane, two real sets, the user's own files.
+
+`load_dataset("moons")` or `load_dataset("my_points.csv")` gives a :class:`Dataset`, which draws training and
+held-out points of about unit scale. All randomness comes from the `torch.Generator` that is passed in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toy.readers import DataError, Points, read_points
+
+Sampler = Callable[[int, torch.Generator], Tensor]
+
+DIGITS_DIM = 8
+DIGITS_DIMS = range(2, 17)
+FILE_EXPERTS = 8
+"""K for a user's file, whose modes nobody knows: experts too many cost little, too few cost much."""
+MIN_POINTS = 10
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Points of about unit scale to train on and to compare with.
+
+    Attributes:
+        name: Its registered name, or the file's name without extension.
+        description: One line for people.
+        dim: The dimension D of a point.
+        experts: A sensible number of experts K, at least the number of modes.
+        draw: `draw(n, generator)` gives n training points, float32 `(n, D)`, on the generator's device.
+            A finite set draws its rows with replacement, so that points are independent here as well.
+        draw_test: The same for held-out points; a finite set draws them without replacement, n <= max_test.
+        inverse: Takes `(*batch, D)` back to the original units, float64 `(*batch, P)` on the CPU; P is D
+            but for digits, whose P = 64 pixels have grey levels 0-16.
+        max_train: How many training points exist, None for any number.
+        max_test: How many held-out points exist, None for any number.
+
+    Example:
+        >>> moons = load_dataset("moons")
+        >>> points = moons.draw(256, torch.Generator().manual_seed(0))
+        >>> points.shape, points.dtype, moons.experts
+        (torch.Size([256, 2]), torch.float32, 8)
+    """
+
+    name: str
+    description: str
+    dim: int
+    experts: int
+    draw: Sampler = field(repr=False)
+    draw_test: Sampler = field(repr=False)
+    inverse: Callable[[Tensor], Tensor] = field(repr=False)
+    max_train: int | None = None
+    max_test: int | None = None
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a data set without loading it; `points` is None where they never run out."""
+
+    name: str
+    description: str
+    dim: int
+    experts: int
+    points: int | None
+
+
+def list_datasets() -> list[DatasetInfo]:
+    """The registered data sets, in a fixed order; loads none of them.
+
+    Example:
+        >>> [info.name for info in list_datasets()]
+        ['moons', 'grid', 'checkerboard', 'spirals', 'pinwheel', 'rings', 'digits', 'iris']
+    """
+    shapes = [DatasetInfo(name, text, 2, k, None) for name, (text, k, _) in _SHAPES.items()]
+    return shapes + [DatasetInfo(name, *facts) for name, facts in _REAL.items()]
+
+
+def load_dataset(name_or_path: str | os.PathLike[str], *, dim: int | None = None, seed: int = 0) -> Dataset:
+    """A registered data set by name, or the points of a .npy, .npz, .csv or .parquet file.
+
+    Real data and files are shuffled once and split, 80% to train on and 20% held out; the constants that
+    bring them to unit scale come from the training part alone. Every column of a file (and of iris) is
+    standardised, z = (x - mean) / std, with std taken as 1 for a constant column; a file gets K = 8 experts.
+    A row that a file repeats keeps its weight, so its copies may lie in both parts. Shapes use no `seed`.
+
+    Args:
+        name_or_path: A name of `list_datasets()`, or a file (see `toy.readers.read_points`). A name wins
+            over a file of the same name; write `./name` or give a `Path` for the file.
+        dim: For digits only: how many principal components, 2-16 (8 if not given).
+        seed: Shuffles finite data before the split. Keep it fixed, or runs hold out different points.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: An unknown name; `dim` for another set than digits or out of range; a negative `seed`.
+        TypeError: An argument of another type.
+        DataError: A `ValueError` for a file that cannot be used or has fewer than 10 distinct points.
+
+    Example:
+        >>> load_dataset("digits", dim=2).inverse(torch.zeros(5, 2)).shape
+        torch.Size([5, 64])
+        >>> load_dataset("mons")
+        Traceback (most recent call last):
+        ...
+        ValueError: `dataset`: 'mons' is unknown, did you mean 'moons'? Known are moons, grid, checkerboard, \
+spirals, pinwheel, rings, digits, iris; a path to a .npy, .npz, .csv or .parquet file is accepted too.
+    """
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise TypeError(f"`dataset` must be a name or a path, got {name_or_path!r}")
+    _check_integer("seed", seed, minimum=0)
+    if dim is not None:
+        _check_integer("dim", dim, minimum=1)
+        if name_or_path != "digits":
+            raise ValueError(f"`dim` = {dim} is accepted for 'digits' only, not for {str(name_or_path)!r}")
+        if dim not in DIGITS_DIMS:
+            raise ValueError(f"`dim` = {dim}: digits has {DIGITS_DIMS[0]} to {DIGITS_DIMS[-1]} dimensions")
+    if name_or_path == "digits":
+        return _digits(dim or DIGITS_DIM, seed)
+    if name_or_path == "iris":
+        return _iris(seed)
+    if isinstance(name_or_path, str):
+        if name_or_path in _SHAPES:
+            return _shape(name_or_path)
+        if not _looks_like_path(name_or_path):
+            raise ValueError(_unknown(name_or_path))
+    return _file(Path(name_or_path), seed)
+
+
+def _looks_like_path(text: str) -> bool:
+    return bool(text.strip()) and bool(Path(text).suffix or len(Path(text).parts) > 1 or Path(text).exists())
+
+
+def _unknown(name: str) -> str:
+    known = [*_SHAPES, *_REAL]
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f"unknown, did you mean '{close[0]}'?" if close else "unknown."
+    return (
+        f"`dataset`: {name!r} is {hint} Known are {', '.join(known)}; "
+        "a path to a .npy, .npz, .csv or .parquet file is accepted too."
+    )
+
+
+def _check_integer(name: str, value: object, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"`{name}` must be an integer, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"`{name}` must be at least {minimum}, got {value}")
+
+
+def _checked(sampler: Sampler) -> Sampler:
+    """The sampler behind checks of its arguments, the same for every data set."""
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        _check_integer("n", n, minimum=1)
+        if not isinstance(generator, torch.Generator):
+            raise TypeError(f"`generator` must be a torch.Generator, got {generator!r}")
+        return sampler(n, generator)
+
+    return draw
+
+
+# Shapes in the plane, as many points as one likes. Every point is drawn independently of the others.
+
+
+def _uniform(n: int, generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
+    unit = torch.rand(n, generator=generator, device=generator.device, dtype=torch.float32)
+    return low + (high - low) * unit
+
+
+def _noise(n: int, generator: torch.Generator, std: float) -> Tensor:
+    return std * torch.randn(n, 2, generator=generator, device=generator.device, dtype=torch.float32)
+
+
+def _choice(n: int, generator: torch.Generator, count: int) -> Tensor:
+    """n equally likely whole numbers below `count`, as float32."""
+    return torch.randint(count, (n,), generator=generator, device=generator.device, dtype=torch.float32)
+
+
+def _polar(radius: Tensor | float, angle: Tensor) -> Tensor:
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1)
+
+
+def _moons(n: int, generator: torch.Generator) -> Tensor:
+    # The curves of scikit-learn's make_moons. That function spaces its angles evenly and fills both moons
+    # equally, so two draws lie closer together (W2 .04 instead of .085 at n = 2000) than independent samples
+    # of a perfect model can; here the points are independent, as the noise floor of W2 supposes.
+    lower = _choice(n, generator, 2)[:, None]
+    upper_moon = _polar(1.0, _uniform(n, generator, 0.0, math.pi))
+    lower_moon = upper_moon.new_tensor([1.0, 0.5]) - upper_moon
+    raw = torch.where(lower == 1, lower_moon, upper_moon) + _noise(n, generator, 0.05)
+    return 1.5 * (raw - raw.new_tensor([0.5, 0.25]))
+
+
+def _grid(n: int, generator: torch.Generator) -> Tensor:
+    spacing, radius = 2.0, 0.5
+    mode = _choice(n, generator, 9)
+    centers = spacing * (torch.stack([mode % 3, mode // 3], dim=-1) - 1)
+    arcs = _polar(radius, _uniform(n, generator, 0.0, math.pi))
+    arcs[:, 1] -= 2 * radius / math.pi  # the mean height of a half circle: the whole is centred at 0
+    return centers + arcs + _noise(n, generator, 0.05)
+
+
+def _checkerboard(n: int, generator: torch.Generator) -> Tensor:
+    square = _choice(n, generator, 8)  # the black squares of a 4 x 4 board, two in each row
+    row = square // 2
+    column = 2 * (square % 2) + row % 2
+    within = torch.stack([_uniform(n, generator), _uniform(n, generator)], dim=-1)
+    return torch.stack([column, row], dim=-1) + within - 2.0
+
+
+def _spirals(n: int, generator: torch.Generator) -> Tensor:
+    # Two arms of 1.5 turns, from 1/5 of that angle on so that they do not touch. The square root spreads
+    # the points evenly along an arm, whose length grows with the square of the angle.
+    arm = _choice(n, generator, 2)
+    turned = _uniform(n, generator, 0.2**2, 1.0).sqrt()
+    return _polar(2.5 * turned, 3 * math.pi * turned + math.pi * arm) + _noise(n, generator, 0.06)
+
+
+def _pinwheel(n: int, generator: torch.Generator) -> Tensor:
+    # Five blades: a Gaussian, long in the radius and narrow across, bent more the further in it lies.
+    blade = _choice(n, generator, 5)
+    radius, across = _noise(n, generator, 1.0).unbind(-1)
+    radius = 1 + 0.3 * radius
+    angle = 2 * math.pi / 5 * blade + 0.25 * radius.exp()
+    return 2 * (_polar(radius, angle) + _polar(0.1 * across, angle + math.pi / 2))
+
+
+def _rings(n: int, generator: torch.Generator) -> Tensor:
+    radius = 0.6 + 0.8 * _choice(n, generator, 3)  # .6, 1.4, 2.2, equally likely
+    return _polar(radius, _uniform(n, generator, 0.0, 2 * math.pi)) + _noise(n, generator, 0.05)
+
+
+# Name -> description, K, sampler. An expert does well on a piece that is about straight, so a curved mode
+# gets one for each quarter turn: 2 x 2 for the moons, 2 x 6 for the spirals, 3 x 4 for the rings, and two for
+# each bent blade. The grid's arcs are small against their distances, so one for each will do.
+_SHAPES: dict[str, tuple[str, int, Sampler]] = {
+    "moons": ("two interleaved half circles, as scikit-learn's make_moons", 8, _moons),
+    "grid": ("3 x 3 half-circle arcs", 9, _grid),
+    "checkerboard": ("the 8 black squares of a 4 x 4 board", 8, _checkerboard),
+    "spirals": ("two interleaved spiral arms of 1.5 turns", 12, _spirals),
+    "pinwheel": ("five bent blades", 10, _pinwheel),
+    "rings": ("three concentric rings", 12, _rings),
+}
+
+
+def _shape(name: str) -> Dataset:
+    description, experts, sampler = _SHAPES[name]
+    draw = _checked(sampler)
+    return Dataset(name, description, 2, experts, draw, draw, lambda points: points.cpu().double())
+
+
+# Finite data: real sets and the user's files.
+
+# Name -> description, dimension, K (a mode for each digit and for each species), number of points.
+_REAL: dict[str, tuple[str, int, int, int]] = {
+    "digits": ("scikit-learn's 8 x 8 images of digits by PCA to 2-16 dimensions", DIGITS_DIM, 10, 1797),
+    "iris": ("four measurements of 150 iris flowers, standardised", 4, 3, 150),
+}
+
+
+def _digits(dim: int, seed: int) -> Dataset:
+    from sklearn.datasets import load_digits
+    from sklearn.decomposition import PCA
+
+    train, test = _split(load_digits().data, seed)
+    pca = PCA(dim, svd_solver="full").fit(train)
+    scale = pca.transform(train).std(axis=0).mean()  # one factor for all: shape and order of the PCA remain
+    center, basis = torch.from_numpy(pca.mean_), torch.from_numpy(scale * pca.components_)
+    description, _, experts, _ = _REAL["digits"]
+    return _finite(
+        "digits",
+        description,
+        experts,
+        pca.transform(train) / scale,
+        pca.transform(test) / scale,
+        lambda points: points.cpu().double() @ basis + center,
+    )
+
+
+def _iris(seed: int) -> Dataset:
+    from sklearn.datasets import load_iris
+
+    description, _, experts, _ = _REAL["iris"]
+    return _standardised("iris", description, experts, load_iris().data, seed)
+
+
+def _file(path: Path, seed: int) -> Dataset:
+    points = read_points(path)
+    distinct = len(np.unique(points, axis=0))
+    if distinct < MIN_POINTS:
+        held = f"{len(points)} point{'s' * (len(points) != 1)}, {distinct} distinct"
+        raise DataError(f"{path}: holds {held}; at least {MIN_POINTS} distinct points are needed")
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of such numbers leave float64
+        spread = points.std(axis=0)
+    usable = np.isfinite(spread) & ((spread > 0) | (points.min(axis=0) == points.max(axis=0)))
+    if not usable.all():
+        column = int(np.argmin(usable)) + 1
+        raise DataError(f"{path}: column {column} is too large or too small to standardise; rescale it")
+    description = f"{len(points)} points of dimension {points.shape[1]} from {path.name}"
+    return _standardised(path.stem, description, FILE_EXPERTS, points, seed)
+
+
+def _standardised(name: str, description: str, experts: int, points: Points, seed: int) -> Dataset:
+    train, test = _split(points, seed)
+    constant = train.min(axis=0) == train.max(axis=0)  # rounding may give such a column a std above 0
+    center = np.where(constant, train[0], train.mean(axis=0))
+    scale = np.where(constant, 1.0, train.std(axis=0))
+    shift, factor = torch.from_numpy(center), torch.from_numpy(scale)
+    return _finite(
+        name,
+        description,
+        experts,
+        (train - center) / scale,
+        (test - center) / scale,
+        lambda points: points.cpu().double() * factor + shift,
+    )
+
+
+def _split(points: Points, seed: int) -> tuple[Points, Points]:
+    """Shuffled, 80% to train on and 20% held out."""
+    order = np.random.default_rng(seed).permutation(len(points))
+    held_out = len(points) // 5
+    return points[order[held_out:]], points[order[:held_out]]
+
+
+def _finite(
+    name: str,
+    description: str,
+    experts: int,
+    train: Points,
+    test: Points,
+    inverse: Callable[[Tensor], Tensor],
+) -> Dataset:
+    rows, held_out = torch.from_numpy(train).float(), torch.from_numpy(test).float()
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        index = torch.randint(len(rows), (n,), generator=generator, device=generator.device)
+        return rows[index.cpu()].to(generator.device)
+
+    def draw_test(n: int, generator: torch.Generator) -> Tensor:
+        if n > len(held_out):
+            raise ValueError(f"`n` = {n}: {name} has {len(held_out)} held-out points, see `max_test`")
+        order = torch.randperm(len(held_out), generator=generator, device=generator.device)
+        return held_out[order[:n].cpu()].to(generator.device)
+
+    sizes = (len(rows), len(held_out))
+    return Dataset(
+        name, description, rows.shape[1], experts, _checked(draw), _checked(draw_test), inverse, *sizes
+    )

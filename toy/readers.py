@@ -1,0 +1,220 @@
+"""Reads the user's own points from .npy, .npz, .csv and .parquet files.
+
+Every mistake in a file becomes one :class:`DataError` of one line, which names the file, says what is
+wrong with it and what to do about it. Nothing is guessed silently and no pickle is ever loaded.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+
+NPZ_NAMES = ("points", "x", "X", "data")
+"""The arrays looked for, in this order, in an .npz file that holds several."""
+
+
+class DataError(ValueError):
+    """A data file that cannot be used: one line that names the file, the fault and the remedy."""
+
+
+def read_points(path: str | os.PathLike[str]) -> Points:
+    """Reads points, one per row, from a .npy, .npz, .csv or .parquet file.
+
+    - `.npy`: an array of integers or floats, `(n, D)`, or `(n,)`, which is taken as n points of dimension 1.
+    - `.npz`: the same; its only array, or the first one called `points`, `x`, `X` or `data`.
+    - `.csv`: UTF-8, columns separated by tab, semicolon or comma (the first of these found in the first
+      line), numbers with a decimal point, quoted or not. The first line is a header if none of its cells
+      is a number. Blank lines are skipped.
+    - `.parquet`: numeric columns only; the row index that pandas may have stored is left out.
+
+    Args:
+        path: The file; its extension (in upper or lower case) says how it is read.
+
+    Returns:
+        Finite float64 numbers in the units of the file, `(n, D)` with n >= 1 and D >= 1.
+
+    Raises:
+        DataError: The file is missing, empty, a folder, corrupt or of another kind, or it holds text,
+            missing values, NaN, infinity, complex numbers, Python objects or an array that is not `(n, D)`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "points.csv"
+        ...     _ = file.write_text("width,height\\n1,2.5\\n3,4e-1\\n")
+        ...     read_points(file)
+        array([[1. , 2.5],
+               [3. , 0.4]])
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            _fail(path, "is a folder; give one file of points")
+        if not path.exists():
+            _fail(path, "does not exist; check the path")
+        read = _READERS.get(path.suffix.lower())
+        if read is None:
+            given = f"has the extension '{path.suffix}'" if path.suffix else "has no extension"
+            _fail(path, f"{given}; accepted are {', '.join(_READERS)}")
+        content = path.read_bytes()
+    except OSError as error:
+        _fail(path, f"cannot be read ({error.strerror or error}); check its permissions", error)
+    if not content:
+        _fail(path, "is empty (0 bytes); it needs one point per row")
+    return _checked(path, read(path, content))
+
+
+def _fail(path: Path, fault: str, cause: Exception | None = None) -> NoReturn:
+    raise DataError(" ".join(f"{path}: {fault}".split())) from cause
+
+
+def _load(path: Path, load: Callable[[], Any]) -> Any:
+    """Calls a library's reader; whatever a damaged file makes it raise becomes a `DataError`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy warns about odd headers on its way to the error
+            return load()
+    except MemoryError as error:
+        _fail(path, "does not fit into memory, or is damaged; save fewer points", error)
+    except Exception as error:  # damaged files raise nearly anything: zlib, struct, tokenizer errors
+        if "pickle" in str(error):
+            _fail(path, "holds Python objects (a pickle), never loaded here; save an array of floats", error)
+        _fail(path, f"is damaged or not a {path.suffix.lower()} file ({error}); save it again", error)
+
+
+def _read_npy(path: Path, content: bytes) -> Any:
+    array = _load(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
+    if not isinstance(array, np.ndarray):
+        _fail(path, "is an .npz archive by its content; rename it to .npz")
+    return array
+
+
+def _read_npz(path: Path, content: bytes) -> Any:
+    archive = _load(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
+    if isinstance(archive, np.ndarray):
+        _fail(path, "is an .npy array by its content; rename it to .npy")
+    names = list(archive.files)
+    found = names if len(names) == 1 else [name for name in NPZ_NAMES if name in names]
+    if not found:
+        held = f"the arrays {', '.join(names)}" if names else "no array"
+        _fail(path, f"holds {held}; save one array, or call the points one of {', '.join(NPZ_NAMES)}")
+    return _load(path, lambda: archive[found[0]])
+
+
+def _read_csv(path: Path, content: bytes) -> Points:
+    try:
+        text = content.decode("utf-8-sig")  # also takes off the mark that spreadsheets write first
+    except UnicodeDecodeError as error:
+        _fail(path, f"is not UTF-8 text (byte {error.start}); save it as 'CSV UTF-8'", error)
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=_delimiter(text), skipinitialspace=True)
+    try:  # a row of empty cells, as spreadsheets append them, counts as a blank line
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        _fail(path, f"line {reader.line_num} is not valid CSV ({error}); save it again", error)
+    header = _header(path, rows[0][1]) if rows else []
+    body = rows[1:] if header else rows
+    if not body:
+        _fail(path, "holds no row of numbers; it needs one point per row")
+    width = len(rows[0][1])
+    for line, row in body:
+        if len(row) != width:
+            _fail(path, f"line {line} has {len(row)} columns, {width} expected; make all rows equally long")
+    return np.array([_numbers(path, line, row, header) for line, row in body], dtype=np.float64)
+
+
+def _delimiter(text: str) -> str:
+    """Tab, else semicolon, else comma: a decimal comma never hides the true separator."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    unquoted = re.sub(r'"[^"]*"', "", first)
+    return next((mark for mark in "\t;" if mark in unquoted), ",")
+
+
+def _header(path: Path, row: list[str]) -> list[str]:
+    """The names of the columns, or [] where the first row holds a number and so is data."""
+    if any(_number(cell) is not None for cell in row):
+        return []
+    if not all(cell.strip() for cell in row):
+        # What pandas and R write for the row index, which would pass for a coordinate.
+        column = next(i for i, cell in enumerate(row, 1) if not cell.strip())
+        _fail(path, f"column {column} has no name in the header (a row index?); name it or leave it out")
+    return [cell.strip() for cell in row]
+
+
+def _numbers(path: Path, line: int, row: list[str], header: list[str]) -> list[float]:
+    numbers = [_number(cell) for cell in row]
+    if None in numbers:
+        column = numbers.index(None)
+        name = f" ('{header[column]}')" if header else ""
+        cell = row[column].strip()
+        fault = f"{cell[:40]!r} is not a number" if cell else "the cell is empty"
+        hint = "columns are separated by comma, semicolon or tab, decimals by a point"
+        _fail(path, f"line {line}, column {column + 1}{name}: {fault}; {hint}")
+    return [number for number in numbers if number is not None]
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return None if "_" in cell else float(cell)  # Python would read 1_000 as a number
+    except ValueError:
+        return None
+
+
+def _read_parquet(path: Path, content: bytes) -> Any:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        _fail(path, 'needs pyarrow to be read; pip install "moefm[parquet]"', error)
+    table = _load(path, lambda: pq.read_table(pa.BufferReader(content)))
+    columns = []
+    for name in table.column_names:
+        column = table.column(name)
+        if re.fullmatch(r"__index_level_\d+__", name):  # the row index of a filtered pandas table
+            continue
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            _fail(path, f"column '{name}' is of type {column.type}, not a number; leave it out")
+        columns.append(np.asarray(column.to_numpy(), dtype=np.float64))  # a missing value becomes NaN
+    if not columns:
+        _fail(path, "holds no column; it needs one column per coordinate")
+    return np.stack(columns, axis=1)
+
+
+_READERS: dict[str, Callable[[Path, bytes], Any]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
+
+
+def _checked(path: Path, array: Any) -> Points:
+    """The array as finite float64 `(n, D)`, or the reason why it cannot be one."""
+    if array.dtype.kind not in "iuf":
+        _fail(path, f"holds values of type {array.dtype}; save them as integers or floats")
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        _fail(path, f"holds an array of shape {array.shape}; reshape it to (points, dimensions)")
+    if 0 in array.shape:
+        _fail(path, f"holds no points (shape {array.shape}); it needs one point per row")
+    with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite, reported below
+        points: Points = np.ascontiguousarray(array, dtype=np.float64)
+    broken = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if broken.size:
+        _fail(
+            path,
+            f"{broken.size} of {len(points)} rows hold NaN, infinity or a missing value, "
+            f"the first is row {broken[0] + 1}; remove them",
+        )
+    return points
