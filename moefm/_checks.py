@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 
@@ -40,6 +41,7 @@ def check_mask(mask: Tensor | None, batch: tuple[int, ...]) -> None:
     """Raise unless ``mask`` is ``None`` or a boolean tensor of the shape ``batch``."""
     if mask is None:
         return
-    if mask.dtype.is_floating_point or mask.dtype.is_complex or str(mask.dtype) != "torch.bool":
-        raise TypeError(f"mask must be a boolean tensor (True = counts), got {mask.dtype}")
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        given = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"mask must be a boolean tensor (True = counts), got {given}")
     check_shape("mask", mask, batch, "(*batch,)")

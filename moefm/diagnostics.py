@@ -142,6 +142,8 @@ def expert_usage(assignment: Tensor, num_experts: int) -> Tensor:
     check_count("num_experts", num_experts)
     if assignment.numel() == 0:
         raise ValueError("assignment must hold at least one position")
+    if not 0 <= int(assignment.min()) <= int(assignment.max()) < num_experts:
+        raise ValueError(f"assignment must lie in 0 .. {num_experts - 1}")
     return torch.bincount(assignment.flatten().cpu(), minlength=num_experts) / assignment.numel()
 
 

@@ -75,7 +75,8 @@ class ExpertLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply expert k to ``x[..., k, :]``: ``(*batch, K, in)`` to ``(*batch, K, out)``."""
-        return torch.einsum("...ki,koi->...ko", x, self.weight) + self.bias
+        out = torch.einsum("...ki,koi->...ko", x, self.weight)
+        return out + self.bias.to(out.dtype)  # under autocast the product has a dtype of its own
 
     def shared(self, x: Tensor) -> Tensor:
         """Apply every expert to the same ``x``: ``(*batch, in)`` to ``(*batch, K, out)``, as one wide matmul."""
@@ -103,8 +104,16 @@ class ExpertLinear(nn.Module):
         return f"num_experts={experts}, in_features={in_features}, out_features={out_features}"
 
 
-def check_index(index: Tensor, batch: torch.Size) -> None:
-    """Raise unless ``index`` holds one integer for every leading index ``(*batch,)``."""
+def check_index(name: str, index: Tensor, batch: torch.Size, num_experts: int) -> None:
+    """Raise unless ``index`` holds an expert for every leading index ``(*batch,)``.
+
+    The range is looked at on the CPU alone: elsewhere the look would wait for the device.
+    """
     if index.dtype.is_floating_point or index.dtype == torch.bool:
-        raise TypeError(f"index must hold integers, got {index.dtype}")
-    check_shape("index", index, tuple(batch), "(*batch,)")
+        raise TypeError(f"{name} must hold integers, got {index.dtype}")
+    check_shape(name, index, tuple(batch), "(*batch,)")
+    if torch.compiler.is_compiling() or index.device.type != "cpu" or index.numel() == 0:
+        return
+    low, high = int(index.min()), int(index.max())
+    if low < 0 or high >= num_experts:
+        raise ValueError(f"{name} must lie in 0 .. {num_experts - 1}, got values from {low} to {high}")

@@ -153,6 +153,8 @@ class MLPMixtureField(MixtureField):
         if cond.ndim < 1 or cond.ndim > z.ndim or cond.shape[-1] != self.cond_dim:
             raise ValueError(f"cond must have shape (*batch, {self.cond_dim}), got {tuple(cond.shape)}")
         lead = cond.shape[:-1]
+        if any(a not in (1, b) for a, b in zip(lead, z.shape, strict=False)):
+            raise ValueError(f"cond must broadcast over {tuple(z.shape[:-1])}, got shape {tuple(cond.shape)}")
         return cond.reshape(*lead, *(1,) * (z.ndim - cond.ndim), self.cond_dim).expand(*z.shape[:-1], -1).to(z.dtype)
 
     def heads(self, features: _Features) -> Tensor:
@@ -167,13 +169,13 @@ class MLPMixtureField(MixtureField):
     def head(self, features: _Features, index: Tensor) -> Tensor:
         """Velocity of the chosen expert alone: rows are sorted by expert and multiplied group by group."""
         batch = features.hidden.shape[:-1]
-        check_index(index, batch)
-        dispatch = Dispatch(index.flatten(), self.num_experts)
-        rows = dispatch.gather(features.hidden.flatten(0, -2))
+        check_index("index", index, batch, self.num_experts)
+        dispatch = Dispatch(index.flatten().long(), self.num_experts)
+        rows = dispatch.gather(features.hidden.reshape(-1, features.hidden.shape[-1]))
         if self.separate:
             for layer in self.hidden_layers:
                 rows = nn.functional.silu(layer.sorted(rows, dispatch))
-        return dispatch.scatter(self.out.sorted(rows, dispatch)).unflatten(0, batch)
+        return dispatch.scatter(self.out.sorted(rows, dispatch)).reshape(*batch, self.dim)
 
     def gate_logits(self, features: _Features, scope: Scope = None, mask: Tensor | None = None) -> Tensor:
         """Routing logits ``(*batch, K)`` from state, time and condition."""

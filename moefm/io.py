@@ -20,6 +20,9 @@ def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None
         folder: Made where it does not exist.
         **extra: Anything JSON can hold, kept in ``config.json`` under ``extra``.
 
+    Raises:
+        ValueError: ``field`` is of another class, which :func:`load_field` could not rebuild.
+
     Example:
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()
@@ -29,13 +32,15 @@ def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None
     """
     from safetensors.torch import save_file
 
+    if type(field) is not MLPMixtureField:
+        raise ValueError(f"field must be an MLPMixtureField, got {type(field).__name__}")
+    config = json.dumps({"class": type(field).__name__, "config": field.config, "extra": extra}, indent=2)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in field.state_dict().items()}
     save_file(state, folder / "model.safetensors.part")
     os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
-    config = {"class": type(field).__name__, "config": field.config, "extra": extra}
-    (folder / "config.json.part").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / "config.json.part").write_text(config + "\n", encoding="utf-8")
     os.replace(folder / "config.json.part", folder / "config.json")
 
 
@@ -45,6 +50,7 @@ def load_field(folder: str | Path, device: torch.device | str | None = None) -> 
     Raises:
         ValueError: The folder holds no such field.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = Path(folder)
@@ -52,8 +58,9 @@ def load_field(folder: str | Path, device: torch.device | str | None = None) -> 
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if config["class"] != "MLPMixtureField":
             raise ValueError(f"unknown class {config['class']!r}")
-        field = MLPMixtureField(**config["config"])
-        field.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        with torch.device("meta"):  # the weights, dtype included, come from the file; no random numbers are drawn
+            field = MLPMixtureField(**config["config"])
+        field.load_state_dict(load_file(folder / "model.safetensors"), assign=True)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"folder must hold a field written by save_field, got {str(folder)!r}: {error}") from None
     return field.to(device).eval()

@@ -98,6 +98,8 @@ def vfm_loss(velocity: Tensor, target: Tensor, mask: Tensor | None = None) -> Lo
         >>> vfm_loss(torch.zeros(4, 2), torch.ones(4, 2)).total
         tensor(2.)
     """
+    if target.ndim < 1:
+        raise ValueError("target must have shape (*batch, D), got ()")
     check_shape("velocity", velocity, tuple(target.shape), "that of target")
     check_mask(mask, tuple(target.shape[:-1]))
     error = squared_distances(_clean(velocity, mask).unsqueeze(-2), _clean(target, mask)).squeeze(-1)
@@ -137,7 +139,7 @@ def responsibilities(
     check_positive("sigma", sigma)
     _check_mixture(velocities, logits, target, mask)
     d, log_pi = _log_joint(velocities, logits, target, sigma, mask, scope)
-    return torch.softmax(log_pi - d, -1)
+    return torch.softmax(log_pi - (d - d.detach().amin(-1, keepdim=True)), -1)
 
 
 def moefm_loss(
@@ -186,19 +188,21 @@ def moefm_loss(
     check_positive("sigma", sigma)
     _check_mixture(velocities, logits, target, mask)
     d, log_pi = _log_joint(velocities, logits, target, sigma, mask, scope)
-    log_joint = log_pi - d
+    # The nearest expert's distance is set aside: at small sigma it is so large that log pi would vanish beside it.
+    nearest = d.detach().amin(-1, keepdim=True)
+    log_joint = log_pi - (d - nearest)
     gamma = torch.softmax(log_joint, -1).detach()
     # One expert per group, counted once: every position carries an equal part of its group's likelihood.
     size = 1 if scope is None else group_size(d, scope, mask).squeeze(-1)
-    nll = _mean(-torch.logsumexp(log_joint, -1) / size, mask)
     velocity = _mean((gamma * d).sum(-1) / size, mask)
+    # log pi is -inf where pi is 0; there gamma is 0 too and the product counts as 0, in value and in gradient.
+    log_ratio = (gamma.log() - log_pi).masked_fill(gamma == 0, 0)
+    gate = _mean((gamma * log_ratio).sum(-1) / size, mask)
     if velocity_scale == 1 and gate_scale == 1:
-        total = nll
+        total = _mean((nearest.squeeze(-1) - torch.logsumexp(log_joint, -1)) / size, mask)
     else:
-        # log pi is -inf where pi is 0; there gamma is 0 too and the product counts as 0, in value and in gradient.
-        log_ratio = (gamma.log() - log_pi).masked_fill(gamma == 0, 0)
-        total = velocity_scale * velocity + gate_scale * _mean((gamma * log_ratio).sum(-1) / size, mask)
-    return Loss(total, velocity.detach(), (nll - velocity).detach(), gamma)
+        total = velocity_scale * velocity + gate_scale * gate
+    return Loss(total, velocity.detach(), gate.detach(), gamma)
 
 
 def consistent_moefm_loss(
@@ -243,6 +247,8 @@ def consistent_moefm_loss(
         tensor(0)
     """
     _check_mixture(velocities, None, target, mask)
+    check_shape("velocities_0", velocities_0, tuple(velocities.shape), "that of velocities")
+    check_shape("logits_0", logits_0, tuple(velocities.shape[:-1]), "(*batch, K)")
     start = moefm_loss(
         velocities_0,
         logits_0,
@@ -255,7 +261,6 @@ def consistent_moefm_loss(
     )
     gamma = start.responsibilities
     assert gamma is not None
-    check_shape("velocities", velocities, tuple(velocities_0.shape), "that of velocities_0")
     later = 0.5 * (gamma * squared_distances(_clean(velocities, mask), _clean(target, mask))).sum(-1)
     later = _mean(later, mask)
     total = sigma**2 * start.total + velocity_scale * later

@@ -94,15 +94,14 @@ def mmd2(
     if len(x) < 2 or len(y) < 2:
         raise ValueError(f"x and y must hold at least two points each, got {len(x)} and {len(y)}")
     dtype = torch.promote_types(x.dtype, y.dtype)
+    x, y = x.to(dtype), y.to(dtype)
     # MMD does not see translations, float32 does: centred points lose fewer digits in |a|^2 + |b|^2 - 2ab.
-    centre = torch.cat([x.detach().to(dtype).mean(0, keepdim=True), y.detach().to(dtype).mean(0, keepdim=True)]).mean(0)
-    x, y = x.to(dtype) - centre, y.to(dtype) - centre
+    mean_x, mean_y = x.detach().mean(0), y.detach().mean(0)
     needs_x, needs_y = (torch.is_grad_enabled() and p.requires_grad for p in (x, y))
-    return (
-        _blocks(x, x, scales, block, True, needs_x)
-        + _blocks(y, y, scales, block, True, needs_y)
-        - 2 * _blocks(x, y, scales, block, False, needs_x or needs_y)
-    )
+    total = _blocks(x - mean_x, x - mean_x, scales, block, True, needs_x)
+    total = total + _blocks(y - mean_y, y - mean_y, scales, block, True, needs_y)
+    centre = (mean_x + mean_y) / 2
+    return total - 2 * _blocks(x - centre, y - centre, scales, block, False, needs_x or needs_y)
 
 
 def scale_penalty(z: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -151,10 +150,13 @@ def load_balance(logits: Tensor, mask: Tensor | None = None) -> Tensor:
         tensor(0.)
     """
     check_mask(mask, tuple(logits.shape[:-1]))
-    pi = torch.softmax(_wide(_clean(logits, mask)), -1).flatten(0, -2)
+    pi = torch.softmax(_wide(_clean(logits, mask)), -1).reshape(-1, logits.shape[-1])
     if mask is not None:
         counts = mask.flatten().unsqueeze(-1)
         mean = pi.masked_fill(~counts, 0).sum(0) / counts.sum().clamp_min(1)
     else:
         mean = pi.mean(0)
-    return math.log(pi.shape[-1]) + torch.special.xlogy(mean, mean).sum()
+    # Clamped, because the derivative of m log m is infinite at 0, where a pi that underflowed would make it NaN.
+    negative_entropy = (mean * mean.clamp_min(torch.finfo(mean.dtype).tiny).log()).sum()
+    balance = math.log(pi.shape[-1]) + negative_entropy
+    return balance if mask is None else balance * mask.any()

@@ -89,9 +89,7 @@ def sample(
     if policy.stochastic_in_time and solver in ADAPTIVE:
         raise ValueError(f"routing {policy!r} draws at every evaluation: use a fixed-step solver, not {solver!r}")
     if assignment is not None:
-        check_index(assignment, batch)
-        if assignment.numel() and not 0 <= int(assignment.min()) <= int(assignment.max()) < field.num_experts:
-            raise ValueError(f"assignment must lie in 0 .. {field.num_experts - 1}")
+        check_index("assignment", assignment.cpu(), batch, field.num_experts)
     router = Router(generator, scope, mask)
     nfe = 0
 

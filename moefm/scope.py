@@ -17,7 +17,7 @@ Scope = None | int | tuple[int, ...] | Tensor
 
 
 def _dims(scope: int | tuple[int, ...], batch_ndim: int) -> tuple[int, ...]:
-    dims = (scope,) if isinstance(scope, int) else tuple(scope)
+    dims = tuple(scope) if isinstance(scope, tuple | list) else (scope,)
     for d in dims:
         if isinstance(d, bool) or not isinstance(d, int) or not -batch_ndim <= d < batch_ndim:
             raise ValueError(f"scope must name batch dimensions in [{-batch_ndim}, {batch_ndim - 1}], got {scope!r}")
@@ -28,6 +28,10 @@ def _groups(scope: Tensor, batch: torch.Size) -> Tensor:
     if scope.dtype.is_floating_point or scope.dtype == torch.bool:
         raise TypeError(f"scope must hold integer group numbers, got {scope.dtype}")
     check_shape("scope", scope, tuple(batch), "(*batch,)")
+    if scope.device.type == "cpu" and scope.numel() and not torch.compiler.is_compiling():
+        low, high = int(scope.min()), int(scope.max())
+        if low < 0 or high >= batch[-1]:
+            raise ValueError(f"scope must hold group numbers in 0 .. {batch[-1] - 1}, got from {low} to {high}")
     return scope.long()
 
 
@@ -56,7 +60,8 @@ def group_sum(values: Tensor, scope: Scope, mask: Tensor | None = None) -> Tenso
     if isinstance(scope, Tensor):
         index = _groups(scope, values.shape[:-1]).unsqueeze(-1).expand_as(values)
         return torch.zeros_like(values).scatter_add(-2, index, values).gather(-2, index)
-    return values.sum(_dims(scope, values.ndim - 1), keepdim=True).expand_as(values)
+    dims = _dims(scope, values.ndim - 1)
+    return values.sum(dims, keepdim=True).expand_as(values) if dims else values  # sum(()) would be over everything
 
 
 def group_size(values: Tensor, scope: Scope, mask: Tensor | None = None) -> Tensor:

@@ -60,7 +60,7 @@ SOLVERS: dict[str, RungeKutta] = {
     "heun": RungeKutta(2, (0.0, 1.0), ((), (1.0,)), (0.5, 0.5)),
     "rk4": RungeKutta(4, (0.0, 0.5, 0.5, 1.0), ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
 }
-ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
+ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun", "scipy_solver")
 
 
 def time_grid(steps: int, device: torch.device | str | None = None) -> Tensor:
@@ -114,19 +114,35 @@ def integrate(
     return Solution(z, torch.stack(states) if trajectory else None, times)
 
 
-def _torchdiffeq(
-    velocity: Velocity, z0: Tensor, times: Tensor, solver: str, trajectory: bool, rtol: float, atol: float
-) -> Solution:
+def check_solver(solver: str) -> None:
+    """Raise unless ``solver`` is one of ours or a method of torchdiffeq.
+
+    Raises:
+        ValueError: The name is unknown.
+        ImportError: It is none of ours, and torchdiffeq is not installed.
+
+    Example:
+        >>> check_solver("dopri5")
+    """
+    if solver in SOLVERS:
+        return
     try:
-        from torchdiffeq import odeint
         from torchdiffeq._impl.odeint import SOLVERS as OTHERS
     except ImportError:
         raise ImportError(
             f"solver {solver!r} needs torchdiffeq: pip install torchdiffeq, or use one of {', '.join(SOLVERS)}"
         ) from None
-    if not isinstance(solver, str) or solver not in OTHERS:
+    if solver not in OTHERS:
         known = ", ".join([*SOLVERS, *sorted(set(OTHERS) - set(SOLVERS))])
         raise ValueError(f"solver must be one of {known}, got {solver!r}")
+
+
+def _torchdiffeq(
+    velocity: Velocity, z0: Tensor, times: Tensor, solver: str, trajectory: bool, rtol: float, atol: float
+) -> Solution:
+    check_solver(solver)
+    from torchdiffeq import odeint
+
     at = times if trajectory or solver not in ADAPTIVE else times[[0, -1]]
     states = odeint(lambda t, z: velocity(z, t), z0, at, method=solver, rtol=rtol, atol=atol)
     return Solution(states[-1], states if trajectory else None, times)

@@ -77,6 +77,8 @@ def _batches(
             raise ValueError("cond needs data as a tensor: a function that draws data cannot be matched with its rows")
         while True:
             yield data(size, generator).to(device), None
+    if not isinstance(data, Tensor):
+        raise TypeError(f"data must be a tensor or a function that draws one, got {type(data).__name__}")
     if data.ndim < 2 or len(data) == 0 or not data.dtype.is_floating_point:
         raise ValueError(f"data must be floating-point rows (N, ..., D), got {tuple(data.shape)} of {data.dtype}")
     if not bool(data.isfinite().all()):
@@ -144,6 +146,8 @@ def fit(
     check_count("log_every", log_every)
     check_positive("lr", lr)
     check_choice("schedule", schedule, SCHEDULES)
+    if clip is not None:
+        check_positive("clip", clip)
     if ema is not None and not 0 < ema < 1:
         raise ValueError(f"ema must lie in (0, 1) or be None, got {ema!r}")
     objective = MoEFM() if objective is None else objective

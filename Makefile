@@ -1,0 +1,43 @@
+# Needs Python >= 3.11 and make, nothing else. Another interpreter: make test PYTHON=/path/to/python3.12
+
+PYTHON  ?=
+DATASET ?= moons
+JOBS    ?= 2
+ARGS    ?=
+
+BIN   := .venv/bin
+SETUP := PYTHON="$(PYTHON)" sh scripts/setup.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs clean
+.NOTPARALLEL:
+
+help: ## list the targets
+	@echo "usage: make TARGET [PYTHON=python3.12]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: ## install what is needed and run the toy experiment [DATASET=moons]
+	@$(SETUP)
+	@echo "==> moefm toy --dataset $(DATASET)"
+	@$(BIN)/moefm toy --dataset "$(DATASET)" $(ARGS)
+	@echo "==> the figure is runs/toy-$(DATASET)/figure.png"
+
+test: lint ## install what is needed, then lint, type-check and run all tests [ARGS='-k losses'] [JOBS=2]
+	@echo "==> pytest"
+	@HF_HUB_OFFLINE=1 MPLBACKEND=Agg OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+lint: ## ruff and mypy only
+	@$(SETUP) dev
+	@echo "==> ruff check"
+	@$(BIN)/ruff check
+	@echo "==> mypy"
+	@$(BIN)/mypy
+
+docs: ## build the site into site/
+	@$(SETUP) docs
+	@echo "==> mkdocs build"
+	@$(BIN)/mkdocs build --strict
+
+clean: ## remove .venv, caches and built files (runs/ stays)
+	rm -rf .venv dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The commands: thin typer apps that parse, call and show."""

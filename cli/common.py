@@ -1,0 +1,87 @@
+"""What every command shares: one-line errors with exit codes, progress, the choice of a device."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+err = Console(stderr=True, highlight=False)
+"""People read standard error; standard output is for results and JSON."""
+
+
+class UsageError(Exception):
+    """A user's mistake: shown as one line, exit code 2."""
+
+
+def run_app(app: typer.Typer, name: str) -> NoReturn:
+    """Run a typer app. A user's mistake ends in one line and code 2, a failure in code 1, Ctrl-C in 130."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False)
+    except typer.TyperException as error:
+        fail(f"{error.format_message().rstrip('.')}; see {name} --help", error.exit_code)
+    except (UsageError, ValueError) as error:
+        fail(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except BrokenPipeError:  # the reader of our output has left, as in `moefm ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except (OSError, RuntimeError, ImportError) as error:
+        fail(f"{type(error).__name__}: {error}", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print one line to standard error and exit."""
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """JSON alone on standard output."""
+    print(json.dumps(document, indent=2))
+
+
+def pick_device(name: str) -> str:
+    """``auto`` becomes cuda, mps or cpu; a device that is not there is a mistake."""
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if there[device])
+    if name not in there:
+        raise UsageError(f"--device must be one of auto, cpu, cuda, mps, got {name!r}")
+    if not there[name]:
+        raise UsageError(f"--device {name} is not available here; use --device auto")
+    return name
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f}/s" if task.speed else "", style="cyan")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress display on standard error; yields ``report(stage, done, total)``."""
+    columns = (
+        TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=not err.is_terminal) as display:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = display.add_task(stage, total=total)
+            display.update(tasks[stage], completed=done)
+
+        yield report

@@ -1,0 +1,252 @@
+"""The ``moefm`` command."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.common import UsageError, err, pick_device, print_json, progress, run_app
+
+if TYPE_CHECKING:
+    from toy.experiment import Settings
+
+app = typer.Typer(
+    help="Mixture-of-experts flow matching.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+TOY_HELP = """Train vanilla and mixture-of-experts flow matching on points, and show what each can do in few steps.
+
+    moefm toy                                   moons, all three methods, about a minute
+    moefm toy --dataset grid --seeds 5          medians and ranges over five seeds
+    moefm toy --dataset points.csv --experts 6  your own points (.npy .npz .csv .parquet)
+    moefm toy --quick --json > metrics.json     numbers alone on standard output
+"""
+QUICK = {"train_steps": 500, "points": 400}
+
+
+def main() -> NoReturn:
+    """Entry point of ``moefm``."""
+    run_app(app, "moefm")
+
+
+def _choices(option: str, values: list[str], accepted: tuple[str, ...]) -> tuple[str, ...]:
+    names = [part.strip() for value in values for part in value.split(",") if part.strip()]
+    for name in names:
+        if name not in accepted:
+            raise UsageError(f"{option} must be one of {', '.join(accepted)}, got {name!r}")
+    return tuple(dict.fromkeys(names))
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(re.fullmatch(r"[1-9]\d{0,5}", part) for part in parts):
+        raise UsageError(f"--steps must be step counts such as 1,2,4,8,100, got {text!r}")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _at_least(option: str, value: int | None, minimum: int) -> None:
+    if value is not None and value < minimum:
+        raise UsageError(f"{option} must be at least {minimum}, got {value}")
+
+
+@app.command(help=TOY_HELP)
+def toy(
+    dataset: Annotated[str, typer.Option(help="A name of `moefm datasets`, or a file of points.")] = "moons",
+    method: Annotated[list[str] | None, typer.Option(help="vfm, moefm or consistent; repeatable. Default: all.")] = None,
+    experts: Annotated[int | None, typer.Option(help="Experts K. Default: the data set's.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Mixture sigma. Default: .1 moefm, .2 consistent.")] = None,
+    steps: Annotated[str, typer.Option(help="Step counts to sample with.")] = "1,2,4,8,100",
+    train_steps: Annotated[int | None, typer.Option(help="Optimizer steps. Default: 3000, or 500 with --quick.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Evaluations of the network a training step.")] = 256,
+    points: Annotated[int | None, typer.Option(help="Samples measured. Default: 1000, or 400 with --quick.")] = None,
+    hidden: Annotated[int, typer.Option(help="VFM's width; mixtures get as many parameters.")] = 128,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    ema: Annotated[float, typer.Option(help="Decay of a weight average, 0 for none.")] = 0.0,
+    coupling: Annotated[str, typer.Option(help="independent or ot.")] = "independent",
+    routing: Annotated[str, typer.Option(help="frozen, resampled, mean or argmax.")] = "frozen",
+    solver: Annotated[str, typer.Option(help="euler, midpoint, heun, rk4, or one of torchdiffeq.")] = "euler",
+    dim: Annotated[int | None, typer.Option(help="Principal components of digits, 2 to 16.")] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds; more than one reports medians and ranges.")] = 1,
+    seed: Annotated[int, typer.Option(help="First seed.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: runs/toy-<dataset>.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print metrics.json alone on standard output.")] = False,
+    quick: Annotated[bool, typer.Option(help="A rough result in seconds.")] = False,
+    animate: Annotated[bool, typer.Option(help="Also write transport.gif.")] = False,
+    resume: Annotated[bool, typer.Option(help="Keep what an interrupted run of the same command trained.")] = False,
+) -> None:
+    """Check the options, run the experiment, show it."""
+    began = time.perf_counter()
+    from moefm.couplings import COUPLINGS
+    from moefm.routing import ROUTINGS
+    from moefm.solvers import check_solver
+    from toy.experiment import METHODS, Settings
+
+    methods = _choices("--method", method or list(METHODS), METHODS)
+    if not methods:
+        raise UsageError(f"--method must name at least one of {', '.join(METHODS)}")
+    limits = {"--experts": experts, "--train-steps": train_steps, "--seeds": seeds, "--hidden": hidden}
+    for option, value in limits.items():
+        _at_least(option, value, 1)
+    _at_least("--batch-size", batch_size, 2)
+    _at_least("--points", points, 10)
+    _at_least("--seed", seed, 0)
+    for option, number in (("--sigma", sigma), ("--lr", lr)):
+        if number is not None and not 0 < number < float("inf"):
+            raise UsageError(f"{option} must be a finite number above 0, got {number}")
+    if not 0 <= ema < 1:
+        raise UsageError(f"--ema must lie in [0, 1), got {ema}")
+    (coupling,) = _choices("--coupling", [coupling], tuple(COUPLINGS))[:1] or ("independent",)
+    (routing,) = _choices("--routing", [routing], tuple(ROUTINGS))[:1] or ("frozen",)
+    check_solver(solver)
+    settings = Settings(
+        methods=methods,
+        experts=experts,
+        sigma=sigma,
+        steps=_steps(steps),
+        train_steps=train_steps or (QUICK["train_steps"] if quick else Settings.train_steps),
+        batch_size=batch_size,
+        points=points or (QUICK["points"] if quick else Settings.points),
+        hidden=hidden,
+        coupling=coupling,
+        routing=routing,
+        solver=solver,
+        lr=lr,
+        ema=ema,
+        device=pick_device(device),
+    )
+    result, folder = _run_toy(dataset, dim, settings, range(seed, seed + seeds), out, resume, animate)
+    if json_:
+        print_json(result)
+    else:
+        _show_toy(result, folder, time.perf_counter() - began)
+
+
+def _run_toy(
+    name: str, dim: int | None, settings: Settings, seeds: range, out: Path | None, resume: bool, animate: bool
+) -> tuple[dict[str, Any], Path]:
+    from toy.datasets import load_dataset
+    from toy.experiment import run_seed
+    from toy.report import document
+    from toy.results import prepare_folder, write_results
+
+    data = load_dataset(name, dim=dim)
+    folder = out or Path("runs") / f"toy-{data.name}"
+    prepare_folder(folder)
+    err.print(f"[bold]{data.name}[/bold]: {data.description}; K = {settings.experts or data.experts}", soft_wrap=True)
+    runs = []
+    try:
+        with progress() as report:
+            for seed in seeds:
+                prefix = "" if len(seeds) == 1 else f"seed {seed}: "
+
+                def stage(what: str, done: int, total: int, prefix: str = prefix) -> None:
+                    report(prefix + what, done, total)
+
+                runs.append(run_seed(data, settings, seed, stage, folder / "fields", resume))
+    except KeyboardInterrupt:
+        err.print(f"stopped; trained fields are in {folder / 'fields'}: the same command with --resume goes on from there")
+        raise
+    result = document(data.name, settings, runs)
+    with err.status("drawing figures"):
+        write_results(folder, data.name, data, result, runs[0], animate)
+    return result, folder
+
+
+def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
+    """A table of W2 by step count that names the winners, and where the files are."""
+    from toy.report import winners
+
+    methods, best = result["methods"], winners(result)
+    over = f", median of {len(result['seeds'])} seeds" if "seeds" in result else ""
+    table = Table(
+        title=f"W2 to held-out data by sampling steps{over} (noise floor {result['noise_floor_w2']:.3f}; lower is better)",
+        title_justify="left",
+    )
+    table.add_column("steps", justify="right")
+    for name in methods:
+        table.add_column(name, justify="right")
+    table.add_column("winner")
+    for t in best:
+        cells = [methods[name]["by_steps"][t]["w2"] for name in methods]
+        table.add_row(t, *(f"{cell:.3f}" for cell in cells), best[t])
+    for label, key in (("straightness", "straightness"), ("train seconds", "train_seconds"), ("parameters", "parameters")):
+        row = [methods[name][key] for name in methods]
+        lowest = min(methods, key=lambda name, key=key: methods[name][key]) if key == "straightness" else ""
+        table.add_row(label, *(f"{v:,}" if key == "parameters" else f"{v:.3g}" for v in row), lowest)
+    err.print(table)
+    err.print(f"done in {seconds:.0f} s", soft_wrap=True)
+    print(f"figure: {folder / 'figure.png'}")
+    print(f"more:   {folder}/curves.png, experts.png, metrics.json, samples.npz, fields/")
+
+
+@app.command()
+def datasets(
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+) -> None:
+    """List the data sets of `moefm toy`."""
+    from toy.datasets import list_datasets
+
+    known = list_datasets()
+    if json_:
+        print_json({"datasets": [vars(one) for one in known]})
+        return
+    table = Table("name", "dim", "K", "points", "what it is")
+    for one in known:
+        table.add_row(one.name, str(one.dim), str(one.experts), str(one.points or "unlimited"), one.description)
+    Console().print(table)
+    print("or a file of your own: moefm toy --dataset points.csv (.npy .npz .csv .parquet)")
+
+
+@app.command()
+def doctor(
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+) -> None:
+    """Say which versions, devices and optional packages are in use."""
+    import importlib.metadata as metadata
+    import platform
+
+    import torch
+
+    import moefm
+
+    packages = {}
+    for name in ("torchdiffeq", "scikit-learn", "scipy", "matplotlib", "safetensors", "pyarrow", "pot"):
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            packages[name] = None
+    facts: dict[str, Any] = {
+        "moefm": moefm.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "device": pick_device("auto"),
+        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "mps": torch.backends.mps.is_available(),
+        "grouped_mm": hasattr(torch.nn.functional, "grouped_mm"),
+        "packages": packages,
+    }
+    if json_:
+        print_json(facts)
+        return
+    missing = {"pyarrow": "reads .parquet: pip install 'moefm[parquet]'", "pot": "faster exact OT: pip install 'moefm[ot]'"}
+    for name, value in facts.items():
+        if name != "packages":
+            print(f"{name:<12} {value if value != [] else 'none'}")
+    for name, version in packages.items():
+        print(f"{name:<12} {version or 'not installed; ' + missing.get(name, 'pip install ' + name)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

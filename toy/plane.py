@@ -1,0 +1,51 @@
+"""The plane that figures are drawn in: the first two principal components of points of any dimension."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Plane:
+    """Projection fitted to data; the identity for points in the plane, a strip with jitter for points on a line.
+
+    Args:
+        data: Points ``(N, D)``.
+        margin: Space around them, as a share of their extent.
+
+    Example:
+        >>> plane = Plane(torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 1.0], [0.0, 3.0, 1.0]]))
+        >>> plane(torch.zeros(5, 3)).shape
+        (5, 2)
+    """
+
+    def __init__(self, data: Tensor, margin: float = 0.15) -> None:
+        self.dim = data.shape[-1]
+        self.centre = data.mean(0) if self.dim > 2 else torch.zeros(self.dim)
+        if self.dim > 2:
+            _, _, axes = torch.linalg.svd(data - self.centre, full_matrices=False)
+            self.axes = torch.zeros(2, self.dim)
+            self.axes[: len(axes[:2])] = axes[:2]
+        else:
+            self.axes = torch.eye(self.dim)
+        points = torch.as_tensor(self(data))
+        low, high = points.amin(0), points.amax(0)
+        pad = margin * (high - low).clamp_min(1e-3)
+        self.limits = tuple((float(a), float(b)) for a, b in zip(low - pad, high + pad, strict=True))
+
+    def __call__(self, points: Tensor) -> Any:
+        """Project ``(N, D)`` to a NumPy array ``(N, 2)``."""
+        flat = (points - self.centre) @ self.axes.T
+        if self.dim == 1:  # a fixed pattern, so that the same point keeps its height
+            height = (torch.arange(len(flat)) * 0.6180339887) % 1 - 0.5
+            flat = torch.cat([flat, height.unsqueeze(-1).to(flat)], -1)
+        return flat.numpy()
+
+    def grid(self, count: int) -> tuple[Tensor, tuple[int, int]]:
+        """A ``count x count`` grid over the plane, as points ``(count^2, D)``, and its shape (rows are the second axis)."""
+        (x0, x1), (y0, y1) = self.limits
+        x, y = torch.meshgrid(torch.linspace(x0, x1, count), torch.linspace(y0, y1, count), indexing="xy")
+        flat = torch.stack([x, y], -1).reshape(-1, 2)
+        return (flat[:, :1] if self.dim == 1 else flat @ self.axes + self.centre), (count, count)
