@@ -36,7 +36,7 @@ lint: ## ruff and mypy only
 docs: ## build the site into site/
 	@$(SETUP) docs
 	@echo "==> mkdocs build"
-	@$(BIN)/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## remove .venv, caches and built files (runs/ stays)
 	rm -rf .venv dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -24,14 +25,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-TOY_HELP = """Train vanilla and mixture-of-experts flow matching on points, and show what each can do in few steps.
+TOY_HELP = """Train vanilla and mixture-of-experts flow matching on points and show what each does in few steps.
 
-    moefm toy                                   moons, all three methods, about a minute
-    moefm toy --dataset grid --seeds 5          medians and ranges over five seeds
-    moefm toy --dataset points.csv --experts 6  your own points (.npy .npz .csv .parquet)
-    moefm toy --quick --json > metrics.json     numbers alone on standard output
+\b
+moefm toy                              moons, three methods, a minute
+moefm toy --dataset grid --seeds 5     medians and ranges of five seeds
+moefm toy --dataset my.csv --experts 6 your points (csv npy npz parquet)
+moefm toy --quick --json               numbers alone on standard output
 """
-QUICK = {"train_steps": 500, "points": 400}
+QUICK = {"train_steps": 700, "points": 400}
 
 
 def main() -> NoReturn:
@@ -39,12 +41,15 @@ def main() -> NoReturn:
     run_app(app, "moefm")
 
 
-def _choices(option: str, values: list[str], accepted: tuple[str, ...]) -> tuple[str, ...]:
-    names = [part.strip() for value in values for part in value.split(",") if part.strip()]
-    for name in names:
-        if name not in accepted:
-            raise UsageError(f"{option} must be one of {', '.join(accepted)}, got {name!r}")
-    return tuple(dict.fromkeys(names))
+def _choice(option: str, value: str, accepted: Iterable[str]) -> str:
+    if value not in accepted:
+        raise UsageError(f"{option} must be one of {', '.join(accepted)}, got {value!r}")
+    return value
+
+
+def _methods(values: list[str] | None, accepted: tuple[str, ...]) -> tuple[str, ...]:
+    names = [part.strip() for value in values or accepted for part in value.split(",")]
+    return tuple(dict.fromkeys(_choice("--method", name, accepted) for name in names))
 
 
 def _steps(text: str) -> tuple[int, ...]:
@@ -62,13 +67,13 @@ def _at_least(option: str, value: int | None, minimum: int) -> None:
 @app.command(help=TOY_HELP)
 def toy(
     dataset: Annotated[str, typer.Option(help="A name of `moefm datasets`, or a file of points.")] = "moons",
-    method: Annotated[list[str] | None, typer.Option(help="vfm, moefm or consistent; repeatable. Default: all.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="vfm, moefm, consistent; repeatable. Default: all.")] = None,
     experts: Annotated[int | None, typer.Option(help="Experts K. Default: the data set's.")] = None,
     sigma: Annotated[float | None, typer.Option(help="Mixture sigma. Default: .1 moefm, .2 consistent.")] = None,
     steps: Annotated[str, typer.Option(help="Step counts to sample with.")] = "1,2,4,8,100",
-    train_steps: Annotated[int | None, typer.Option(help="Optimizer steps. Default: 3000, or 500 with --quick.")] = None,
+    train_steps: Annotated[int | None, typer.Option(help="Optimizer steps. Default: 3000; 700 with --quick.")] = None,
     batch_size: Annotated[int, typer.Option(help="Evaluations of the network a training step.")] = 256,
-    points: Annotated[int | None, typer.Option(help="Samples measured. Default: 1000, or 400 with --quick.")] = None,
+    points: Annotated[int | None, typer.Option(help="Samples measured. Default: 1000; 400 with --quick.")] = None,
     hidden: Annotated[int, typer.Option(help="VFM's width; mixtures get as many parameters.")] = 128,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     ema: Annotated[float, typer.Option(help="Decay of a weight average, 0 for none.")] = 0.0,
@@ -81,20 +86,19 @@ def toy(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: runs/toy-<dataset>.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print metrics.json alone on standard output.")] = False,
-    quick: Annotated[bool, typer.Option(help="A rough result in seconds.")] = False,
-    animate: Annotated[bool, typer.Option(help="Also write transport.gif.")] = False,
-    resume: Annotated[bool, typer.Option(help="Keep what an interrupted run of the same command trained.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A rough result in seconds.")] = False,
+    animate: Annotated[bool, typer.Option("--animate", help="Also write transport.gif.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from an interrupted run of this command.")] = False,
 ) -> None:
     """Check the options, run the experiment, show it."""
     began = time.perf_counter()
     from moefm.couplings import COUPLINGS
-    from moefm.routing import ROUTINGS
+    from moefm.routing import ROUTINGS, get_routing
+    from moefm.sampling import check_pair
     from moefm.solvers import check_solver
     from toy.experiment import METHODS, Settings
 
-    methods = _choices("--method", method or list(METHODS), METHODS)
-    if not methods:
-        raise UsageError(f"--method must name at least one of {', '.join(METHODS)}")
+    methods = _methods(method, METHODS)
     limits = {"--experts": experts, "--train-steps": train_steps, "--seeds": seeds, "--hidden": hidden}
     for option, value in limits.items():
         _at_least(option, value, 1)
@@ -106,9 +110,8 @@ def toy(
             raise UsageError(f"{option} must be a finite number above 0, got {number}")
     if not 0 <= ema < 1:
         raise UsageError(f"--ema must lie in [0, 1), got {ema}")
-    (coupling,) = _choices("--coupling", [coupling], tuple(COUPLINGS))[:1] or ("independent",)
-    (routing,) = _choices("--routing", [routing], tuple(ROUTINGS))[:1] or ("frozen",)
-    check_solver(solver)
+    _choice("--coupling", coupling, COUPLINGS)
+    check_pair(get_routing(_choice("--routing", routing, ROUTINGS)), check_solver(solver))
     settings = Settings(
         methods=methods,
         experts=experts,
@@ -135,11 +138,16 @@ def toy(
 def _run_toy(
     name: str, dim: int | None, settings: Settings, seeds: range, out: Path | None, resume: bool, animate: bool
 ) -> tuple[dict[str, Any], Path]:
+    import torch
+
     from toy.datasets import load_dataset
     from toy.experiment import run_seed
     from toy.report import document
     from toy.results import prepare_folder, write_results
 
+    # A network this small gains nothing from more threads, and its numbers then do not depend on their number.
+    if settings.device == "cpu" and settings.batch_size * settings.hidden < 2**18:
+        torch.set_num_threads(1)
     data = load_dataset(name, dim=dim)
     folder = out or Path("runs") / f"toy-{data.name}"
     prepare_folder(folder)
@@ -155,7 +163,7 @@ def _run_toy(
 
                 runs.append(run_seed(data, settings, seed, stage, folder / "fields", resume))
     except KeyboardInterrupt:
-        err.print(f"stopped; trained fields are in {folder / 'fields'}: the same command with --resume goes on from there")
+        err.print(f"stopped; add --resume to go on from the fields in {folder / 'fields'}", soft_wrap=True)
         raise
     result = document(data.name, settings, runs)
     with err.status("drawing figures"):
@@ -170,7 +178,7 @@ def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
     methods, best = result["methods"], winners(result)
     over = f", median of {len(result['seeds'])} seeds" if "seeds" in result else ""
     table = Table(
-        title=f"W2 to held-out data by sampling steps{over} (noise floor {result['noise_floor_w2']:.3f}; lower is better)",
+        title=f"W2 to held-out data{over}; noise floor {result['noise_floor_w2']:.3f}",
         title_justify="left",
     )
     table.add_column("steps", justify="right")
@@ -178,12 +186,13 @@ def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
         table.add_column(name, justify="right")
     table.add_column("winner")
     for t in best:
-        cells = [methods[name]["by_steps"][t]["w2"] for name in methods]
-        table.add_row(t, *(f"{cell:.3f}" for cell in cells), best[t])
-    for label, key in (("straightness", "straightness"), ("train seconds", "train_seconds"), ("parameters", "parameters")):
-        row = [methods[name][key] for name in methods]
-        lowest = min(methods, key=lambda name, key=key: methods[name][key]) if key == "straightness" else ""
-        table.add_row(label, *(f"{v:,}" if key == "parameters" else f"{v:.3g}" for v in row), lowest)
+        table.add_row(t, *(f"{one['by_steps'][t]['w2']:.3f}" for one in methods.values()), best[t])
+    table.add_section()
+    straight = {name: one["straightness"] for name, one in methods.items()}
+    straightest = min(straight, key=lambda name: straight[name])
+    table.add_row("straightness", *(f"{value:.3f}" for value in straight.values()), straightest, style="dim")
+    table.add_row("train seconds", *(f"{one['train_seconds']:.1f}" for one in methods.values()), "", style="dim")
+    table.add_row("parameters", *(f"{one['parameters']:,}" for one in methods.values()), "", style="dim")
     err.print(table)
     err.print(f"done in {seconds:.0f} s", soft_wrap=True)
     print(f"figure: {folder / 'figure.png'}")
@@ -220,7 +229,7 @@ def doctor(
 
     import moefm
 
-    packages = {}
+    packages: dict[str, str | None] = {}
     for name in ("torchdiffeq", "scikit-learn", "scipy", "matplotlib", "safetensors", "pyarrow", "pot"):
         try:
             packages[name] = metadata.version(name)
@@ -240,7 +249,10 @@ def doctor(
     if json_:
         print_json(facts)
         return
-    missing = {"pyarrow": "reads .parquet: pip install 'moefm[parquet]'", "pot": "faster exact OT: pip install 'moefm[ot]'"}
+    missing = {
+        "pyarrow": "reads .parquet: pip install 'moefm[parquet]'",
+        "pot": "faster exact OT: pip install 'moefm[ot]'",
+    }
     for name, value in facts.items():
         if name != "packages":
             print(f"{name:<12} {value if value != [] else 'none'}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from moefm._checks import check_count, check_mask, check_positive
 from moefm.losses import _clean, _mean, _wide
@@ -16,36 +17,54 @@ BANDWIDTHS = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Kernel bandwidths of the paper, appendix A.4."""
 
 
-def _kernel_sum(x: Tensor, y: Tensor, bandwidths: tuple[float, ...], same: bool) -> Tensor:
-    """Sum of the kernel over all pairs of two blocks; of a block with itself, without the diagonal."""
+class _KernelMean(torch.autograd.Function):
+    """Mean of the kernel over all pairs; ``within`` one sample (``x`` given twice) only pairs i != j count.
+
+    The gradient is gathered beside the value, block by block, so that nothing of size n x m is ever kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, bandwidths: tuple[float, ...], block: int, within: bool
+    ) -> Tensor:
+        pairs = len(x) * (len(x) - 1) if within else len(x) * len(y)
+        need_x, need_y = ctx.needs_input_grad[:2]
+        total, grad_x, grad_y = x.new_zeros(()), torch.zeros_like(x), torch.zeros_like(y)
+        for i in range(0, len(x), block):
+            # The kernel is symmetric: within one sample the upper triangle counts twice.
+            for j in range(i if within else 0, len(y), block):
+                xb, yb = x[i : i + block], y[j : j + block]
+                factor = (2 if within and j > i else 1) / pairs
+                kernel, slope = _kernel(xb, yb, bandwidths)
+                if within and i == j:
+                    kernel.fill_diagonal_(0)
+                total += factor * kernel.sum()
+                if need_x:
+                    grad_x[i : i + block] += factor * (slope @ yb - slope.sum(1, keepdim=True) * xb)
+                if need_y:
+                    grad_y[j : j + block] += factor * (slope.T @ xb - slope.sum(0).unsqueeze(-1) * yb)
+        ctx.save_for_backward(grad_x, grad_y)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        grad_x, grad_y = ctx.saved_tensors
+        return grad * grad_x, grad * grad_y, None, None, None
+
+
+def _kernel(x: Tensor, y: Tensor, bandwidths: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """Kernel of all pairs of two blocks, and the weights w of its gradient w (y - x) with respect to x."""
     if x.shape[-1] <= 8:  # exact differences; wider data goes through a matmul, which is many times faster
         d = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum(-1)
     else:
         d = (x.square().sum(-1, keepdim=True) + y.square().sum(-1) - 2 * x @ y.T).clamp_min(0)
-    total = sum((torch.exp(d / (-2 * s * s)) for s in bandwidths), torch.zeros_like(d))
-    if same:
-        total = total - torch.diag(torch.diagonal(total))
-    return total.sum()
-
-
-def _blocks(
-    x: Tensor, y: Tensor, bandwidths: tuple[float, ...], block: int, within: bool, grad: bool
-) -> Tensor:
-    """Mean of the kernel over pairs; ``within`` one sample only pairs i != j count."""
-    pairs = len(x) * (len(x) - 1) if within else len(x) * len(y)
-    total = x.new_zeros(())
-    for i, xb in enumerate(x.split(block)):
-        for j, yb in enumerate(y.split(block)):
-            if within and j < i:
-                continue  # the kernel is symmetric: the upper triangle counts twice
-            # Recomputing a block on the way back keeps one block of kernel values in memory, not all of them.
-            part = (
-                checkpoint(_kernel_sum, xb, yb, bandwidths, within and i == j, use_reentrant=False)
-                if grad
-                else _kernel_sum(xb, yb, bandwidths, within and i == j)
-            )
-            total = total + part * ((2 if within and j > i else 1) / pairs)
-    return total
+    kernel, slope = torch.zeros_like(d), torch.zeros_like(d)
+    for s in bandwidths:
+        part = torch.mul(d, -0.5 / s**2).clamp_(min=-80).exp_()  # exp is several times slower where it underflows
+        kernel += part
+        slope.add_(part, alpha=1 / s**2)
+    return kernel, slope
 
 
 def mmd2(
@@ -62,8 +81,8 @@ def mmd2(
               - \frac{2}{nm} \sum_{i,j} \kappa(x_i, y_j), \quad
               \kappa(a, b) = \sum_s e^{-|a - b|^2 / 2 s^2}
 
-    Differentiable, computed block by block in float32 (float64 for float64 points): forward and backward hold a few
-    ``block x block`` matrices at a time. It can be slightly negative, as an unbiased estimate of zero must.
+    Differentiable once, computed block by block in float32 (float64 for float64 points): a few ``block x block``
+    matrices are held at a time. It can be slightly negative, as an unbiased estimate of zero must.
 
     Args:
         x: Points ``(*batch, D)``; leading dimensions are flattened.
@@ -97,11 +116,11 @@ def mmd2(
     x, y = x.to(dtype), y.to(dtype)
     # MMD does not see translations, float32 does: centred points lose fewer digits in |a|^2 + |b|^2 - 2ab.
     mean_x, mean_y = x.detach().mean(0), y.detach().mean(0)
-    needs_x, needs_y = (torch.is_grad_enabled() and p.requires_grad for p in (x, y))
-    total = _blocks(x - mean_x, x - mean_x, scales, block, True, needs_x)
-    total = total + _blocks(y - mean_y, y - mean_y, scales, block, True, needs_y)
-    centre = (mean_x + mean_y) / 2
-    return total - 2 * _blocks(x - centre, y - centre, scales, block, False, needs_x or needs_y)
+    own_x, own_y, centre = x - mean_x, y - mean_y, (mean_x + mean_y) / 2
+    with torch.autocast(x.device.type, enabled=False):
+        within_x = _KernelMean.apply(own_x, own_x, scales, block, True)
+        within_y = _KernelMean.apply(own_y, own_y, scales, block, True)
+        return within_x + within_y - 2 * _KernelMean.apply(x - centre, y - centre, scales, block, False)
 
 
 def scale_penalty(z: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -35,6 +35,12 @@ class Sample(NamedTuple):
     nfe: int
 
 
+def check_pair(routing: Routing, solver: str) -> None:
+    """Raise ``ValueError`` where a routing defeats the error control of the solver."""
+    if routing.stochastic_in_time and solver in ADAPTIVE:
+        raise ValueError(f"routing {routing!r} draws at every evaluation: use a fixed-step solver, not {solver!r}")
+
+
 def sample(
     field: MixtureField,
     z0: Tensor,
@@ -86,8 +92,7 @@ def sample(
     policy = get_routing(routing)
     batch = z0.shape[:-1]
     check_mask(mask, tuple(batch))
-    if policy.stochastic_in_time and solver in ADAPTIVE:
-        raise ValueError(f"routing {policy!r} draws at every evaluation: use a fixed-step solver, not {solver!r}")
+    check_pair(policy, solver)
     if assignment is not None:
         check_index("assignment", assignment.cpu(), batch, field.num_experts)
     router = Router(generator, scope, mask)

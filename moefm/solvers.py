@@ -114,8 +114,8 @@ def integrate(
     return Solution(z, torch.stack(states) if trajectory else None, times)
 
 
-def check_solver(solver: str) -> None:
-    """Raise unless ``solver`` is one of ours or a method of torchdiffeq.
+def check_solver(solver: str) -> str:
+    """Return ``solver`` if it is one of ours or a method of torchdiffeq.
 
     Raises:
         ValueError: The name is unknown.
@@ -123,9 +123,10 @@ def check_solver(solver: str) -> None:
 
     Example:
         >>> check_solver("dopri5")
+        'dopri5'
     """
     if solver in SOLVERS:
-        return
+        return solver
     try:
         from torchdiffeq._impl.odeint import SOLVERS as OTHERS
     except ImportError:
@@ -135,6 +136,7 @@ def check_solver(solver: str) -> None:
     if solver not in OTHERS:
         known = ", ".join([*SOLVERS, *sorted(set(OTHERS) - set(SOLVERS))])
         raise ValueError(f"solver must be one of {known}, got {solver!r}")
+    return solver
 
 
 def _torchdiffeq(

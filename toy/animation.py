@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from toy.experiment import SeedRun
-from toy.figures import TITLES, _colours_of, _dot_size
+from toy.figures import TITLES, colours_of, dot_size
 from toy.plane import Plane
 
 FRAMES = 34
@@ -30,7 +30,7 @@ def animate(run: SeedRun, path: Path, title: str) -> None:
         states = [plane(state) for state in method.fine.trajectory]
         ax.scatter(*plane(run.data).T, s=2, c="#d0d0d0", linewidths=0)
         dots = ax.scatter(
-            *states[0].T, s=_dot_size(len(run.data)), c=_colours_of(method, method.fine.assignment), linewidths=0
+            *states[0].T, s=dot_size(len(run.data)), c=colours_of(method, method.fine.assignment), linewidths=0
         )
         clouds.append((dots, states))
         spread = max(3.0, *(abs(edge) for pair in plane.limits for edge in pair))
@@ -43,5 +43,7 @@ def animate(run: SeedRun, path: Path, title: str) -> None:
             dots.set_offsets(states[position])
         heading.set_text(f"{title}   t = {position / (len(clouds[0][1]) - 1):.2f}")
 
+    figure.canvas.draw()
+    figure.set_layout_engine("none")  # laid out once: doing it again for every frame takes most of the time
     with matplotlib.rc_context({"animation.embed_limit": 50}):
         FuncAnimation(figure, draw, frames=FRAMES + HOLD, blit=False).save(path, writer=PillowWriter(fps=15))

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from moefm._checks import check_count
 from toy.readers import DataError, Points, read_points
 
 Sampler = Callable[[int, torch.Generator], Tensor]
@@ -103,8 +104,9 @@ def load_dataset(name_or_path: str | os.PathLike[str], *, dim: int | None = None
         The data set.
 
     Raises:
-        ValueError: An unknown name; `dim` for another set than digits or out of range; a negative `seed`.
-        TypeError: An argument of another type.
+        ValueError: An unknown name; `dim` for another set than digits or not 2-16; a `seed` that is no
+            integer of at least 0.
+        TypeError: `name_or_path` is neither a string nor a path.
         DataError: A `ValueError` for a file that cannot be used or has fewer than 10 distinct points.
 
     Example:
@@ -113,20 +115,16 @@ def load_dataset(name_or_path: str | os.PathLike[str], *, dim: int | None = None
         >>> load_dataset("mons")
         Traceback (most recent call last):
         ...
-        ValueError: `dataset`: 'mons' is unknown, did you mean 'moons'? Known are moons, grid, checkerboard, \
+        ValueError: dataset 'mons' is unknown, did you mean 'moons'? Known are moons, grid, checkerboard, \
 spirals, pinwheel, rings, digits, iris; a path to a .npy, .npz, .csv or .parquet file is accepted too.
     """
     if not isinstance(name_or_path, (str, os.PathLike)):
-        raise TypeError(f"`dataset` must be a name or a path, got {name_or_path!r}")
-    _check_integer("seed", seed, minimum=0)
-    if dim is not None:
-        _check_integer("dim", dim, minimum=1)
-        if name_or_path != "digits":
-            raise ValueError(f"`dim` = {dim} is accepted for 'digits' only, not for {str(name_or_path)!r}")
-        if dim not in DIGITS_DIMS:
-            raise ValueError(f"`dim` = {dim}: digits has {DIGITS_DIMS[0]} to {DIGITS_DIMS[-1]} dimensions")
+        raise TypeError(f"dataset must be a name or a path, got {name_or_path!r}")
+    check_count("seed", seed, minimum=0)
     if name_or_path == "digits":
-        return _digits(dim or DIGITS_DIM, seed)
+        return _digits(DIGITS_DIM if dim is None else dim, seed)
+    if dim is not None:
+        raise ValueError(f"dim is accepted for digits only, got {dim!r} for {str(name_or_path)!r}")
     if name_or_path == "iris":
         return _iris(seed)
     if isinstance(name_or_path, str):
@@ -138,7 +136,7 @@ spirals, pinwheel, rings, digits, iris; a path to a .npy, .npz, .csv or .parquet
 
 
 def _looks_like_path(text: str) -> bool:
-    return bool(text.strip()) and bool(Path(text).suffix or len(Path(text).parts) > 1 or Path(text).exists())
+    return bool(text.strip()) and bool(Path(text).suffix or len(Path(text).parts) > 1 or os.path.exists(text))
 
 
 def _unknown(name: str) -> str:
@@ -146,25 +144,18 @@ def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"unknown, did you mean '{close[0]}'?" if close else "unknown."
     return (
-        f"`dataset`: {name!r} is {hint} Known are {', '.join(known)}; "
+        f"dataset {name!r} is {hint} Known are {', '.join(known)}; "
         "a path to a .npy, .npz, .csv or .parquet file is accepted too."
     )
-
-
-def _check_integer(name: str, value: object, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"`{name}` must be an integer, got {value!r}")
-    if value < minimum:
-        raise ValueError(f"`{name}` must be at least {minimum}, got {value}")
 
 
 def _checked(sampler: Sampler) -> Sampler:
     """The sampler behind checks of its arguments, the same for every data set."""
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
-        _check_integer("n", n, minimum=1)
+        check_count("n", n)
         if not isinstance(generator, torch.Generator):
-            raise TypeError(f"`generator` must be a torch.Generator, got {generator!r}")
+            raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
         return sampler(n, generator)
 
     return draw
@@ -273,6 +264,8 @@ def _digits(dim: int, seed: int) -> Dataset:
     from sklearn.datasets import load_digits
     from sklearn.decomposition import PCA
 
+    if isinstance(dim, bool) or not isinstance(dim, int) or dim not in DIGITS_DIMS:
+        raise ValueError(f"dim must be an integer from {DIGITS_DIMS[0]} to {DIGITS_DIMS[-1]}, got {dim!r}")
     train, test = _split(load_digits().data, seed)
     pca = PCA(dim, svd_solver="full").fit(train)
     scale = pca.transform(train).std(axis=0).mean()  # one factor for all: shape and order of the PCA remain
@@ -350,7 +343,7 @@ def _finite(
 
     def draw_test(n: int, generator: torch.Generator) -> Tensor:
         if n > len(held_out):
-            raise ValueError(f"`n` = {n}: {name} has {len(held_out)} held-out points, see `max_test`")
+            raise ValueError(f"n must be at most {len(held_out)}, the held-out points of {name}, got {n}")
         order = torch.randperm(len(held_out), generator=generator, device=generator.device)
         return held_out[order[:n].cpu()].to(generator.device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -130,7 +131,7 @@ def objective(method: str, sigma: float) -> Objective:
 def train(
     dataset: Dataset, method: str, settings: Settings, seed: int, folder: Path | None, resume: bool, report: Report
 ) -> tuple[MLPMixtureField, float, float]:
-    """Train one method, or load it from ``folder`` where the same training was already done; returns field, sigma, seconds."""
+    """Train one method, or load it from ``folder`` where the same was trained; returns field, sigma and seconds."""
     experts = 1 if method == "vfm" else settings.experts or dataset.experts
     sigma = SIGMA[method] if method == "vfm" or settings.sigma is None else settings.sigma
     identity = {
@@ -138,10 +139,9 @@ def train(
         **{k: getattr(settings, k) for k in ("train_steps", "batch_size", "hidden", "coupling", "lr", "ema")},
     }  # fmt: skip
     if resume and folder is not None and (folder / "config.json").exists():
-        known = load_field(folder, settings.device)
-        extra = known_extra(folder)
+        extra = json.loads((folder / "config.json").read_text(encoding="utf-8"))["extra"]
         if {k: extra.get(k) for k in identity} == identity:
-            return known, sigma, float(extra["train_seconds"])
+            return load_field(folder, settings.device), sigma, float(extra["train_seconds"])
     field = build_field(dataset.dim, experts, settings.hidden, seed).to(settings.device)
     goal = objective(method, sigma)
     result = fit(
@@ -161,14 +161,6 @@ def train(
     return field, sigma, result.seconds
 
 
-def known_extra(folder: Path) -> dict[str, Any]:
-    """What was kept beside a saved field."""
-    import json
-
-    extra: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))["extra"]
-    return extra
-
-
 def measure(
     field: MLPMixtureField, settings: Settings, seed: int, clouds: tuple[Tensor, Tensor, Tensor], floor: float
 ) -> tuple[dict[str, Any], dict[int, Sample], Sample]:
@@ -186,7 +178,13 @@ def measure(
             generator=generator(seed, 4),
             trajectory=trajectory,
         )
-        return Sample(*(x.cpu() if isinstance(x, Tensor) else x for x in drawn))
+        return Sample(
+            drawn.z1.cpu(),
+            None if drawn.assignment is None else drawn.assignment.cpu(),
+            None if drawn.trajectory is None else drawn.trajectory.cpu(),
+            drawn.times.cpu(),
+            drawn.nfe,
+        )
 
     with torch.no_grad():
         samples = {steps: draw(steps) for steps in settings.steps}
@@ -203,9 +201,10 @@ def measure(
             "nfe": drawn.nfe,
         }
     assert fine.trajectory is not None
-    usage = (
-        torch.softmax(logits, -1).mean(0) if fine.assignment is None else expert_usage(fine.assignment, field.num_experts)
-    )
+    if fine.assignment is None:
+        usage = torch.softmax(logits, -1).mean(0)
+    else:
+        usage = expert_usage(fine.assignment, field.num_experts)
     metrics = {
         "by_steps": by_steps,
         "straightness": straightness(fine.trajectory, fine.times),

@@ -20,6 +20,7 @@ from toy.plane import Plane
 TITLES = {"vfm": "VFM (one field)", "moefm": "MoE-FM (paper's loss)", "consistent": "MoE-FM (consistent loss)"}
 LINES = {"vfm": "#555555", "moefm": "#d95f02", "consistent": "#1b6fb4"}
 SHOWN_TRAJECTORIES = 80
+_NOISE_REACH = 3.0  # standard normal noise hardly ever lies farther out
 
 
 def expert_colours(count: int) -> Tensor:
@@ -32,9 +33,10 @@ def expert_colours(count: int) -> Tensor:
     return torch.tensor([colormaps["turbo"](k / (count - 1)) for k in range(count)])
 
 
-def _colours_of(run: MethodRun, assignment: Tensor | None) -> Any:
+def colours_of(run: MethodRun, assignment: Tensor | None) -> Any:
+    """Colours of samples by their expert; one colour where no expert was assigned."""
     palette = expert_colours(run.field.num_experts)
-    return palette[0].numpy() if assignment is None else palette[assignment].numpy()
+    return palette[:1].numpy() if assignment is None else palette[assignment].numpy()
 
 
 def _bare(ax: Axes, plane: Plane) -> None:
@@ -48,8 +50,13 @@ def _bare(ax: Axes, plane: Plane) -> None:
         spine.set_color("#cccccc")
 
 
-def _dot_size(count: int) -> float:
+def dot_size(count: int) -> float:
+    """Size of a dot that keeps a cloud of ``count`` points readable."""
     return max(1.5, min(12.0, 5000 / count))
+
+
+def _dots(ax: Axes, points: Any, size: float, colour: Any, **style: Any) -> None:
+    ax.scatter(points[:, 0], points[:, 1], s=size, c=colour, **{"linewidths": 0, "rasterized": True, **style})
 
 
 def samples_figure(run: SeedRun, title: str) -> Figure:
@@ -60,19 +67,20 @@ def samples_figure(run: SeedRun, title: str) -> Figure:
     plane = Plane(run.data)
     steps = list(next(iter(run.methods.values())).samples)
     rows, columns = len(steps) + 1, len(run.methods)
-    figure = Figure(figsize=(max(3.4 * columns, 5.0), 2.75 * rows + 0.8), layout="constrained")
-    figure.suptitle(f"{title}: grey is data, colours are experts; W2 noise floor {run.floor:.3f}", fontsize=11)
-    axes = figure.subplots(rows, columns, squeeze=False)
+    heights = [plane.aspect] * len(steps) + [1.0]
+    width = 3.2
+    size_inches = (max(width * columns + 0.3, 5.0), sum(width * h + 0.32 for h in heights) + 0.7)
+    figure = Figure(figsize=size_inches, layout="constrained")
+    figure.suptitle(f"{title}: data grey, samples coloured by expert; noise floor of W2 {run.floor:.3f}", fontsize=11)
+    axes = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     ground = plane(run.data)
-    size = _dot_size(len(run.data))
+    size = dot_size(len(run.data))
     for column, (name, method) in enumerate(run.methods.items()):
         for row, count in enumerate(steps):
             ax, drawn = axes[row][column], method.samples[count]
             points = plane(drawn.z1)
-            ax.scatter(*ground.T, s=size, c="#c8c8c8", linewidths=0, rasterized=True)
-            ax.scatter(
-                *points.T, s=size, c=_colours_of(method, drawn.assignment), alpha=0.8, linewidths=0, rasterized=True
-            )
+            _dots(ax, ground, size, "#c8c8c8")
+            _dots(ax, points, size, colours_of(method, drawn.assignment), alpha=0.8)
             _bare(ax, plane)
             distance = method.metrics["by_steps"][str(count)]["w2"]
             head = f"{TITLES[name]}\n" if row == 0 else ""
@@ -90,16 +98,16 @@ def _trajectories(ax: Axes, method: MethodRun, plane: Plane, ground: Any) -> Non
     assert fine.trajectory is not None
     shown = slice(0, SHOWN_TRAJECTORIES)
     paths = torch.stack([torch.as_tensor(plane(state)) for state in fine.trajectory[:, shown]], 1).numpy()
-    colours = _colours_of(method, None if fine.assignment is None else fine.assignment[shown])
-    ax.scatter(*ground.T, s=1.5, c="#d8d8d8", linewidths=0, rasterized=True)
+    colours = colours_of(method, None if fine.assignment is None else fine.assignment[shown])
+    _dots(ax, ground, 1.5, "#d8d8d8")
     ax.add_collection(LineCollection(list(paths), colors=colours, linewidths=0.8, alpha=0.8))
-    ax.scatter(*paths[:, 0].T, s=5, facecolors="white", edgecolors="#666666", linewidths=0.5, zorder=3)
-    ax.scatter(*paths[:, -1].T, s=7, c=colours, linewidths=0, zorder=3)
+    _dots(ax, paths[:, 0], 5, "white", edgecolors="#666666", linewidths=0.5, zorder=3)
+    _dots(ax, paths[:, -1], 7, colours, zorder=3)
     _bare(ax, plane)
-    xs, ys = paths[..., 0], paths[..., 1]
-    (x0, x1), (y0, y1) = plane.limits
-    ax.set_xlim(min(x0, xs.min() - 0.1), max(x1, xs.max() + 0.1))
-    ax.set_ylim(min(y0, ys.min() - 0.1), max(y1, ys.max() + 0.1))
+    reach = max(_NOISE_REACH, *(abs(edge) for pair in plane.limits for edge in pair))
+    ax.set_xlim(-reach, reach)
+    if plane.dim > 1:
+        ax.set_ylim(-reach, reach)
     ax.set_title(f"straightness {method.metrics['straightness']:.3f} (0 is straight)", fontsize=10)
 
 
@@ -111,7 +119,7 @@ def curves_figure(result: dict[str, Any]) -> Figure:
         "mmd2": "MMD²",
         "off_support": "share of samples off the support",
     }
-    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    figure = Figure(figsize=(13, 3.4), layout="constrained")
     for ax, (key, label) in zip(figure.subplots(1, 4), panels.items(), strict=True):
         for name, method in result["methods"].items():
             steps = [int(t) for t in method["by_steps"]]
@@ -126,7 +134,8 @@ def curves_figure(result: dict[str, Any]) -> Figure:
         ax.set_xscale("log")
         ax.set_xticks(steps, [str(t) for t in steps])
         ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.set_xlabel("Euler steps" if result["settings"]["solver"] == "euler" else f"{result['settings']['solver']} steps")
+        solver = result["settings"]["solver"]
+        ax.set_xlabel("Euler steps" if solver == "euler" else f"{solver} steps")
         ax.set_title(label, fontsize=10)
         ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
         ax.grid(alpha=0.25)
@@ -135,40 +144,45 @@ def curves_figure(result: dict[str, Any]) -> Figure:
 
 
 def experts_figure(run: SeedRun) -> Figure:
-    """For each method: regions of the gate at t = 0 and t = .75, responsibilities on the data, and usage."""
+    """For each mixture: regions of the gate at t = 0 and t = .75, responsibilities on the data, and usage."""
     plane = Plane(run.data)
-    figure = Figure(figsize=(13, 3.2 * len(run.methods) + 0.3), layout="constrained")
-    axes = figure.subplots(len(run.methods), 4, squeeze=False)
-    for row, (name, method) in zip(axes, run.methods.items(), strict=True):
+    shown = {name: method for name, method in run.methods.items() if method.field.num_experts > 1} or run.methods
+    figure = Figure(figsize=(13, 3.1 * len(shown) + 0.3), layout="constrained")
+    axes = figure.subplots(len(shown), 4, squeeze=False)
+    for row, (name, method) in zip(axes, shown.items(), strict=True):
         row[0].set_ylabel(TITLES[name], fontsize=10)
         _gate_regions(row[0], method, plane, 0.0)
         if name == "consistent":  # its gate is only ever trained, and only ever read, at t = 0
             row[1].axis("off")
-            row[1].text(0.5, 0.5, "the gate is used\nat t = 0 only", ha="center", va="center", color="#777777")
+            note = "this gate is trained\nand used at t = 0 only"
+            row[1].text(0.5, 0.5, note, ha="center", va="center", color="#777777")
         else:
             _gate_regions(row[1], method, plane, 0.75)
         _responsibilities(row[2], method, run, plane)
         usage = method.metrics["experts"]["usage"]
-        row[3].bar(range(len(usage)), usage, color=expert_colours(len(usage)).numpy())
+        row[3].bar(range(len(usage)), usage, color=expert_colours(len(usage)).numpy(), width=0.8)
         row[3].axhline(1 / len(usage), color="black", linestyle=":", linewidth=1)
-        row[3].set_title(f"usage, effective experts {method.metrics['experts']['effective']:.1f}", fontsize=10)
+        row[3].set_title(f"usage; effective experts {method.metrics['experts']['effective']:.1f}", fontsize=10)
         row[3].set_xlabel("expert")
+        row[3].set_xticks(range(len(usage)) if len(usage) <= 16 else [0, len(usage) - 1])
     return figure
 
 
 def _gate_regions(ax: Axes, method: MethodRun, plane: Plane, t: float) -> None:
-    grid, shape = plane.grid(120)
+    """Colour the plane by the likeliest expert, the paler the less certain; at t = 0 noise should have no say."""
+    reach = _NOISE_REACH
+    limits = ((-reach, reach), (-reach, reach))
+    grid, shape = plane.grid(120, limits)
     with torch.no_grad():
         pi = torch.softmax(method.field.gate(grid, t), -1)
     best = pi.max(-1)
     colours = expert_colours(method.field.num_experts)[best.indices].clone()
-    colours[:, 3] = 0.15 + 0.85 * best.values
-    (x0, x1), (y0, y1) = plane.limits
-    ax.imshow(
-        colours.reshape(*shape, 4).numpy(), origin="lower", extent=(x0, x1, y0, y1), aspect="auto", interpolation="none"
-    )
-    _bare(ax, plane)
-    ax.set_title(f"gate at t = {t:g}: likeliest expert", fontsize=10)
+    colours[:, 3] = 0.1 + 0.9 * best.values
+    extent = (-reach, reach, -reach, reach)
+    ax.imshow(colours.reshape(*shape, 4).numpy(), origin="lower", extent=extent, interpolation="none")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_title(f"gate at t = {t:g}, largest probability {float(best.values.mean()):.2f}", fontsize=10)
 
 
 def _responsibilities(ax: Axes, method: MethodRun, run: SeedRun, plane: Plane) -> None:
@@ -176,10 +190,11 @@ def _responsibilities(ax: Axes, method: MethodRun, run: SeedRun, plane: Plane) -
     z0 = torch.randn(run.data.shape, generator=generator(run.seed, 5))
     z_t, target = linear_path(z0, run.data, 0.0)
     with torch.no_grad():
-        gamma = responsibilities(*method.field(z_t, 0.0), target, sigma=method.sigma)
+        velocities, logits = method.field(z_t, 0.0)
+        gamma = responsibilities(velocities, logits, target, sigma=method.sigma)
     best = gamma.max(-1)
     colours = expert_colours(method.field.num_experts)[best.indices].clone()
     colours[:, 3] = best.values
-    ax.scatter(*plane(run.data).T, s=_dot_size(len(run.data)), c=colours.numpy(), linewidths=0, rasterized=True)
+    _dots(ax, plane(run.data), dot_size(len(run.data)), colours.numpy())
     _bare(ax, plane)
     ax.set_title("data by most responsible expert (t = 0)", fontsize=10)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Limits = tuple[tuple[float, float], tuple[float, float]]
+
 
 class Plane:
     """Projection fitted to data; the identity for points in the plane, a strip with jitter for points on a line.
@@ -21,7 +23,7 @@ class Plane:
         (5, 2)
     """
 
-    def __init__(self, data: Tensor, margin: float = 0.15) -> None:
+    def __init__(self, data: Tensor, margin: float = 0.2) -> None:
         self.dim = data.shape[-1]
         self.centre = data.mean(0) if self.dim > 2 else torch.zeros(self.dim)
         if self.dim > 2:
@@ -33,7 +35,8 @@ class Plane:
         points = torch.as_tensor(self(data))
         low, high = points.amin(0), points.amax(0)
         pad = margin * (high - low).clamp_min(1e-3)
-        self.limits = tuple((float(a), float(b)) for a, b in zip(low - pad, high + pad, strict=True))
+        (x0, y0), (x1, y1) = (low - pad).tolist(), (high + pad).tolist()
+        self.limits: Limits = ((x0, x1), (y0, y1))
 
     def __call__(self, points: Tensor) -> Any:
         """Project ``(N, D)`` to a NumPy array ``(N, 2)``."""
@@ -43,9 +46,15 @@ class Plane:
             flat = torch.cat([flat, height.unsqueeze(-1).to(flat)], -1)
         return flat.numpy()
 
-    def grid(self, count: int) -> tuple[Tensor, tuple[int, int]]:
-        """A ``count x count`` grid over the plane, as points ``(count^2, D)``, and its shape (rows are the second axis)."""
+    @property
+    def aspect(self) -> float:
+        """Height of the data's frame over its width, within what a panel can bear; 0.6 for points on a line."""
         (x0, x1), (y0, y1) = self.limits
+        return 0.6 if self.dim == 1 else min(1.4, max(0.4, (y1 - y0) / (x1 - x0)))
+
+    def grid(self, count: int, limits: Limits) -> tuple[Tensor, tuple[int, int]]:
+        """A ``count x count`` grid over the plane, as points ``(count^2, D)``, and its shape (rows go up)."""
+        (x0, x1), (y0, y1) = limits
         x, y = torch.meshgrid(torch.linspace(x0, x1, count), torch.linspace(y0, y1, count), indexing="xy")
         flat = torch.stack([x, y], -1).reshape(-1, 2)
         return (flat[:, :1] if self.dim == 1 else flat @ self.axes + self.centre), (count, count)

@@ -34,8 +34,8 @@ def read_points(path: str | os.PathLike[str]) -> Points:
     - `.npy`: an array of integers or floats, `(n, D)`, or `(n,)`, which is taken as n points of dimension 1.
     - `.npz`: the same; its only array, or the first one called `points`, `x`, `X` or `data`.
     - `.csv`: UTF-8, columns separated by tab, semicolon or comma (the first of these found in the first
-      line), numbers with a decimal point, quoted or not. The first line is a header if none of its cells
-      is a number. Blank lines are skipped.
+      line), numbers with a decimal point, quoted or not. The first line is a header if each of its cells
+      holds a letter and none is a number. Blank lines are skipped.
     - `.parquet`: numeric columns only; the row index that pandas may have stored is left out.
 
     Args:
@@ -141,14 +141,14 @@ def _delimiter(text: str) -> str:
 
 
 def _header(path: Path, row: list[str]) -> list[str]:
-    """The names of the columns, or [] where the first row holds a number and so is data."""
-    if any(_number(cell) is not None for cell in row):
-        return []
-    if not all(cell.strip() for cell in row):
-        # What pandas and R write for the row index, which would pass for a coordinate.
-        column = next(i for i, cell in enumerate(row, 1) if not cell.strip())
+    """The names of the columns, or [] where the first row is data: a cell is a number or has no letter."""
+    cells = [cell.strip() for cell in row]
+    if any(cell and (_number(cell) is not None or not any(map(str.isalpha, cell))) for cell in cells):
+        return []  # cells such as 1,5 or 1 2 are broken data, to be reported and not skipped as names
+    if "" in cells:  # what pandas and R write above the row index, which would pass for a coordinate
+        column = cells.index("") + 1
         _fail(path, f"column {column} has no name in the header (a row index?); name it or leave it out")
-    return [cell.strip() for cell in row]
+    return cells
 
 
 def _numbers(path: Path, line: int, row: list[str], header: list[str]) -> list[float]:

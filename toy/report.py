@@ -60,9 +60,7 @@ def document(name: str, settings: Settings, runs: Sequence[SeedRun]) -> dict[str
     With several seeds every number is the median over seeds, ``range`` holds ``[smallest, largest]`` in the same form
     and ``runs`` the numbers of each seed.
     """
-    each = [
-        {"noise_floor_w2": run.floor, "methods": {m: r.metrics for m, r in run.methods.items()}} for run in runs
-    ]
+    each = [{"noise_floor_w2": run.floor, "methods": {m: r.metrics for m, r in run.methods.items()}} for run in runs]
     middle = combine(each, _median)
     result = {"dataset": name, "seed": runs[0].seed, "points": len(runs[0].data), **middle}
     result["ratio_to_vfm"] = ratios(middle["methods"])

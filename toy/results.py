@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
+from torch.nn.functional import pad
 
 from toy.datasets import Dataset
 from toy.experiment import SeedRun
@@ -47,7 +49,7 @@ def write_results(folder: Path, name: str, dataset: Dataset, result: dict[str, A
         image = digit_images(run, dataset)
         if image is not None:
             image.savefig(scratch / "images.png", dpi=110)
-        samples = {
+        samples: dict[str, Any] = {
             f"{method}_{steps}": dataset.inverse(drawn.z1).numpy()
             for method, one in run.methods.items()
             for steps, drawn in one.samples.items()
@@ -64,17 +66,23 @@ def write_results(folder: Path, name: str, dataset: Dataset, result: dict[str, A
 
 
 def digit_images(run: SeedRun, dataset: Dataset, shown: int = 12) -> Figure | None:
-    """For the digits data set: held-out images and each method's samples as images, by step count; else ``None``."""
+    """For the digits data set: held-out images and each method's few-step samples as images; else ``None``."""
     if dataset.name != "digits":
         return None
-    rows = [("held-out images\nin the same PCA space", run.data)]
+    rows = [("held-out images, same PCA", run.data)]
     for name, method in run.methods.items():
-        rows += [(f"{name}, {t} step{'s' if t > 1 else ''}", drawn.z1) for t, drawn in method.samples.items()]
-    figure = Figure(figsize=(0.75 * shown + 2.2, 0.8 * len(rows)), layout="constrained")
-    for axes, (label, points) in zip(figure.subplots(len(rows), shown, squeeze=False), rows, strict=True):
-        axes[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
-        for ax, pixels in zip(axes, dataset.inverse(points[:shown]), strict=False):
-            ax.imshow(pixels.reshape(8, 8).numpy(), cmap="gray_r", vmin=0, vmax=16)
-        for ax in axes:
-            ax.set(xticks=[], yticks=[])
+        few = sorted(method.samples)[:3]
+        rows += [(f"{name}, {t} step{'s' if t > 1 else ''}", method.samples[t].z1) for t in few]
+    # One picture of all images, each with an empty border: a panel for each would take many seconds to lay out.
+    strips = [
+        torch.cat([pad(pixels.reshape(8, 8).flip(0), (1, 1, 1, 1)) for pixels in dataset.inverse(points[:shown])], 1)
+        for _, points in reversed(rows)
+    ]
+    figure = Figure(figsize=(0.6 * shown + 2.2, 0.6 * len(rows) + 0.3), layout="constrained")
+    ax = figure.subplots()
+    ax.imshow(torch.cat(strips).numpy(), cmap="gray_r", vmin=0, vmax=16, origin="lower")
+    ax.set_yticks([10 * i + 4.5 for i in range(len(rows))], [label for label, _ in reversed(rows)])
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     return figure
