@@ -184,8 +184,8 @@ def _polar(radius: Tensor | float, angle: Tensor) -> Tensor:
 
 def _moons(n: int, generator: torch.Generator) -> Tensor:
     # The curves of scikit-learn's make_moons. That function spaces its angles evenly and fills both moons
-    # equally, so two draws lie closer together (W2 .04 instead of .085 at n = 2000) than independent samples
-    # of a perfect model can; here the points are independent, as the noise floor of W2 supposes.
+    # equally, so two of its draws lie closer together (W2 .04, not about .12, at n = 2000) than samples of
+    # a perfect model can; here the points are independent, as the noise floor of W2 supposes.
     lower = _choice(n, generator, 2)[:, None]
     upper_moon = _polar(1.0, _uniform(n, generator, 0.0, math.pi))
     lower_moon = upper_moon.new_tensor([1.0, 0.5]) - upper_moon
@@ -232,8 +232,8 @@ def _rings(n: int, generator: torch.Generator) -> Tensor:
     return _polar(radius, _uniform(n, generator, 0.0, 2 * math.pi)) + _noise(n, generator, 0.05)
 
 
-# Name -> description, K, sampler. An expert does well on a piece that is about straight, so a curved mode
-# gets one for each quarter turn: 2 x 2 for the moons, 2 x 6 for the spirals, 3 x 4 for the rings, and two for
+# Name -> description, K, sampler. An expert does well on a piece that is nearly straight, so long curves get
+# several: four for each moon, one for each quarter turn of the spirals (2 x 6) and the rings (3 x 4), two for
 # each bent blade. The grid's arcs are small against their distances, so one for each will do.
 _SHAPES: dict[str, tuple[str, int, Sampler]] = {
     "moons": ("two interleaved half circles, as scikit-learn's make_moons", 8, _moons),

@@ -112,7 +112,7 @@ def build_field(dim: int, experts: int, hidden: int, seed: int) -> MLPMixtureFie
 
     Example:
         >>> parameters(build_field(2, 1, 128, 0)), parameters(build_field(2, 8, 128, 0))
-        (33794, 33762)
+        (33794, 33756)
     """
     budget = parameters(MLPMixtureField(dim, 1, hidden))
     width = hidden

@@ -1,0 +1,79 @@
+"""Figures: they exist, have the promised panels, and are not empty."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from toy import figures
+from toy.datasets import load_dataset
+from toy.experiment import Settings, run_seed
+from toy.plane import Plane
+from toy.report import document
+
+SETTINGS = Settings(train_steps=2, points=40, hidden=8, steps=(1, 2, 4))
+
+
+@pytest.fixture(scope="module")
+def run():
+    return run_seed(load_dataset("grid"), SETTINGS, 0)
+
+
+def ink(figure):
+    """Share of pixels that are not white."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return float((np.asarray(canvas.buffer_rgba())[..., :3] < 250).any(-1).mean())
+
+
+def test_samples_figure_has_a_row_per_step_count_and_trajectories_last(run):
+    figure = figures.samples_figure(run, "grid")
+    assert len(figure.axes) == (3 + 1) * 3
+    titles = [ax.get_title() for ax in figure.axes]
+    assert sum("W2" in title for title in titles) == 9
+    assert sum("straightness" in title for title in titles) == 3
+    assert ink(figure) > 0.02
+
+
+def test_curves_figure_draws_noise_floor_and_every_method(run):
+    result = document("grid", SETTINGS, [run])
+    figure = figures.curves_figure(result)
+    lines = figure.axes[0].get_lines()
+    assert len(lines) == 3 + 1
+    assert lines[-1].get_ydata()[0] == result["noise_floor_w2"]
+    assert ink(figure) > 0.01
+
+
+def test_curves_figure_shades_the_range_over_seeds(run):
+    result = document("grid", SETTINGS, [run, run_seed(load_dataset("grid"), SETTINGS, 1)])
+    assert all(len(ax.collections) == 3 for ax in figures.curves_figure(result).axes)
+
+
+def test_experts_figure_has_a_row_per_mixture(run):
+    figure = figures.experts_figure(run)
+    assert len(figure.axes) == 2 * 4
+    assert ink(figure) > 0.05
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 21, 64])
+def test_experts_have_distinct_colours(count):
+    assert len(torch.unique(figures.expert_colours(count), dim=0)) == count
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 10])
+def test_plane_projects_any_dimension(dim):
+    points = torch.randn(50, dim, generator=torch.Generator().manual_seed(0))
+    plane = Plane(points)
+    assert plane(points).shape == (50, 2)
+    grid, shape = plane.grid(7, plane.limits)
+    assert grid.shape == (49, dim)
+    assert shape == (7, 7)
+    back = torch.as_tensor(plane(grid))[:, 0].reshape(7, 7)
+    assert back[0, 0] < back[0, -1]  # the first axis runs along a row
+    (low, high), _ = plane.limits
+    assert low < plane(points)[:, 0].min() <= plane(points)[:, 0].max() < high
+
+
+def test_plane_shows_the_widest_directions():
+    points = torch.randn(200, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.1, 5.0, 0.1, 2.0])
+    assert Plane(points)(points).std(0) == pytest.approx([5, 2], rel=0.2)
