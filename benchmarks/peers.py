@@ -31,6 +31,7 @@ from toy import experiment
 from toy.datasets import Dataset, load_dataset
 from toy.experiment import MethodRun, SeedRun, Settings, parameters
 from toy.report import document
+from toy.results import prepare_folder
 
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 PACKAGES = ("torch", "torchcfm", "flow_matching", "pot", "scikit-learn", "numpy", "scipy")
@@ -161,10 +162,12 @@ def check(args: argparse.Namespace) -> list[Dataset]:
         text = args.markdown.read_text(encoding="utf-8")
         if not 0 <= text.find(BEGIN) < text.find(END):
             fail(f"{args.markdown} must hold the lines {BEGIN} and {END}, between which the tables go")
+    if args.out.is_dir():
+        fail(f"--out must be a file, got the folder {args.out}")
     try:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
+        prepare_folder(args.out.parent)
         return [load_dataset(name) for name in args.dataset]
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         fail(str(error))
 
 

@@ -7,7 +7,6 @@ held-out points of about unit scale. All randomness comes from the `torch.Genera
 from __future__ import annotations
 
 import difflib
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,8 +18,7 @@ from torch import Tensor
 
 from moefm._checks import check_count
 from toy.readers import DataError, Points, read_points
-
-Sampler = Callable[[int, torch.Generator], Tensor]
+from toy.shapes import SHAPES, Sampler
 
 DIGITS_DIM = 8
 DIGITS_DIMS = range(2, 17)
@@ -40,6 +38,7 @@ class Dataset:
         experts: A sensible number of experts K, at least the number of modes.
         draw: `draw(n, generator)` gives n training points, float32 `(n, D)`, on the generator's device.
             A finite set draws its rows with replacement, so that points are independent here as well.
+        draw_distinct: The same without replacement, n <= max_train: what to compare clouds of points with.
         draw_test: The same for held-out points; a finite set draws them without replacement, n <= max_test.
         inverse: Takes `(*batch, D)` back to the original units, float64 `(*batch, P)` on the CPU; P is D
             but for digits, whose P = 64 pixels have grey levels 0-16.
@@ -58,6 +57,7 @@ class Dataset:
     dim: int
     experts: int
     draw: Sampler = field(repr=False)
+    draw_distinct: Sampler = field(repr=False)
     draw_test: Sampler = field(repr=False)
     inverse: Callable[[Tensor], Tensor] = field(repr=False)
     max_train: int | None = None
@@ -82,7 +82,7 @@ def list_datasets() -> list[DatasetInfo]:
         >>> [info.name for info in list_datasets()]
         ['moons', 'grid', 'checkerboard', 'spirals', 'pinwheel', 'rings', 'digits', 'iris']
     """
-    shapes = [DatasetInfo(name, text, 2, k, None) for name, (text, k, _) in _SHAPES.items()]
+    shapes = [DatasetInfo(name, text, 2, k, None) for name, (text, k, _) in SHAPES.items()]
     return shapes + [DatasetInfo(name, *facts) for name, facts in _REAL.items()]
 
 
@@ -128,7 +128,7 @@ spirals, pinwheel, rings, digits, iris; a path to a .npy, .npz, .csv or .parquet
     if name_or_path == "iris":
         return _iris(seed)
     if isinstance(name_or_path, str):
-        if name_or_path in _SHAPES:
+        if name_or_path in SHAPES:
             return _shape(name_or_path)
         if not _looks_like_path(name_or_path):
             raise ValueError(_unknown(name_or_path))
@@ -140,7 +140,7 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _unknown(name: str) -> str:
-    known = [*_SHAPES, *_REAL]
+    known = [*SHAPES, *_REAL]
     close = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"unknown, did you mean '{close[0]}'?" if close else "unknown."
     return (
@@ -161,94 +161,10 @@ def _checked(sampler: Sampler) -> Sampler:
     return draw
 
 
-# Shapes in the plane, as many points as one likes. Every point is drawn independently of the others.
-
-
-def _uniform(n: int, generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
-    unit = torch.rand(n, generator=generator, device=generator.device, dtype=torch.float32)
-    return low + (high - low) * unit
-
-
-def _noise(n: int, generator: torch.Generator, std: float) -> Tensor:
-    return std * torch.randn(n, 2, generator=generator, device=generator.device, dtype=torch.float32)
-
-
-def _choice(n: int, generator: torch.Generator, count: int) -> Tensor:
-    """n equally likely whole numbers below `count`, as float32."""
-    return torch.randint(count, (n,), generator=generator, device=generator.device, dtype=torch.float32)
-
-
-def _polar(radius: Tensor | float, angle: Tensor) -> Tensor:
-    return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1)
-
-
-def _moons(n: int, generator: torch.Generator) -> Tensor:
-    # The curves of scikit-learn's make_moons. That function spaces its angles evenly and fills both moons
-    # equally, so two of its draws lie closer together (W2 .04, not about .12, at n = 2000) than samples of
-    # a perfect model can; here the points are independent, as the noise floor of W2 supposes.
-    lower = _choice(n, generator, 2)[:, None]
-    upper_moon = _polar(1.0, _uniform(n, generator, 0.0, math.pi))
-    lower_moon = upper_moon.new_tensor([1.0, 0.5]) - upper_moon
-    raw = torch.where(lower == 1, lower_moon, upper_moon) + _noise(n, generator, 0.05)
-    return 1.5 * (raw - raw.new_tensor([0.5, 0.25]))
-
-
-def _grid(n: int, generator: torch.Generator) -> Tensor:
-    spacing, radius = 2.0, 0.5
-    mode = _choice(n, generator, 9)
-    centers = spacing * (torch.stack([mode % 3, mode // 3], dim=-1) - 1)
-    arcs = _polar(radius, _uniform(n, generator, 0.0, math.pi))
-    arcs[:, 1] -= 2 * radius / math.pi  # the mean height of a half circle: the whole is centred at 0
-    return centers + arcs + _noise(n, generator, 0.05)
-
-
-def _checkerboard(n: int, generator: torch.Generator) -> Tensor:
-    square = _choice(n, generator, 8)  # the black squares of a 4 x 4 board, two in each row
-    row = square // 2
-    column = 2 * (square % 2) + row % 2
-    within = torch.stack([_uniform(n, generator), _uniform(n, generator)], dim=-1)
-    return torch.stack([column, row], dim=-1) + within - 2.0
-
-
-def _spirals(n: int, generator: torch.Generator) -> Tensor:
-    # Two arms of 1.5 turns, from 1/5 of that angle on so that they do not touch. The square root spreads
-    # the points evenly along an arm, whose length grows with the square of the angle.
-    arm = _choice(n, generator, 2)
-    turned = _uniform(n, generator, 0.2**2, 1.0).sqrt()
-    return _polar(2.5 * turned, 3 * math.pi * turned + math.pi * arm) + _noise(n, generator, 0.06)
-
-
-def _pinwheel(n: int, generator: torch.Generator) -> Tensor:
-    # Five blades: a Gaussian, long in the radius and narrow across, bent more the further in it lies.
-    blade = _choice(n, generator, 5)
-    radius, across = _noise(n, generator, 1.0).unbind(-1)
-    radius = 1 + 0.3 * radius
-    angle = 2 * math.pi / 5 * blade + 0.25 * radius.exp()
-    return 2 * (_polar(radius, angle) + _polar(0.1 * across, angle + math.pi / 2))
-
-
-def _rings(n: int, generator: torch.Generator) -> Tensor:
-    radius = 0.6 + 0.8 * _choice(n, generator, 3)  # .6, 1.4, 2.2, equally likely
-    return _polar(radius, _uniform(n, generator, 0.0, 2 * math.pi)) + _noise(n, generator, 0.05)
-
-
-# Name -> description, K, sampler. An expert does well on a piece that is nearly straight, so long curves get
-# several: four for each moon, one for each quarter turn of the spirals (2 x 6) and the rings (3 x 4), two for
-# each bent blade. The grid's arcs are small against their distances, so one for each will do.
-_SHAPES: dict[str, tuple[str, int, Sampler]] = {
-    "moons": ("two interleaved half circles, as scikit-learn's make_moons", 8, _moons),
-    "grid": ("3 x 3 half-circle arcs", 9, _grid),
-    "checkerboard": ("the 8 black squares of a 4 x 4 board", 8, _checkerboard),
-    "spirals": ("two interleaved spiral arms of 1.5 turns", 12, _spirals),
-    "pinwheel": ("five bent blades", 10, _pinwheel),
-    "rings": ("three concentric rings", 12, _rings),
-}
-
-
 def _shape(name: str) -> Dataset:
-    description, experts, sampler = _SHAPES[name]
+    description, experts, sampler = SHAPES[name]
     draw = _checked(sampler)
-    return Dataset(name, description, 2, experts, draw, draw, lambda points: points.cpu().double())
+    return Dataset(name, description, 2, experts, draw, draw, draw, lambda points: points.cpu().double())
 
 
 # Finite data: real sets and the user's files.
@@ -341,13 +257,24 @@ def _finite(
         index = torch.randint(len(rows), (n,), generator=generator, device=generator.device)
         return rows[index.cpu()].to(generator.device)
 
-    def draw_test(n: int, generator: torch.Generator) -> Tensor:
-        if n > len(held_out):
-            raise ValueError(f"n must be at most {len(held_out)}, the held-out points of {name}, got {n}")
-        order = torch.randperm(len(held_out), generator=generator, device=generator.device)
-        return held_out[order[:n].cpu()].to(generator.device)
+    def without_replacement(points: Tensor, part: str) -> Sampler:
+        def draw_some(n: int, generator: torch.Generator) -> Tensor:
+            if n > len(points):
+                raise ValueError(f"n must be at most {len(points)}, the {part} points of {name}, got {n}")
+            order = torch.randperm(len(points), generator=generator, device=generator.device)
+            return points[order[:n].cpu()].to(generator.device)
 
-    sizes = (len(rows), len(held_out))
+        return _checked(draw_some)
+
     return Dataset(
-        name, description, rows.shape[1], experts, _checked(draw), _checked(draw_test), inverse, *sizes
+        name,
+        description,
+        rows.shape[1],
+        experts,
+        _checked(draw),
+        without_replacement(rows, "training"),
+        without_replacement(held_out, "held-out"),
+        inverse,
+        len(rows),
+        len(held_out),
     )

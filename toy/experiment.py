@@ -114,11 +114,11 @@ def build_field(dim: int, experts: int, hidden: int, seed: int) -> MLPMixtureFie
         >>> parameters(build_field(2, 1, 128, 0)), parameters(build_field(2, 8, 128, 0))
         (33794, 33756)
     """
-    budget = parameters(MLPMixtureField(dim, 1, hidden))
-    width = hidden
-    while experts > 1 and width > 8 and parameters(MLPMixtureField(dim, experts, width)) > budget:
-        width -= 1
     with torch.random.fork_rng(devices=[]):
+        budget = parameters(MLPMixtureField(dim, 1, hidden))
+        width = hidden
+        while experts > 1 and width > 8 and parameters(MLPMixtureField(dim, experts, width)) > budget:
+            width -= 1
         torch.manual_seed(seed)
         return MLPMixtureField(dim, experts, width)
 
@@ -228,9 +228,9 @@ def draw_clouds(dataset: Dataset, points: int, seed: int) -> tuple[Tensor, Tenso
     count = min(points, dataset.max_test or points)
     source = generator(seed, 1)
     data = dataset.draw_test(count, source)
-    clouds = [dataset.draw(count, source) for _ in range(FLOOR_CLOUDS)]
+    clouds = [dataset.draw_distinct(count, source) for _ in range(FLOOR_CLOUDS)]
     floor = math.sqrt(sum(w2(cloud, data) ** 2 for cloud in clouds) / FLOOR_CLOUDS)
-    support = dataset.draw(min(SUPPORT_POINTS, dataset.max_train or SUPPORT_POINTS), source)
+    support = dataset.draw_distinct(min(SUPPORT_POINTS, dataset.max_train or SUPPORT_POINTS), source)
     return data, support, dataset.draw_test(count, source), floor
 
 
