@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -174,7 +174,7 @@ class MLPMixtureField(MixtureField):
         rows = dispatch.gather(features.hidden.reshape(-1, features.hidden.shape[-1]))
         if self.separate:
             for layer in self.hidden_layers:
-                rows = nn.functional.silu(layer.sorted(rows, dispatch))
+                rows = nn.functional.silu(cast(ExpertLinear, layer).sorted(rows, dispatch))
         return dispatch.scatter(self.out.sorted(rows, dispatch)).reshape(*batch, self.dim)
 
     def gate_logits(self, features: _Features, scope: Scope = None, mask: Tensor | None = None) -> Tensor:

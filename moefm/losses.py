@@ -41,7 +41,7 @@ class _Upcast(torch.autograd.Function):
         ctx.dtype = inputs[0].dtype
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         limit = torch.finfo(ctx.dtype).max
         return grad.clamp(-limit, limit).to(ctx.dtype)
 

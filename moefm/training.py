@@ -167,7 +167,7 @@ def fit(
         z0, z1 = coupling(z0, z1)
         loss = objective(field, z0, z1, cond=c, generator=generator)
         optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(field.parameters(), clip)
         if step % log_every == 0 or step == 1 or step == steps:
