@@ -95,13 +95,13 @@ def ot_within(z0: Tensor, z1: Tensor, expert: Tensor) -> Tensor:
 class Pool:
     """A `Draw` for `fit` that makes `size` rows at once and draws each of them `reuse` times on average."""
 
-    def __init__(self, make: Callable[[Generator], Tensor], reuse: float) -> None:
+    def __init__(self, make: Callable[[Generator], Tensor], reuse: int) -> None:
         self.make, self.reuse, self.left, self.rows = make, reuse, 0, torch.empty(0)
 
     def __call__(self, n: int, source: Generator) -> Tensor:
         if self.left < n:
             self.rows = self.make(source)
-            self.left = int(self.reuse * len(self.rows))
+            self.left = self.reuse * len(self.rows)
         self.left -= n
         return self.rows[torch.randint(len(self.rows), (n,), generator=source)]
 
@@ -144,7 +144,7 @@ def train_reflow(dataset: Dataset, seed: int, budget: int) -> tuple[MLPMixtureFi
     source, size = generator(seed, 2), budget // 4 // 25
     rows = reflow_rows(field, size, 25, source)
     steps = budget // 4 // BATCH
-    fit(field, Pool(lambda _: rows, math.inf), Assigned(), steps=steps, batch_size=BATCH, generator=source)
+    fit(field, rows, Assigned(), steps=steps, batch_size=BATCH, generator=source)
     return field, used + 25 * size + steps * BATCH
 
 

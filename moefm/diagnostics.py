@@ -106,7 +106,7 @@ def straightness(trajectory: Tensor, times: Tensor) -> float:
         True
     """
     check_shape("times", times, (trajectory.shape[0],), "(T + 1,)")
-    z, times = trajectory.double(), times.double().to(trajectory.device)
+    z, times = trajectory.cpu().double(), times.cpu().double()
     dt = times.diff().reshape(-1, *(1,) * (z.ndim - 1))
     chord = z[-1] - z[0]
     deviation = ((chord - z.diff(dim=0) / dt).square() * dt).sum((0, -1))
@@ -123,7 +123,7 @@ def path_ratio(trajectory: Tensor) -> float:
         >>> path_ratio(torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[1.0, 1.0]]]))  # 2 / sqrt(2)
         1.41421356...
     """
-    z = trajectory.double()
+    z = trajectory.cpu().double()
     length = z.diff(dim=0).norm(dim=-1).sum(0)
     return float(length.mean() / (z[-1] - z[0]).norm(dim=-1).mean())
 
@@ -154,7 +154,8 @@ def effective_experts(usage: Tensor) -> float:
         >>> round(effective_experts(torch.tensor([0.5, 0.5, 0.0, 0.0])), 4)
         2.0
     """
-    return math.exp(-float(torch.special.xlogy(usage.double(), usage.double()).sum()))
+    usage = usage.cpu().double()
+    return math.exp(-float(torch.special.xlogy(usage, usage).sum()))
 
 
 def dead_experts(usage: Tensor, threshold: float = 0.01) -> int:

@@ -115,8 +115,9 @@ class BetaTime:
         """Draw times of ``shape``."""
         source = fresh(generator)
         # Beta(a, b) = G_a / (G_a + G_b) with independent gamma variables. torch.distributions takes no generator, its
-        # kernel does; float64 keeps the ratio defined where both variables are tiny (a, b << 1).
-        shapes = torch.tensor([self.a, self.b], dtype=torch.float64, device=source.device).expand(*shape, 2)
+        # kernel does; float64 (which MPS lacks) keeps the ratio defined where both variables are tiny (a, b << 1).
+        dtype = torch.float32 if source.device.type == "mps" else torch.float64
+        shapes = torch.tensor([self.a, self.b], dtype=dtype, device=source.device).expand(*shape, 2)
         gamma = torch._standard_gamma(shapes.contiguous(), generator=source)
         return (gamma[..., 0] / gamma.sum(-1)).float().to(device)
 
