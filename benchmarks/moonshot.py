@@ -190,14 +190,14 @@ def gaussian_mixture(dataset: Dataset, seed: int, experts: int) -> tuple[Sampler
 BUDGET = 3000 * BATCH
 TRAINERS: dict[str, Callable[[Dataset, int], tuple[MLPMixtureField, int]]] = {
     "consistent": lambda d, s: train_consistent(d, s, None, BUDGET),
-    "consistent, OT of the batch": lambda d, s: train_consistent(d, s, None, BUDGET, ot=True),
-    "consistent, K = 32, sigma 1 to .1": lambda d, s: train_consistent(d, s, 32, BUDGET, anneal=True),
-    "consistent, then reflow": lambda d, s: train_reflow(d, s, BUDGET),
-    "expert-ot, K = 16": lambda d, s: train_expert_ot(d, s, 16, BUDGET),
-    "expert-ot, K = 32": lambda d, s: train_expert_ot(d, s, 32, BUDGET),
-    "expert-ot, K = 32, x3": lambda d, s: train_expert_ot(d, s, 32, 3 * BUDGET),
+    "consistent, batch OT": lambda d, s: train_consistent(d, s, None, BUDGET, ot=True),
+    "consistent, K=64, annealed": lambda d, s: train_consistent(d, s, 64, BUDGET, anneal=True),
+    "consistent, reflow": lambda d, s: train_reflow(d, s, BUDGET),
+    "expert-ot, K=32": lambda d, s: train_expert_ot(d, s, 32, BUDGET),
+    "expert-ot, K=64": lambda d, s: train_expert_ot(d, s, 64, BUDGET),
+    "expert-ot, K=64, x3": lambda d, s: train_expert_ot(d, s, 64, 3 * BUDGET),
 }
-REFERENCES = ("fresh data", "Gaussian mixture, K = 32")
+REFERENCES = ("fresh data", "Gaussian mixture, K=32")
 VARIANTS = (*REFERENCES, *TRAINERS)
 
 

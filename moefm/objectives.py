@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from moefm._checks import check_positive
+from moefm._checks import check_mask, check_positive
 from moefm.fields import MixtureField
 from moefm.losses import Loss, consistent_moefm_loss, moefm_loss, vfm_loss
 from moefm.paths import TimeSampler, UniformTime, linear_path
@@ -39,8 +39,19 @@ class Objective(ABC):
         """Loss of ``field`` on pairs ``(*batch, D)``, at one random time per row of the first dimension."""
 
 
-def _times(sampler: TimeSampler, z: Tensor, generator: Generator | None) -> Tensor:
-    return sampler(z.shape[:1] if z.ndim > 1 else (), generator=generator, device=z.device).to(z.dtype)
+def _on_path(
+    z0: Tensor, z1: Tensor, mask: Tensor | None, time: TimeSampler, generator: Generator | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return noise, one time per row, the point of the path there and the target velocity.
+
+    Positions outside the mask become zeros: whatever the padding held, a network's gradients would remember it.
+    """
+    if mask is not None:
+        check_mask(mask, tuple(z0.shape[:-1]))
+        z0, z1 = (z.masked_fill(~mask.unsqueeze(-1), 0) for z in (z0, z1))
+    t = time(z0.shape[:1] if z0.ndim > 1 else (), generator=generator, device=z0.device).to(z0.dtype)
+    z_t, target = linear_path(z0, z1, t)
+    return z0, t, z_t, target
 
 
 @dataclass(frozen=True)
@@ -68,8 +79,7 @@ class VFM(Objective):
         """Loss on pairs ``(*batch, D)``."""
         if field.num_experts != 1:
             raise ValueError(f"field must have one expert for vanilla flow matching, got {field.num_experts}: use MoEFM")
-        t = _times(self.time, z0, generator)
-        z_t, target = linear_path(z0, z1, t)
+        z0, t, z_t, target = _on_path(z0, z1, mask, self.time, generator)
         return vfm_loss(field.experts(z_t, t, cond).squeeze(-2), target, mask)
 
 
@@ -111,8 +121,7 @@ class MoEFM(Objective):
         generator: Generator | None = None,
     ) -> Loss:
         """Loss on pairs ``(*batch, D)``."""
-        t = _times(self.time, z0, generator)
-        z_t, target = linear_path(z0, z1, t)
+        z0, t, z_t, target = _on_path(z0, z1, mask, self.time, generator)
         velocities, logits = field(z_t, t, cond)
         return moefm_loss(
             velocities,
@@ -165,8 +174,7 @@ class ConsistentMoEFM(Objective):
         generator: Generator | None = None,
     ) -> Loss:
         """Loss on pairs ``(*batch, D)``."""
-        t = _times(self.time, z0, generator)
-        z_t, target = linear_path(z0, z1, t)
+        z0, t, z_t, target = _on_path(z0, z1, mask, self.time, generator)
         velocities_0, logits_0 = field(z0, torch.zeros_like(t), cond)
         return consistent_moefm_loss(
             field.experts(z_t, t, cond),

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from moefm._checks import check_choice, check_count, check_positive
+from moefm._checks import check_choice, check_count, check_mask, check_positive
 from moefm._random import fresh
 from moefm.couplings import Coupling, independent
 from moefm.fields import MixtureField
@@ -68,26 +68,32 @@ def warmup_constant(steps: int, warmup: int) -> Callable[[int], float]:
 SCHEDULES = {"cosine": warmup_cosine, "constant": warmup_constant}
 
 
+Batch = tuple[Tensor, Tensor | None, Tensor | None]
+
+
 def _batches(
-    data: Tensor | Draw, cond: Tensor | None, size: int, generator: Generator, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Endless batches: rows drawn with replacement from a tensor, or fresh draws from a function."""
+    data: Tensor | Draw, cond: Tensor | None, mask: Tensor | None, size: int, generator: Generator, device: torch.device
+) -> Iterator[Batch]:
+    """Endless batches of data, condition and mask: rows drawn with replacement, or fresh draws from a function."""
     if callable(data):
-        if cond is not None:
-            raise ValueError("cond needs data as a tensor: a function that draws data cannot be matched with its rows")
+        if cond is not None or mask is not None:
+            raise ValueError("cond and mask need data as a tensor: fresh draws cannot be matched with their rows")
         while True:
-            yield data(size, generator).to(device), None
+            yield data(size, generator).to(device), None, None
     if not isinstance(data, Tensor):
         raise TypeError(f"data must be a tensor or a function that draws one, got {type(data).__name__}")
     if data.ndim < 2 or len(data) == 0 or not data.dtype.is_floating_point:
         raise ValueError(f"data must be floating-point rows (N, ..., D), got {tuple(data.shape)} of {data.dtype}")
-    if not bool(data.isfinite().all()):
+    check_mask(mask, tuple(data.shape[:-1]))
+    if not bool((data if mask is None else data[mask]).isfinite().all()):
         raise ValueError("data must be finite: it holds NaN or infinity")
     if cond is not None and len(cond) != len(data):
         raise ValueError(f"cond must have one row for each of the {len(data)} rows of data, got {len(cond)}")
     while True:
-        rows = torch.randint(len(data), (size,), generator=generator, device=generator.device).to(data.device)
-        yield data[rows].to(device), None if cond is None else cond[rows.to(cond.device)].to(device)
+        rows = torch.randint(len(data), (size,), generator=generator, device=generator.device)
+        z1, c, m = (None if x is None else x[rows.to(x.device)].to(device) for x in (data, cond, mask))
+        assert z1 is not None
+        yield z1, c, m
 
 
 def fit(
@@ -105,6 +111,7 @@ def fit(
     clip: float | None = None,
     coupling: Coupling = independent,
     cond: Tensor | None = None,
+    mask: Tensor | None = None,
     generator: Generator | None = None,
     callback: Callback | None = None,
     log_every: int = 50,
@@ -126,6 +133,7 @@ def fit(
         clip: Largest gradient norm, or ``None``.
         coupling: Pairs noise with data, see :mod:`moefm.couplings`.
         cond: Condition of every row of ``data``, ``(N, C)``.
+        mask: Boolean ``(N, ...)`` for data ``(N, ..., D)``: positions that count, for instance all but the padding.
         generator: Source of all randomness here.
         callback: Called as ``callback(step, loss)`` after every step; raise to stop.
         log_every: How often the loss is recorded and checked.
@@ -153,7 +161,7 @@ def fit(
     objective = MoEFM() if objective is None else objective
     generator = fresh(generator)
     device = next(field.parameters()).device
-    batches = _batches(data, cond, batch_size, generator, device)
+    batches = _batches(data, cond, mask, batch_size, generator, device)
     optimizer = torch.optim.AdamW(field.parameters(), lr=lr, weight_decay=weight_decay)
     scheduler = LambdaLR(optimizer, SCHEDULES[schedule](steps, warmup))
     average = AveragedModel(field, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
@@ -162,10 +170,10 @@ def fit(
     start = time.perf_counter()
     field.train()
     for step in range(1, steps + 1):
-        z1, c = next(batches)
+        z1, c, m = next(batches)
         z0 = torch.randn(z1.shape, generator=generator, device=generator.device).to(z1)
         z0, z1 = coupling(z0, z1)
-        loss = objective(field, z0, z1, cond=c, generator=generator)
+        loss = objective(field, z0, z1, cond=c, mask=m, generator=generator)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         if clip is not None:
