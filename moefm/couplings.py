@@ -10,7 +10,7 @@ from torch import Tensor
 from moefm._checks import check_shape
 
 Coupling = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Takes noise and data ``(B, ..., D)`` and returns them re-paired. The data keeps its order, so conditions still fit."""
+"""Takes noise and data ``(B, ..., D)`` and returns them re-paired; the data keeps its order, so conditions fit."""
 
 
 def independent(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:

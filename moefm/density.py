@@ -34,8 +34,8 @@ def log_prob(
               e^{-\int_0^1 \nabla \cdot u_k(z_t^k, t)\,dt}, \qquad z_0^k = \phi_k^{-1}(z_1)
 
     K backward integrations with the divergence beside the state. The divergence is exact, one backward pass per
-    coordinate, unless ``probes`` asks for Hutchinson's estimate. What is computed is the density of the continuous flow:
-    a sampler with few steps has another one.
+    coordinate, unless ``probes`` asks for Hutchinson's estimate. This is the density of the continuous flow; a
+    sampler with few steps has another one.
 
     Args:
         field: The field.

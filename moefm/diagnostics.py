@@ -66,8 +66,8 @@ def nearest_distance(x: Tensor, y: Tensor, block: int = 2048) -> Tensor:
 def off_support(samples: Tensor, data: Tensor, fresh: Tensor, quantile: float = 0.99) -> float:
     """Share of samples that lie farther from the data than nearly all fresh data does.
 
-    The radius is the given quantile of the distance from ``fresh`` to its nearest neighbour in ``data``: a perfect sampler
-    scores ``1 - quantile``. A collapsed one scores 0: read it beside W2.
+    The radius is the given quantile of the distance from ``fresh`` to its nearest neighbour in ``data``: a perfect
+    sampler scores ``1 - quantile``. A collapsed one scores 0: read it beside W2.
 
     Args:
         samples: Points ``(N, D)``.

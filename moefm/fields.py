@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -112,7 +113,7 @@ class MLPMixtureField(MixtureField):
         self.gate_hidden = check_count("gate_hidden", gate_hidden)
         inputs = dim + 1 + cond_dim
         widths = [inputs] + [hidden] * layers
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         if separate:
             self.hidden_layers = nn.ModuleList(ExpertLinear(num_experts, a, b) for a, b in pairs)
         else:
@@ -139,7 +140,8 @@ class MLPMixtureField(MixtureField):
             raise ValueError(f"z must have shape (*batch, {self.dim}), got {tuple(z.shape)}")
         parts = [z, expand_time(t, z)]
         if (cond is None) != (self.cond_dim == 0):
-            raise ValueError(f"cond must {'not be given' if cond is not None else 'be given'}: cond_dim={self.cond_dim}")
+            wanted = "be given" if cond is None else "not be given"
+            raise ValueError(f"cond must {wanted}: cond_dim={self.cond_dim}")
         if cond is not None:
             parts.append(self._expand_cond(cond, z))
         inputs = torch.cat(parts, -1)

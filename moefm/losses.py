@@ -5,13 +5,14 @@ These are plain functions of tensors. ``moefm.objectives`` evaluates a field alo
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from moefm._checks import check_mask, check_positive, check_shape
-from moefm.scope import Scope, group_mean, group_size, group_sum
+from moefm._numeric import clean, masked_mean, wide
+from moefm.scope import Scope, group_size, group_sum
 
 
 class Loss(NamedTuple):
@@ -25,44 +26,6 @@ class Loss(NamedTuple):
     velocity: Tensor
     gate: Tensor
     responsibilities: Tensor | None = None
-
-
-class _Upcast(torch.autograd.Function):
-    """Cast half precision to float32; on the way back saturate instead of overflowing to infinity."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.float()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.dtype = inputs[0].dtype
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        limit = torch.finfo(ctx.dtype).max
-        return grad.clamp(-limit, limit).to(ctx.dtype)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Compute in float32 at least: float64 stays, half precision is cast up."""
-    return _Upcast.apply(x) if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def _clean(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Zero what the mask leaves out before any arithmetic, so that not even a NaN of the padding can leak."""
-    if mask is None:
-        return x
-    return x.masked_fill(~mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim)), 0)
-
-
-def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over counted positions; 0 where nothing counts."""
-    if mask is None:
-        return values.mean()
-    return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
 
 
 def _check_mixture(velocities: Tensor, logits: Tensor | None, target: Tensor, mask: Tensor | None) -> None:
@@ -80,7 +43,7 @@ def _check_mixture(velocities: Tensor, logits: Tensor | None, target: Tensor, ma
 
 def squared_distances(velocities: Tensor, target: Tensor) -> Tensor:
     r"""Distances :math:`|u_k - u^*|^2` of every expert, ``(*batch, K)``, in float32 or wider."""
-    return (_wide(velocities) - _wide(target).unsqueeze(-2)).square().sum(-1)
+    return (wide(velocities) - wide(target).unsqueeze(-2)).square().sum(-1)
 
 
 def vfm_loss(velocity: Tensor, target: Tensor, mask: Tensor | None = None) -> Loss:
@@ -102,8 +65,8 @@ def vfm_loss(velocity: Tensor, target: Tensor, mask: Tensor | None = None) -> Lo
         raise ValueError("target must have shape (*batch, D), got ()")
     check_shape("velocity", velocity, tuple(target.shape), "that of target")
     check_mask(mask, tuple(target.shape[:-1]))
-    error = squared_distances(_clean(velocity, mask).unsqueeze(-2), _clean(target, mask)).squeeze(-1)
-    total = _mean(error, mask)
+    error = squared_distances(clean(velocity, mask).unsqueeze(-2), clean(target, mask)).squeeze(-1)
+    total = masked_mean(error, mask)
     return Loss(total, total.detach(), torch.zeros_like(total.detach()))
 
 
@@ -111,8 +74,8 @@ def _log_joint(
     velocities: Tensor, logits: Tensor, target: Tensor, sigma: float, mask: Tensor | None, scope: Scope
 ) -> tuple[Tensor, Tensor]:
     """Return scaled distances d / 2 sigma^2 and log pi, both pooled over the scope, ``(*batch, K)``."""
-    d = squared_distances(_clean(velocities, mask), _clean(target, mask))
-    log_pi = torch.log_softmax(group_mean(_wide(_clean(logits, mask)), scope, mask), -1)
+    d = squared_distances(clean(velocities, mask), clean(target, mask))
+    log_pi = torch.log_softmax(group_mean(wide(clean(logits, mask)), scope, mask), -1)
     return group_sum(d, scope, mask) / (2 * sigma**2), log_pi.to(d.dtype)
 
 
@@ -162,8 +125,8 @@ def moefm_loss(
     ``gate_scale`` other than 1 each part is scaled by its own factor, the responsibilities held fixed. At the default
     the loss is the raw likelihood of the paper. The Gaussian constant is left out, as in Eq. (5).
 
-    With a ``scope`` the distances of a group are summed and its logits averaged before the sum over experts, so that one
-    expert answers for the whole group; the result is still a mean over positions.
+    With a ``scope`` the distances of a group are summed and its logits averaged before the sum over experts, so that
+    one expert answers for the whole group; the result is still a mean over positions.
 
     Args:
         velocities: Velocity of every expert ``(*batch, K, D)``. Half precision is computed in float32, and gradients
@@ -194,12 +157,12 @@ def moefm_loss(
     gamma = torch.softmax(log_joint, -1).detach()
     # One expert per group, counted once: every position carries an equal part of its group's likelihood.
     size = 1 if scope is None else group_size(d, scope, mask).squeeze(-1)
-    velocity = _mean((gamma * d).sum(-1) / size, mask)
+    velocity = masked_mean((gamma * d).sum(-1) / size, mask)
     # log pi is -inf where pi is 0; there gamma is 0 too and the product counts as 0, in value and in gradient.
     log_ratio = (gamma.log() - log_pi).masked_fill(gamma == 0, 0)
-    gate = _mean((gamma * log_ratio).sum(-1) / size, mask)
+    gate = masked_mean((gamma * log_ratio).sum(-1) / size, mask)
     if velocity_scale == 1 and gate_scale == 1:
-        total = _mean((nearest.squeeze(-1) - torch.logsumexp(log_joint, -1)) / size, mask)
+        total = masked_mean((nearest.squeeze(-1) - torch.logsumexp(log_joint, -1)) / size, mask)
     else:
         total = velocity_scale * velocity + gate_scale * gate
     return Loss(total, velocity.detach(), gate.detach(), gamma)
@@ -261,7 +224,7 @@ def consistent_moefm_loss(
     )
     gamma = start.responsibilities
     assert gamma is not None
-    later = 0.5 * (gamma * squared_distances(_clean(velocities, mask), _clean(target, mask))).sum(-1)
-    later = _mean(later, mask)
+    later = 0.5 * (gamma * squared_distances(clean(velocities, mask), clean(target, mask))).sum(-1)
+    later = masked_mean(later, mask)
     total = sigma**2 * start.total + velocity_scale * later
     return Loss(total, (sigma**2 * start.velocity + later).detach(), sigma**2 * start.gate, gamma)

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from moefm._checks import check_mask, check_positive
+from moefm._numeric import clean
 from moefm.fields import MixtureField
 from moefm.losses import Loss, consistent_moefm_loss, moefm_loss, vfm_loss
 from moefm.paths import TimeSampler, UniformTime, linear_path
@@ -46,9 +47,8 @@ def _on_path(
 
     Positions outside the mask become zeros: whatever the padding held, a network's gradients would remember it.
     """
-    if mask is not None:
-        check_mask(mask, tuple(z0.shape[:-1]))
-        z0, z1 = (z.masked_fill(~mask.unsqueeze(-1), 0) for z in (z0, z1))
+    check_mask(mask, tuple(z0.shape[:-1]))
+    z0, z1 = clean(z0, mask), clean(z1, mask)
     t = time(z0.shape[:1] if z0.ndim > 1 else (), generator=generator, device=z0.device).to(z0.dtype)
     z_t, target = linear_path(z0, z1, t)
     return z0, t, z_t, target
@@ -78,7 +78,7 @@ class VFM(Objective):
     ) -> Loss:
         """Loss on pairs ``(*batch, D)``."""
         if field.num_experts != 1:
-            raise ValueError(f"field must have one expert for vanilla flow matching, got {field.num_experts}: use MoEFM")
+            raise ValueError(f"field must have one expert for VFM, got {field.num_experts}: use MoEFM")
         z0, t, z_t, target = _on_path(z0, z1, mask, self.time, generator)
         return vfm_loss(field.experts(z_t, t, cond).squeeze(-2), target, mask)
 

@@ -25,7 +25,7 @@ def expand_time(t: Tensor | float, z: Tensor) -> Tensor:
     """Align a time with the leading dimensions of a state.
 
     Args:
-        t: A number, or a tensor whose shape matches the first dimensions of ``z`` (each equal or 1), at most ``(*batch,)``.
+        t: A number, or a tensor whose shape matches the first dimensions of ``z``, each equal or 1.
         z: State ``(*batch, D)``.
 
     Returns:
@@ -41,7 +41,7 @@ def expand_time(t: Tensor | float, z: Tensor) -> Tensor:
     t = torch.as_tensor(t, device=z.device).to(z.dtype)
     batch = z.shape[:-1]
     if t.ndim > len(batch) or any(a not in (1, b) for a, b in zip(t.shape, batch, strict=False)):
-        raise ValueError(f"t must broadcast over the leading dimensions {tuple(batch)} of z, got shape {tuple(t.shape)}")
+        raise ValueError(f"t must broadcast over the leading dimensions {tuple(batch)} of z, got {tuple(t.shape)}")
     return t.reshape(*t.shape, *(1,) * (z.ndim - t.ndim)).expand(*batch, 1)
 
 

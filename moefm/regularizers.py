@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from moefm._checks import check_count, check_mask, check_positive
-from moefm.losses import _clean, _mean, _wide
+from moefm._numeric import clean, masked_mean, wide
 
 BANDWIDTHS = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Kernel bandwidths of the paper, appendix A.4."""
@@ -109,7 +109,7 @@ def mmd2(
     if mask is not None:
         check_mask(mask, tuple(x.shape[:-1]))
         x = x[mask]
-    x, y = _wide(x.reshape(-1, x.shape[-1])), _wide(y.reshape(-1, y.shape[-1]))
+    x, y = wide(x.reshape(-1, x.shape[-1])), wide(y.reshape(-1, y.shape[-1]))
     if len(x) < 2 or len(y) < 2:
         raise ValueError(f"x and y must hold at least two points each, got {len(x)} and {len(y)}")
     dtype = torch.promote_types(x.dtype, y.dtype)
@@ -135,7 +135,7 @@ def scale_penalty(z: Tensor, mask: Tensor | None = None) -> Tensor:
         tensor(4.)
     """
     check_mask(mask, tuple(z.shape[:-1]))
-    return _mean(_wide(_clean(z, mask)).square().mean(-1), mask)
+    return masked_mean(wide(clean(z, mask)).square().mean(-1), mask)
 
 
 def gate_entropy(logits: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -150,15 +150,15 @@ def gate_entropy(logits: Tensor, mask: Tensor | None = None) -> Tensor:
         tensor(1.3863)
     """
     check_mask(mask, tuple(logits.shape[:-1]))
-    log_pi = torch.log_softmax(_wide(_clean(logits, mask)), -1)
-    return _mean(-(log_pi.exp() * log_pi.masked_fill(log_pi.isneginf(), 0)).sum(-1), mask)
+    log_pi = torch.log_softmax(wide(clean(logits, mask)), -1)
+    return masked_mean(-(log_pi.exp() * log_pi.masked_fill(log_pi.isneginf(), 0)).sum(-1), mask)
 
 
 def load_balance(logits: Tensor, mask: Tensor | None = None) -> Tensor:
     r"""Imbalance of the mean routing, :math:`\log K - H(E[\pi])`, in nats: 0 when all experts are used alike.
 
-    This is the Kullback-Leibler divergence of the average routing from uniform. It leaves each single routing free to be
-    as sharp as it likes.
+    This is the Kullback-Leibler divergence of the average routing from uniform. It leaves each single routing free
+    to be as sharp as it likes.
 
     Args:
         logits: Gate logits ``(*batch, K)``.
@@ -169,7 +169,7 @@ def load_balance(logits: Tensor, mask: Tensor | None = None) -> Tensor:
         tensor(0.)
     """
     check_mask(mask, tuple(logits.shape[:-1]))
-    pi = torch.softmax(_wide(_clean(logits, mask)), -1).reshape(-1, logits.shape[-1])
+    pi = torch.softmax(wide(clean(logits, mask)), -1).reshape(-1, logits.shape[-1])
     if mask is not None:
         counts = mask.flatten().unsqueeze(-1)
         mean = pi.masked_fill(~counts, 0).sum(0) / counts.sum().clamp_min(1)

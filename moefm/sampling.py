@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from moefm._checks import check_mask
@@ -59,8 +58,8 @@ def sample(
 ) -> Sample:
     r"""Transport noise to data: draw an expert from the gate, then integrate :math:`dz = u_e(z, t)\,dt` (section 3.2).
 
-    ``steps`` Euler steps cost exactly ``steps`` evaluations of the trunk: the one at t = 0 serves the gate and the first
-    step, and only the chosen expert's head is computed. Gradients flow through the states; wrap the call in
+    ``steps`` Euler steps cost exactly ``steps`` evaluations of the trunk: the one at t = 0 serves the gate and the
+    first step, and only the chosen expert's head is computed. Gradients flow through the states; wrap the call in
     ``torch.no_grad()`` for inference.
 
     Args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field as dataclass_field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 
 import torch
 from torch import Generator, Tensor
@@ -13,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from moefm._checks import check_choice, check_count, check_mask, check_positive
+from moefm._numeric import clean
 from moefm._random import fresh
 from moefm.couplings import Coupling, independent
 from moefm.fields import MixtureField
@@ -172,7 +174,7 @@ def fit(
     for step in range(1, steps + 1):
         z1, c, m = next(batches)
         z0 = torch.randn(z1.shape, generator=generator, device=generator.device).to(z1)
-        z0, z1 = coupling(z0, z1)
+        z0, z1 = coupling(clean(z0, m), clean(z1, m))
         loss = objective(field, z0, z1, cond=c, mask=m, generator=generator)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
