@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moefm._checks import check_mask, check_positive, check_shape
 from moefm._numeric import clean, masked_mean, wide
-from moefm.scope import Scope, group_size, group_sum
+from moefm.scope import Scope, group_mean, group_size, group_sum
 
 
 class Loss(NamedTuple):
