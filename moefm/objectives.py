@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -17,16 +17,28 @@ from moefm.paths import TimeSampler, UniformTime, linear_path
 from moefm.scope import Scope
 
 
+class PathPoint(NamedTuple):
+    """Where a loss is evaluated: noise, one time per row, the point of the path there, and the velocity to learn."""
+
+    z0: Tensor
+    t: Tensor
+    z_t: Tensor
+    target: Tensor
+
+
 class Objective(ABC):
     """A training objective: call it with a field and a batch of pairs, get a :class:`moefm.Loss`.
 
+    Write your own by implementing ``loss``.
+
     Attributes:
         evaluations: Evaluations of the trunk per pair, for fair budgets.
+        time: Distribution of the training times.
     """
 
     evaluations = 1
+    time: TimeSampler = UniformTime()
 
-    @abstractmethod
     def __call__(
         self,
         field: MixtureField,
@@ -37,21 +49,18 @@ class Objective(ABC):
         mask: Tensor | None = None,
         generator: Generator | None = None,
     ) -> Loss:
-        """Loss of ``field`` on pairs ``(*batch, D)``, at one random time per row of the first dimension."""
+        """Loss of ``field`` on pairs ``(*batch, D)``, at one random time per row of the first dimension.
 
+        Positions outside ``mask`` become zeros: whatever the padding held, a network's gradients would remember it.
+        """
+        check_mask(mask, tuple(z0.shape[:-1]))
+        z0, z1 = clean(z0, mask), clean(z1, mask)
+        t = self.time(z0.shape[:1] if z0.ndim > 1 else (), generator=generator, device=z0.device).to(z0.dtype)
+        return self.loss(field, PathPoint(z0, t, *linear_path(z0, z1, t)), cond, mask)
 
-def _on_path(
-    z0: Tensor, z1: Tensor, mask: Tensor | None, time: TimeSampler, generator: Generator | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return noise, one time per row, the point of the path there and the target velocity.
-
-    Positions outside the mask become zeros: whatever the padding held, a network's gradients would remember it.
-    """
-    check_mask(mask, tuple(z0.shape[:-1]))
-    z0, z1 = clean(z0, mask), clean(z1, mask)
-    t = time(z0.shape[:1] if z0.ndim > 1 else (), generator=generator, device=z0.device).to(z0.dtype)
-    z_t, target = linear_path(z0, z1, t)
-    return z0, t, z_t, target
+    @abstractmethod
+    def loss(self, field: MixtureField, at: PathPoint, cond: Any, mask: Tensor | None) -> Loss:
+        """Loss of ``field`` at one point of the path per row."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +75,11 @@ class VFM(Objective):
 
     time: TimeSampler = UniformTime()
 
-    def __call__(
-        self,
-        field: MixtureField,
-        z0: Tensor,
-        z1: Tensor,
-        *,
-        cond: Any = None,
-        mask: Tensor | None = None,
-        generator: Generator | None = None,
-    ) -> Loss:
-        """Loss on pairs ``(*batch, D)``."""
+    def loss(self, field: MixtureField, at: PathPoint, cond: Any, mask: Tensor | None) -> Loss:
+        """Squared error of the one velocity."""
         if field.num_experts != 1:
             raise ValueError(f"field must have one expert for VFM, got {field.num_experts}: use MoEFM")
-        z0, t, z_t, target = _on_path(z0, z1, mask, self.time, generator)
-        return vfm_loss(field.experts(z_t, t, cond).squeeze(-2), target, mask)
+        return vfm_loss(field.experts(at.z_t, at.t, cond).squeeze(-2), at.target, mask)
 
 
 @dataclass(frozen=True)
@@ -110,41 +109,24 @@ class MoEFM(Objective):
         """Check sigma."""
         check_positive("sigma", self.sigma)
 
-    def __call__(
-        self,
-        field: MixtureField,
-        z0: Tensor,
-        z1: Tensor,
-        *,
-        cond: Any = None,
-        mask: Tensor | None = None,
-        generator: Generator | None = None,
-    ) -> Loss:
-        """Loss on pairs ``(*batch, D)``."""
-        z0, t, z_t, target = _on_path(z0, z1, mask, self.time, generator)
-        velocities, logits = field(z_t, t, cond)
-        return moefm_loss(
-            velocities,
-            logits,
-            target,
-            sigma=self.sigma,
-            mask=mask,
-            scope=self.scope,
-            velocity_scale=self.velocity_scale,
-            gate_scale=self.gate_scale,
-        )
+    def _options(self, mask: Tensor | None) -> dict[str, Any]:
+        return {
+            "sigma": self.sigma,
+            "mask": mask,
+            "scope": self.scope,
+            "velocity_scale": self.velocity_scale,
+            "gate_scale": self.gate_scale,
+        }
+
+    def loss(self, field: MixtureField, at: PathPoint, cond: Any, mask: Tensor | None) -> Loss:
+        """Likelihood of the true velocity at ``(z_t, t)``."""
+        velocities, logits = field(at.z_t, at.t, cond)
+        return moefm_loss(velocities, logits, at.target, **self._options(mask))
 
 
 @dataclass(frozen=True)
-class ConsistentMoEFM(Objective):
-    """The consistent mixture loss: responsibilities are fixed at t = 0. Two evaluations a pair.
-
-    Attributes:
-        sigma: Softness of the assignment.
-        time: Distribution of the training times.
-        scope: Which positions share one expert.
-        velocity_scale: Factor of the velocity terms.
-        gate_scale: Factor of the gate term.
+class ConsistentMoEFM(MoEFM):
+    """The consistent mixture loss: responsibilities fixed at t = 0. Two evaluations a pair; options of :class:`MoEFM`.
 
     Example:
         >>> from moefm import MLPMixtureField
@@ -154,36 +136,9 @@ class ConsistentMoEFM(Objective):
 
     evaluations = 2
     sigma: float = 0.2
-    time: TimeSampler = UniformTime()
-    scope: Scope = None
-    velocity_scale: float = 1.0
-    gate_scale: float = 1.0
 
-    def __post_init__(self) -> None:
-        """Check sigma."""
-        check_positive("sigma", self.sigma)
-
-    def __call__(
-        self,
-        field: MixtureField,
-        z0: Tensor,
-        z1: Tensor,
-        *,
-        cond: Any = None,
-        mask: Tensor | None = None,
-        generator: Generator | None = None,
-    ) -> Loss:
-        """Loss on pairs ``(*batch, D)``."""
-        z0, t, z_t, target = _on_path(z0, z1, mask, self.time, generator)
-        velocities_0, logits_0 = field(z0, torch.zeros_like(t), cond)
-        return consistent_moefm_loss(
-            field.experts(z_t, t, cond),
-            velocities_0,
-            logits_0,
-            target,
-            sigma=self.sigma,
-            mask=mask,
-            scope=self.scope,
-            velocity_scale=self.velocity_scale,
-            gate_scale=self.gate_scale,
-        )
+    def loss(self, field: MixtureField, at: PathPoint, cond: Any, mask: Tensor | None) -> Loss:
+        """Responsibilities at ``(z0, 0)``, velocities there and at ``(z_t, t)``."""
+        velocities_0, logits_0 = field(at.z0, torch.zeros_like(at.t), cond)
+        velocities = field.experts(at.z_t, at.t, cond)
+        return consistent_moefm_loss(velocities, velocities_0, logits_0, at.target, **self._options(mask))

@@ -82,6 +82,7 @@ def sample(
             combined with an adaptive solver, whose error control it would defeat.
 
     Example:
+        >>> import torch
         >>> from moefm import MLPMixtureField
         >>> noise = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
         >>> out = sample(MLPMixtureField(2, 8), noise, steps=3, generator=torch.Generator().manual_seed(1))

@@ -1,0 +1,128 @@
+"""Log-densities against closed forms, a grid, and the sampler."""
+
+import math
+
+import pytest
+import torch
+
+from moefm import MixtureField, log_prob, sample
+
+
+class Standstill(MixtureField):
+    """Velocity zero, whatever the state: the density is that of the noise."""
+
+    num_experts = 2
+
+    def trunk(self, z, t, cond=None):
+        return z
+
+    def heads(self, features):
+        return torch.zeros(*features.shape[:-1], 2, features.shape[-1])
+
+    def head(self, features, index):
+        return torch.zeros_like(features)
+
+    def gate_logits(self, features):
+        return features[..., :1] * torch.tensor([1.0, -1.0])
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_zero_velocity_leaves_the_gaussian(randn, dim):
+    z = randn(6, dim)
+    expected = -0.5 * z.square().sum(-1) - dim / 2 * math.log(2 * math.pi)
+    torch.testing.assert_close(log_prob(Standstill(), z, steps=3), expected)
+
+
+@pytest.mark.parametrize("solver", ["rk4", "dopri5"])
+@pytest.mark.parametrize("dim, experts", [(1, 1), (3, 1), (1, 3), (2, 3)])
+def test_affine_experts_in_closed_form(affine_field, randn, dim, experts, solver):
+    field, z = affine_field(dim, experts), 2 * randn(20, dim, seed=4, dtype=torch.float64)
+    tolerance = 1e-6 if solver == "rk4" else 1e-3
+    torch.testing.assert_close(log_prob(field, z, solver=solver), field.exact_log_prob(z), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("experts", [1, 3])
+def test_sequences_that_share_an_expert(affine_field, randn, experts):
+    field, z = affine_field(2, experts), 2 * randn(6, 4, 2, seed=4, dtype=torch.float64)
+    expected = field.exact_log_prob(z, event_dims=2)
+    actual = log_prob(field, z, event_dims=2)
+    assert actual.shape == (6,)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
+    if experts == 1:
+        torch.testing.assert_close(actual, log_prob(field, z).sum(-1))
+    else:
+        assert (actual - log_prob(field, z).sum(-1)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("batch", [(), (0,), (4, 3)])
+def test_any_batch_shape(affine_field, randn, batch):
+    field, z = affine_field(2, 3), randn(*batch, 2, dtype=torch.float64)
+    torch.testing.assert_close(log_prob(field, z), field.exact_log_prob(z), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["shared", "separate"])
+def test_sums_to_one_on_a_grid(make_field, separate):
+    field = make_field(2, 3, separate=separate, gain=2.0)
+    axis = torch.linspace(-8, 8, 97)
+    density = log_prob(field, torch.cartesian_prod(axis, axis), steps=10).exp()
+    assert density.sum().item() * (axis[1] - axis[0]).item() ** 2 == pytest.approx(1, abs=0.01)
+    plain = log_prob(Standstill(), torch.cartesian_prod(axis, axis), steps=1).exp()
+    assert (density - plain).abs().max() > 0.05  # the field does move the noise
+
+
+def test_is_the_density_that_frozen_routing_samples_from(affine_field, gen):
+    field, n, width = affine_field(1, 3), 40_000, 0.2
+    noise = torch.randn(n, 1, generator=gen(), dtype=torch.float64)
+    samples = sample(field, noise, 1, generator=gen(1)).z1
+    edges = torch.arange(-10, 10, width, dtype=torch.float64)
+    counts = torch.histogram(samples.detach().flatten(), torch.cat([edges, edges[-1:] + width])).hist / n
+    density = log_prob(field, (edges + width / 2).unsqueeze(-1)).exp() * width
+    assert 0.5 * (counts - density).abs().sum() < 0.02
+
+
+def test_converges_with_the_steps(make_field, randn):
+    field, z = make_field(2, 3, gain=2.0).double(), randn(10, 2, dtype=torch.float64)
+    fine = log_prob(field, z, steps=100)
+    errors = [(log_prob(field, z, steps=n) - fine).abs().max() for n in (5, 10, 20)]
+    assert errors[0] > 5 * errors[1] > 25 * errors[2]
+
+
+@pytest.mark.parametrize("event_dims", [1, 2])
+def test_probes_estimate_the_divergence(make_field, randn, gen, event_dims):
+    field, z = make_field(3, 2, gain=1.5), randn(4, 2, 3)
+    exact = log_prob(field, z, steps=5, event_dims=event_dims)
+    estimates = torch.stack(
+        [log_prob(field, z, steps=5, event_dims=event_dims, probes=8, generator=gen(s)) for s in range(12)]
+    )
+    error = estimates.std(0) / 12**0.5
+    assert error.max() < 0.2
+    assert ((estimates.mean(0) - exact).abs() < 4 * error + 0.02).all()
+    assert estimates.std(0).min() > 0
+
+
+def test_probes_are_seeded(make_field, randn, gen):
+    field, z = make_field(3, 2), randn(4, 3)
+    first, same, other = (log_prob(field, z, steps=2, probes=1, generator=gen(s)) for s in (1, 1, 2))
+    assert torch.equal(first, same) and not torch.equal(first, other)
+
+
+def test_one_dimension_needs_no_more_than_one_probe(make_field, randn):
+    field, z = make_field(1, 3, gain=2.0), randn(5, 1)
+    torch.testing.assert_close(log_prob(field, z, steps=5, probes=1), log_prob(field, z, steps=5))
+
+
+def test_condition(make_field, randn):
+    field, z = make_field(2, 3, cond_dim=2, gain=2.0), randn(4, 2)
+    cond = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [1.0, 1.0]])
+    zero, mixed = (log_prob(field, z, cond=c, steps=5) for c in (torch.zeros(1, 2), cond))
+    torch.testing.assert_close(mixed[:2], zero[:2])
+    assert (mixed[2:] - zero[2:]).abs().min() > 1e-3
+
+
+def test_leaves_no_graph_and_works_without_gradients(make_field, randn):
+    field, z = make_field(2, 2), randn(4, 2).requires_grad_()
+    value = log_prob(field, z, steps=3)
+    assert not value.requires_grad
+    assert all(p.grad is None for p in field.parameters())
+    with torch.no_grad():
+        torch.testing.assert_close(log_prob(field, z, steps=3), value)

@@ -1,0 +1,93 @@
+"""Routing policies and the draw of experts."""
+
+import pytest
+import torch
+
+from moefm.routing import ROUTINGS, Argmax, Frozen, Mean, Resampled, Router, draw_expert, get_routing
+
+
+def test_draws_have_the_probabilities_of_the_gate(gen):
+    pi = torch.tensor([0.1, 0.0, 0.6, 0.3, 0.0])
+    n = 20_000
+    drawn = draw_expert(pi.log().expand(n, 5), gen())
+    share = torch.bincount(drawn, minlength=5) / n
+    assert share[1] == 0 and share[4] == 0
+    assert (share - pi).abs().max() < 3 * (0.25 / n) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_draws_are_made_in_float32(gen, randn, dtype):
+    logits = randn(500, 6, dtype=dtype)
+    assert torch.equal(draw_expert(logits, gen()), draw_expert(logits.float(), gen()))
+
+
+def test_certain_experts_are_drawn_for_certain(gen):
+    wanted = torch.arange(300) % 4
+    logits = torch.nn.functional.one_hot(wanted, 4).double().log()
+    assert torch.equal(draw_expert(logits, gen()), wanted)
+
+
+@pytest.mark.parametrize(
+    "scope, groups", [(-1, 40), (0, 30), ((0, 1), 1), (torch.arange(30).div(10, rounding_mode="floor").repeat(40, 1), 120)]
+)
+def test_a_group_shares_one_draw(gen, scope, groups):
+    drawn = draw_expert(torch.zeros(40, 30, 1000), gen(), scope)  # 1000 experts: hardly any coincidence
+    assert drawn.shape == (40, 30)
+    if isinstance(scope, torch.Tensor):
+        assert (drawn[:, :10] == drawn[:, :1]).all() and (drawn[:, 20:] == drawn[:, 20:21]).all()
+    assert 0.8 * groups <= len(drawn.unique()) <= groups
+
+
+def test_token_level_draws_are_independent(gen):
+    assert len(draw_expert(torch.zeros(5, 4, 1000), gen()).unique()) > 15
+
+
+def test_router_pools_over_scope_and_mask(make_field, randn):
+    field, z = make_field(2, 4), randn(3, 5, 2)
+    mask = torch.ones(3, 5, dtype=torch.bool)
+    mask[:, 3:] = False
+    pooled = Router(scope=-1, mask=mask).logits(field, field.trunk(z, 0.0))
+    expected = field.gate(z, 0.0)[:, :3].mean(1, keepdim=True).expand(3, 5, 4)
+    torch.testing.assert_close(pooled, expected)
+
+
+def test_policies_by_hand(make_field, randn, gen):
+    field, z = make_field(2, 4, gain=3.0), randn(50, 2)
+    velocities, logits = field(z, 0.2)
+    features, given = field.trunk(z, 0.2), torch.arange(50) % 4
+    rows = torch.arange(50)
+
+    u, assignment = Frozen()(field, features, given, Router())
+    assert torch.equal(assignment, given)
+    torch.testing.assert_close(u, velocities[rows, given])
+
+    u, assignment = Frozen()(field, features, None, Router(gen()))
+    torch.testing.assert_close(u, velocities[rows, assignment])
+
+    u, assignment = Resampled()(field, features, given, Router(gen()))
+    assert not torch.equal(assignment, given)
+    torch.testing.assert_close(u, velocities[rows, assignment])
+
+    u, assignment = Argmax()(field, features, None, Router())
+    assert torch.equal(assignment, logits.argmax(-1))
+    torch.testing.assert_close(u, velocities[rows, assignment])
+
+    u, assignment = Mean()(field, features, None, Router())
+    assert assignment is None
+    torch.testing.assert_close(u, (logits.softmax(-1).unsqueeze(-1) * velocities).sum(-2))
+
+
+def test_every_draw_of_a_router_is_new(gen):
+    router, logits = Router(gen()), torch.zeros(20, 8)
+    assert not torch.equal(router.draw(logits), router.draw(logits))
+
+
+def test_lookup_by_name():
+    assert {name: type(get_routing(name)) for name in ROUTINGS} == {
+        "frozen": Frozen,
+        "resampled": Resampled,
+        "mean": Mean,
+        "argmax": Argmax,
+    }
+    policy = Mean()
+    assert get_routing(policy) is policy
