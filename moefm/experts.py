@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from moefm._checks import check_count, check_shape
 
 _GROUPED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_COMPILED_GROUPED_DTYPES = (torch.bfloat16,)  # all that the compiler's shape inference of grouped_mm lets pass
 
 
 class Dispatch:
@@ -91,10 +92,13 @@ class ExpertLinear(nn.Module):
         rows, weight = rows.to(dtype), self.weight.to(dtype)
         owner = dispatch.gather(dispatch.index)
         bias = self.bias.to(dtype)[owner]
-        if dtype in _GROUPED_DTYPES and hasattr(F, "grouped_mm") and device in ("cpu", "cuda"):
+        compiling = torch.compiler.is_compiling()
+        grouped_dtypes = _COMPILED_GROUPED_DTYPES if compiling else _GROUPED_DTYPES
+        if dtype in grouped_dtypes and hasattr(F, "grouped_mm") and device in ("cpu", "cuda"):
             return _grouped(rows, weight, dispatch.ends) + bias
-        if torch.compiler.is_compiling():  # splitting needs the counts on the host, which would break the graph
-            return torch.einsum("ni,noi->no", rows, weight[owner]) + bias
+        if compiling:  # splitting needs the counts on the host, which would break the graph: compute all, keep one
+            everything = F.linear(rows, weight.flatten(0, 1)).unflatten(-1, weight.shape[:2])
+            return everything.take_along_dim(owner[:, None, None], 1).squeeze(1) + bias
         parts = rows.split(dispatch.counts.tolist())
         return torch.cat([part @ w.T for part, w in zip(parts, weight, strict=True)]) + bias
 

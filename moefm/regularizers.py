@@ -118,8 +118,9 @@ def mmd2(
     mean_x, mean_y = x.detach().mean(0), y.detach().mean(0)
     own_x, own_y, centre = x - mean_x, y - mean_y, (mean_x + mean_y) / 2
     with torch.autocast(x.device.type, enabled=False):
-        within_x = _KernelMean.apply(own_x, own_x, scales, block, True)
-        within_y = _KernelMean.apply(own_y, own_y, scales, block, True)
+        # A view, because the compiler does not trace a function that is given one tensor twice.
+        within_x = _KernelMean.apply(own_x, own_x.view_as(own_x), scales, block, True)
+        within_y = _KernelMean.apply(own_y, own_y.view_as(own_y), scales, block, True)
         return within_x + within_y - 2 * _KernelMean.apply(x - centre, y - centre, scales, block, False)
 
 

@@ -26,7 +26,7 @@ Callback = Callable[[int, Loss], None]
 
 
 class DivergedError(RuntimeError):
-    """Training produced a loss that is not finite; the field holds the last good state."""
+    """Training produced a loss or weights that are not finite; the field holds the last good state."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def fit(
 
     Raises:
         ValueError: An argument is out of range.
-        DivergedError: The loss became NaN or infinite; the field is set back to the last good state.
+        DivergedError: The loss or the weights became NaN or infinite; the field is set back to the last good state.
 
     Example:
         >>> from moefm import MLPMixtureField
@@ -184,11 +184,7 @@ def fit(
             # Looked at before the weights move, so that the snapshot is of weights that gave a finite loss.
             value = loss.total.item()
             if not math.isfinite(value):
-                field.load_state_dict(good)
-                raise DivergedError(
-                    f"loss became {value} by step {step}: the field is back at its last good state; "
-                    f"lower lr ({lr}) or raise sigma"
-                )
+                raise _diverged(field, good, f"loss became {value} by step {step}", lr)
             losses.append((step, value))
             good = _snapshot(field)
         optimizer.step()
@@ -197,10 +193,17 @@ def fit(
             average.update_parameters(field)
         if callback is not None:
             callback(step, loss)
+    if not all(bool(parameter.isfinite().all()) for parameter in field.parameters()):
+        raise _diverged(field, good, f"weights were not finite after step {steps}", lr)
     if average is not None:
         field.load_state_dict(average.module.state_dict())
     field.eval()
     return FitResult(steps, time.perf_counter() - start, losses)
+
+
+def _diverged(field: MixtureField, good: dict[str, Tensor], what: str, lr: float) -> DivergedError:
+    field.load_state_dict(good)
+    return DivergedError(f"{what}: the field is back at its last good state; lower lr ({lr}) or raise sigma")
 
 
 def _snapshot(field: MixtureField) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Turns the reStructuredText of the docstrings (maths, references) into the Markdown that mkdocstrings reads."""
+"""Turns what the docstrings hold of reStructuredText (maths, references) into Markdown for mkdocstrings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def to_markdown(text: str, resolve: Any = lambda name: name) -> str:
 
     text = DISPLAY.sub(display, text)
     text = INLINE.sub(r"$\1$", text)
+    text = re.sub(r"^( *)Example:$", r"\1Examples:", text, flags=re.M)  # the section that is shown as code
     return REFERENCE.sub(lambda m: f"[`{m[1]}`][{resolve(m[1])}]", text)
 
 

@@ -1,0 +1,122 @@
+"""Saving and loading fields."""
+
+import json
+
+import pytest
+import torch
+
+from moefm import MLPMixtureField, load_field, save_field
+
+
+@pytest.fixture
+def folder(make_field, tmp_path):
+    save_field(make_field(), tmp_path / "field")
+    return tmp_path / "field"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"num_experts": 1}, {"separate": True}, {"cond_dim": 3}, {"dim": 5, "hidden": 7, "layers": 1, "gate_hidden": 3}],
+    ids=str,
+)
+def test_round_trip(make_field, randn, tmp_path, options):
+    field = make_field(**options)
+    save_field(field, tmp_path / "a" / "b")
+    again = load_field(str(tmp_path / "a" / "b"), device="cpu")
+    assert isinstance(again, MLPMixtureField) and not again.training
+    assert again.config == field.config and repr(again) == repr(field)
+    z, cond = randn(6, field.dim), randn(6, 3, seed=1) if field.cond_dim else None
+    for a, b in zip(field(z, 0.3, cond), again(z, 0.3, cond), strict=True):
+        assert torch.equal(a, b)
+    assert all(p.requires_grad for p in again.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_dtype_is_kept(make_field, randn, tmp_path, dtype):
+    field, z = make_field().to(dtype), randn(6, 2, dtype=dtype)
+    save_field(field, tmp_path)
+    assert torch.equal(load_field(tmp_path).experts(z, 0.3), field.experts(z, 0.3))
+
+
+def test_what_is_on_disk(make_field, tmp_path):
+    save_field(make_field(2, 4), tmp_path, dataset="moons", seed=3)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["class"] == "MLPMixtureField"
+    assert config["config"]["num_experts"] == 4
+    assert config["extra"] == {"dataset": "moons", "seed": 3}
+
+
+def test_saving_again_replaces(make_field, randn, folder):
+    other, z = make_field(seed=9), randn(3, 2)
+    save_field(other, folder)
+    assert torch.equal(load_field(folder).experts(z, 0.5), other.experts(z, 0.5))
+
+
+def test_loaded_weights_are_their_own(folder):
+    """Training a loaded field does not write into the file it came from."""
+    first = load_field(folder)
+    with torch.no_grad():
+        first.out.weight.zero_()
+    assert load_field(folder).out.weight.abs().max() > 0
+
+
+def rewrite(config):
+    def change(folder):
+        (folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+
+    return change
+
+
+def truncate(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-40])
+
+
+CONFIG = {"dim": 2, "num_experts": 4, "hidden": 16, "layers": 2}
+DAMAGE = {
+    "no config": lambda folder: (folder / "config.json").unlink(),
+    "no weights": lambda folder: (folder / "model.safetensors").unlink(),
+    "not JSON": rewrite("{"),
+    "not UTF-8": lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe{"),
+    "a list": rewrite([1]),
+    "no class": rewrite({"config": CONFIG}),
+    "foreign class": rewrite({"class": "Linear", "config": CONFIG}),
+    "unknown option": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "colour": "red"}}),
+    "bad option": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "dim": -1}}),
+    "other sizes": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "hidden": 8}}),
+    "missing gate": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "num_experts": 1}}),
+    "huge sizes": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "hidden": 10**7}}),
+    "empty weights": lambda folder: (folder / "model.safetensors").write_bytes(b""),
+    "garbage weights": lambda folder: (folder / "model.safetensors").write_bytes(b"\x80\x04garbage" * 20),
+    "truncated weights": truncate,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_folder(folder, damage):
+    damage(folder)
+    with pytest.raises(ValueError, match=r"folder must hold a field written by save_field, got .*field"):
+        load_field(folder)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(ValueError, match="folder must hold a field"):
+        load_field(tmp_path / "nothing")
+
+
+class Mine(MLPMixtureField):
+    pass
+
+
+@pytest.mark.parametrize("field", [Mine(2), torch.nn.Linear(2, 2)], ids=["subclass", "module"])
+def test_what_could_not_be_loaded_is_not_saved(field, tmp_path):
+    with pytest.raises(ValueError, match="field must be an MLPMixtureField, got (Mine|Linear)"):
+        save_field(field, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_extra_that_json_cannot_hold_leaves_nothing_half_written(make_field, tmp_path):
+    with pytest.raises(TypeError):
+        save_field(make_field(), tmp_path / "x", thing=object())
+    assert not (tmp_path / "x").exists()

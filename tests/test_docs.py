@@ -1,0 +1,211 @@
+"""README, documentation and examples: code runs, commands exist, links resolve."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import moefm
+import moefm.training
+from moefm.solvers import SOLVERS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+TEXTS = [*PAGES, ROOT / "CONTRIBUTING.md"]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.M | re.S)
+MOST_STEPS = 10
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def fences(page: Path, *languages: str) -> Iterator[tuple[int, str]]:
+    """Line number of the first line of code, and the code, of every fenced block in one of the languages."""
+    text = page.read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        if match["language"] in languages:
+            yield text.count("\n", 0, match.start("code")), match["code"]
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder to write in, trainings of a few steps, and nothing left behind in random state or registries."""
+    train = moefm.training.fit
+
+    @functools.wraps(train)
+    def fit(*args: Any, steps: int = MOST_STEPS, **kwargs: Any) -> moefm.FitResult:
+        return train(*args, steps=min(steps, MOST_STEPS), **kwargs)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(moefm, "fit", fit)
+    monkeypatch.setattr(moefm.training, "fit", fit)
+    solvers = dict(SOLVERS)
+    with torch.random.fork_rng(devices=[]):
+        yield
+    SOLVERS.clear()
+    SOLVERS.update(solvers)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if list(fences(p, "python"))], ids=name_of)
+def test_python_blocks_run(page: Path, sandbox: None) -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for line, code in fences(page, "python"):
+        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=name_of)
+def test_examples_run(script: Path, tmp_path: Path) -> None:
+    source = script.read_text(encoding="utf-8")
+    assert source.count("\n") < 60
+    assert not re.search(r"^(from|import) (toy|cli)\b", source, re.M), "examples are projects of somebody else"
+    run = subprocess.run(
+        [sys.executable, script, "5"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    assert len(run.stdout.splitlines()) >= 2
+    assert "nan" not in run.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """Every `moefm ...` and `make ...` line of the shell blocks: where it stands, and its words."""
+    for page in TEXTS:
+        for line, code in fences(page, "bash", "console", "sh"):
+            for offset, text in enumerate(code.replace("\\\n", " ").splitlines()):
+                found = re.match(r"(?:\$ )?(?:\.venv/bin/)?((?:moefm|make)(?: .*)?)$", text.strip())
+                if found is None:
+                    continue
+                words = shlex.split(found[1], comments=True)
+                end = next((i for i, word in enumerate(words) if re.match(r"[|>&;]", word)), len(words))
+                yield f"{name_of(page)}:{line + offset + 1}", words[:end]
+
+
+def test_commands_exist() -> None:
+    import typer
+
+    from cli.moefm_app import app
+
+    root = typer.main.get_command(app)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    variables = set(re.findall(r"^([A-Z]+) *\?=", makefile, re.M))
+    lines = list(command_lines())
+    assert lines
+    for where, (program, *words) in lines:
+        if program == "make":
+            for word in words:
+                name, assigned, _ = word.partition("=")
+                assert name in (variables if assigned else targets), f"{where}: make knows no {name}"
+            continue
+        words = [word for word in words if word not in ("-h", "--help")]
+        if not words:
+            continue
+        assert words[0] in root.commands, f"{where}: moefm knows no command {words[0]}"
+        try:
+            root.commands[words[0]].make_context(words[0], words[1:])  # parses, runs nothing
+        except Exception as error:
+            pytest.fail(f"{where}: {' '.join(words)}: {error}")
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading, as Python-Markdown makes it."""
+    plain = re.sub(r"[`*]|\[([^]]*)\]\([^)]*\)", r"\1", heading)
+    plain = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page: those given with `{ #name }`, else those made from headings."""
+    found = set()
+    for heading in re.findall(r"^#+ +(.+?) *$", FENCE.sub("", page.read_text(encoding="utf-8")), re.M):
+        given = re.search(r"\{ *#([\w.-]+) *\}$", heading)
+        found.add(given[1] if given else slug(heading))
+    return found
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=name_of)
+def test_links_resolve(page: Path) -> None:
+    text = re.sub(r"`[^`\n]*`", "", FENCE.sub("", page.read_text(encoding="utf-8")))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{target}: no such file"
+        if DOCS in page.parents:
+            assert DOCS in file.parents, f"{target}: leaves the site"
+        if anchor:
+            assert anchor in anchors(file), f"{target}: no such heading"
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=name_of)
+def test_references_exist(page: Path) -> None:
+    for name in re.findall(r"\]\[((?:moefm|toy)[\w.]*)\]|^::: ([\w.]+)", page.read_text(encoding="utf-8"), re.M):
+        dotted = name[0] or name[1]
+        parts = dotted.split(".")
+        module = importlib.import_module(".".join(parts[:2]))
+        for part in parts[2:]:
+            assert hasattr(module, part), f"there is no {dotted}"
+            module = getattr(module, part)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = set(re.findall(r"[\w/-]+\.md\b", config))
+    assert listed == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+
+
+def test_docstrings_become_markdown() -> None:
+    griffe = pytest.importorskip("griffe", reason="needs the docs extra")
+    spec = importlib.util.spec_from_file_location("rst", DOCS / "_extensions" / "rst.py")
+    assert spec is not None and spec.loader is not None
+    rst = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rst)
+
+    def texts(obj: Any) -> Iterator[str]:
+        if obj.docstring is not None:
+            yield obj.docstring.value
+        for member in obj.members.values():
+            if not member.is_alias:
+                yield from texts(member)
+
+    package = griffe.load("moefm", search_paths=[str(ROOT)], extensions=griffe.load_extensions(rst.RstToMarkdown))
+    everything = "\n".join(texts(package))
+    assert "$$" in everything
+    assert not re.search(r":[a-z]+:`|^ *\.\. \w+::|^ *Example:$", everything, re.M)
+
+
+@pytest.mark.slow
+def test_site_builds(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="needs the docs extra")
+    pytest.importorskip("mkdocstrings_handlers.python", reason="needs the docs extra")
+    run = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "site" / "how-it-works" / "index.html").stat().st_size > 10_000
