@@ -92,7 +92,7 @@ def ot_within(z0: Tensor, z1: Tensor, expert: Tensor) -> Tensor:
 
 @torch.no_grad()
 def matched_rows(teacher: MLPMixtureField, dataset: Dataset, source: Generator) -> Tensor:
-    """POOL fresh pairs, each given to an expert by the teacher's responsibilities at t = 0, then `ot_within` experts."""
+    """POOL fresh pairs, experts drawn from the teacher's responsibilities at t = 0, then `ot_within` each expert."""
     z1 = dataset.draw(POOL, source)
     z0 = torch.randn(z1.shape, generator=source)
     velocities, logits = teacher(z0, 0.0)
@@ -144,8 +144,6 @@ def train_expert_ot(dataset: Dataset, seed: int, experts: int, budget: int) -> t
 
 
 def field_sampler(field: MLPMixtureField) -> Sampler:
-    """Euler with frozen routing."""
-
     def draw(steps: int, source: Generator) -> Tensor:
         with torch.no_grad():
             return sample(field, torch.randn(POINTS, field.dim, generator=source), steps, generator=source).z1

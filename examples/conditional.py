@@ -1,6 +1,6 @@
 """Generate handwritten digits of a chosen class: 8 x 8 images in 16 principal components, class as condition.
 
-python conditional.py [training steps]
+Usage: python conditional.py [training steps]
 """
 
 import sys

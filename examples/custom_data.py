@@ -1,6 +1,6 @@
 """Train on points of your own: standardize, fit, sample, judge against held-out points.
 
-python custom_data.py [training steps]
+Usage: python custom_data.py [training steps]
 """
 
 import sys
@@ -11,7 +11,7 @@ import torch
 from moefm import ConsistentMoEFM, MLPMixtureField, fit, sample
 from moefm.diagnostics import dead_experts, effective_experts, expert_usage, off_support, w2
 
-STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 1500
 
 
 def petals(count: int, seed: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A field of your own inside a network you already have: four methods, and everything else works.
 
-python own_field.py [training steps]
+Usage: python own_field.py [training steps]
 """
 
 import sys
@@ -21,7 +21,8 @@ class ResidualField(MixtureField):
         super().__init__()
         self.num_experts = num_experts
         self.enter = nn.Linear(dim + 1, hidden)
-        self.block = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
+        layers = [nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()]
+        self.block = nn.Sequential(*layers)
         self.common = nn.Linear(hidden, dim)
         self.down = nn.Parameter(torch.randn(num_experts, rank, hidden) / hidden**0.5)
         self.up = nn.Parameter(torch.randn(num_experts, dim, rank) / rank**0.5)
@@ -55,4 +56,4 @@ print(f"trained in {result.seconds:.1f} s; {out.nfe} evaluations for 1000 sample
 print(f"samples within .4 of a corner: {(near.values < 0.4).float().mean():.0%}")
 for k in range(4):
     print(f"expert {k} serves the corners", near.indices[out.assignment == k].bincount(minlength=4).tolist())
-print("log-density at a corner and at the centre:", log_prob(field, torch.tensor([[1.0, 1.0], [0.0, 0.0]]), steps=20).tolist())
+print("log-density at a corner and at the centre:", log_prob(field, torch.tensor([[1.0, 1.0], [0.0, 0.0]])).tolist())

@@ -1,8 +1,6 @@
 """Sequences with padding: one expert a token against one expert a sequence.
 
-Every sequence is constant, all +1 or all -1. Tokens with experts of their own mix the two; a shared expert does not.
-
-python token_level.py [training steps]
+All tokens of a sequence are near +1, or all near -1. Usage: python token_level.py [training steps]
 """
 
 import sys
@@ -14,7 +12,8 @@ from moefm import ConsistentMoEFM, Gate, MixtureField, fit, sample
 from moefm.experts import ExpertLinear
 from moefm.paths import expand_time
 
-STEPS, LENGTH, DIM = int(sys.argv[1]) if len(sys.argv) > 1 else 300, 6, 2
+STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+LENGTH, DIM = 6, 2
 
 
 class TokenField(MixtureField):
@@ -42,7 +41,8 @@ class TokenField(MixtureField):
         return self.gating(features)
 
 
-g = torch.Generator().manual_seed(0)signs = torch.randint(2, (2000, 1, 1), generator=g) * 2.0 - 1
+g = torch.Generator().manual_seed(0)
+signs = torch.randint(2, (2000, 1, 1), generator=g) * 2.0 - 1
 data = signs + 0.1 * torch.randn(2000, LENGTH, DIM, generator=g)
 mask = torch.arange(LENGTH) < torch.randint(3, LENGTH + 1, (2000, 1), generator=g)  # three to six tokens
 for name, scope, sigma in (("one expert a token   ", None, 0.3), ("one expert a sequence", -1, 0.3 * LENGTH**0.5)):
@@ -53,6 +53,6 @@ for name, scope, sigma in (("one expert a token   ", None, 0.3), ("one expert a 
     noise, counts = torch.randn(500, LENGTH, DIM, generator=g), mask[:500]
     with torch.no_grad():
         out = sample(field, noise, 2, cond=counts.float(), scope=scope, mask=counts, generator=g)
-    side = (out.z1.mean(-1) > 0).where(counts, (out.z1[:, :1].mean(-1) > 0))  # padding agrees with the first token
-    pure = (side == side[:, :1]).all(-1).float().mean()
+    side = out.z1.mean(-1) > 0
+    pure = ((side == side[:, :1]) | ~counts).all(-1).float().mean()
     print(f"{name}: all tokens on the same side in {pure:.0%} of the sequences")

@@ -92,8 +92,9 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
     """Every `moefm ...` and `make ...` line of the shell blocks: where it stands, and its words."""
     for page in TEXTS:
         for line, code in fences(page, "bash", "console", "sh"):
+            prompt = r"\$ " if re.search(r"^\$ ", code, re.M) else ""  # other lines of such a block are output
             for offset, text in enumerate(code.replace("\\\n", " ").splitlines()):
-                found = re.match(r"(?:\$ )?(?:\.venv/bin/)?((?:moefm|make)(?: .*)?)$", text.strip())
+                found = re.match(prompt + r"(?:\.venv/bin/)?((?:moefm|make)(?: .*)?)$", text.strip())
                 if found is None:
                     continue
                 words = shlex.split(found[1], comments=True)

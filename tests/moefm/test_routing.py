@@ -91,3 +91,10 @@ def test_lookup_by_name():
     }
     policy = Mean()
     assert get_routing(policy) is policy
+
+
+@pytest.mark.parametrize("u, drawn", [(0.0, 1), (1 - 2**-24, 3)])
+def test_the_rarest_draws_do_not_give_an_impossible_expert(monkeypatch, u, drawn):
+    monkeypatch.setattr("moefm.routing.uniform", lambda shape, generator, device: torch.full(tuple(shape), u))
+    logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.3, -torch.inf])
+    assert (draw_expert(logits.expand(7, 5)) == drawn).all()
