@@ -16,7 +16,7 @@ from rich.table import Table
 from cli.common import UsageError, err, pick_device, print_json, progress, run_app
 
 if TYPE_CHECKING:
-    from toy.experiment import Settings
+    from toy.settings import Settings
 
 app = typer.Typer(
     help="Mixture-of-experts flow matching.",
@@ -96,7 +96,7 @@ def toy(
     from moefm.routing import ROUTINGS, get_routing
     from moefm.sampling import check_pair
     from moefm.solvers import check_solver
-    from toy.experiment import METHODS, Settings
+    from toy.settings import METHODS, Settings
 
     methods = _methods(method, METHODS)
     limits = {"--experts": experts, "--train-steps": train_steps, "--seeds": seeds, "--hidden": hidden}

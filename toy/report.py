@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from toy.experiment import SeedRun, Settings, settings_dict
+from toy.experiment import SeedRun
+from toy.settings import Settings, settings_dict
 
 
 def combine(values: Sequence[Any], how: Callable[[Sequence[float]], Any]) -> Any:

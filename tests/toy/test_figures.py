@@ -7,9 +7,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from toy import figures
 from toy.datasets import load_dataset
-from toy.experiment import Settings, run_seed
+from toy.experiment import run_seed
 from toy.plane import Plane
 from toy.report import document
+from toy.settings import Settings
 
 SETTINGS = Settings(train_steps=2, points=40, hidden=8, steps=(1, 2, 4))
 
