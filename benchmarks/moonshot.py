@@ -32,7 +32,9 @@ from moefm.couplings import minibatch_ot
 from moefm.diagnostics import off_support, w2
 from moefm.losses import responsibilities
 from toy.datasets import Dataset, load_dataset
-from toy.experiment import build_field, draw_clouds, generator, parameters
+from toy.experiment import build_field, parameters
+from toy.measure import Clouds, draw_clouds
+from toy.settings import generator
 
 STEPS = (1, 2, 4, 8, 100)
 POINTS = 2000
@@ -176,9 +178,9 @@ TRAINERS: dict[str, Callable[[Dataset, int], tuple[MLPMixtureField, int]]] = {
 VARIANTS = ("fresh data", "Gaussian mixture, K=32", *TRAINERS)
 
 
-def run(dataset: Dataset, variant: str, seed: int, clouds: tuple[Tensor, Tensor, Tensor, float]) -> dict[str, Any]:
+def run(dataset: Dataset, variant: str, seed: int, clouds: Clouds) -> dict[str, Any]:
     """Train one variant and measure it; seconds are of CPU time, which other programs disturb less."""
-    data, support, fresh, floor = clouds
+    (data,), support, fresh, floor = clouds
     start = time.process_time()
     evaluations, size, draw = 0, 0, lambda _, source: dataset.draw(POINTS, source)
     if variant in TRAINERS:

@@ -18,7 +18,8 @@ from torch import Tensor
 from moefm import Loss, MixtureField, MLPMixtureField, Objective, UniformTime, fit, linear_path, sample
 from toy import experiment
 from toy.datasets import Dataset
-from toy.experiment import Settings, build_field, generator, parameters
+from toy.experiment import build_field, parameters
+from toy.settings import Settings, generator
 
 KMEANS_POINTS = 10_000
 

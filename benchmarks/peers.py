@@ -27,11 +27,12 @@ from rich.console import Console
 from rich.table import Table
 
 from moefm import MLPMixtureField
-from toy import experiment
 from toy.datasets import Dataset, load_dataset
-from toy.experiment import MethodRun, SeedRun, Settings, parameters
+from toy.experiment import MethodRun, SeedRun, parameters
+from toy.measure import draw_clouds, measure
 from toy.report import document
 from toy.results import prepare_folder
+from toy.settings import Settings
 
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 PACKAGES = ("torch", "torchcfm", "flow_matching", "pot", "scikit-learn", "numpy", "scipy")
@@ -41,18 +42,17 @@ out = Console(highlight=False, soft_wrap=True)
 
 def run_seed(dataset: Dataset, names: Sequence[str], settings: Settings, seed: int) -> SeedRun:
     """Every method on one seed, with the same noise, held-out points and floor."""
-    data, support, fresh, floor = experiment.draw_clouds(dataset, settings.points, seed)
-    clouds = (data, support, fresh)
+    clouds = draw_clouds(dataset, settings.points, seed)
     methods = {}
     for name in names:
         trained, seconds, extra = METHODS[name][1](dataset, settings, seed)
-        field = cast(MLPMixtureField, trained)  # `measure` asks for no more than a MixtureField with `dim`
-        numbers, samples, fine = experiment.measure(field, settings, seed, clouds, floor)
+        field = cast(MLPMixtureField, trained)  # what is measured and reported asks for no more than a MixtureField
+        numbers, samples, fine = measure(field, settings, seed, clouds)
         metrics: dict[str, Any] = {"parameters": parameters(field), "train_seconds": seconds, **numbers, **extra}
         methods[name] = MethodRun(metrics, field, 0.0, samples, fine)
         distances = "  ".join(f"{steps}: {row['w2']:.3f}" for steps, row in metrics["by_steps"].items())
         out.print(f"{dataset.name}, seed {seed}, {METHODS[name][0]}: W2 at steps {distances}  ({seconds:.1f} s)")
-    return SeedRun(seed, floor, data, methods)
+    return SeedRun(seed, clouds.floor, clouds.held_out[0], methods)
 
 
 def tables(result: dict[str, Any], strong: str, spread: bool) -> list[tuple[str, list[str], list[list[str]]]]:

@@ -128,6 +128,11 @@ def toy(
         ema=ema,
         device=pick_device(device),
     )
+    if routing != "frozen" and "consistent" in methods:
+        err.print(
+            f"note: the consistent loss trains its gate at t = 0 alone; {routing} routing reads it at every t",
+            soft_wrap=True,
+        )
     result, folder = _run_toy(dataset, dim, settings, range(seed, seed + seeds), out, resume, animate)
     if json_:
         print_json(result)

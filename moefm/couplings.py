@@ -10,7 +10,7 @@ from torch import Tensor
 from moefm._checks import check_shape
 
 Coupling = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Takes noise and data ``(B, ..., D)`` and returns them re-paired; the data keeps its order, so conditions fit."""
+"""Takes noise and data ``(B, ..., D)`` and returns them re-paired; the data keeps its order."""
 
 
 def independent(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,6 +25,9 @@ def minibatch_ot(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
 
     (Pooladian et al., 2023; Tong et al., 2023.) Uses POT where it is installed, else SciPy; both are exact. It runs on
     the CPU and costs about B^2.5 operations.
+
+    With conditions, pair within each condition only: pairing across them ties the noise to the condition, of which the
+    sampler's noise knows nothing.
 
     Raises:
         ValueError: The shapes differ.

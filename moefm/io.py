@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,11 @@ def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in field.state_dict().items()}
-    save_file(state, folder / "model.safetensors.part")
-    os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
     (folder / "config.json.part").write_text(config + "\n", encoding="utf-8")
-    os.replace(folder / "config.json.part", folder / "config.json")
+    save_file(state, folder / "model.safetensors.part")
+    shutil.copymode(folder / "config.json.part", folder / "model.safetensors.part")  # safetensors writes 0600
+    for name in ("model.safetensors", "config.json"):
+        os.replace(folder / f"{name}.part", folder / name)
 
 
 def load_field(folder: str | Path, device: torch.device | str | None = None) -> MLPMixtureField:

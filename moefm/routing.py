@@ -56,9 +56,15 @@ class Router:
 
 
 class Routing(ABC):
-    """A policy. Subclass it and pass an instance to :func:`moefm.sample` to try your own."""
+    """A policy. Subclass it and pass an instance to :func:`moefm.sample` to try your own.
+
+    Attributes:
+        stochastic_in_time: It draws at every evaluation, which adaptive solvers cannot bear.
+        uses_assignment: It reads the assignment that it is given.
+    """
 
     stochastic_in_time = False
+    uses_assignment = True
 
     @abstractmethod
     def __call__(
@@ -87,6 +93,7 @@ class Resampled(Routing):
     """Draw the expert anew at every evaluation."""
 
     stochastic_in_time = True
+    uses_assignment = False
 
     def __call__(
         self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router
@@ -99,6 +106,8 @@ class Resampled(Routing):
 class Mean(Routing):
     r"""Move by the mean velocity :math:`\sum_k \pi_k u_k`; no expert is assigned."""
 
+    uses_assignment = False
+
     def __call__(
         self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router
     ) -> tuple[Tensor, Tensor | None]:
@@ -110,6 +119,8 @@ class Mean(Routing):
 
 class Argmax(Routing):
     """Move by the most probable expert of the moment. Deterministic; loses every mode the gate does not prefer."""
+
+    uses_assignment = False
 
     def __call__(
         self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router

@@ -94,6 +94,8 @@ def sample(
     check_mask(mask, tuple(batch))
     check_pair(policy, solver)
     if assignment is not None:
+        if not policy.uses_assignment:
+            raise ValueError(f"assignment must not be given with routing {policy!r}, which chooses experts by itself")
         check_index("assignment", assignment.cpu(), batch, field.num_experts)
     router = Router(generator, scope, mask)
     nfe = 0

@@ -174,7 +174,7 @@ def fit(
     for step in range(1, steps + 1):
         z1, c, m = next(batches)
         z0 = torch.randn(z1.shape, generator=generator, device=generator.device).to(z1)
-        z0, z1 = coupling(clean(z0, m), clean(z1, m))
+        z0, z1 = coupling(z0, clean(z1, m))
         loss = objective(field, z0, z1, cond=c, mask=m, generator=generator)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()

@@ -27,7 +27,7 @@ def randn():
 
 @pytest.fixture(scope="session")
 def mixture(randn):
-    """Random predictions of a mixture: ``velocities, logits, target = mixture((B, L), K, D)``, leaves with gradients."""
+    """Random predictions: ``velocities, logits, target = mixture((B, L), K, D)``, leaves with gradients."""
 
     def draw(batch, experts=3, dim=2, *, seed=0, dtype=torch.float64, scale=1.0):
         velocities = randn(*batch, experts, dim, seed=seed, dtype=dtype) * scale

@@ -45,7 +45,9 @@ def test_expert(make_field, randn, monkeypatch, separate, dtype, grouped):
     if not grouped:
         monkeypatch.delattr(F, "grouped_mm")
     field = make_field(3, 4, separate=separate).to(dtype)
-    assert_same(lambda z, t, index: field.expert(z, t, index), (randn(6, 3, dtype=dtype), torch.linspace(0, 1, 6), INDEX))
+    assert_same(
+        lambda z, t, index: field.expert(z, t, index), (randn(6, 3, dtype=dtype), torch.linspace(0, 1, 6), INDEX)
+    )
 
 
 def test_expert_gives_gradients_to_the_parameters(make_field, randn):

@@ -134,7 +134,9 @@ def test_loading_a_field_draws_nothing(make_field, tmp_path, global_rng_untouche
         load_field(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["sample frozen", "sample resampled", "log_prob probes", repr(TIMES[0]), repr(TIMES[1])])
+@pytest.mark.parametrize(
+    "name", ["sample frozen", "sample resampled", "log_prob probes", repr(TIMES[0]), repr(TIMES[1])]
+)
 def test_global_seed_has_no_say(make_field, randn, name):
     """Without a generator the randomness is fresh, whatever torch.manual_seed was given."""
     results = []

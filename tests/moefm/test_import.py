@@ -3,7 +3,18 @@
 import subprocess
 import sys
 
-HEAVY = ["matplotlib", "sklearn", "scipy", "transformers", "torchdiffeq", "safetensors", "ot", "pandas", "typer", "rich"]
+HEAVY = [
+    "matplotlib",
+    "sklearn",
+    "scipy",
+    "transformers",
+    "torchdiffeq",
+    "safetensors",
+    "ot",
+    "pandas",
+    "typer",
+    "rich",
+]
 
 
 def run(code):

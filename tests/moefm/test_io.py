@@ -16,7 +16,13 @@ def folder(make_field, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"num_experts": 1}, {"separate": True}, {"cond_dim": 3}, {"dim": 5, "hidden": 7, "layers": 1, "gate_hidden": 3}],
+    [
+        {},
+        {"num_experts": 1},
+        {"separate": True},
+        {"cond_dim": 3},
+        {"dim": 5, "hidden": 7, "layers": 1, "gate_hidden": 3},
+    ],
     ids=str,
 )
 def test_round_trip(make_field, randn, tmp_path, options):

@@ -89,7 +89,9 @@ def test_float32_agrees_with_float64(mixture, sigma, dim, name):
 
     def run(dtype):
         args = [x.to(dtype) for x in (u, logits, target)]
-        return consistent_moefm_loss(args[0], *args, **options) if name == "consistent" else moefm_loss(*args, **options)
+        return (
+            consistent_moefm_loss(args[0], *args, **options) if name == "consistent" else moefm_loss(*args, **options)
+        )
 
     for part, exact in zip(run(torch.float32), run(torch.float64), strict=True):
         torch.testing.assert_close(part.double(), exact, rtol=2e-3, atol=1e-6 * max(1, sigma**2))

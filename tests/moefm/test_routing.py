@@ -28,7 +28,8 @@ def test_certain_experts_are_drawn_for_certain(gen):
 
 
 @pytest.mark.parametrize(
-    "scope, groups", [(-1, 40), (0, 30), ((0, 1), 1), (torch.arange(30).div(10, rounding_mode="floor").repeat(40, 1), 120)]
+    "scope, groups",
+    [(-1, 40), (0, 30), ((0, 1), 1), (torch.arange(30).div(10, rounding_mode="floor").repeat(40, 1), 120)],
 )
 def test_a_group_shares_one_draw(gen, scope, groups):
     drawn = draw_expert(torch.zeros(40, 30, 1000), gen(), scope)  # 1000 experts: hardly any coincidence
