@@ -28,7 +28,7 @@ from rich.table import Table
 from torch import Generator, Tensor
 
 from moefm import ConsistentMoEFM, Loss, MLPMixtureField, MoEFM, Objective, ZeroInflatedTime, fit, linear_path, sample
-from moefm.couplings import minibatch_ot
+from moefm.couplings import ot_within
 from moefm.diagnostics import off_support, w2
 from moefm.losses import responsibilities
 from toy.datasets import Dataset, load_dataset
@@ -84,14 +84,6 @@ def assigned(field: Any, _: Tensor, rows: Tensor, *, generator: Generator, **__:
     return Loss(velocity + gate, velocity.detach(), gate.detach())
 
 
-def ot_within(z0: Tensor, z1: Tensor, expert: Tensor) -> Tensor:
-    """The noise re-paired with the data by optimal transport among the pairs of the same expert."""
-    z0 = z0.clone()
-    for index in (torch.nonzero(expert == k).squeeze(1) for k in expert.unique()):
-        z0[index] = minibatch_ot(z0[index], z1[index])[0]
-    return z0
-
-
 @torch.no_grad()
 def matched_rows(teacher: MLPMixtureField, dataset: Dataset, source: Generator) -> Tensor:
     """POOL fresh pairs, experts drawn from the teacher's responsibilities at t = 0, then `ot_within` each expert."""
@@ -100,7 +92,7 @@ def matched_rows(teacher: MLPMixtureField, dataset: Dataset, source: Generator) 
     velocities, logits = teacher(z0, 0.0)
     gamma = responsibilities(velocities, logits, z1 - z0, sigma=SIGMA)
     expert = torch.multinomial(gamma, 1, generator=source).squeeze(1)
-    return torch.cat([ot_within(z0, z1, expert), z1, expert[:, None].float()], -1)
+    return torch.cat([*ot_within(z0, z1, expert), expert[:, None].float()], -1)
 
 
 @torch.no_grad()

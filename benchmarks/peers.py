@@ -41,8 +41,8 @@ out = Console(highlight=False, soft_wrap=True)
 
 
 def run_seed(dataset: Dataset, names: Sequence[str], settings: Settings, seed: int) -> SeedRun:
-    """Every method on one seed, with the same noise, held-out points and floor."""
-    clouds = draw_clouds(dataset, settings.points, seed)
+    """Every method on one seed, with the same noise, held-out clouds and floor."""
+    clouds = draw_clouds(dataset, settings.points, seed, settings.clouds)
     methods = {}
     for name in names:
         trained, seconds, extra = METHODS[name][1](dataset, settings, seed)
@@ -134,7 +134,8 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--dataset", nargs="+", default=["moons", "grid"], help="names or files, as for `moefm toy` (moons grid)")
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME", help=", ".join(METHODS))
     add("--seeds", type=int, help="number of seeds (5; 1 with --quick)")
-    add("--quick", action="store_true", help="300 training steps and 300 points: does everything run?")
+    add("--clouds", type=int, default=10, help="held-out clouds to average W2 over (10; `moefm toy` has 3)")
+    add("--quick", action="store_true", help="300 training steps, 300 points, 1 cloud: does it run?")
     add("--threads", type=int, default=1, help="threads of torch (1: such small networks gain nothing from more)")
     add("--out", type=Path, default=Path("runs/peers/peers.json"), help="where the numbers go (%(default)s)")
     add("--markdown", type=Path, metavar="FILE", help="put the tables between the markers of this page")
@@ -151,7 +152,7 @@ def fail(message: str) -> NoReturn:
 
 def check(args: argparse.Namespace) -> list[Dataset]:
     """Find every mistake before any training; returns the data sets."""
-    for option, value in (("--seeds", args.seeds), ("--threads", args.threads)):
+    for option, value in (("--seeds", args.seeds), ("--clouds", args.clouds), ("--threads", args.threads)):
         if value < 1:
             fail(f"{option} must be at least 1, got {value}")
     lacking = sorted({need for name in args.methods for need in METHODS[name][2] if installed(need) is None})
@@ -182,9 +183,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "versions": {"python": platform.python_version()} | {name: installed(name) for name in PACKAGES},
         "datasets": {},
     }
-    settings = Settings(methods=tuple(args.methods))
+    settings = Settings(methods=tuple(args.methods), clouds=args.clouds)
     if args.quick:
-        settings = replace(settings, train_steps=300, points=300)
+        settings = replace(settings, train_steps=300, points=300, clouds=1)
     for dataset in datasets:
         runs = [run_seed(dataset, args.methods, settings, seed) for seed in range(args.seeds)]
         report["datasets"][dataset.name] = result = document(dataset.name, settings, runs)

@@ -1,6 +1,6 @@
 """Mixture-of-experts flow matching for PyTorch."""
 
-from moefm.couplings import independent, minibatch_ot
+from moefm.couplings import independent, minibatch_ot, ot_within
 from moefm.density import log_prob
 from moefm.fields import MixtureField, MLPMixtureField
 from moefm.gating import Gate
@@ -49,6 +49,7 @@ __all__ = [
     "minibatch_ot",
     "mmd2",
     "moefm_loss",
+    "ot_within",
     "responsibilities",
     "sample",
     "save_field",

@@ -26,8 +26,8 @@ def minibatch_ot(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
     (Pooladian et al., 2023; Tong et al., 2023.) Uses POT where it is installed, else SciPy; both are exact. It runs on
     the CPU and costs about B^2.5 operations.
 
-    With conditions, pair within each condition only: pairing across them ties the noise to the condition, of which the
-    sampler's noise knows nothing.
+    With conditions use :func:`ot_within`: pairing across them ties the noise to the condition, of which the sampler's
+    noise knows nothing.
 
     Raises:
         ValueError: The shapes differ.
@@ -42,6 +42,35 @@ def minibatch_ot(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         cost = torch.cdist(z1.flatten(1).float(), z0.flatten(1).float()).square()
     return z0[optimal_permutation(cost).to(z0.device)], z1
+
+
+def ot_within(z0: Tensor, z1: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Pair noise and data by exact optimal transport among the pairs of the same group.
+
+    With the condition of every pair as ``group``, noise stays independent of the condition. With the expert of every pair,
+    drawn from its responsibilities, the laws of (z0, expert) and (z1, expert) stay what they were: frozen routing remains
+    exact while each expert's coupling becomes nearly a map.
+
+    Args:
+        z0: Noise ``(B, ..., D)``.
+        z1: Data ``(B, ..., D)``; keeps its order.
+        group: Integers ``(B,)``.
+
+    Raises:
+        ValueError: The shapes differ.
+        ImportError: Neither POT nor SciPy is installed.
+
+    Example:
+        >>> z0, z1 = torch.tensor([[0.0], [5.0], [9.0]]), torch.tensor([[4.0], [1.0], [0.0]])
+        >>> ot_within(z0, z1, torch.tensor([0, 0, 1]))[0].flatten()
+        tensor([5., 0., 9.])
+    """
+    check_shape("z1", z1, tuple(z0.shape), "that of z0")
+    check_shape("group", group, tuple(z0.shape[:1]), "(B,)")
+    paired = z0.clone()
+    for index in (torch.nonzero(group == k).squeeze(1) for k in group.unique()):
+        paired[index] = minibatch_ot(z0[index], z1[index])[0]
+    return paired, z1
 
 
 def optimal_permutation(cost: Tensor) -> Tensor:

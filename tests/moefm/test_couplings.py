@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from moefm import independent, minibatch_ot
+from moefm import independent, minibatch_ot, ot_within
 from moefm.couplings import COUPLINGS, optimal_permutation
 
 
@@ -87,3 +87,18 @@ def test_without_any_solver_it_says_what_to_install(monkeypatch):
 
 def test_names():
     assert COUPLINGS == {"independent": independent, "ot": minibatch_ot}
+
+
+def test_ot_within_keeps_groups_apart(randn):
+    z0, z1, group = randn(40, 3), randn(40, 3, seed=1), torch.arange(40) % 3
+    paired, same = ot_within(z0, z1, group)
+    assert same is z1
+    for k in range(3):
+        mine = group == k
+        torch.testing.assert_close(paired[mine], minibatch_ot(z0[mine], z1[mine])[0])
+    assert (paired - z1).square().sum() < (z0 - z1).square().sum()
+
+
+def test_ot_within_wants_a_group_for_each_pair(randn):
+    with pytest.raises(ValueError, match="group"):
+        ot_within(randn(4, 2), randn(4, 2), torch.zeros(3, dtype=torch.long))

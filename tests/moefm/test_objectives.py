@@ -54,6 +54,21 @@ def test_one_time_a_row_and_the_loss_by_hand(make_field, pairs, gen, name, mask)
     torch.testing.assert_close(actual.gate, expected.gate)
 
 
+@pytest.mark.parametrize("garbage", [torch.nan, torch.inf, 1e30])
+@every_objective
+def test_padding_does_not_reach_the_gradients_of_the_field(make_field, pairs, gen, name, garbage):
+    """Not even as 0 * NaN inside the field's own backward pass."""
+    objective, experts = OBJECTIVES[name]
+    field, results = make_field(2, experts), []
+    for value in (0.0, garbage):
+        spoiled = [z.masked_fill(~MASK.unsqueeze(-1), value) for z in pairs]
+        loss = objective(field, *spoiled, mask=MASK, generator=gen())
+        gradients = torch.autograd.grad(loss.total, list(field.parameters()), allow_unused=True)
+        results.append((loss.total, *gradients))
+    for clean, other in zip(*results, strict=True):
+        assert torch.equal(clean, other)
+
+
 @every_objective
 def test_evaluations_are_counted_right(make_field, pairs, count_trunk, name):
     objective, experts = OBJECTIVES[name]

@@ -254,6 +254,12 @@ def test_autocast_keeps_the_state_in_float32(field, randn):
         assert sample(field, randn(5, 2)).z1.dtype == torch.float32
 
 
+def test_a_field_that_answers_in_another_dtype_does_not_change_the_state_s(field, randn, monkeypatch):
+    head = field.head
+    monkeypatch.setattr(field, "head", lambda features, index: head(features, index).double())
+    assert sample(field, randn(5, 2)).z1.dtype == torch.float32
+
+
 @every_routing
 def test_gradients_flow_through_the_states(field, randn, gen, routing):
     z0 = randn(5, 2).requires_grad_()
