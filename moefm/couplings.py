@@ -47,9 +47,9 @@ def minibatch_ot(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
 def ot_within(z0: Tensor, z1: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
     r"""Pair noise and data by exact optimal transport among the pairs of the same group.
 
-    With the condition of every pair as ``group``, noise stays independent of the condition. With the expert of every pair,
-    drawn from its responsibilities, the laws of (z0, expert) and (z1, expert) stay what they were: frozen routing remains
-    exact while each expert's coupling becomes nearly a map.
+    With the condition of every pair as ``group``, noise stays independent of the condition. With the expert of every
+    pair, drawn from its responsibilities, the laws of (z0, expert) and (z1, expert) stay what they were: frozen routing
+    remains exact while each expert's coupling becomes nearly a map.
 
     Args:
         z0: Noise ``(B, ..., D)``.

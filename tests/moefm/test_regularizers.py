@@ -187,8 +187,8 @@ print(peak() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is reported in other units elsewhere")
 def test_mmd_memory_is_bounded():
-    """20000 x 512 points must stay under 1 GB extra. Here 5000, to save time: what grows with the number of points is a
-    dozen copies of them, 370 MB for the 15000 that are left out. All pairs at once would take over 1 GB already here."""
+    """20000 x 512 points must stay under 1 GB extra. Here 5000, to save time: what grows with the number of points is
+    a dozen copies of them, 370 MB for the 15000 left out. All pairs at once would take over 1 GB already here."""
     out = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     assert float(out.stdout) < 1000 - 370
 

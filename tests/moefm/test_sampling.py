@@ -1,5 +1,7 @@
 """Sampling: evaluations, routing, seeds, independence of the batch."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -125,7 +127,7 @@ def test_resampled_expert_changes_along_the_way(field, randn, gen):
     field.head = lambda features, index: seen.append(index) or original(features, index)
     out = sample(field, randn(50, 2), 4, routing="resampled", generator=gen())
     assert len(seen) == 4
-    assert not any(torch.equal(a, b) for a, b in zip(seen, seen[1:], strict=False))
+    assert not any(torch.equal(a, b) for a, b in pairwise(seen))
     assert torch.equal(out.assignment, seen[-1])
 
 
