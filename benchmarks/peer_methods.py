@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moefm import Loss, MixtureField, MLPMixtureField, Objective, UniformTime, fit, linear_path, sample
+from moefm import Loss, MixtureField, MLPMixtureField, Objective, fit, sample
+from moefm.objectives import PathPoint
 from toy import experiment
 from toy.datasets import Dataset
 from toy.experiment import build_field, parameters
@@ -35,9 +36,15 @@ class PeerObjective(Objective):
     pairs: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
     def __call__(self, field: MixtureField, z0: Tensor, z1: Tensor, **_: Any) -> Loss:
-        t, z_t, target = self.pairs(z0, z1)
-        total = (field.experts(z_t, t).squeeze(-2) - target).square().mean()
-        return Loss(total, total.detach(), torch.zeros(()))
+        return self.loss(field, PathPoint(z0, *self.pairs(z0, z1)), None, None)
+
+    def loss(self, field: MixtureField, at: PathPoint, cond: Any, mask: Tensor | None) -> Loss:
+        return mean_square(field.experts(at.z_t, at.t).squeeze(-2), at.target)
+
+
+def mean_square(velocity: Tensor, target: Tensor) -> Loss:
+    total = (velocity - target).square().mean()
+    return Loss(total, total.detach(), torch.zeros(()))
 
 
 class LabelField(MixtureField):
@@ -70,14 +77,10 @@ class LabelField(MixtureField):
 class LabelObjective(Objective):
     """Flow matching given the label of the nearest k-means centre."""
 
-    def __call__(
-        self, field: MixtureField, z0: Tensor, z1: Tensor, *, generator: torch.Generator | None = None, **_: Any
-    ) -> Loss:
-        t = UniformTime()(z0.shape[:1], generator=generator)
-        z_t, target = linear_path(z0, z1, t)
-        label = torch.cdist(z1, cast(LabelField, field).centers).argmin(-1)
-        total = (field.expert(z_t, t, label) - target).square().mean()
-        return Loss(total, total.detach(), torch.zeros(()))
+    def loss(self, field: MixtureField, at: PathPoint, cond: Any, mask: Tensor | None) -> Loss:
+        data = at.z0 + at.target
+        label = torch.cdist(data, cast(LabelField, field).centers).argmin(-1)
+        return mean_square(field.expert(at.z_t, at.t, label), at.target)
 
 
 def descend(field: MixtureField, dataset: Dataset, goal: Objective, settings: Settings, seed: int) -> float:

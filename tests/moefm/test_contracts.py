@@ -257,6 +257,10 @@ BAD = [
     *(("solver", lambda s=s: sample(FIELD, Z, solver=s)) for s in ("eulr", "", "EULER")),
     *(("routing", lambda r=r: sample(FIELD, Z, routing=r)) for r in ("freeze", "", "Frozen")),
     ("routing", lambda: sample(FIELD, Z, routing="resampled", solver="dopri5")),
+    *(
+        ("assignment", lambda r=r: sample(FIELD, Z, routing=r, assignment=LONG))
+        for r in ("resampled", "mean", "argmax")
+    ),
     ("generator", lambda: sample(FIELD, Z, generator=[torch.Generator()] * 4)),
     ("z must", lambda: sample(FIELD, torch.zeros(5, 3))),
     *(("times", lambda t=t: integrate(lambda z, t: z, Z, t)) for t in (torch.zeros(1), torch.zeros(2, 2))),

@@ -1,0 +1,46 @@
+"""Arithmetic shared by the losses."""
+
+import pytest
+import torch
+
+from moefm._numeric import clean, masked_mean, wide
+
+MASK = torch.tensor([[True, False, True], [False, False, True]])
+HALF = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_half_precision_is_widened_and_its_gradients_saturate(dtype):
+    x = torch.tensor([1.0, 2.0, 3.0], dtype=dtype, requires_grad=True)
+    assert wide(x).dtype == torch.float32
+    # A factor beyond float16 (and inf, beyond both) must come back as the largest number of the dtype.
+    grad = torch.autograd.grad(wide(x), x, torch.tensor([torch.inf, -torch.inf, 0.5]))[0]
+    limit = torch.finfo(dtype).max
+    assert grad.dtype == dtype and grad.tolist() == [limit, -limit, 0.5]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_wide_numbers_are_left_alone(dtype):
+    x = torch.ones(3, dtype=dtype)
+    assert wide(x) is x
+
+
+@pytest.mark.parametrize("trailing", [(), (2,), (2, 4)])
+@pytest.mark.parametrize("garbage", [torch.nan, torch.inf, -torch.inf])
+def test_clean_zeroes_what_the_mask_leaves_out(randn, trailing, garbage):
+    x = randn(2, 3, *trailing)
+    spoiled = x.clone()
+    spoiled[~MASK] = garbage
+    spoiled.requires_grad_()
+    cleaned = clean(spoiled, MASK)
+    assert torch.equal(cleaned[MASK], x[MASK]) and cleaned[~MASK].abs().max() == 0
+    grad = torch.autograd.grad(cleaned.square().sum(), spoiled)[0]
+    assert grad.isfinite().all() and grad[~MASK].abs().max() == 0
+    assert clean(x, None) is x
+
+
+def test_masked_mean(randn):
+    values = randn(2, 3)
+    torch.testing.assert_close(masked_mean(values, None), values.mean())
+    torch.testing.assert_close(masked_mean(values.masked_fill(~MASK, torch.nan), MASK), values[MASK].mean())
+    assert masked_mean(values, torch.zeros(2, 3, dtype=torch.bool)) == 0
