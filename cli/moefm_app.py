@@ -74,6 +74,7 @@ def toy(
     train_steps: Annotated[int | None, typer.Option(help="Optimizer steps. Default: 3000; 700 with --quick.")] = None,
     batch_size: Annotated[int, typer.Option(help="Evaluations of the network a training step.")] = 256,
     points: Annotated[int | None, typer.Option(help="Samples measured. Default: 1000; 400 with --quick.")] = None,
+    clouds: Annotated[int, typer.Option(help="Measurements averaged, each with its own held-out points.")] = 3,
     hidden: Annotated[int, typer.Option(help="VFM's width; mixtures get as many parameters.")] = 128,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     ema: Annotated[float, typer.Option(help="Decay of a weight average, 0 for none.")] = 0.0,
@@ -99,7 +100,13 @@ def toy(
     from toy.settings import METHODS, Settings
 
     methods = _methods(method, METHODS)
-    limits = {"--experts": experts, "--train-steps": train_steps, "--seeds": seeds, "--hidden": hidden}
+    limits = {
+        "--experts": experts,
+        "--train-steps": train_steps,
+        "--seeds": seeds,
+        "--hidden": hidden,
+        "--clouds": clouds,
+    }
     for option, value in limits.items():
         _at_least(option, value, 1)
     _at_least("--batch-size", batch_size, 2)
@@ -120,6 +127,7 @@ def toy(
         train_steps=train_steps or (QUICK["train_steps"] if quick else Settings.train_steps),
         batch_size=batch_size,
         points=points or (QUICK["points"] if quick else Settings.points),
+        clouds=clouds,
         hidden=hidden,
         coupling=coupling,
         routing=routing,

@@ -207,6 +207,7 @@ BAD = {
     "train steps": (("--train-steps", "-1"), "--train-steps"),
     "batch": (("--batch-size", "1"), "--batch-size"),
     "seeds": (("--seeds", "0"), "--seeds"),
+    "clouds": (("--clouds", "0"), "--clouds"),
     "seed": (("--seed", "-1"), "--seed"),
     "device": (("--device", "tpu"), "--device"),
     "dim": (("--dim", "3"), "dim"),
