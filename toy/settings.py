@@ -44,7 +44,7 @@ class Settings:
     coupling: str = "independent"
     routing: str = "frozen"
     solver: str = "euler"
-    lr: float = 2e-3
+    lr: float = 1e-3
     ema: float = 0.0
     device: str = "cpu"
 
