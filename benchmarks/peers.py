@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "versions": {"python": platform.python_version()} | {name: installed(name) for name in PACKAGES},
         "datasets": {},
     }
-    settings = Settings(methods=tuple(args.methods), clouds=args.clouds)
+    settings = Settings(methods=tuple(args.methods), clouds=args.clouds, lr=2e-3)
     if args.quick:
         settings = replace(settings, train_steps=300, points=300, clouds=1)
     for dataset in datasets:
