@@ -89,7 +89,7 @@ def descend(field: MixtureField, dataset: Dataset, goal: Objective, settings: Se
     torch.manual_seed(seed)
     size, source = settings.batch_size, generator(seed, 0)
     return fit(
-        field, dataset.draw, goal, steps=settings.train_steps, batch_size=size, lr=settings.lr, generator=source
+        field, dataset.draw, goal, steps=settings.train_steps, batch_size=size, lr=settings.lr or 2e-3, generator=source
     ).seconds
 
 

@@ -76,7 +76,7 @@ def toy(
     points: Annotated[int | None, typer.Option(help="Samples measured. Default: 1000; 400 with --quick.")] = None,
     clouds: Annotated[int, typer.Option(help="Measurements averaged, each with its own held-out points.")] = 3,
     hidden: Annotated[int, typer.Option(help="VFM's width; mixtures get as many parameters.")] = 128,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate. Default: .001 moefm, else .002.")] = None,
     ema: Annotated[float, typer.Option(help="Decay of a weight average, 0 for none.")] = 0.0,
     coupling: Annotated[str, typer.Option(help="independent or ot.")] = "independent",
     routing: Annotated[str, typer.Option(help="frozen, resampled, mean or argmax.")] = "frozen",

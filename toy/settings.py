@@ -27,7 +27,7 @@ class Settings:
         coupling: ``independent`` or ``ot``.
         routing: Routing policy of the sampler.
         solver: Solver of the sampler.
-        lr: Peak learning rate.
+        lr: Peak learning rate; ``None`` takes each method's own.
         ema: Decay of the average of the weights, 0 for none.
         device: Where to train and sample.
     """
@@ -44,7 +44,7 @@ class Settings:
     coupling: str = "independent"
     routing: str = "frozen"
     solver: str = "euler"
-    lr: float = 1e-3
+    lr: float | None = None
     ema: float = 0.0
     device: str = "cpu"
 
