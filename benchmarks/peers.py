@@ -134,7 +134,7 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--dataset", nargs="+", default=["moons", "grid"], help="names or files, as for `moefm toy` (moons grid)")
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME", help=", ".join(METHODS))
     add("--seeds", type=int, help="number of seeds (5; 1 with --quick)")
-    add("--clouds", type=int, default=10, help="held-out clouds to average W2 over (10; `moefm toy` has 3)")
+    add("--clouds", type=int, default=1, help="held-out clouds to average W2 over (1; `moefm toy` has 3)")
     add("--quick", action="store_true", help="300 training steps, 300 points, 1 cloud: does it run?")
     add("--threads", type=int, default=1, help="threads of torch (1: such small networks gain nothing from more)")
     add("--out", type=Path, default=Path("runs/peers/peers.json"), help="where the numbers go (%(default)s)")
