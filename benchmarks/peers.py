@@ -34,7 +34,6 @@ from toy.report import document
 from toy.results import prepare_folder
 from toy.settings import Settings
 
-EXPERTS = {"grid": 9}  # one for each mode, as the labels have it
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 PACKAGES = ("torch", "torchcfm", "flow_matching", "pot", "scikit-learn", "numpy", "scipy")
 REMEDY = "pip install --no-deps -r benchmarks/requirements-peers.txt"
@@ -188,7 +187,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.quick:
         settings = replace(settings, train_steps=300, points=300, clouds=1)
     for dataset in datasets:
-        dataset = replace(dataset, experts=EXPERTS.get(dataset.name, dataset.experts))
         runs = [run_seed(dataset, args.methods, settings, seed) for seed in range(args.seeds)]
         report["datasets"][dataset.name] = result = document(dataset.name, settings, runs)
         save(report, args.out)  # after every data set, so that a later failure loses nothing

@@ -84,11 +84,10 @@ def _rings(n: int, generator: torch.Generator) -> Tensor:
 
 # Name -> description, K, sampler. An expert does well on a piece that is nearly straight, so long curves get
 # several: four for each moon, one for each quarter turn of the spirals (2 x 6) and the rings (3 x 4), two for
-# each bent blade. The grid's arcs are small against their distances: one for each, and three to
-# spare, for with exactly nine some expert often ends up with two arcs.
+# each bent blade. The grid's arcs are small against their distances, so one for each will do.
 SHAPES: dict[str, tuple[str, int, Sampler]] = {
     "moons": ("two interleaved half circles, as scikit-learn's make_moons", 8, _moons),
-    "grid": ("3 x 3 half-circle arcs", 12, _grid),
+    "grid": ("3 x 3 half-circle arcs", 9, _grid),
     "checkerboard": ("the 8 black squares of a 4 x 4 board", 8, _checkerboard),
     "spirals": ("two interleaved spiral arms of 1.5 turns", 12, _spirals),
     "pinwheel": ("five bent blades", 10, _pinwheel),
