@@ -1,0 +1,318 @@
+"""Good files give their rows; a broken one gives one line with its name, the fault and the remedy."""
+
+import builtins
+import gzip
+import io
+import json
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yanlm.readers import DataError, Row, kind_of, read_rows, row_of
+
+
+def lines(*records: Any) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+def zipped() -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.txt", "text")
+    return archive.getvalue()
+
+
+def parquet(columns: dict[str, list[Any]]) -> bytes:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def texts(path: Path, text_column: str | None = None) -> list[str]:
+    return [row["text"] for row in read_rows(path, text_column).rows]
+
+
+def fault(path: Path, text_column: str | None = None) -> str:
+    """The message for a broken file, after the checks that hold for each of them."""
+    with pytest.raises(DataError) as caught:
+        read_rows(path, text_column)
+    message = str(caught.value)
+    assert isinstance(caught.value, ValueError)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+A, B = {"text": "One day."}, {"text": "Two days."}
+
+GOOD: list[tuple[str, bytes, list[Row]]] = [
+    ("a.txt", b"One day.\n\nTwo days.\n", [A, B]),
+    ("a.txt", b"One day.\nTwo days.\n", [A, B]),
+    ("a.txt", b"\n\nOne day.\nTwo days.\n\n\n", [A, B]),
+    ("a.txt", b"One\n  day.\n \t\n\nTwo days.", [A, B]),
+    ("a.TXT", b"\xef\xbb\xbfOne\r\nday.\r\n\r\nTwo days.\r\n", [A, B]),
+    ("a.txt", b"One day.\rTwo days.\r", [A, B]),
+    ("a.txt.gz", gzip.compress(b"One day.\nTwo days."), [A, B]),
+    ("a.txt.gz", gzip.compress(b"One day.\n") + gzip.compress(b"Two days.\n"), [A, B]),
+    ("a.txt.gz", gzip.compress(b"One day.\nTwo days.\n") + b"\0" * 512, [A, B]),
+    ("a.txt", gzip.compress(b"One day.\nTwo days."), [A, B]),
+    ("a.txt.gz", b"One day.\nTwo days.", [A, B]),
+    ("stories.v1.jsonl", lines(A, B), [A, B]),
+    ("a.jsonl", b"\xef\xbb\xbf" + lines(A, B).replace(b"\n", b"\r\n\r\n"), [A, B]),
+    ("a.jsonl.gz", gzip.compress(lines(A, B)), [A, B]),
+    ("a.jsonl", lines({**A, "id": 3, "tags": ["x"]}, {"text": "\n Two days. "}), [A, B]),
+    ("a.jsonl", lines({**A, "label": "sad"}, {**B, "label": 3}), [{**A, "label": "sad"}, {**B, "label": "3"}]),
+    (
+        "a.jsonl",
+        lines({"context": "c", "question": "q", "answer": 7, "answers": ["7", "seven"]}),
+        [{"context": "c", "question": "q", "answer": "7"}],
+    ),
+    (
+        "a.jsonl",
+        lines({"context": "", "question": "q", "answer": "a"}),
+        [{"context": "", "question": "q", "answer": "a"}],
+    ),
+    ("a.jsonl", lines({"source": "s", "target": "t", "text": "x"}), [{"source": "s", "target": "t"}]),
+    ("a.csv", b"text\nOne day.\nTwo days.\n", [A, B]),
+    ("a.csv", b"\xef\xbb\xbfid,text\r\n1,One day.\r\n\r\n2,Two days.\r\n", [A, B]),
+    ("a.csv", b'id;text\n1;"One day."\n2;"Two days."', [A, B]),
+    ("a.csv", b"text\tlabel\nOne day.\tup\nTwo days.\t4\n", [{**A, "label": "up"}, {**B, "label": "4"}]),
+    ("a.csv", b'text,n\n"One, ""two""\nlines",1\n', [{"text": 'One, "two"\nlines'}]),
+    ("a.csv", b'text,"a;b"\nOne day.,1\nTwo days.,2\n', [A, B]),
+    (
+        "a.csv.gz",
+        gzip.compress(b"question,answer,context\nq,a,c\n"),
+        [{"context": "c", "question": "q", "answer": "a"}],
+    ),
+    ("a.csv", b"text\n" + b"x" * 200_000 + b"\n", [{"text": "x" * 200_000}]),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "rows"), GOOD)
+def test_good_files_give_their_rows(tmp_path: Path, name: str, content: bytes, rows: list[Row]) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    table = read_rows(path)
+    assert (table.rows, table.skipped, table.notes) == (rows, [], [])
+
+
+def test_a_column_of_another_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"body,text,label\nOne day.,no,up\n")
+    assert read_rows(path, "body").rows == [{**A, "label": "up"}]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines({"body": "One day.", "question": "q"}))
+    assert texts(path, "body") == ["One day."]
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet({"body": ["One day."], "other": [1]}))
+    assert texts(path, "body") == ["One day."]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip), min_size=1))
+def test_jsonl_keeps_every_text(tmp_path_factory: pytest.TempPathFactory, written: list[str]) -> None:
+    path = tmp_path_factory.mktemp("t") / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in written), newline="")
+    assert texts(path) == [text.strip() for text in written]
+
+
+BROKEN: list[tuple[str, bytes, list[str]]] = [
+    ("a.txt", b"", ["is empty (0 bytes)", "at least one text"]),
+    ("a.jsonl.gz", b"", ["is empty"]),
+    ("a.txt.gz", gzip.compress(b""), ["is empty (0 bytes once unpacked)"]),
+    ("a.txt", b" \n\t\n", ["holds no text, only white space"]),
+    ("a.jsonl", b"\n\n", ["holds no text"]),
+    ("a.csv", b"text,label\n", ["holds no text", "header"]),
+    ("a.txt", b"%PDF-1.7 ...", ["is a PDF by its content", "save its text as a .txt"]),
+    ("a.txt", zipped(), ["zip archive", "unpack it"]),
+    ("a.jsonl", b"line\nab\0cd\n", ["line 2 holds a zero byte (byte 7)", "binary", "UTF-8"]),
+    ("a.txt", "One day.\n".encode("utf-16"), ["is UTF-16", "save it as UTF-8", "iconv"]),
+    ("a.txt", "One day.\n".encode("utf-16-le"), ["zero byte"]),
+    ("a.txt", "Il était\nune fois\n".encode("latin-1"), ["line 1 is not UTF-8 (byte 3 is 0xe9", "iconv -f latin1"]),
+    ("a.csv", "text\nfine\nété\n".encode("latin-1"), ["line 3 is not UTF-8 (byte 10 is 0xe9", "iconv"]),
+    ("a.jsonl", b'{"text": "\xe9t\xe9"}\n', ["1 of 1 lines cannot be used", "line 1: not UTF-8 (byte 11", "0xe9"]),
+    (
+        "a.txt.gz",
+        gzip.compress(b"One day.\nTwo days.\n")[:14],
+        ["gzip file ends early", "before its first line", "copy it again"],
+    ),
+    ("a.jsonl.gz", gzip.compress(lines(*[A] * 50))[:20] + b"\xff" * 30, ["gzip file", "copy it again"]),
+    (
+        "a.jsonl",
+        b'{"text": "a"}\nx\ny\nz\n',
+        ["3 of 4 lines cannot be used", "the first is line 2: not JSON", "correct"],
+    ),
+    ("a.jsonl", json.dumps([A, B], indent=1).encode(), ["lines cannot be used", "line 1: not JSON"]),
+    ("a.jsonl", lines([A, B]), ["line 1: holds a list, not an object"]),
+    ("a.jsonl", lines("One day."), ["holds a string, not an object"]),
+    ("a.jsonl", lines({"text": 3}), ["field 'text' is a number, not a string"]),
+    ("a.jsonl", lines({"text": None}), ["field 'text' is a null"]),
+    ("a.jsonl", lines({"text": ["a"]}), ["field 'text' is a list"]),
+    ("a.jsonl", lines({"text": " "}), ["field 'text' is blank"]),
+    ("a.jsonl", lines({"text": "a", "label": True}), ["field 'label' is a boolean"]),
+    ("a.jsonl", lines({"text": "\ud83d"}), ["half of a surrogate pair"]),
+    ("a.jsonl", lines({"body": "a", "id": 1}), ["fields there: body, id", "--text-column"]),
+    ("a.jsonl", lines({}), ["fields there: none"]),
+    ("a.jsonl", lines({"context": "c", "question": "q"}), ["lacks the fields", "fields there: context, question"]),
+    ("a.jsonl", b"[" * 100_000 + b"\n", ["line 1", "nested too deep"]),
+    ("a.jsonl", b'{"text": ' + b"9" * 5000 + b"}\n", ["line 1", "number too long"]),
+    ("a.csv", b"id,body\n1,One day.\n", ["has no columns 'text'", "columns there: id, body", "--text-column"]),
+    ("a.csv", b'"id\n1,One day.\n', ["line 1 is not a CSV header"]),
+    ("a.csv", b"text\na,b\nc,d\n", ["2 of 2 lines", "line 2: has 2 columns, 1 expected"]),
+    ("a.parquet", b"no parquet", ["is damaged or not a parquet file", "save it again"]),
+    ("a.parquet.gz", b"PAR1", ["has the extension '.parquet.gz'", "accepted are"]),
+    ("a.txt", b"PAR1\x01", ["is a parquet file by its content", "rename"]),
+    ("a.docx", b"x", ["has the extension '.docx'", "accepted are .txt, .jsonl, .csv", ".parquet"]),
+    ("stories", b"x", ["has no extension", "accepted are"]),
+    ("a.gz", b"x", ["has the extension '.gz'"]),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "fragments"), BROKEN)
+def test_broken_files_say_what_to_do(tmp_path: Path, name: str, content: bytes, fragments: list[str]) -> None:
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / name
+    path.write_bytes(content)
+    message = fault(path)
+    for fragment in fragments:
+        assert fragment in message
+    assert len(message) < 500
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    assert "does not exist" in fault(tmp_path / "a.jsonl")
+    assert "does not exist" in fault(tmp_path / "nowhere")
+    assert "does not exist" in fault(tmp_path / f"{'a' * 5000}.txt")
+    (tmp_path / "train.csv").write_text("text\n")
+    assert f"is a folder; give one file, such as {tmp_path / 'train.csv'}" in fault(tmp_path)
+    (tmp_path / "b.txt").mkdir()
+    assert "is a folder; give one file, such as" in fault(tmp_path / "b.txt")
+
+
+def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("One day.")
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert "cannot be read (Permission denied)" in fault(path)
+
+
+def test_wrong_text_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,One day.\n")
+    assert "has no column 'body' (columns there: id, text); correct --text-column" in fault(tmp_path / "a.csv", "body")
+    (tmp_path / "a.jsonl").write_bytes(lines(A))
+    assert "has no field 'body' (fields there: text)" in fault(tmp_path / "a.jsonl", "body")
+
+
+class TestHalfBroken:
+    def test_bad_lines_are_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.jsonl"
+        path.write_bytes(lines(A) + b"oops\n\n" + lines({"text": ""}, B, {"txt": "a"}, A, A) + b'{"text": "\xff"}')
+        table = read_rows(path)
+        assert table.rows == [A, B, A, A]
+        assert [line.removeprefix(f"{path}:").partition(":")[0] for line in table.skipped] == ["2", "4", "6", "9"]
+        assert "not JSON" in table.skipped[0] and "not UTF-8" in table.skipped[-1]
+
+    def test_half_is_still_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.jsonl"
+        path.write_bytes(lines(A) + b"oops\n")
+        assert len(read_rows(path).rows) == len(read_rows(path).skipped) == 1
+
+    def test_csv(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text('id,text\n1,One day.\n2\n3," "\n\n4,"two\nlines"\n5,"x"y\n6,Two days.\n7,x\n8,"never closed\n')
+        table = read_rows(path)
+        assert [row["text"] for row in table.rows] == ["One day.", "two\nlines", "Two days.", "x"]
+        assert [line.removeprefix(f"{path}:").partition(":")[0] for line in table.skipped] == ["3", "4", "8", "11"]
+        assert "a quote opened here is never closed" in table.skipped[-1]
+
+    def test_parquet(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        path.write_bytes(
+            parquet({"text": ["One day.", None, " ", "Two days.", "x", "y"], "label": [1, 2, 3, 4, None, 5]})
+        )
+        table = read_rows(path)
+        assert table.rows == [{**A, "label": "1"}, {**B, "label": "4"}, {"text": "y", "label": "5"}]
+        assert [line.removeprefix(f"{path}:") for line in table.skipped] == [
+            "2: field 'text' is a null, not a string",
+            "3: field 'text' is blank",
+            "5: field 'label' is a null, not a string",
+        ]
+
+    @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.txt.gz", "a.csv.gz"])
+    def test_truncated_gzip(self, tmp_path: Path, name: str) -> None:
+        rows = [{"text": f"{number} {hash(number) * 7919 % 104729} green bottles"} for number in range(3000)]
+        plain = "".join(f"{row['text']}\n" for row in rows)
+        whole = {"a.jsonl.gz": lines(*rows), "a.txt.gz": plain.encode(), "a.csv.gz": f"text\n{plain}".encode()}[name]
+        packed = gzip.compress(whole)
+        path = tmp_path / name
+        path.write_bytes(packed[: len(packed) // 2])
+        table = read_rows(path)
+        assert 500 < len(table.rows) < 2500 and table.rows == rows[: len(table.rows)] and table.skipped == []
+        assert "ends early" in table.notes[0] and "before the break" in table.notes[0]
+
+    def test_damaged_gzip(self, tmp_path: Path) -> None:
+        rows = [{"text": f"{number} {number * 7919 % 104729} bottles"} for number in range(3000)]
+        packed = bytearray(gzip.compress(lines(*rows)))
+        packed[len(packed) // 2 :] = b"\xff" * (len(packed) - len(packed) // 2)
+        path = tmp_path / "a.jsonl.gz"
+        path.write_bytes(packed)
+        table = read_rows(path)
+        assert len(table.rows) > 500 and table.rows[:500] == rows[:500]
+        assert "damaged" in table.notes[0]
+
+
+@given(st.binary(max_size=300), st.sampled_from([".txt", ".jsonl", ".csv", ".txt.gz", ".parquet"]))
+def test_any_bytes_give_rows_or_one_line(tmp_path_factory: pytest.TempPathFactory, content: bytes, end: str) -> None:
+    if end == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path_factory.mktemp("t") / f"a{end}"
+    for written in (content, gzip.compress(content), b'{"text": "' + content + b'"}\n', b"text\n" + content):
+        path.write_bytes(written)
+        try:
+            assert all(row["text"].strip() for row in read_rows(path).rows)
+        except DataError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+
+
+def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1")
+    for module in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.delitem(sys.modules, module)
+    load = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return load(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert "needs pyarrow to be read; pip install 'moefm[parquet]'" in fault(path)
+
+
+def test_twenty_megabytes_take_seconds(tmp_path: Path) -> None:
+    row = {"text": "It was a dark and stormy night, and nobody came. " * 20}
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(lines(*[row] * 20_000), 1))
+    start = time.perf_counter()
+    assert len(read_rows(path).rows) == 20_000
+    assert time.perf_counter() - start < 10
+
+
+def test_kinds() -> None:
+    assert kind_of({"context": "", "question": "q", "answer": "a"}) == "qa"
+    assert kind_of({"source": "s", "target": "t"}) == "seq2seq"
+    with pytest.raises(DataError, match="got 'txt'"):
+        kind_of({"txt": "a"})
+    with pytest.raises(DataError, match=r"fields there: a, b, .*, \.\.\."):
+        row_of(dict.fromkeys("abcdefghijklmnop", "x"))

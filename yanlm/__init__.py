@@ -1,0 +1,1 @@
+"""Non-autoregressive language modelling with a latent mixture-of-experts flow."""

@@ -1,0 +1,153 @@
+"""One model on one or many processes: wrapping it, agreeing on numbers, and its whole state as named tensors."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from yanlm.checkpoints import CheckpointError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+T = TypeVar("T")
+
+
+class Processes:
+    """Small messages between the processes of a run, over the CPU so that no device has to wait for them."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.count, self.rank = accelerator.num_processes, accelerator.process_index
+        self.main = accelerator.is_main_process
+        self._group: Any = None
+        if self.count > 1 and torch.distributed.get_backend() != "gloo":
+            self._group = torch.distributed.new_group(backend="gloo")
+
+    def sum(self, numbers: Sequence[float]) -> list[float]:
+        """Sums over the processes, the same on each."""
+        if self.count == 1:
+            return list(numbers)
+        total = torch.tensor(numbers, dtype=torch.float64)
+        torch.distributed.all_reduce(total, group=self._group)
+        return total.tolist()
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so."""
+        return self.sum([float(flag)])[0] > 0
+
+    def from_main(self, value: T) -> T:
+        """The main process's value, everywhere."""
+        if self.count == 1:
+            return value
+        box = [value]
+        torch.distributed.broadcast_object_list(box, src=0, group=self._group)
+        return box[0]
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, in their order."""
+        if self.count == 1:
+            return [value]
+        box: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(box, value, group=self._group)
+        return box
+
+    def on_main(self, work: Callable[[], object]) -> None:
+        """Do ``work`` on the main process; its :class:`CheckpointError` is raised on all."""
+        error: CheckpointError | None = None
+        if self.main:
+            try:
+                work()
+            except CheckpointError as caught:
+                error = caught
+        message = self.from_main(None if error is None else str(error))
+        if message is not None:
+            raise error or CheckpointError(message)
+
+
+def wrap(model: nn.Module, accelerator: Accelerator) -> tuple[nn.Module, nn.Module]:
+    """``(wrapped, bare)``: what to call, and the module within whose parameters are trained.
+
+    With FSDP ``bare`` is a sharded copy and ``model`` stays whole on its device. The sharding is done here, not by
+    ``accelerate.prepare``: that one refuses CPU processes and gives the embedding a unit of its own, which a tied head
+    cannot have. Units are the classes in ``model._no_split_modules``.
+    """
+    sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if not (sharded and accelerator.num_processes > 1):
+        return accelerator.prepare_model(model), model
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    bare = copy.deepcopy(model)
+    units = set(getattr(model, "_no_split_modules", None) or ())
+    for module in reversed(list(bare.modules())):
+        if type(module).__name__ in units:
+            fully_shard(module, mesh=mesh)
+    fully_shard(bare, mesh=mesh)
+    for buffer in bare.buffers():
+        buffer.data = buffer.data.to(accelerator.device)
+    return bare, bare
+
+
+def aliases(model: nn.Module) -> dict[str, str]:
+    """Names of tied parameters, each with the name under which the parameter is kept."""
+    first: dict[int, str] = {}
+    tied = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if first.setdefault(id(parameter), name) != name:
+            tied[name] = first[id(parameter)]
+    return tied
+
+
+def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+    """Whole tensors of model and optimizer on the CPU, by name; every process calls this, the first one gets them."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    tied = aliases(model)
+    weights = get_model_state_dict(model, options=options)
+    tensors: dict[str, dict[str, Any]] = {"model": {name: value for name, value in weights.items() if name not in tied}}
+    if optimizer.state:  # asking before the first step would do one
+        state: Any = get_optimizer_state_dict(model, optimizer, options=options).get("state", {})
+        tensors["optimizer"] = {f"{name}/{key}": value for name, own in state.items() for key, value in own.items()}
+    return tensors
+
+
+def restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Give model and optimizer the tensors of :func:`snapshot`, on every process.
+
+    Raises:
+        CheckpointError: They are of another model.
+    """
+    weights: dict[str, Any] = dict(tensors["model"])
+    weights.update({name: weights[kept] for name, kept in aliases(model).items() if kept in weights})
+    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in weights.items()}
+    if own != given:
+        names = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        raise CheckpointError(
+            f"the checkpoint is of another model: {len(names)} of {len(own)} tensors differ in name or shape, "
+            f"for instance {names[0]}; resume with the settings the run was begun with"
+        )
+    options = StateDictOptions(full_state_dict=True)
+    set_model_state_dict(model, weights, options=options)
+    optimizer.zero_grad(set_to_none=True)
+    if "optimizer" not in tensors:
+        optimizer.state.clear()
+        return
+    state: dict[str, Any] = {}
+    for name, value in tensors["optimizer"].items():
+        parameter, _, key = name.rpartition("/")
+        state.setdefault(parameter, {})[key] = value
+    groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups}, options=options)

@@ -1,0 +1,118 @@
+"""The curve of a run: ``log.jsonl``, one line a record, and the same numbers for tensorboard."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from yanlm.checkpoints import reported
+
+Record = dict[str, Any]
+
+
+class RunLog:
+    """Records of a stage, in memory and, once opened, in ``FOLDER/log.jsonl`` and ``FOLDER/tensorboard``.
+
+    Attributes:
+        records: All so far, also those of earlier sessions.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.records: list[Record] = []
+        self._file: IO[str] | None = None
+        self._board: Any = None
+
+    def open(self, step: int, tail: list[Record]) -> None:
+        """Keep the file's lines up to ``step``, fill gaps from ``tail`` and go on from there."""
+        path = self.folder / "log.jsonl"
+        known = {record["step"]: record for record in [*tail, *_read(path)] if record["step"] <= step}
+        self.records = [known[key] for key in sorted(known)]
+        with reported(self.folder, "writing the log"):
+            fresh = path.with_suffix(".jsonl.new")
+            with fresh.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(record) + "\n" for record in self.records)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+            self._file = path.open("a", encoding="utf-8")
+        with contextlib.suppress(ImportError, OSError):  # the picture is a convenience
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
+
+    def write(self, record: Record) -> None:
+        """Add a record to the files, where they are open."""
+        if self._file is not None:
+            with reported(self.folder, "writing the log"):
+                self._file.write(json.dumps(record) + "\n")
+                self._file.flush()
+        if self._board is not None:
+            flat = {**record, **{f"parts/{name}": value for name, value in record["parts"].items()}}
+            with contextlib.suppress(OSError):
+                for name, value in flat.items():
+                    if name not in ("step", "parts"):
+                        self._board.add_scalar(name, value, record["step"])
+
+    def close(self) -> None:
+        """Close the files."""
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        with contextlib.suppress(OSError):
+            if self._board is not None:
+                self._board.close()
+
+
+class Window:
+    """Sums since the last line of the log, kept on the device."""
+
+    def __init__(self, since: float = 0.0) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.steps = self.tokens = 0
+        self.since = since
+
+    def add(self, values: Mapping[str, Tensor], weight: float) -> None:
+        """Add a micro-batch's loss and parts."""
+        for name, value in values.items():
+            value = value.detach().float() * weight
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def count(self, tokens: int) -> None:
+        """A step is over."""
+        self.steps, self.tokens = self.steps + 1, self.tokens + tokens
+
+    def means(self) -> dict[str, Tensor]:
+        """Means over the steps."""
+        return {name: value / self.steps for name, value in self.sums.items()}
+
+    def state_dict(self) -> Record:
+        """All but the sums, which the processes have to bring together first."""
+        return {"steps": self.steps, "tokens": self.tokens, "since": self.since}
+
+    @classmethod
+    def of(cls, state: Record, device: torch.device) -> Window:
+        """The window of a checkpoint."""
+        window = cls(state["since"])
+        window.steps, window.tokens = state["steps"], state["tokens"]
+        window.sums = {name: torch.tensor(value, device=device) for name, value in state["sums"].items()}
+        return window
+
+
+def _read(path: Path) -> list[Record]:
+    """The lines that are whole: a kill may have cut the last one."""
+    records = []
+    with contextlib.suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if isinstance(record, dict) and isinstance(record.get("step"), int):
+                    records.append(record)
+    return records

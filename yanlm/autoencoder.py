@@ -1,0 +1,88 @@
+"""The asymmetric autoencoder of stage 1: a deep encoder of tokens into latents, a light decoder back to tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from yanlm.blocks import Block, FeedForward, rotary
+from yanlm.config import YanConfig
+from yanlm.cross_entropy import token_cross_entropy
+
+
+class Positions(nn.Module):
+    """Learned absolute positions, one table for the encoder and the flow."""
+
+    def __init__(self, config: YanConfig) -> None:
+        super().__init__()
+        self.table = nn.Parameter(0.02 * torch.randn(config.max_length, config.d_model))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """Vectors ``(*, d)`` of integer positions ``(*,)``."""
+        return self.table[positions]
+
+
+class Encoder(nn.Module):
+    r"""Map tokens to latents :math:`\tilde z = E_\phi(\tilde y)`, ``(B, L, d)`` (section 4.1); ends in a LayerNorm."""
+
+    def __init__(self, config: YanConfig) -> None:
+        super().__init__()
+        self.head_dim = config.d_model // config.num_heads
+        self.max_length = config.max_length
+        self.is_rotary = config.positions == "rotary"
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        nn.init.normal_(self.embedding.weight, std=config.d_model**-0.5)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None, positions: Positions | None = None) -> Tensor:
+        """Encode ``ids`` ``(B, L)``; ``mask`` ``(B, L)`` says which are tokens. What lies outside it comes out as 0."""
+        if ids.shape[1] > self.max_length:
+            raise ValueError(f"ids must hold at most max_length={self.max_length} tokens a row, got {ids.shape[1]}")
+        at = torch.arange(ids.shape[1], device=ids.device)
+        x = self.embedding(ids)
+        if positions is not None:
+            x = x + positions(at)
+        angles = rotary(at, self.head_dim) if self.is_rotary else None
+        for block in self.blocks:
+            x = block(x, mask, angles)
+        x = self.norm(x)
+        return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)
+
+
+class Decoder(nn.Module):
+    r"""Token distributions of latents, each token from its own latent alone: :math:`p_\theta(y_l \mid z_l)`, Eq. (7).
+
+    A residual feed-forward layer and a linear map to the vocabulary.
+    """
+
+    def __init__(self, config: YanConfig) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.ffn = FeedForward(config.d_model, config.ffn_mult)
+        self.head = nn.Linear(config.d_model, config.vocab_size)
+        nn.init.normal_(self.head.weight, std=config.d_model**-0.5)
+        nn.init.zeros_(self.head.bias)
+
+    def features(self, z: Tensor) -> Tensor:
+        """What the linear map reads, ``(*, d)``."""
+        z = self.dropout(z)
+        out: Tensor = z + self.ffn(z)
+        return out
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Logits ``(*, V)`` of latents ``(*, d)``."""
+        logits: Tensor = self.head(self.features(z))
+        return logits
+
+    def loss(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of every label ``(N,)`` given its latent ``(N, d)``, float32 ``(N,)``."""
+        return token_cross_entropy(self.features(z), self.head.weight, self.head.bias, labels)
+
+    @torch.no_grad()
+    def tokens(self, z: Tensor, chunk: int = 4096) -> Tensor:
+        """Most probable tokens ``(*,)`` of latents ``(*, d)``, with at most ``chunk`` rows of logits at a time."""
+        rows = z.reshape(-1, z.shape[-1])
+        parts = [self(part).argmax(-1) for part in rows.split(chunk)]
+        best = torch.cat(parts) if parts else rows.new_zeros(0, dtype=torch.long)
+        return best.reshape(z.shape[:-1])

@@ -1,0 +1,172 @@
+"""One block for both backbones: a token mixer, an optional look at the source, a feed-forward layer, modulated norms."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from yanlm.config import YanConfig
+from yanlm.mamba import BiMamba
+
+
+class Rotary(NamedTuple):
+    """Cosines and sines of rotary positions, each ``(*, 1, L, head_dim / 2)``."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def rotary(positions: Tensor, head_dim: int, base: float = 10000.0) -> Rotary:
+    """Angles of integer ``positions`` ``(*, L)``; computed where they are used, so that no buffer has to be kept."""
+    exponent = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
+    angle = positions.unsqueeze(-2).unsqueeze(-1).float() * base**-exponent
+    return Rotary(angle.cos(), angle.sin())
+
+
+def rotate(x: Tensor, at: Rotary | None) -> Tensor:
+    """Turn queries or keys ``(B, heads, L, head_dim)`` by their positions, so that products see relative ones."""
+    if at is None:
+        return x
+    a, b = x.float().chunk(2, -1)
+    return torch.cat([a * at.cos - b * at.sin, a * at.sin + b * at.cos], -1).to(x.dtype)
+
+
+def _split(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention of ``q`` over the keys inside ``mask`` ``(B, S)``; a row without any key gives zeros."""
+    keys = None if mask is None else mask[:, None, None, :]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=keys).transpose(-2, -3).flatten(-2)
+
+
+class ShortConv(nn.Module):
+    """Add to every token a weighted sum of its neighbours, channel by channel; starts as the identity."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(kernel, width))
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)  # padding weighs as much as the text's end
+        reach, length = len(self.weight) // 2, x.shape[1]
+        padded = F.pad(x, (0, 0, reach, reach))
+        for shift, weight in enumerate(self.weight):
+            x = x + weight * padded[:, shift : shift + length]
+        return x
+
+
+class SelfAttention(nn.Module):
+    """Bidirectional multi-head self-attention."""
+
+    def __init__(self, config: YanConfig) -> None:
+        super().__init__()
+        self.heads = config.num_heads
+        self.conv = ShortConv(config.d_model, config.conv) if config.conv else None
+        self.qkv = nn.Linear(config.d_model, 3 * config.d_model)
+        self.out = nn.Linear(config.d_model, config.d_model)
+
+    def forward(self, x: Tensor, mask: Tensor | None, at: Rotary | None) -> Tensor:
+        x = x if self.conv is None else self.conv(x, mask)
+        q, k, v = (_split(part, self.heads) for part in self.qkv(x).chunk(3, -1))
+        out: Tensor = self.out(_attend(rotate(q, at), rotate(k, at), v, mask))
+        return out
+
+
+class KeysValues(NamedTuple):
+    """The source as one cross-attention layer sees it: computed once, used at every step of the flow."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class CrossAttention(nn.Module):
+    """Attention of the flow's tokens to the encoded source."""
+
+    def __init__(self, config: YanConfig) -> None:
+        super().__init__()
+        self.heads = config.num_heads
+        self.q = nn.Linear(config.d_model, config.d_model)
+        self.kv = nn.Linear(config.d_model, 2 * config.d_model)
+        self.out = nn.Linear(config.d_model, config.d_model)
+
+    def read(self, source: Tensor, at: Rotary | None) -> KeysValues:
+        """Keys and values of the source ``(B, S, d)``."""
+        k, v = (_split(part, self.heads) for part in self.kv(source).chunk(2, -1))
+        return KeysValues(rotate(k, at), v)
+
+    def forward(self, x: Tensor, source: KeysValues, source_mask: Tensor | None, at: Rotary | None) -> Tensor:
+        q = rotate(_split(self.q(x), self.heads), at)
+        out: Tensor = self.out(_attend(q, source.keys, source.values, source_mask))
+        return out
+
+
+class Norm(nn.Module):
+    """LayerNorm, whose scale and shift follow the time where there is one (adaptive LayerNorm)."""
+
+    def __init__(self, width: int, time_width: int = 0) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=time_width == 0)
+        self.modulation = nn.Linear(time_width, 2 * width) if time_width else None
+        if self.modulation is not None:
+            nn.init.normal_(self.modulation.weight, std=0.02)
+            nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x: Tensor, time: Tensor | None) -> Tensor:
+        x = self.norm(x)
+        if self.modulation is None:
+            return x
+        scale, shift = self.modulation(time).chunk(2, -1)
+        return x * (1 + scale) + shift
+
+
+class FeedForward(nn.Sequential):
+    """Linear, GELU, linear."""
+
+    def __init__(self, width: int, mult: int, dropout: float = 0.0) -> None:
+        super().__init__(
+            nn.Linear(width, mult * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(mult * width, width)
+        )
+
+
+class Block(nn.Module):
+    """Pre-norm residual block: ``x + mixer(x)``, ``x + cross(x, source)`` where asked for, ``x + ffn(x)``.
+
+    Args:
+        config: Sizes and backbone.
+        time_width: Width of the time embedding that modulates the norms, 0 for none (the encoder).
+        cross: Attend to the source.
+    """
+
+    def __init__(self, config: YanConfig, time_width: int = 0, cross: bool = False) -> None:
+        super().__init__()
+        d = config.d_model
+        self.mixer_norm, self.ffn_norm = Norm(d, time_width), Norm(d, time_width)
+        self.mixer: nn.Module
+        if config.backbone == "mamba":
+            self.mixer = BiMamba(d, d_state=config.d_state, d_conv=config.d_conv, expand=config.expand)
+        else:
+            self.mixer = SelfAttention(config)
+        self.cross_norm = Norm(d, time_width) if cross else None
+        self.cross = CrossAttention(config) if cross else None
+        self.ffn = FeedForward(d, config.ffn_mult, config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        at: Rotary | None,
+        time: Tensor | None = None,
+        source: KeysValues | None = None,
+        source_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Update states ``(B, L, d)``; ``mask`` ``(B, L)`` says which are tokens."""
+        mixed = self.mixer_norm(x, time)
+        x = x + (self.mixer(mixed, mask) if isinstance(self.mixer, BiMamba) else self.mixer(mixed, mask, at))
+        if self.cross is not None and self.cross_norm is not None and source is not None:
+            x = x + self.cross(self.cross_norm(x, time), source, source_mask, at)
+        return x + self.ffn(self.ffn_norm(x, time))

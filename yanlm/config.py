@@ -1,0 +1,114 @@
+"""The model's configuration: sizes, backbone, and what the flow predicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from moefm._checks import check_choice, check_count, check_positive
+
+BACKBONES = ("transformer", "mamba")
+POSITIONS = ("rotary", "learned")
+PREDICTIONS = ("velocity", "data")
+FORMS = ("slots", "separate")
+_BASE_OPTIONS = {"architectures", "auto_map", "dtype", "model_type", "name_or_path", "torch_dtype", "transformers_version"}
+
+
+class YanConfig(PretrainedConfig):
+    """Configuration of :class:`yanlm.YanModel`, saved as ``config.json``.
+
+    Args:
+        vocab_size: V, the padding and mask tokens included.
+        d_model: Width d of states, latents and layers.
+        num_heads: Attention heads.
+        encoder_layers: Blocks of the encoder.
+        flow_layers: Blocks of the flow's trunk.
+        cross_layers: Trunk blocks (from 0) that attend to the source.
+        ffn_mult: Width of feed-forward layers and experts over d.
+        backbone: Token mixer of every block, ``transformer`` (self-attention) or ``mamba`` (bidirectional).
+        positions: ``rotary`` or ``learned`` (one table for encoder and flow, the paper's).
+        max_length: Longest text in tokens.
+        num_experts: K.
+        sigma: Standard deviation of the mixture components, Eq. (4).
+        prediction: What an expert outputs: the ``velocity``, or the ``data`` z1 from which the velocity follows.
+        form: ``slots`` (text with mask slots, filled in place) or ``separate`` (the paper's source and target).
+        align: Add the encoder's state at each slot to the flow's input; needs the slots form.
+        conv: Odd width of a depthwise convolution ahead of self-attention, 0 for none (the paper's). It lets a token
+            see its neighbours before it attends, which makes binding facts to names many times faster to learn.
+        d_time: Width of the time embedding.
+        dropout: Of the decoder's input and the feed-forward layers, in training.
+        max_span: Longest span that the length head can predict.
+        pad_to: Slots given to an answer whose end the model was trained to mark with padding, 0 if it was not.
+        tie_word_embeddings: Decode with the embedding's weight.
+        pad_token_id: Id of ``<|padding|>``.
+        mask_token_id: Id of ``<|mask|>``.
+        d_state: State size N of the Mamba mixers.
+        d_conv: Convolution width of the Mamba mixers.
+        expand: Inner width of the Mamba mixers over d.
+
+    Raises:
+        ValueError: An option is unknown or out of range.
+
+    Example:
+        >>> YanConfig(d_model=64, num_heads=4, num_experts=6).num_experts
+        6
+    """
+
+    model_type = "yan"
+    attribute_map = {"hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "flow_layers"}
+
+    vocab_size: int = 4096
+    d_model: int = 128
+    num_heads: int = 4
+    encoder_layers: int = 3
+    flow_layers: int = 2
+    cross_layers: list[int] | tuple[int, ...] = (0, 1)
+    ffn_mult: int = 4
+    backbone: str = "transformer"
+    positions: str = "rotary"
+    max_length: int = 256
+    num_experts: int = 4
+    sigma: float = 0.1
+    prediction: str = "data"
+    form: str = "slots"
+    align: bool = True
+    conv: int = 0
+    d_time: int = 64
+    dropout: float = 0.0
+    max_span: int = 32
+    pad_to: int = 0
+    tie_word_embeddings: bool = True
+    pad_token_id: int | None = 4094
+    mask_token_id: int | None = 4095
+    d_state: int = 16
+    d_conv: int = 4
+    expand: int = 2
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        base = PretrainedConfig()
+        unknown = {n for n in kwargs if n not in _BASE_OPTIONS and not n.startswith("_") and not hasattr(base, n)}
+        if unknown:
+            raise ValueError(f"YanConfig has no option {', '.join(sorted(unknown))}")
+        super().__post_init__(**kwargs)
+        self.cross_layers = list(self.cross_layers)
+        for name in ("vocab_size", "d_model", "num_heads", "encoder_layers", "flow_layers", "ffn_mult", "max_length"):
+            check_count(name, getattr(self, name))
+        for name in ("num_experts", "d_time", "max_span", "d_state", "d_conv", "expand"):
+            check_count(name, getattr(self, name))
+        check_count("pad_to", self.pad_to, minimum=0)
+        check_positive("sigma", self.sigma)
+        if check_count("conv", self.conv, minimum=0) and self.conv % 2 == 0:
+            raise ValueError(f"conv must be odd, or 0 for none, got {self.conv}")
+        check_choice("backbone", self.backbone, BACKBONES)
+        check_choice("positions", self.positions, POSITIONS)
+        check_choice("prediction", self.prediction, PREDICTIONS)
+        check_choice("form", self.form, FORMS)
+        if self.d_model % self.num_heads or (self.d_model // self.num_heads) % 2:
+            raise ValueError(f"d_model must be an even multiple of num_heads={self.num_heads}, got {self.d_model}")
+        if any(not 0 <= layer < self.flow_layers for layer in self.cross_layers):
+            raise ValueError(f"cross_layers must lie in 0 .. {self.flow_layers - 1}, got {self.cross_layers}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+        if self.align and self.form != "slots":
+            raise ValueError("align needs form='slots': a separate target has no state of the source at its positions")

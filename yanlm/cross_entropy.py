@@ -1,0 +1,179 @@
+"""Cross-entropy of a large vocabulary: all logits at once, or a chunk of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from moefm._checks import check_choice, check_count, check_shape
+from moefm._numeric import wide
+
+METHODS = ("auto", "full", "chunked", "linear")
+FULL_UP_TO = 2**26
+"""Most logits that ``auto`` computes at once: a quarter of a gigabyte in float32, and about three of these at the peak."""
+CHUNK_LOGITS = 2**25
+"""Logits of a chunk, unless its rows are given: the fastest on a CPU, where fewer rows read the weights too often."""
+
+
+def token_cross_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    *,
+    method: str = "auto",
+    chunk: int | None = None,
+) -> Tensor:
+    r"""Cross-entropy of every token under a linear map to the vocabulary.
+
+    .. math:: \ell_i = \log \sum_v e^{w_v \cdot h_i + b_v} - (w_{y_i} \cdot h_i + b_{y_i})
+
+    - ``full`` holds all logits, several times over in the backward pass.
+    - ``chunked`` holds one chunk of them at a time, computes them again in the backward pass, and has the same values
+      and gradients. First derivatives only.
+    - ``linear`` is torch's own :func:`torch.nn.functional.linear_cross_entropy` in chunks, in float32 throughout.
+    - ``auto`` is ``full`` for a small product of tokens and vocabulary, otherwise ``chunked``.
+
+    The logits are multiplied in the inputs' dtype, or autocast's; the rest is float32 at least.
+
+    Args:
+        hidden: States ``(N, d)``.
+        weight: Rows of the vocabulary ``(V, d)``.
+        bias: ``(V,)`` or ``None``.
+        labels: Token ids ``(N,)``, each below V.
+        method: ``auto``, ``full``, ``chunked`` or ``linear``.
+        chunk: Rows at a time, by default what makes about 32 million logits.
+
+    Returns:
+        Losses ``(N,)`` in float32 (float64 for float64 inputs), in nats.
+
+    Raises:
+        ValueError: A shape, a label or an option does not fit, or ``linear`` is not in this version of torch.
+        TypeError: ``labels`` are not integers of 64 bits.
+
+    Example:
+        >>> hidden, labels = torch.zeros(3, 8), torch.tensor([1, 4, 0])
+        >>> token_cross_entropy(hidden, torch.randn(5, 8), None, labels)  # log 5
+        tensor([1.6094, 1.6094, 1.6094])
+    """
+    check_choice("method", method, METHODS)
+    _check_inputs(hidden, weight, bias, labels)
+    size = len(hidden) * len(weight)
+    rows = max(CHUNK_LOGITS // len(weight), 1) if chunk is None else check_count("chunk", chunk)
+    if method == "full" or (method == "auto" and size <= FULL_UP_TO):
+        return F.cross_entropy(wide(F.linear(hidden, weight, bias)), labels, reduction="none")
+    if method == "linear":
+        return _linear(hidden, weight, bias, labels, rows)
+    losses: Tensor = _Chunked.apply(hidden, weight, bias, labels, rows, _product_dtype(hidden))
+    return losses
+
+
+def _check_inputs(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> None:
+    if hidden.ndim != 2:
+        raise ValueError(f"hidden must have shape (N, d), got {tuple(hidden.shape)}")
+    if weight.ndim != 2 or weight.shape[1] != hidden.shape[1] or not len(weight):
+        raise ValueError(f"weight must have shape (V, d) with d = {hidden.shape[1]}, got {tuple(weight.shape)}")
+    if bias is not None:
+        check_shape("bias", bias, (len(weight),), "(V,)")
+    if labels.dtype != torch.long:
+        raise TypeError(f"labels must be of dtype torch.int64, got {labels.dtype}")
+    check_shape("labels", labels, (len(hidden),), "(N,)")
+    if len(labels) and labels.device.type == "cpu":  # elsewhere the look would wait for the device
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= len(weight):
+            raise ValueError(f"labels must lie in 0 ... {len(weight) - 1}, got {low if low < 0 else high}")
+
+
+def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, rows: int) -> Tensor:
+    fused, options = getattr(F, "linear_cross_entropy", None), getattr(torch.nn, "LinearCrossEntropyOptions", None)
+    if fused is None or options is None:
+        raise ValueError(
+            f"method 'linear' needs torch.nn.functional.linear_cross_entropy with its options (torch 2.13), "
+            f"and this is torch {torch.__version__}: use 'chunked'"
+        )
+    with torch.autocast(hidden.device.type, enabled=False):
+        losses: Tensor = fused(
+            wide(hidden),
+            wide(weight),
+            labels,
+            linear_bias=None if bias is None else wide(bias),
+            reduction="none",
+            options=options(batch_chunk_size=rows, chunking_method=None),
+        )
+    return losses
+
+
+def _product_dtype(hidden: Tensor) -> torch.dtype:
+    """The dtype in which autocast, where it is on, would multiply."""
+    device = hidden.device.type
+    if hidden.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return hidden.dtype
+    return torch.get_autocast_dtype(device)
+
+
+class _Chunked(torch.autograd.Function):
+    """Losses of a chunk of rows at a time; only their normalizers are kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, rows: int, dtype: torch.dtype
+    ) -> Tensor:
+        ctx.rows, ctx.dtype = rows, dtype
+        normalizers = hidden.new_empty(len(hidden), dtype=torch.promote_types(dtype, torch.float32))
+        picked = torch.empty_like(normalizers)
+        for at, logits in _chunks(hidden.to(dtype), weight.to(dtype), bias, rows):
+            picked[at] = logits.gather(1, labels[at].unsqueeze(1)).squeeze(1)
+            top = logits.amax(1, keepdim=True)
+            normalizers[at] = logits.sub_(top).exp_().sum(1).log_().add_(top.squeeze(1))
+        ctx.save_for_backward(hidden, weight, bias, labels, normalizers)
+        return normalizers - picked
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, labels, normalizers = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        given, factor = hidden.to(ctx.dtype), weight.to(ctx.dtype)
+        # Sums over chunks are kept in float32.
+        dh = torch.empty_like(hidden) if wanted[0] else None
+        dw = torch.zeros_like(weight, dtype=normalizers.dtype) if wanted[1] else None
+        db = torch.zeros_like(bias, dtype=normalizers.dtype) if bias is not None and wanted[2] else None
+        with torch.autocast(hidden.device.type, enabled=False):
+            for at, logits in _chunks(given, factor, bias, ctx.rows):
+                # p - 1 at the label, times the gradient of the loss
+                slopes = logits.sub_(normalizers[at].unsqueeze(1)).exp_()
+                slopes[torch.arange(len(slopes), device=slopes.device), labels[at]] -= 1
+                slopes.mul_(grad[at].unsqueeze(1))
+                if db is not None:
+                    db += slopes.sum(0)
+                slopes = slopes.to(ctx.dtype)
+                if dh is not None:
+                    dh[at] = slopes @ factor
+                if dw is not None and ctx.dtype == dw.dtype:
+                    dw.addmm_(slopes.t(), given[at])
+                elif dw is not None:
+                    dw += slopes.t() @ given[at]
+        dw = None if dw is None else dw.to(weight.dtype)
+        db = None if db is None else db.to(bias.dtype)
+        return dh, dw, db, None, None, None
+
+
+def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None, rows: int) -> Iterator[tuple[slice, Tensor]]:
+    """Slices of rows with their logits, in float32 at least and all in the same memory."""
+    wider = torch.promote_types(hidden.dtype, torch.float32)
+    offset = weight.new_zeros((), dtype=wider) if bias is None else bias.to(wider)
+    buffer = hidden.new_empty(min(rows, len(hidden)), len(weight), dtype=wider)
+    with torch.autocast(hidden.device.type, enabled=False):
+        for start in range(0, len(hidden), rows):
+            at = slice(start, start + rows)
+            logits = buffer[: len(hidden[at])]
+            if hidden.dtype == wider:
+                torch.addmm(offset, hidden[at], weight.t(), out=logits)
+            else:
+                logits.copy_(hidden[at] @ weight.t()).add_(offset)
+            yield at, logits

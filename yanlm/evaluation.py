@@ -1,0 +1,258 @@
+"""What a trained model learned, on held-out rows, beside what costs nothing: copying, guessing, one pass."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from yanlm.generation import generate
+from yanlm.noise import row_seed
+from yanlm.tasks import Builder, Example, task_of
+from yanlm.tokenization import decode, encode
+
+if TYPE_CHECKING:
+    from yanlm.modeling import YanModel
+
+Row = Mapping[str, Any]
+Scores = dict[str, float]
+Ids = list[int]
+HELD_OUT = 0x5EED
+"""Seed of the masks of held-out rows: the same ones for every model."""
+
+
+class Case(NamedTuple):
+    """A held-out row: its example, which target positions were masked, and its task."""
+
+    example: Example
+    masked: list[int]
+    task: str
+
+
+def cases(builder: Builder, rows: Sequence[Row], seed: int = HELD_OUT) -> list[Case]:
+    """Mask held-out rows, each in one way."""
+    made = []
+    for i, row in enumerate(rows):
+        example = builder.example(row, row_seed(seed, 0, i))
+        made.append(Case(example, masked_positions(example, builder), task_of(row)))
+    return made
+
+
+def masked_positions(example: Example, builder: Builder) -> list[int]:
+    """Positions of the target whose token the source does not show.
+
+    In the slots form these are the slots. In the separate form every position is generated; hidden are those behind a
+    mask of the source, or all where the target is an answer.
+    """
+    if builder.form == "slots" or len(example.spans) == 1 == example.source.count(builder.mask) and len(
+        example.target
+    ) == example.spans[0]:
+        return list(example.slots)
+    hidden, at, spans = [], 0, iter(example.spans)
+    for token in example.source:
+        length = next(spans) if token == builder.mask else 1
+        hidden += range(at, at + length) if token == builder.mask else ()
+        at += length
+    return hidden
+
+
+def _batches(builder: Builder, made: Sequence[Case], size: int) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
+    for start in range(0, len(made), size):
+        yield start, builder.collate([case.example for case in made[start : start + size]])
+
+
+def fill_cases(
+    model: YanModel, builder: Builder, made: Sequence[Case], steps: int, *, batch_size: int = 50, **options: Any
+) -> tuple[list[Ids], Counter[int]]:
+    """Targets as the model completes them, and how often each expert was used for a slot."""
+    filled, usage = [], Counter[int]()
+    for start, batch in _batches(builder, made, batch_size):
+        batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        seeds = [row_seed(HELD_OUT, 1, start + i) for i in range(len(batch["slots"]))]
+        out = generate(
+            model,
+            batch["source_ids"],
+            slots=batch["slots"],
+            source_mask=batch["source_mask"],
+            slot_mask=batch["slot_mask"],
+            steps=steps,
+            seeds=seeds,
+            **options,
+        )
+        for case, row in zip(made[start : start + batch_size], out.tokens[:, 0].tolist(), strict=True):
+            filled.append(_placed(case.example, row))
+        if out.assignment is not None:
+            usage.update(out.assignment[:, 0][batch["slot_mask"]].tolist())
+    return filled, usage
+
+
+def _placed(example: Example, tokens: Sequence[int]) -> Ids:
+    ids = list(example.target)
+    for slot, token in zip(example.slots, tokens, strict=False):
+        ids[slot] = token
+    return ids
+
+
+@torch.no_grad()
+def one_pass(model: YanModel, builder: Builder, made: Sequence[Case], *, batch_size: int = 50) -> list[Ids]:
+    """Targets filled by the stage-1 decoder from the encoder's own state at each slot: a one-pass masked model."""
+    filled = []
+    for start, batch in _batches(builder, made, batch_size):
+        states = model.encode(batch["source_ids"].to(model.device), batch["source_mask"].to(model.device))
+        tokens = model.decoder.tokens(states).tolist()
+        for case, row in zip(made[start : start + batch_size], tokens, strict=True):
+            filled.append(_placed(case.example, [row[slot] for slot in case.example.slots]))
+    return filled
+
+
+@torch.no_grad()
+def reconstruction(model: YanModel, builder: Builder, made: Sequence[Case], *, batch_size: int = 50) -> float:
+    """Share of the tokens of whole held-out texts that survive encoding and decoding."""
+    right = total = 0
+    for _, batch in _batches(builder, made, batch_size):
+        ids, mask = batch["target_ids"].to(model.device), batch["target_mask"].to(model.device)
+        right += int(((model.decoder.tokens(model.encode(ids, mask)) == ids) & mask).sum())
+        total += int(mask.sum())
+    return right / max(1, total)
+
+
+def score(builder: Builder, made: Sequence[Case], filled: Sequence[Ids], rouge: bool = True) -> Scores:
+    """Accuracy on masked and on copied tokens, whole masked rows exact, ROUGE of the whole text."""
+    masked = hidden = copied = shown = exact = 0
+    for case, ids in zip(made, filled, strict=True):
+        right = {i for i, token in enumerate(case.example.target) if ids[i] == token}
+        behind = set(case.masked)
+        masked, hidden = masked + len(right & behind), hidden + len(behind)
+        copied, shown = copied + len(right - behind), shown + len(case.example.target) - len(behind)
+        exact += behind <= right
+    scores = {"masked_accuracy": masked / max(1, hidden), "exact_match": exact / max(1, len(made))}
+    if shown:
+        scores["copied_accuracy"] = copied / shown
+    if rouge:
+        texts = [decode(builder.tokenizer, ids) for ids in filled]
+        scores |= rouge_scores(texts, [decode(builder.tokenizer, case.example.target) for case in made])
+    return scores
+
+
+def rouge_scores(texts: Sequence[str], references: Sequence[str]) -> Scores:
+    """Mean ROUGE-1 and ROUGE-L F-measures of whole texts, in [0, 1]."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rouge1", "rougeL"])
+    pairs = [scorer.score(reference, text) for text, reference in zip(texts, references, strict=True)]
+    return {kind: sum(pair[kind].fmeasure for pair in pairs) / max(1, len(pairs)) for kind in ("rouge1", "rougeL")}
+
+
+def baselines(builder: Builder, made: Sequence[Case], train: Sequence[Row], test: Sequence[Row]) -> dict[str, Scores]:
+    """Scores that need no model: the source alone, the most frequent token; for questions also simple answers."""
+    found: dict[str, Scores] = {}
+    tokenizer = builder.tokenizer
+    references = [decode(tokenizer, case.example.target) for case in made]
+    if any(case.task == "infill" for case in made):
+        texts = (row["text"] for row in train[:5000] if "text" in row)
+        counts = Counter(token for text in texts for token in encode(tokenizer, text))
+        common = counts.most_common(1)[0][0] if counts else builder.pad
+        copies, guesses = [], []
+        for case in made:
+            hidden = set(case.masked)
+            copies.append(decode(tokenizer, [t for i, t in enumerate(case.example.target) if i not in hidden]))
+            guesses.append([common if i in hidden else t for i, t in enumerate(case.example.target)])
+        found["copy_source"] = {"masked_accuracy": 0.0} | rouge_scores(copies, references)
+        found["unigram"] = score(builder, made, guesses)
+    asked = [row for row, case in zip(test, made, strict=True) if case.task in ("qa", "classify")]
+    if asked:
+        name = "answer" if "answer" in asked[0] else "label"
+        answers = Counter(row[name].strip() for row in train if name in row)
+        majority = answers.most_common(1)[0][0] if answers else ""
+        found["majority"] = {"exact_match": sum(row[name].strip() == majority for row in asked) / len(asked)}
+        if name == "answer":
+            hits = sum(last_mentioned(row["context"], answers) == row[name].strip() for row in asked)
+            found["last_mentioned"] = {"exact_match": hits / len(asked)}
+    return found
+
+
+def last_mentioned(context: str, answers: Mapping[str, int]) -> str:
+    """The known answer that occurs last in the context, or nothing.
+
+    Example:
+        >>> last_mentioned("Ann is in the hall . Bob went to the attic .", {"attic": 3, "hall": 5})
+        'attic'
+    """
+    padded = f" {context} "
+    found = {answer: padded.rfind(f" {answer} ") for answer in answers}
+    best = max(found, key=lambda answer: found[answer], default="")
+    return best if best and found[best] >= 0 else ""
+
+
+def evaluate(
+    model: YanModel,
+    builder: Builder,
+    train: Sequence[Row],
+    test: Sequence[Row],
+    *,
+    steps: Sequence[int] = (1, 2, 3, 8),
+    flow: bool = True,
+    examples: int = 5,
+) -> dict[str, Any]:
+    """Report on held-out rows: by number of steps, beside one pass and the baselines.
+
+    Args:
+        model: The model.
+        builder: Makes the examples; its masking is the one reported on.
+        train: Rows that baselines learn from.
+        test: Held-out rows.
+        steps: Numbers of Euler steps T.
+        flow: Also evaluate the flow; False for a model of stage 1 alone.
+        examples: Filled examples to show.
+
+    Returns:
+        ``rows``, ``masked_tokens``, ``reconstruction``, ``one_pass``, ``baselines``, and with a flow ``by_steps``,
+        ``experts`` (share of slots by expert) and ``effective_experts``.
+    """
+    was_training = model.training
+    model.eval()
+    made = cases(builder, test)
+    report: dict[str, Any] = {
+        "rows": len(made),
+        "masked_tokens": sum(len(case.masked) for case in made),
+        "reconstruction": reconstruction(model, builder, made),
+        "baselines": baselines(builder, made, train, test),
+    }
+    shown: list[Ids] = []
+    if builder.form == "slots":
+        shown = one_pass(model, builder, made)
+        report["one_pass"] = score(builder, made, shown)
+    if flow:
+        report["by_steps"], usage = {}, Counter[int]()
+        for count in steps:
+            filled, usage = fill_cases(model, builder, made, count)
+            report["by_steps"][str(count)] = score(builder, made, filled)
+            shown = filled if count == 3 or not shown or count == steps[0] else shown
+        total = max(1, sum(usage.values()))
+        shares = [usage[k] / total for k in range(model.config.num_experts)]
+        report["experts"] = shares
+        report["effective_experts"] = math.exp(-sum(p * math.log(p) for p in shares if p))
+    report["examples"] = [_example(builder, case, ids) for case, ids in zip(made[:examples], shown, strict=False)]
+    model.train(was_training)
+    return report
+
+
+def _example(builder: Builder, case: Case, ids: Ids) -> dict[str, str]:
+    """Source with masks, the filled text and the truth."""
+    tokenizer, example = builder.tokenizer, case.example
+    parts: list[str] = []
+    run: Ids = []
+    for token in example.source:
+        if token == builder.mask:
+            parts += [decode(tokenizer, run), " <mask>"]
+            run = []
+        else:
+            run.append(token)
+    return {
+        "source": "".join([*parts, decode(tokenizer, run)]).strip(),
+        "filled": decode(tokenizer, ids).strip(),
+        "truth": decode(tokenizer, example.target).strip(),
+    }

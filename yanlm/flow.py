@@ -1,0 +1,183 @@
+"""The latent flow: a trunk of time-modulated blocks over noisy latents, K expert heads and a gate for every token."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from moefm import Gate, MixtureField
+from moefm.experts import Dispatch, ExpertLinear, check_index
+from moefm.paths import expand_time
+from yanlm.autoencoder import Positions
+from yanlm.blocks import Block, KeysValues, Norm, Rotary, rotary
+from yanlm.config import YanConfig
+
+SHORTEST = 0.02
+"""Least 1 - t by which a predicted z1 is turned into a velocity; Euler grids of up to 50 steps never meet it."""
+
+
+class Condition(NamedTuple):
+    """The source as the flow sees it, computed once per generation by :meth:`LatentFlow.condition`.
+
+    ``sources`` holds keys and values of each cross-attending block, ``start`` what is added to the flow's input at
+    every slot, ``pooled`` the mean encoding ``(B, 1, d)`` that the gate reads.
+    """
+
+    sources: tuple[KeysValues, ...]
+    source_mask: Tensor | None
+    start: Tensor | None
+    pooled: Tensor
+    at: Rotary | None
+    mask: Tensor | None
+
+
+class Features(NamedTuple):
+    """One evaluation of the trunk: everything that heads and gate read."""
+
+    hidden: Tensor  # (B, M, d)
+    gate: Tensor  # (B, M, 2 d + d_time)
+    z: Tensor  # (B, M, d)
+    remaining: Tensor  # 1 - t, (B, M, 1)
+
+
+def pool(states: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean state of every row over its tokens, ``(B, 1, d)``; zeros where there is none."""
+    if mask is None:
+        return states.mean(1, keepdim=True)
+    counted = states.masked_fill(~mask.unsqueeze(-1), 0)
+    return counted.sum(1, keepdim=True) / mask.sum(1).clamp_min(1)[:, None, None]
+
+
+def gather_tokens(states: Tensor, at: Tensor) -> Tensor:
+    """States ``(B, M, d)`` of positions ``at`` ``(B, M)`` in ``(B, L, d)``."""
+    return states.gather(1, at.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
+
+
+class TimeEmbedding(nn.Module):
+    """Sinusoids of t, a linear layer, GELU."""
+
+    def __init__(self, width: int, frequencies: int = 64) -> None:
+        super().__init__()
+        self.frequencies = frequencies
+        self.linear = nn.Linear(2 * frequencies, width)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Embed times ``(*, 1)`` as ``(*, width)``."""
+        rates = torch.exp(-math.log(1e4) * torch.arange(self.frequencies, device=t.device) / self.frequencies)
+        angle = 1000 * t.float() * rates
+        return F.gelu(self.linear(torch.cat([angle.sin(), angle.cos()], -1).to(self.linear.weight.dtype)))
+
+
+class Experts(nn.Module):
+    """K feed-forward heads d to d on the shared trunk."""
+
+    def __init__(self, num_experts: int, width: int, mult: int) -> None:
+        super().__init__()
+        self.first = ExpertLinear(num_experts, width, mult * width)
+        self.last = ExpertLinear(num_experts, mult * width, width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Outputs of all experts, ``(*, K, d)``."""
+        return self.last(F.gelu(self.first.shared(hidden)))
+
+    def chosen(self, hidden: Tensor, index: Tensor) -> Tensor:
+        """Output of expert ``index`` ``(*,)`` alone, ``(*, d)``."""
+        check_index("index", index, hidden.shape[:-1], len(self.first.weight))
+        dispatch = Dispatch(index.flatten().long(), len(self.first.weight))
+        rows = dispatch.gather(hidden.reshape(-1, hidden.shape[-1]))
+        rows = self.last.sorted(F.gelu(self.first.sorted(rows, dispatch)), dispatch)
+        return dispatch.scatter(rows).reshape(hidden.shape)
+
+
+class LatentFlow(MixtureField):
+    r"""The mixture field of token latents, conditioned on an encoded source (sections 3.2, 4.1; Fig. 1).
+
+    States are ``(B, M, d)``: one for every slot that is to be filled. Every slot has its own gate and expert.
+
+    Args:
+        config: Sizes, backbone, K, prediction.
+    """
+
+    def __init__(self, config: YanConfig) -> None:
+        super().__init__()
+        d, self.num_experts = config.d_model, config.num_experts
+        self.head_dim = d // config.num_heads
+        self.is_rotary = config.positions == "rotary"
+        self.predicts_data = config.prediction == "data"
+        self.inputs = nn.Linear(d, d)
+        self.align = nn.Linear(d, d) if config.align else None
+        self.time = TimeEmbedding(config.d_time)
+        cross = set(config.cross_layers)
+        self.blocks = nn.ModuleList(Block(config, config.d_time, cross=i in cross) for i in range(config.flow_layers))
+        self.norm = Norm(d, config.d_time)
+        self.head_layers = Experts(self.num_experts, d, config.ffn_mult)
+        self.gating = Gate(2 * d + config.d_time, self.num_experts, hidden=d) if self.num_experts > 1 else None
+
+    def condition(
+        self,
+        states: Tensor,
+        source_mask: Tensor | None,
+        slots: Tensor,
+        slot_mask: Tensor | None = None,
+        positions: Positions | None = None,
+    ) -> Condition:
+        """Prepare an encoded source for the flow.
+
+        Args:
+            states: Encoding of the source ``(B, S, d)``.
+            source_mask: Boolean ``(B, S)``, True = a token.
+            slots: Positions of the slots in the target (and, with ``align``, in the source) ``(B, M)``.
+            slot_mask: Boolean ``(B, M)``, True = a slot.
+            positions: The learned position table, if the model has one.
+        """
+        places = torch.arange(states.shape[1], device=states.device)
+        at = rotary(places, self.head_dim) if self.is_rotary else None
+        sources = tuple(block.cross.read(states, at) for block in self.blocks if block.cross is not None)
+        start = None if self.align is None else self.align(gather_tokens(states, slots))
+        if positions is not None:
+            start = positions(slots) if start is None else start + positions(slots)
+        own = rotary(slots, self.head_dim) if self.is_rotary else None
+        return Condition(sources, source_mask, start, pool(states, source_mask), own, slot_mask)
+
+    def trunk(self, z: Tensor, t: Tensor | float, cond: Condition | None = None) -> Features:
+        """One evaluation of the shared blocks at states ``(B, M, d)``."""
+        if cond is None:
+            raise ValueError("cond must be given: LatentFlow.condition(...) makes it")
+        t = torch.as_tensor(t, device=z.device, dtype=torch.float32)
+        time = self.time(t.reshape(*t.shape, *(1,) * (2 - t.ndim), 1))  # (1, 1, d_time) where one time serves all
+        x = self.inputs(z)
+        if cond.start is not None:
+            x = x + cond.start
+        sources = iter(cond.sources)
+        for block in self.blocks:
+            source = next(sources) if block.cross is not None else None
+            x = block(x, cond.mask, cond.at, time, source, cond.source_mask)
+        x = self.norm(x, time)
+        seen = [x, cond.pooled.expand_as(x), time.expand(*x.shape[:-1], -1)]
+        gate = torch.cat(seen, -1) if self.gating is not None else x
+        return Features(x, gate, z, 1 - expand_time(t, z))
+
+    def _velocity(self, output: Tensor, z: Tensor, remaining: Tensor) -> Tensor:
+        r"""What a head means as a velocity: itself, or :math:`(\hat z_1 - z_t) / (1 - t)`."""
+        return (output - z) / remaining.clamp_min(SHORTEST) if self.predicts_data else output
+
+    def heads(self, features: Features) -> Tensor:
+        """Velocities of all experts, ``(B, M, K, d)``."""
+        z, remaining = features.z.unsqueeze(-2), features.remaining.unsqueeze(-2)
+        return self._velocity(self.head_layers(features.hidden), z, remaining)
+
+    def head(self, features: Features, index: Tensor) -> Tensor:
+        """Velocity of expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""
+        output = self.head_layers.chosen(features.hidden, index)
+        return self._velocity(output, features.z, features.remaining)
+
+    def gate_logits(self, features: Features) -> Tensor:
+        """Routing logits ``(B, M, K)`` from token, mean source and time."""
+        if self.gating is None:
+            return features.hidden.new_zeros(*features.hidden.shape[:-1], 1)
+        return self.gating(features.gate)
+

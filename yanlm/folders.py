@@ -1,0 +1,82 @@
+"""Model folders: what ``yanlm train`` writes and every other command reads."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transformers import PreTrainedTokenizerFast
+
+    from yanlm.modeling import YanModel
+
+
+def model_folder(folder: str | Path) -> Path:
+    """Folder that holds the model: ``folder`` itself, or its ``stage2``, or its ``stage1``.
+
+    Raises:
+        ValueError: There is none.
+    """
+    root = Path(folder)
+    for candidate in (root, root / "stage2", root / "stage1"):
+        if (candidate / "config.json").is_file() and (candidate / "model.safetensors").is_file():
+            return candidate
+    if not root.exists():
+        raise ValueError(f"no folder {root}; train a model first: yanlm train --out {root}")
+    raise ValueError(f"{root} holds no model (config.json and model.safetensors); yanlm train --out DIR makes one")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the loading bars of Hugging Face off the screen: these models load in a blink."""
+    from transformers.utils import logging as hf
+
+    level, bars = hf.get_verbosity(), hf.is_progress_bar_enabled()
+    hf.set_verbosity(logging.ERROR)
+    hf.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf.set_verbosity(level)
+        if bars:
+            hf.enable_progress_bar()
+
+
+def save_model(
+    folder: Path, model: YanModel, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None
+) -> None:
+    """Write config.json, model.safetensors, the tokenizer's files, and ``run.json`` where given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    if run is not None:
+        (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path, device: str = "cpu") -> YanModel:
+    """Load the model of a folder; only JSON and safetensors are read, never a pickle.
+
+    Raises:
+        ValueError: The files are damaged, or do not fit together.
+    """
+    from yanlm.config import YanConfig
+    from yanlm.modeling import YanModel
+
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        if kind != YanConfig.model_type:
+            raise ValueError(f"it holds a model of type {kind!r}, not {YanConfig.model_type!r}")
+        with _quiet():
+            model, info = YanModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
+        raise ValueError(f"cannot load the model in {folder}: {str(error).splitlines()[0]}") from None
+    if info["missing_keys"]:
+        raise ValueError(f"{folder}/model.safetensors lacks {', '.join(sorted(info['missing_keys'])[:3])}; it is not whole")
+    loaded: YanModel = model.to(device).eval()
+    return loaded

@@ -1,0 +1,121 @@
+"""Generation: encode the source once, carry noise to the latents of all slots in a few steps, read tokens off them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from moefm import Routing, sample
+from moefm._checks import check_count, check_positive
+from moefm._random import fresh
+from yanlm.flow import Condition
+from yanlm.noise import generators, row_normal
+from yanlm.objectives import EXPERT, NOISE
+
+if TYPE_CHECKING:
+    from yanlm.modeling import YanModel
+
+
+class Generation(NamedTuple):
+    """What a generation returns.
+
+    Attributes:
+        tokens: ``(B, samples, M)``; the padding id outside the slot mask.
+        assignment: Expert of every slot ``(B, samples, M)``, or ``None`` under mean routing.
+        nfe: Evaluations of the flow's trunk.
+    """
+
+    tokens: Tensor
+    assignment: Tensor | None
+    nfe: int
+
+
+def repeat(cond: Condition, times: int) -> Condition:
+    """Repeat every row of a condition: several samples share one encoding of their source."""
+    if times == 1:
+        return cond
+
+    def rows(x: Tensor) -> Tensor:
+        return x.repeat_interleave(times, 0)
+
+    def maybe(x: Tensor | None) -> Tensor | None:
+        return None if x is None else rows(x)
+
+    return Condition(
+        tuple(type(kv)(rows(kv.keys), rows(kv.values)) for kv in cond.sources),
+        maybe(cond.source_mask),
+        maybe(cond.start),
+        rows(cond.pooled),
+        None if cond.at is None else type(cond.at)(rows(cond.at.cos), rows(cond.at.sin)),
+        maybe(cond.mask),
+    )
+
+
+@torch.no_grad()
+def generate(
+    model: YanModel,
+    source_ids: Tensor,
+    *,
+    slots: Tensor,
+    source_mask: Tensor | None = None,
+    slot_mask: Tensor | None = None,
+    steps: int = 3,
+    routing: str | Routing = "frozen",
+    solver: str = "euler",
+    z0_scale: float = 1.0,
+    samples: int = 1,
+    seeds: Sequence[int] | None = None,
+) -> Generation:
+    r"""Fill the slots of a batch of sources: :math:`z_0 \sim N(0, s^2 I)`, ``steps`` Euler steps, the best token of each.
+
+    One evaluation serves gate and first step, only the routed expert is computed, the source's keys and values are
+    computed once, and logits at the slots alone. A row's result depends on its own seed and on nothing else in the batch.
+
+    Args:
+        model: A trained :class:`yanlm.YanModel`.
+        source_ids: Tokens ``(B, S)``, with the mask token at the slots (slots form) or one mask a span (separate form).
+        slots: Positions to fill ``(B, M)``: in the source (slots form) or in the target (separate form).
+        source_mask: Boolean ``(B, S)``, True = a token.
+        slot_mask: Boolean ``(B, M)``, True = a slot.
+        steps: Evaluations of the flow (with Euler).
+        routing: ``frozen``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.Routing`.
+        solver: As in :func:`moefm.sample`.
+        z0_scale: Standard deviation s of the noise: below 1 less diverse, 0 is not allowed.
+        samples: Results for every row.
+        seeds: One integer a row.
+
+    Raises:
+        ValueError: An argument is out of range or shapes do not fit.
+    """
+    check_count("samples", samples)
+    check_positive("z0_scale", z0_scale)
+    if slots.ndim != 2 or slots.shape[0] != len(source_ids):
+        raise ValueError(f"slots must have shape (B, M) with B = {len(source_ids)}, got {tuple(slots.shape)}")
+    if slots.numel() and int(slots.max()) >= model.config.max_length:
+        raise ValueError(f"slots must lie below max_length={model.config.max_length}, got {int(slots.max())}")
+    seeds = torch.randint(2**62, (len(slots),), generator=fresh(None)).tolist() if seeds is None else list(seeds)
+    if len(seeds) != len(slots):
+        raise ValueError(f"seeds must hold one integer for each of the {len(slots)} rows, got {len(seeds)}")
+    states = model.encode(source_ids, source_mask)
+    cond = repeat(model.flow.condition(states, source_mask, slots, slot_mask, model.positions), samples)
+    counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
+    # Sample j of a row has a stream of its own, so that asking for more samples leaves the first ones as they were.
+    noise = [g for seed in seeds for g in _streams(seed, samples, NOISE)]
+    experts = [g for seed in seeds for g in _streams(seed, samples, EXPERT)]
+    rows = [count for count in counts for _ in range(samples)]
+    z0 = z0_scale * row_normal(noise, rows, slots.shape[1], states.shape[-1]).to(states)
+    out = sample(
+        model.flow, z0, steps, solver=solver, routing=routing, cond=cond, mask=cond.mask, generator=experts
+    )
+    tokens = model.decoder.tokens(out.z1)
+    if cond.mask is not None:
+        tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)
+    assignment = None if out.assignment is None else out.assignment.unflatten(0, (-1, samples))
+    return Generation(tokens.unflatten(0, (-1, samples)), assignment, out.nfe)
+
+
+def _streams(seed: int, samples: int, salt: int) -> list[torch.Generator]:
+    return [generators([seed], salt + 8 * sample)[0] for sample in range(samples)]

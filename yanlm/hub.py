@@ -1,0 +1,223 @@
+"""Opens data sets of the Hugging Face hub as streams, and says in seconds where there is no network.
+
+Left alone, the libraries retry for half a minute before they give up; a look at the network first costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from yanlm.readers import DataError, Row, row_of
+
+PAPER = (("HuggingFaceFW/finewiki", "en", 0.75), ("HuggingFaceFW/fineweb-edu", "sample-10BT", 0.25))
+"""What the paper trains on: data set, configuration, share of the rows (section 5.1 and appendix B.1)."""
+
+PROBE_SECONDS = 3.0
+"""The longest that a look at the network takes."""
+
+SPLITS = ("train", "validation", "valid", "val", "dev", "test")
+"""What the splits of a data set are usually called."""
+
+
+class NoNetworkError(DataError, ConnectionError):
+    """A data set that would have to be fetched, and there is no way to."""
+
+
+class HubData(NamedTuple):
+    """A data set opened for streaming, as ``IterableDataset`` objects.
+
+    Attributes:
+        spec: Its name, written as ``--data`` takes it.
+        train: The split to train on.
+        held: Its own splits ``validation`` and ``test``, those that it has.
+    """
+
+    spec: str
+    train: Any
+    held: dict[str, Any]
+
+
+def open_hub(spec: str) -> HubData:
+    """Opens ``hf:NAME[:CONFIG][:SPLIT]``, a data set of the hub, for streaming.
+
+    ``hf:FOLDER`` is one that ``save_to_disk`` wrote, or one of data files. With ``HF_HUB_OFFLINE=1`` the data sets that
+    ``load_dataset`` once fetched whole are taken from its cache.
+
+    Raises:
+        NoNetworkError: The hub cannot be reached and the data set is not in the cache.
+        DataError: There is no such data set, configuration or split.
+    """
+    name, config, split = _parts(spec)
+    folder = Path(name).expanduser()
+    local = folder.is_dir()
+    offline = _offline()
+    if not local and not offline and not reachable(hub_address()):
+        raise _no_network(spec, f"there is no network (no answer from {hub_address()} in {PROBE_SECONDS:g} s)")
+    try:
+        import datasets  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise DataError(f"{spec}: needs the package datasets; pip install 'moefm[lm]'") from error
+    try:
+        if local and any((folder / mark).exists() for mark in ("dataset_dict.json", "state.json")):
+            found = datasets.load_from_disk(str(folder))
+        else:
+            found = datasets.load_dataset(str(folder) if local else name, config, streaming=local or not offline)
+    except Exception as error:  # anything: HTTP, gated and missing sets, broken files, scripts it refuses to run
+        if offline and not local:
+            raise _no_network(spec, "HF_HUB_OFFLINE is set and the cache does not hold it") from error
+        if not local and not reachable(hub_address()):
+            raise _no_network(spec, "the network went away") from error
+        raise DataError(f"{spec}: cannot be opened ({one_line(error)}); check its name and configuration") from error
+    return _chosen(spec, found, split)
+
+
+def _parts(spec: str) -> tuple[str, str | None, str | None]:
+    """The name, configuration and split of a hub spec; a lone second part is a split if it is called like one."""
+    name = spec.partition(":")[2]
+    if os.path.isdir(os.path.expanduser(name)):
+        return name, None, None
+    parts = name.split(":")
+    if not parts[0] or len(parts) > 3:
+        raise DataError(f"{spec}: write hf:NAME, hf:NAME:CONFIG, hf:NAME:SPLIT or hf:NAME:CONFIG:SPLIT")
+    if len(parts) == 2 and parts[1] in SPLITS:
+        return parts[0], None, parts[1]
+    dataset, config, split = (part or None for part in (*parts, "", "")[:3])
+    return str(dataset), config, split
+
+
+def _chosen(spec: str, found: Any, split: str | None) -> HubData:
+    """The split to train on, and the held-out ones of a set that is read whole."""
+    import datasets
+
+    if not isinstance(found, Mapping):  # a folder written from one split
+        found = {split or "train": found}
+    streams = {
+        key: part.to_iterable_dataset() if isinstance(part, datasets.Dataset) else part for key, part in found.items()
+    }
+    wanted = split or ("train" if "train" in streams else next(iter(streams), ""))
+    if wanted not in streams or (split is None and len(streams) > 1 and "train" not in streams):
+        raise DataError(f"{spec}: has no split '{split or 'train'}'; it has {', '.join(map(str, streams)) or 'none'}")
+    held = {}
+    for part in ("validation", "test"):
+        names = [key for key in SPLITS[1:5] if key in streams] if part == "validation" else [part]
+        if wanted == "train" and names and names[0] in streams:
+            held[part] = streams[names[0]]
+    return HubData(spec, streams[wanted], held)
+
+
+def stream_rows(dataset: Any, text_column: str | None = None) -> Iterator[Row | DataError]:
+    """The rows of a stream in its order, and the fault of each record that holds none.
+
+    Numbers of classes become their names. The state of ``dataset`` moves with every record.
+    """
+    features = getattr(dataset, "features", None) or {}
+    labels = getattr(features.get("label"), "names", None)
+    for record in dataset:
+        label = record.get("label")
+        if labels and isinstance(label, int) and 0 <= label < len(labels):
+            record = {**record, "label": labels[label]}
+        try:
+            yield row_of(record, text_column)
+        except DataError as error:
+            yield error
+
+
+def first_rows(spec: str, dataset: Any, text_column: str | None, n: int) -> tuple[list[Row], bool]:
+    """The first n usable rows of a stream, and whether it ended before.
+
+    Raises:
+        DataError: It cannot be read, or more of its records are unusable than usable.
+    """
+    rows: list[Row] = []
+    faults: list[DataError] = []
+    try:
+        for row in stream_rows(dataset, text_column):
+            if isinstance(row, DataError):
+                faults.append(row)
+            else:
+                rows.append(row)
+            if len(rows) == n or len(faults) > n:
+                break
+        else:
+            n += 1
+    except Exception as error:  # network, decoding and file errors of many libraries
+        raise DataError(f"{spec}: cannot be read ({one_line(error)}); try again, or use a local file") from error
+    if len(faults) > len(rows):
+        remedy = "name the text's field with --text-column" if text_column is None else "correct --text-column"
+        raise DataError(f"{spec}: {len(faults)} of the first {len(rows) + len(faults)} rows: {faults[0]}; {remedy}")
+    if not rows:
+        raise DataError(f"{spec}: holds no row; check its configuration and split")
+    return rows, len(rows) < n
+
+
+def _no_network(spec: str, why: str) -> NoNetworkError:
+    remedies = "use a local file, builtin:rooms or builtin:pydoc, or a data set in the cache with HF_HUB_OFFLINE=1"
+    return NoNetworkError(f"{spec}: {why}; {remedies}")
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, on one line and not too long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _offline() -> bool:
+    """Whether the user forbids the network."""
+    value = os.environ.get("HF_DATASETS_OFFLINE")  # where it is set it wins, as in the library
+    if value is None:
+        value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return value.strip().upper() in {"1", "TRUE", "YES", "ON"}
+
+
+def hub_address() -> str:
+    """The hub's address: ``HF_ENDPOINT``, or the public one."""
+    return os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
+
+
+def reachable(address: str, seconds: float = PROBE_SECONDS) -> bool:
+    """Whether an address answers, asked through the proxy if the environment names one, within so many seconds.
+
+    Example:
+        >>> reachable("http://127.0.0.1:9")
+        False
+    """
+    answers: list[bool] = []
+    # a thread of its own: looking up a name cannot be given a time limit
+    asking = threading.Thread(target=lambda: answers.append(_answers(address, seconds)), daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answers == [True]
+
+
+def _answers(address: str, seconds: float) -> bool:
+    url = urllib.parse.urlsplit(address if "://" in address else f"https://{address}")
+    host = url.hostname or ""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    try:
+        if not proxy or urllib.request.proxy_bypass(host):
+            socket.create_connection((host, url.port or (80 if url.scheme == "http" else 443)), seconds).close()
+            return True
+        if proxy.startswith("socks"):  # spoken by the libraries but not by urllib: see that somebody is there
+            there = urllib.parse.urlsplit(proxy)
+            socket.create_connection((there.hostname or "", there.port or 1080), seconds).close()
+            return True
+        handler = urllib.request.ProxyHandler({url.scheme: proxy})
+        request = urllib.request.Request(url.geturl(), method="HEAD")
+        urllib.request.build_opener(handler).open(request, timeout=seconds).close()
+        return True
+    except urllib.error.HTTPError as error:
+        return error.code not in (407, 502, 503, 504)  # these are the proxy's own words
+    except urllib.error.URLError as error:
+        return "CERTIFICATE_VERIFY_FAILED" in str(error)  # somebody is there; certificates are the library's matter
+    except (OSError, ValueError, http.client.HTTPException):
+        return False

@@ -1,0 +1,144 @@
+"""YanModel: encoder, latent flow and decoder as one Hugging Face model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from moefm._random import fresh
+from yanlm.autoencoder import Decoder, Encoder, Positions
+from yanlm.config import YanConfig
+from yanlm.flow import LatentFlow
+from yanlm.objectives import Batch, Stage1, Stage2, stage1_loss, stage2_loss
+
+
+@dataclass
+class YanOutput(ModelOutput):  # type: ignore[misc]
+    """Loss of a stage and its detached parts."""
+
+    loss: Tensor | None = None
+    parts: dict[str, Tensor] | None = None
+
+
+class YanModel(PreTrainedModel):  # type: ignore[misc]
+    r"""Non-autoregressive language model :math:`p(y | x) = \int p_\theta(y | z) p_\psi(z | x) dz`, Eq. (6).
+
+    The encoder turns texts into latents, the flow transports noise to the latents of the masked slots given the
+    encoded text, the decoder reads tokens off them, all slots at once.
+
+    Attributes:
+        stage1: Settings of the autoencoder's objective.
+        stage2: Settings of the flow's objective.
+
+    Example:
+        >>> model = YanModel(YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49))
+        >>> source = torch.tensor([[5, 49, 7]])  # the token in the middle is masked
+        >>> model.generate(source, slots=torch.tensor([[1]]), steps=3, seeds=[0]).tokens.shape  # (B, samples, slots)
+        torch.Size([1, 1, 1])
+    """
+
+    config_class = YanConfig
+    base_model_prefix = "yan"
+    main_input_name = "source_ids"
+    _supports_sdpa = True
+    _no_split_modules = ["Block"]  # noqa: RUF012 - the name and form that Hugging Face reads
+
+    def __init__(self, config: YanConfig) -> None:
+        super().__init__(config)
+        self._tied_weights_keys = (
+            {"decoder.head.weight": "encoder.embedding.weight"} if config.tie_word_embeddings else {}
+        )
+        self.positions = Positions(config) if config.positions == "learned" else None
+        self.encoder = Encoder(config)
+        self.flow = LatentFlow(config)
+        self.decoder = Decoder(config)
+        self.length_head = nn.Sequential(
+            nn.Linear(config.d_model, config.d_model), nn.GELU(), nn.Linear(config.d_model, config.max_span)
+        )
+        self.stage1, self.stage2 = Stage1(), Stage2()
+        self._frozen: tuple[nn.Module, ...] = ()
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: every module initializes itself."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the token embedding."""
+        return self.encoder.embedding
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.encoder.embedding = value
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the map to the vocabulary."""
+        return self.decoder.head
+
+    def encode(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Latents ``(B, L, d)`` of tokens ``(B, L)``."""
+        states: Tensor = self.encoder(ids, mask, self.positions)
+        return states
+
+    def prepare_stage(self, stage: int) -> None:
+        """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen."""
+        if stage not in (1, 2):
+            raise ValueError(f"stage must be 1 or 2, got {stage!r}")
+        freeze = self.stage2.freeze
+        trains = {
+            "encoder": stage == 1 or freeze != "all",
+            "positions": stage == 1 or freeze != "all",
+            "decoder": stage == 1 or freeze == "none",
+            "flow": stage == 2,
+            "length_head": stage == 2,
+        }
+        for name, module in self.named_children():
+            module.requires_grad_(trains[name])
+        if stage == 2 and freeze == "decoder" and self.config.tie_word_embeddings:
+            self.encoder.embedding.requires_grad_(False)  # it is the decoder's too
+        self._frozen = tuple(module for name, module in self.named_children() if not trains[name])
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> YanModel:
+        """Set the training mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen if mode else ():
+            module.eval()
+        return self
+
+    @staticmethod
+    def counts(batch: Batch) -> Tensor:
+        """Numbers of target tokens and of slots in a batch, float ``(2,)``: what the losses are means over."""
+        return torch.stack([batch["target_mask"].sum(), batch["slot_mask"].sum()]).float()
+
+    def forward(
+        self, *, stage: int, seeds: Sequence[int] | None = None, totals: Tensor | None = None, **batch: Tensor
+    ) -> YanOutput:
+        """Loss of one stage on a batch.
+
+        Args:
+            stage: 1 or 2.
+            seeds: One integer a row; all randomness of the row follows from it.
+            totals: Numbers of tokens and slots, ``(2,)``, that means are taken over; those of this batch by default.
+            batch: Tensors of :mod:`yanlm.tasks`.
+        """
+        seeds = torch.randint(2**62, (len(batch["source_ids"]),), generator=fresh(None)).tolist() if seeds is None else seeds
+        totals = self.counts(batch) if totals is None else totals.to(self.device)
+        if stage == 1:
+            return YanOutput(*stage1_loss(self, batch, self.stage1, seeds, totals))
+        return YanOutput(*stage2_loss(self, batch, self.stage2, seeds, totals))
+
+    def generate(self, source_ids: Tensor, **options: Any) -> Any:
+        """Fill slots: :func:`yanlm.generation.generate`."""
+        from yanlm.generation import generate
+
+        return generate(self, source_ids, **options)
+
+
+AutoConfig.register("yan", YanConfig)
+AutoModel.register(YanConfig, YanModel)

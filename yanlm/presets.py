@@ -1,0 +1,187 @@
+"""Presets: a model, its two objectives and how each stage is trained, under one name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from moefm._checks import check_choice
+from yanlm.masking import Masking
+from yanlm.objectives import Stage1, Stage2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one stage is trained, apart from its length: optimizer, batch and masking."""
+
+    batch_size: int = 32
+    lr: float = 1e-3
+    warmup: int = 100
+    schedule: str = "wsd"
+    weight_decay: float = 0.01
+    clip: float | None = 1.0
+    ema: float | None = None
+    masking: Masking = field(default_factory=Masking)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named starting point.
+
+    Attributes:
+        model: Options of :class:`yanlm.YanConfig`; the vocabulary comes from the tokenizer.
+        tokenizer: ``bpe:SIZE`` (trained on the user's text) or what :func:`yanlm.tokenization.load_tokenizer` takes.
+        stage1: Objective of stage 1.
+        stage2: Objective of stage 2.
+        recipe1: Training of stage 1.
+        recipe2: Training of stage 2.
+        share1: Share of the time that stage 1 gets when both stages share ``--minutes``.
+        length: How long a run is that does not say: ``minutes``, or ``steps1`` and ``steps2``.
+    """
+
+    model: dict[str, Any]
+    tokenizer: str
+    stage1: Stage1
+    stage2: Stage2
+    recipe1: Recipe
+    recipe2: Recipe
+    share1: float = 0.6
+    length: dict[str, Any] = field(default_factory=lambda: {"minutes": 5.0})
+
+
+# Stage 1 sees many kinds of damage, from none to a third of the text, so that clean texts and masked ones both have
+# latents the decoder can read; stage 2 sees the damage it will be asked to repair.
+_DAMAGED = Masking(rate=(0.05, 0.30), clean=0.15, tail=0.05)
+_INFILL = Masking(rate=(0.05, 0.20), tail=0.10)
+
+_PAPER: dict[str, Any] = {
+    "vocab_size": 128258,
+    "pad_token_id": 128256,
+    "mask_token_id": 128257,
+    "d_model": 512,
+    "num_heads": 8,
+    "cross_layers": (0, 1, 2, 4),
+    "num_experts": 6,
+    "sigma": 0.1,
+    "positions": "learned",
+    "max_length": 2048,
+    "form": "separate",
+    "align": False,
+    "prediction": "velocity",
+    "tie_word_embeddings": False,
+    "d_time": 64,
+}
+_PAPER_RECIPE = Recipe(batch_size=32, lr=1e-4, warmup=1000, schedule="constant", clip=1.0, masking=Masking())
+_PAPER_STAGE1 = Stage1(slot=1.0, mmd=1.0, scale=0.01, noise=0.1, mmd_tokens=2000)
+_PAPER_STAGE2 = Stage2(objective="paper", ce="unrolled", steps=4, zero_share=0.0, gate=1.0)
+
+
+def _paper(backbone: str, encoder_layers: int, flow_layers: int, steps: int) -> Preset:
+    """The paper gives the steps of both stages together (Table 3); a fifth of them for stage 1 is our choice."""
+    sizes = {"backbone": backbone, "encoder_layers": encoder_layers, "flow_layers": flow_layers}
+    length = {"steps1": steps // 5, "steps2": steps - steps // 5}
+    recipes = (_PAPER_RECIPE, _PAPER_RECIPE)
+    return Preset(_PAPER | sizes, "llama3", _PAPER_STAGE1, _PAPER_STAGE2, *recipes, 0.2, length)
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(
+        {"d_model": 128, "num_heads": 4, "encoder_layers": 3, "flow_layers": 2, "cross_layers": (0, 1)},
+        "bpe:2048",
+        Stage1(mmd_tokens=512),
+        Stage2(),
+        Recipe(masking=_DAMAGED),
+        Recipe(masking=_INFILL),
+    ),
+    "small": Preset(
+        {
+            "d_model": 384,
+            "num_heads": 6,
+            "encoder_layers": 6,
+            "flow_layers": 4,
+            "cross_layers": (0, 1, 2, 3),
+            "max_length": 512,
+        },
+        "bpe:8192",
+        Stage1(),
+        Stage2(),
+        Recipe(batch_size=64, lr=6e-4, warmup=500, masking=_DAMAGED),
+        Recipe(batch_size=64, lr=6e-4, warmup=500, masking=_INFILL),
+        length={"minutes": 60.0},
+    ),
+    "base": Preset(
+        {
+            "d_model": 768,
+            "num_heads": 12,
+            "encoder_layers": 8,
+            "flow_layers": 6,
+            "cross_layers": (0, 1, 2, 4),
+            "max_length": 1024,
+            "num_experts": 6,
+        },
+        "bpe:32768",
+        Stage1(),
+        Stage2(),
+        Recipe(batch_size=64, lr=3e-4, warmup=1000, masking=_DAMAGED),
+        Recipe(batch_size=64, lr=3e-4, warmup=1000, masking=_INFILL),
+        length={"minutes": 1440.0},
+    ),
+    "paper-transformer": _paper("transformer", 6, 8, 820_000),
+    "paper-mamba": _paper("mamba", 4, 6, 600_000),
+}
+
+
+def get_preset(name: str) -> Preset:
+    """Return the preset of that name.
+
+    Raises:
+        ValueError: There is none.
+
+    Example:
+        >>> get_preset("paper-mamba").model["encoder_layers"]
+        4
+    """
+    check_choice("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Parameters and configuration of a preset, from the meta device: nothing is allocated.
+
+    Example:
+        >>> describe("paper-transformer")["parameters"]["experts"]
+        12598272
+    """
+    import torch
+
+    from yanlm.config import YanConfig
+    from yanlm.modeling import YanModel
+
+    preset = get_preset(name)
+    size = int(preset.tokenizer.removeprefix("bpe:")) if preset.tokenizer.startswith("bpe:") else None
+    ids = {"vocab_size": size, "pad_token_id": size - 2, "mask_token_id": size - 1} if size else {}
+    with torch.device("meta"):
+        model = YanModel(YanConfig(**(ids | preset.model)))
+    return {"preset": name, "parameters": count_parameters(model), "config": model.config.to_diff_dict()}
+
+
+def count_parameters(model: Any) -> dict[str, int]:
+    """Number of parameters of each part; a weight that two parts share counts once, in the first."""
+    seen: set[int] = set()
+
+    def count(*modules: Any) -> int:
+        fresh = [p for module in modules if module is not None for p in module.parameters() if id(p) not in seen]
+        seen.update(map(id, fresh))
+        return sum(p.numel() for p in fresh)
+
+    parts = {
+        "embedding": count(model.encoder.embedding, model.positions),
+        "encoder": count(model.encoder),
+        "experts": count(model.flow.head_layers),
+        "gate": count(model.flow.gating),
+        "flow": count(model.flow),
+        "decoder": count(model.decoder),
+    }
+    parts["flow"] += count(model)  # the length head
+    order = ("embedding", "encoder", "flow", "experts", "gate", "decoder")
+    return {name: parts[name] for name in order} | {"total": sum(parts.values())}

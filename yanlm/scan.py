@@ -1,0 +1,233 @@
+"""The selective state space recurrence of Mamba-1 in plain PyTorch: one loop over time, exact, with its own backward.
+
+No cumulative sums, no logarithms: a step multiplies by exp(dt A), which at large dt is an honest zero. Channels lie
+last in memory, so that every operation runs over long rows, and a segment of steps shares its discretization; inside
+it a step forward is one fused operation and a step backward two. Only the states between segments are kept.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from moefm._checks import check_count, check_shape
+from moefm._numeric import wide
+
+LOG2_E = math.log2(math.e)
+CACHE = 2**21
+"""Bytes that the states of a segment should take, so that they stay in a processor's cache between operations."""
+
+
+def selective_scan(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    *,
+    segment: int | None = None,
+) -> Tensor:
+    r"""Scan a sequence with a diagonal, input-dependent state space model.
+
+    .. math:: h_t = e^{\Delta_t A} h_{t-1} + \Delta_t B_t x_t, \qquad y_t = (C_t h_t + D x_t) \cdot \mathrm{silu}(z_t)
+
+    Everything is computed in float32 at least, autocast or not, and returned in the dtype of ``x``. First derivatives
+    only.
+
+    Args:
+        x: Input ``(B, L, D)``.
+        dt: Positive step sizes ``(B, L, D)``.
+        A: Decay rates ``(D, N)``, negative.
+        B: Input weights ``(B, L, N)``.
+        C: Output weights ``(B, L, N)``.
+        D: Weight of the skip connection ``(D,)``.
+        z: Gate ``(B, L, D)``.
+        segment: Steps between two kept states, by default what fits the processor's cache. It changes time and memory,
+            not the result.
+
+    Returns:
+        The output ``(B, L, D)``.
+
+    Raises:
+        ValueError: A shape does not fit the others, or ``segment`` is below 1.
+
+    Example:
+        >>> ones = torch.ones(1, 3, 1)
+        >>> selective_scan(ones, ones, -torch.ones(1, 1), ones, ones).flatten()  # 1, 1 + 1/e, 1 + 1/e + 1/e^2
+        tensor([1.0000, 1.3679, 1.5032])
+    """
+    _check_shapes(x, dt, A, B, C, D, z)
+    segment = _segment(x, A) if segment is None else check_count("segment", segment)
+    given = x.dtype
+    with torch.autocast(x.device.type, enabled=False):
+        x, dt, A, B, C = (wide(tensor) for tensor in (x, dt, A, B, C))
+        y: Tensor = _Scan.apply(x, dt, A, B, C, segment)
+        if D is not None:
+            y = torch.addcmul(y, x, wide(D))
+        if z is not None:
+            y = y * F.silu(wide(z))
+    return y.to(given)
+
+
+def _segment(x: Tensor, A: Tensor) -> int:
+    """Between 8 steps, since every segment keeps a state, and 32, where Python's share of the time is small anyway."""
+    state = 4 * x.shape[0] * A.numel()
+    return min(max(CACHE // max(state, 1), 8), 32) if x.device.type == "cpu" else 32
+
+
+def _check_shapes(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, z: Tensor | None) -> None:
+    if x.ndim != 3:
+        raise ValueError(f"x must have shape (B, L, D), got {tuple(x.shape)}")
+    batch, length, channels = x.shape
+    if A.ndim != 2 or A.shape[0] != channels:
+        raise ValueError(f"A must have shape (D, N) with D = {channels}, got {tuple(A.shape)}")
+    states = A.shape[1]
+    check_shape("dt", dt, (batch, length, channels), "(B, L, D)")
+    check_shape("B", B, (batch, length, states), "(B, L, N)")
+    check_shape("C", C, (batch, length, states), "(B, L, N)")
+    if D is not None:
+        check_shape("D", D, (channels,), "(D,)")
+    if z is not None:
+        check_shape("z", z, (batch, length, channels), "(B, L, D)")
+
+
+class _Scan(torch.autograd.Function):
+    """y_t = C_t h_t. Inside, time comes first and a state is (B, N, D)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, segment: int) -> Tensor:
+        rates, (xs, dts, Bs, Cs) = A.t().contiguous(), _time_first(x, dt, B, C)
+        state = x.new_zeros(x.shape[0], *rates.shape)
+        # Buffers for a segment, used again and again: fresh ones would cost more than the arithmetic.
+        decay, states = (state.new_empty(min(segment, len(xs)), *state.shape) for _ in range(2))
+        y = torch.empty_like(xs)
+        keep = any(ctx.needs_input_grad)
+        kept = []
+        for start in range(0, len(xs), segment):
+            at = slice(start, start + segment)
+            if keep:
+                kept.append(state)
+            states = _run(state, dts[at], rates * LOG2_E, dts[at] * xs[at], Bs[at], decay, states)
+            torch.matmul(Cs[at].unsqueeze(2), states, out=y[at].unsqueeze(2))
+            state = states[-1].clone()
+        if keep:
+            ctx.segment = segment
+            ctx.save_for_backward(x, dt, A, B, C, *kept)
+        return y.transpose(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, dt, A, B, C, *kept = ctx.saved_tensors
+        rates, rows = A.t().contiguous(), _time_first(x, dt, B, C, grad)
+        dx, ddt, dB, dC = (torch.empty_like(tensor) for tensor in rows[:4])
+        dA = torch.zeros_like(rates)
+        flow = x.new_zeros(x.shape[0], *rates.shape)  # exp(dt_{t+1} A) dL/dh_{t+1}
+        buffers = [flow.new_empty(min(ctx.segment, x.shape[1]), *flow.shape) for _ in range(3)]
+        with torch.autocast(grad.device.type, enabled=False):
+            for i in reversed(range(len(kept))):
+                at = slice(i * ctx.segment, (i + 1) * ctx.segment)
+                xs, dts, Bs, Cs, grads = (tensor[at] for tensor in rows)
+                decay, states, adjoint = (buffer[: len(xs)] for buffer in buffers)
+                inputs = dts * xs
+                _run(kept[i], dts, rates * LOG2_E, inputs, Bs, decay, states)
+                torch.matmul(grads.unsqueeze(2), states.mT, out=dC[at].unsqueeze(2))
+                torch.mul(Cs.unsqueeze(3), grads.unsqueeze(2), out=adjoint)
+                for gradient, factor in zip(reversed(adjoint.unbind()), reversed(decay.unbind()), strict=True):
+                    gradient.add_(flow)  # dL/dh_t
+                    flow = factor.mul_(gradient)
+                flow = flow.clone()
+                torch.matmul(inputs.unsqueeze(2), adjoint.mT, out=dB[at].unsqueeze(2))
+                weighted = torch.matmul(Bs.unsqueeze(2), adjoint).squeeze(2)  # dL/d(dt x)
+                torch.mul(weighted, dts, out=dx[at])
+                # decay now holds exp(dt A) dL/dh; times the previous state it is dL/d(dt A).
+                decay[0].mul_(kept[i])
+                decay[1:].mul_(states[:-1])
+                torch.sum(torch.mul(decay, rates, out=states), 2, out=ddt[at])
+                ddt[at].addcmul_(weighted, xs)
+                dA += decay.mul_(dts.unsqueeze(2)).sum((0, 1))
+        return (*(g.transpose(0, 1) for g in (dx, ddt)), dA.t(), *(g.transpose(0, 1) for g in (dB, dC)), None)
+
+
+def _time_first(*tensors: Tensor) -> list[Tensor]:
+    return [tensor.transpose(0, 1).contiguous() for tensor in tensors]
+
+
+def _run(state: Tensor, dt: Tensor, rates: Tensor, inputs: Tensor, B: Tensor, decay: Tensor, states: Tensor) -> Tensor:
+    """Steps of one segment from ``state``: writes 2^(dt rates) into ``decay`` and h_t into ``states``, (S, B, N, D)."""
+    decay, states = decay[: len(dt)], states[: len(dt)]
+    torch.mul(dt.unsqueeze(2), rates, out=decay).exp2_()  # three times faster than exp on some processors
+    torch.mul(inputs.unsqueeze(2), B.unsqueeze(3), out=states)
+    for current, factor in zip(states.unbind(), decay.unbind(), strict=True):
+        state = current.addcmul_(factor, state)
+    return states
+
+
+def scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, dt_bias: Tensor) -> Tensor:
+    """The scan with step sizes softplus(dt + dt_bias), by mamba_ssm's kernel or ours."""
+    kernel = kernels(x.device.type).scan
+    if kernel is None or x.dtype == torch.float64 or B.shape[-1] > 256 or not x.numel():  # what the kernel refuses
+        return selective_scan(x, F.softplus(wide(dt) + wide(dt_bias)), A, B, C, D, z)
+    with torch.autocast(x.device.type, enabled=False):
+        u, dt, B, C, z = (wide(tensor).mT.contiguous() for tensor in (x, dt, B, C, z))
+        y = kernel(u, dt, A.float(), B, C, D.float(), z=z, delta_bias=dt_bias.float(), delta_softplus=True)
+        return y.mT.to(x.dtype)
+
+
+class Kernels(NamedTuple):
+    """mamba_ssm's scan and causal_conv1d's convolution, ``None`` where they do not import, and the reason."""
+
+    scan: Callable[..., Tensor] | None
+    convolve: Callable[..., Tensor] | None
+    why: str
+
+
+@cache
+def kernels(device: str = "cuda") -> Kernels:
+    """What can be used for tensors on this type of device."""
+    if device != "cuda" or not torch.cuda.is_available():
+        return Kernels(None, None, "no CUDA device is visible, and mamba-ssm's kernels run on CUDA only")
+    if find_spec("mamba_ssm") is None:
+        return Kernels(None, None, "mamba-ssm is not installed: pip install mamba-ssm --no-build-isolation")
+    try:
+        scan = _import("mamba_ssm.ops.selective_scan_interface", "selective_scan_fn")
+    except Exception as error:  # a build for another torch or CUDA fails in many ways
+        return Kernels(None, None, f"mamba-ssm is installed but does not import: {_first_line(error)}")
+    try:
+        convolve = _import("causal_conv1d", "causal_conv1d_fn")
+    except Exception:
+        convolve = None
+    return Kernels(scan, convolve, "mamba-ssm imports and a CUDA device is visible")
+
+
+def _import(module: str, name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(import_module(module), name)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def kernel_status() -> dict[str, str]:
+    """Which scan runs on a GPU: ``in_use`` is ``"mamba-ssm"`` or ``"built-in"``, ``why`` says it in a sentence.
+
+    Example:
+        >>> sorted(kernel_status())
+        ['in_use', 'why']
+    """
+    found = kernels()
+    return {"in_use": "built-in" if found.scan is None else "mamba-ssm", "why": found.why}

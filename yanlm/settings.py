@@ -1,0 +1,190 @@
+"""Everything that decides a training run, from a preset, a file and the command line; saved, and read back to resume."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from moefm._checks import check_choice, check_count, check_positive
+from yanlm.masking import Masking
+from yanlm.objectives import Stage1, Stage2
+from yanlm.presets import Recipe, get_preset
+
+STAGES = ("both", "1", "2")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A whole run of ``yanlm train``.
+
+    Attributes:
+        preset: Name of the preset that the rest started from.
+        data: Specs of :func:`yanlm.data.load_corpus`.
+        weights: Shares of the specs, or ``None``.
+        text_column: Name of the text's column in files that have no ``text``.
+        tokenizer: ``bpe:SIZE`` trained on the data, or what :func:`yanlm.tokenization.load_tokenizer` takes.
+        init: Model folder to begin from, or ``None``.
+        stage: ``both``, ``1`` or ``2``.
+        minutes: Training time of all stages together, or ``None`` for steps.
+        share1: Part of it that stage 1 gets.
+        steps1: Optimizer steps of stage 1.
+        steps2: Optimizer steps of stage 2.
+        model: Options of :class:`yanlm.YanConfig`.
+        stage1: Objective of stage 1.
+        stage2: Objective of stage 2.
+        recipe1: Training of stage 1.
+        recipe2: Training of stage 2.
+        accumulate: Micro-batches of a step.
+        precision: ``no`` or ``bf16``.
+        save_every: Steps between checkpoints.
+        log_every: Steps between lines of the log.
+        sample_every: Steps between samples.
+        eval_rows: Held-out rows that the report is made of.
+        seed: Of the weights and of everything random in training.
+    """
+
+    preset: str = "tiny"
+    data: tuple[str, ...] = ("builtin:pydoc",)
+    weights: tuple[float, ...] | None = None
+    text_column: str | None = None
+    tokenizer: str = "bpe:2048"
+    init: str | None = None
+    stage: str = "both"
+    minutes: float | None = None
+    share1: float = 0.6
+    steps1: int | None = None
+    steps2: int | None = None
+    model: dict[str, Any] = field(default_factory=dict)
+    stage1: Stage1 = field(default_factory=Stage1)
+    stage2: Stage2 = field(default_factory=Stage2)
+    recipe1: Recipe = field(default_factory=Recipe)
+    recipe2: Recipe = field(default_factory=Recipe)
+    accumulate: int = 1
+    precision: str = "no"
+    save_every: int = 200
+    log_every: int = 10
+    sample_every: int = 200
+    eval_rows: int = 300
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what no other class checks."""
+        check_choice("stage", self.stage, STAGES)
+        for name in ("accumulate", "save_every", "log_every", "sample_every", "eval_rows"):
+            check_count(name, getattr(self, name))
+        check_count("seed", self.seed, minimum=0)
+        if self.minutes is not None:
+            check_positive("minutes", self.minutes)
+            if self.steps1 is not None or self.steps2 is not None:
+                raise ValueError("give --minutes or --steps1/--steps2, not both")
+        for number in self.stages:
+            steps = self.steps1 if number == 1 else self.steps2
+            if self.minutes is None and steps is None:
+                raise ValueError(f"--steps{number} must be given, or --minutes for the whole run")
+            if steps is not None:
+                check_count(f"steps{number}", steps)
+        if not 0 < self.share1 < 1:
+            raise ValueError(f"share1 must lie in (0, 1), got {self.share1!r}")
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The stages this run trains."""
+        return (1, 2) if self.stage == "both" else (int(self.stage),)
+
+    def stage_minutes(self, stage: int) -> float | None:
+        """Training time of one stage."""
+        if self.minutes is None or self.stage != "both":
+            return self.minutes
+        return self.minutes * (self.share1 if stage == 1 else 1 - self.share1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return dataclasses.asdict(self)
+
+
+def _replace(thing: Any, where: str, values: Mapping[str, Any]) -> Any:
+    """A settings object with some values changed; unknown names are errors that list the known ones."""
+    known = {f.name for f in dataclasses.fields(thing)}
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{where} has no setting {name!r}; it has {', '.join(sorted(known))}")
+    changes = {}
+    for name, value in values.items():
+        if name == "masking" and isinstance(value, Mapping):
+            value = _replace(thing.masking, f"{where}.masking", value)
+        changes[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return dataclasses.replace(thing, **changes)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+_GROUPS = ("stage1", "stage2", "recipe1", "recipe2")
+
+
+def resolve(options: Mapping[str, Any]) -> RunSettings:
+    """Settings of a run: a preset with ``options`` laid over it.
+
+    Args:
+        options: Names of :class:`RunSettings`; ``model``, ``stage1``, ``stage2``, ``recipe1`` and ``recipe2`` are tables
+            of what changes in them.
+
+    Raises:
+        ValueError: A name is unknown or a value is out of range.
+
+    Example:
+        >>> settings = resolve({"minutes": 3, "model": {"num_experts": 6}, "stage2": {"objective": "consistent"}})
+        >>> settings.model["num_experts"], settings.stage2.objective, settings.stage_minutes(1)
+        (6, 'consistent', 1.7999999999999998)
+    """
+    preset = get_preset(str(options.get("preset", "tiny")))
+    known = {f.name for f in dataclasses.fields(RunSettings)}
+    for name in options:
+        if name not in known:
+            raise ValueError(f"there is no setting {name!r}; there are {', '.join(sorted(known))}")
+    chosen: dict[str, Any] = {"tokenizer": preset.tokenizer, "share1": preset.share1} | dict(options)
+    for name in _GROUPS:
+        value = chosen.get(name, {})
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{name} must be a table of settings, got {value!r}")
+        chosen[name] = _replace(getattr(preset, name), name, value)
+    model = chosen.get("model", {})
+    if not isinstance(model, Mapping):
+        raise ValueError(f"model must be a table of settings, got {model!r}")
+    chosen["model"] = {k: list(v) if isinstance(v, tuple) else v for k, v in (preset.model | dict(model)).items()}
+    if isinstance(chosen.get("data"), str):
+        chosen["data"] = (chosen["data"],)
+    for name in ("data", "weights"):
+        if isinstance(chosen.get(name), Sequence):
+            chosen[name] = tuple(chosen[name])
+    if all(chosen.get(name) is None for name in ("minutes", "steps1", "steps2")):
+        chosen |= preset.length
+    try:
+        return RunSettings(**chosen)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def from_dict(saved: Mapping[str, Any]) -> RunSettings:
+    """Settings as :meth:`RunSettings.to_dict` saved them.
+
+    Example:
+        >>> settings = resolve({"minutes": 1})
+        >>> from_dict(settings.to_dict()) == settings
+        True
+    """
+    values = dict(saved)
+    for name in _GROUPS:
+        kind: Any = {"stage1": Stage1, "stage2": Stage2}.get(name, Recipe)
+        group = dict(values.get(name, {}))
+        if isinstance(group.get("masking"), Mapping):
+            group["masking"] = _replace(Masking(), f"{name}.masking", group["masking"])
+        values[name] = _replace(kind(), name, group)
+    for name in ("data", "weights"):
+        values[name] = tuple(values[name]) if values.get(name) is not None else None
+    try:
+        return RunSettings(**values)
+    except TypeError as error:
+        raise ValueError(f"the saved settings do not fit this version: {error}") from None

@@ -1,0 +1,169 @@
+"""An endless stream of global batches, of which every process takes its slice.
+
+For rows in memory the batch of a step is a function of the seed and the step: each pass over a source is a fresh
+permutation, and the source of each row is drawn by the weights. A stream restored from its state goes on with exactly
+the rows that the uninterrupted one would give.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yanlm import hub
+from yanlm.data import Corpus, Source, row_key
+from yanlm.readers import DataError, Row
+
+Slice = list[tuple[int, Row]]
+"""The rows of one process, each with its index in the global batch."""
+
+
+class RowStream(Iterator[Slice]):
+    """Batches without end: rank r of W gets the rows r B/W to (r+1) B/W of each global batch of B.
+
+    Rows in memory make the same global batch however many processes share it. Of a hub stream each process reads its
+    own part (``split_dataset_by_node``), in the order of the stream and from the start again at its end.
+
+    Args:
+        corpus: Where the rows come from.
+        batch_size: B, the rows of a global batch.
+        seed: Of permutations and draws.
+        rank: This process.
+        world: How many processes there are; divides ``batch_size``.
+
+    Raises:
+        ValueError: The batch size is not positive or not divisible by ``world``, or there is no such rank.
+
+    Example:
+        >>> from yanlm.data import load_corpus
+        >>> stream = RowStream(load_corpus("builtin:rooms"), 4, seed=0, rank=1, world=2)
+        >>> [index for index, row in next(stream)]
+        [2, 3]
+    """
+
+    def __init__(self, corpus: Corpus, batch_size: int, *, seed: int, rank: int = 0, world: int = 1) -> None:
+        if batch_size < 1 or world < 1 or batch_size % world:
+            raise ValueError(f"batch_size must be a positive multiple of world ({world}), got {batch_size}")
+        if not 0 <= rank < world:
+            raise ValueError(f"rank must be from 0 to world - 1 = {world - 1}, got {rank}")
+        self.corpus, self.batch_size, self.seed, self.rank, self.world = corpus, batch_size, seed, rank, world
+        self.step = 0
+        """How many global batches were given."""
+        self._positions = [0] * len(corpus.sources)  # rows taken from each source in memory, by all processes
+        self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
+        self._cursors = [_Cursor(source, rank, world) if source.rows is None else None for source in corpus.sources]
+        self._bounds = np.cumsum(corpus.weights)[:-1]
+
+    def __next__(self) -> Slice:
+        mine = range(self.rank * self.batch_size // self.world, (self.rank + 1) * self.batch_size // self.world)
+        batch: Slice = []
+        for index, chosen in enumerate(self._draw_sources()):
+            position = self._positions[chosen]
+            self._positions[chosen] += 1
+            if index in mine:
+                cursor = self._cursors[chosen]
+                batch.append((index, self._row(chosen, position) if cursor is None else next(cursor)))
+        self.step += 1
+        return batch
+
+    def _draw_sources(self) -> list[int]:
+        if len(self.corpus.sources) == 1:
+            return [0] * self.batch_size
+        points = _generator(self.seed, self.step).random(self.batch_size)
+        return [int(source) for source in np.searchsorted(self._bounds, points, side="right")]
+
+    def _row(self, chosen: int, position: int) -> Row:
+        rows = self.corpus.sources[chosen].rows or []
+        epoch, place = divmod(position, len(rows))
+        if chosen not in self._orders or self._orders[chosen][0] != epoch:
+            self._orders[chosen] = epoch, _generator(self.seed, epoch, chosen).permutation(len(rows))
+        return rows[self._orders[chosen][1][place]]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands, as numbers, strings and lists that JSON can hold.
+
+        With a hub stream among the sources the state is this rank's; otherwise it serves any number of processes.
+        """
+        state: dict[str, Any] = {
+            "step": self.step,
+            "positions": list(self._positions),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "fingerprint": self.corpus.fingerprint,
+        }
+        if any(self._cursors):
+            state |= {"rank": self.rank, "world": self.world}
+            state["streams"] = [cursor.state_dict() if cursor else None for cursor in self._cursors]
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes to where a stream of the same corpus, batch size and seed stood.
+
+        Raises:
+            ValueError: The state is that of another corpus, batch size, seed or, with hub streams, process.
+        """
+        expected = self.state_dict()
+        for name, why in (
+            ("fingerprint", "the data changed since it was saved; resume with the same data"),
+            ("batch_size", "resume with the same batch size"),
+            ("seed", "resume with the same seed"),
+            ("world", "a hub stream resumes with as many processes as before"),
+            ("rank", "each process has its own state of a hub stream"),
+        ):
+            if state.get(name) != expected.get(name):
+                raise ValueError(f"state: {name} is {state.get(name)}, expected {expected.get(name)}: {why}")
+        self.step, self._positions = state["step"], list(state["positions"])
+        for cursor, saved in zip(self._cursors, state.get("streams", ()), strict=False):
+            if cursor is not None:
+                cursor.load_state_dict(saved)
+
+
+def _generator(*seeds: int) -> np.random.Generator:
+    return np.random.default_rng([seed % 2**64 for seed in seeds])
+
+
+class _Cursor(Iterator[Row]):
+    """The rows of this process's part of a hub stream, again and again, without those that are held out."""
+
+    def __init__(self, source: Source, rank: int, world: int) -> None:
+        self.source, self.rank, self.world = source, rank, world
+        self.passes = 0
+        self._open(None)
+
+    def _open(self, state: dict[str, Any] | None) -> None:
+        from datasets.distributed import split_dataset_by_node  # type: ignore[import-untyped]
+
+        # a copy, since the position of a stream is kept inside the objects it is made of
+        self.dataset = split_dataset_by_node(copy.deepcopy(self.source.stream), self.rank, self.world)
+        if state is not None:
+            self.dataset.load_state_dict(state)
+        self._started = state is not None
+        self._rows = hub.stream_rows(self.dataset, self.source.text_column)
+
+    def __next__(self) -> Row:
+        for _ in range(2):  # at the end of a pass, the start of the next
+            try:
+                for row in self._rows:
+                    self._started = True
+                    if not isinstance(row, DataError) and row_key(row) not in self.source.held:
+                        return row
+            except Exception as error:
+                why = f"the stream broke off ({hub.one_line(error)})"
+                raise DataError(f"{self.source.name}: {why}; check the network and resume") from error
+            self.passes += 1
+            self._open(None)
+        raise DataError(
+            f"{self.source.name}: process {self.rank} of {self.world} finds no row in it; use fewer processes"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        state = self.dataset.state_dict() if self._started else None
+        return {"passes": self.passes, "dataset": state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.passes = state["passes"]
+        self._open(copy.deepcopy(state["dataset"]))

@@ -1,0 +1,386 @@
+"""One schema for every task: text with mask slots, and what fills them.
+
+A row is a dict of strings; :class:`Builder` turns rows into examples and batches. In the form ``"slots"`` source and
+target have equal length and differ at the slots alone, where the source holds the mask: infilling has slots inside the
+text, and an answer, a label or a continuation is slots after it. In the form ``"separate"``, the paper's, source and
+target are different sequences: the source has one mask for each span, or for the whole answer, and every position of
+the target is a slot.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from moefm._checks import check_choice, check_count
+from yanlm.masking import Masking, mask_spans, mask_tail
+from yanlm.tokenization import MASKS, decode, encode, mask_id, pad_id, split_at_masks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+FIELDS = {
+    "qa": ("context", "question", "answer"),
+    "seq2seq": ("source", "target"),
+    "classify": ("text", "label"),
+    "infill": ("text",),
+}
+"""Tasks and the fields of their rows; the first whose fields are all there is the row's task."""
+
+_CACHED_TOKENS = 8_000_000  # four bytes each
+
+
+class Example(NamedTuple):
+    """Ids of one row.
+
+    ``slots`` are the positions of ``target`` to be generated. ``spans`` counts, for each masked span from left to
+    right, the tokens it stands for.
+    """
+
+    source: list[int]
+    target: list[int]
+    slots: list[int]
+    spans: list[int]
+
+
+class Builder:
+    """Turns rows into examples and batches, as a function of the row and its seed alone.
+
+    A text longer than ``max_length`` gives a window of that length, drawn with the seed. Where there is an answer, it
+    and the question stay and the beginning of the context goes.
+
+    Args:
+        tokenizer: Has a padding and a mask token, as those of :mod:`yanlm.tokenization` do.
+        form: ``"slots"``, or ``"separate"`` for the paper's.
+        max_length: Most tokens of a source, and of a target.
+        masking: How texts are masked.
+        lengths: ``"given"``: an answer has as many slots as tokens. ``"padding"``: answers and continuations have
+            ``pad_to`` slots, and the model learns to end by filling the rest with padding.
+        pad_to: Number of these slots.
+        reserve: Most tokens of an answer, which is cut after them; half of ``max_length`` if not given.
+
+    Raises:
+        ValueError: An option is out of its range, or the tokenizer lacks the padding or the mask.
+
+    Example:
+        >>> from yanlm.tokenization import train_tokenizer
+        >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
+        >>> batch = builder.batch([{"text": "ab"}, {"context": "ab", "question": "?", "answer": "a"}], seeds=[0, 1])
+        >>> {name: tuple(batch[name].shape) for name in batch}
+        {'source_ids': (2, 6), 'source_mask': (2, 6), 'target_ids': (2, 6), 'target_mask': (2, 6),
+         'slots': (2, 2), 'slot_mask': (2, 2)}
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        *,
+        form: str = "slots",
+        max_length: int = 2048,
+        masking: Masking | None = None,
+        lengths: str = "given",
+        pad_to: int | None = None,
+        reserve: int | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.mask, self.pad = mask_id(tokenizer), pad_id(tokenizer)
+        self.form = check_choice("form", form, ("slots", "separate"))
+        self.max_length = check_count("max_length", max_length, 2)
+        self.masking = Masking() if masking is None else masking
+        self.lengths = check_choice("lengths", lengths, ("given", "padding"))
+        if (pad_to is None) != (lengths == "given"):
+            raise ValueError(f'pad_to goes with lengths="padding", got pad_to={pad_to!r} and lengths={lengths!r}')
+        self.pad_to = None if pad_to is None else check_count("pad_to", pad_to)
+        self.reserve = check_count("reserve", max(1, max_length // 2) if reserve is None else reserve)
+        if max(self.reserve, self.pad_to or 0) >= max_length:
+            raise ValueError(
+                f"reserve and pad_to must be below max_length = {max_length}, got {self.reserve} and {pad_to}"
+            )
+        self._cache: dict[str, array[int]] = {}
+        self._cached = 0
+
+    def example(self, row: Mapping[str, Any], seed: int) -> Example:
+        """Ids of one row, masked as ``seed`` decides.
+
+        Raises:
+            ValueError: The fields are those of no task, or one that must hold text is empty or no string.
+        """
+        rng = random.Random(seed)
+        draw = rng.random()
+        clean = draw < self.masking.clean
+        task = task_of(row)
+        if task != "infill":
+            before, answer, after = self._parts(row, task)
+            if not answer:
+                raise ValueError(f"field {FIELDS[task][-1]!r} gives no token with this tokenizer; leave the row out")
+            if clean:
+                return _unmasked(self._window([*before, *answer, *after], rng)[0])
+            return self._answer(before, answer, after)
+        if not (text := self._ids(_field(row, "text"))):
+            raise ValueError("field 'text' gives no token with this tokenizer; leave the row out")
+        if clean:
+            return _unmasked(self._window(text, rng)[0])
+        if draw < self.masking.clean + self.masking.tail:
+            return self._tail(text, rng)
+        return self._infill(self._window(text, rng)[0], rng)
+
+    def batch(
+        self, rows: Sequence[Mapping[str, Any]], seeds: Sequence[int], with_lengths: bool = False
+    ) -> dict[str, Tensor]:
+        """Batch of :meth:`example` for every row and its seed; see :meth:`collate`.
+
+        Raises:
+            ValueError: There is no row, not one seed for each row, or a row is wrong.
+        """
+        if len(rows) != len(seeds):
+            raise ValueError(f"seeds must hold one integer for each of the {len(rows)} rows, got {len(seeds)}")
+        return self.collate([self.example(row, seed) for row, seed in zip(rows, seeds, strict=True)], with_lengths)
+
+    def collate(self, examples: Sequence[Example], with_lengths: bool = False) -> dict[str, Tensor]:
+        """Pad examples on the right into a batch.
+
+        Returns:
+            ``source_ids``, ``source_mask`` (B, S), ``target_ids``, ``target_mask`` (B, L), ``slots``, ``slot_mask``
+            (B, M); masks are True where there is a token, or a slot. ``with_lengths`` adds the sources with one mask
+            for each span, ``collapsed_ids``, ``collapsed_mask`` (B, C), and for the length head ``span_positions``
+            (B, P), where these masks are, and ``span_lengths`` (B, P), how many tokens each stands for (0 = padding).
+
+        Raises:
+            ValueError: There is no example.
+        """
+        if not examples:
+            raise ValueError("a batch needs at least one row, got none")
+        batch: dict[str, Tensor] = {}
+        batch["source_ids"], batch["source_mask"] = _padded([e.source for e in examples], self.pad)
+        batch["target_ids"], batch["target_mask"] = _padded([e.target for e in examples], self.pad)
+        batch["slots"], batch["slot_mask"] = _padded([e.slots for e in examples], 0)
+        if with_lengths:
+            sources = [self.collapse(e) for e in examples]
+            positions = [[i for i, id in enumerate(source) if id == self.mask] for source in sources]
+            batch["collapsed_ids"], batch["collapsed_mask"] = _padded(sources, self.pad)
+            batch["span_positions"], _ = _padded(positions, 0)
+            batch["span_lengths"], _ = _padded([e.spans for e in examples], 0)
+        return batch
+
+    def collapse(self, example: Example) -> list[int]:
+        """Source with one mask for each span, from which the length head reads how many tokens each stands for."""
+        if self.form == "separate":
+            return example.source
+        first, dropped = 0, set()
+        for span in example.spans:
+            dropped.update(example.slots[first + 1 : first + span])
+            first += span
+        return [id for i, id in enumerate(example.source) if i not in dropped]
+
+    def prompt(self, text: str, *, slots_per_mask: Sequence[int] | None = None, append: int = 0) -> Example:
+        """Example to generate from: ``text`` with slots for every ``<mask>`` in it, and ``append`` slots after its end.
+
+        The target is what is known of it, with the mask at the slots.
+
+        Args:
+            text: With ``<mask>`` or ``<|mask|>`` where tokens are wanted; the space before one belongs to it, as the
+                space at the end of the text belongs to what is appended.
+            slots_per_mask: Number of tokens for each of them; 1 if not given.
+            append: Number of tokens of the answer or continuation.
+
+        Raises:
+            ValueError: Nothing is to be filled, ``slots_per_mask`` does not fit the text, the result is longer than
+                ``max_length``, or the form is ``"separate"`` and there are both masks and ``append``.
+
+        Example:
+            >>> from yanlm.tokenization import train_tokenizer
+            >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
+            >>> builder.prompt("a <mask> b", slots_per_mask=[2], append=1).slots
+            [1, 2, 5]
+        """
+        check_count("append", append, 0)
+        parts = split_at_masks(f"{text}<mask>")[:-1] if append else split_at_masks(text)
+        first, *others = [encode(self.tokenizer, part) if part else [] for part in parts]
+        counts = [1] * len(others) if slots_per_mask is None else list(slots_per_mask)
+        if len(counts) != len(others):
+            raise ValueError(f"slots_per_mask must count slots for {len(others)} masks in the text, got {counts}")
+        for count in counts:
+            check_count("slots_per_mask", count)
+        if not counts and not append:
+            raise ValueError("nothing to fill: put <mask> into the text, or append slots to it")
+        pieces = [*zip(counts, others, strict=True), *([(append, [])] if append else [])]
+        full, short = list(first), list(first)
+        for count, part in pieces:
+            full += [self.mask] * count + part
+            short += [self.mask, *part]
+        if len(full) > self.max_length:
+            raise ValueError(
+                f"the text and its slots make {len(full)} tokens, and the model takes {self.max_length}; shorten it"
+            )
+        spans = [count for count, _ in pieces]
+        if self.form == "slots":
+            return Example(full, full.copy(), [i for i, id in enumerate(full) if id == self.mask], spans)
+        if counts and append:
+            raise ValueError('form "separate" fills the masks of a text or appends to it, not both at once')
+        target = [self.mask] * append if append else full
+        return Example(short, target, list(range(len(target))), spans)
+
+    def _parts(self, row: Mapping[str, Any], task: str) -> tuple[list[int], list[int], list[int]]:
+        """What comes before the answer, the answer, and what comes after it."""
+        field = FIELDS[task][-1]
+        answer = _words(row, field)
+        if task == "qa":
+            context, question = _words(row, "context", empty=True), _words(row, "question", empty=True)
+            before = self._ids(context) + self._ids(f" {question}" if context and question else question)
+            if not before:
+                raise ValueError("context and question are both empty; a question needs at least one of them")
+            return before, self._ids(f" {answer}"), []
+        text = _words(row, FIELDS[task][0])
+        if task == "seq2seq" and (masks := MASKS.findall(text)):
+            if len(masks) > 1:
+                raise ValueError(f"source holds {len(masks)} masks, and target fills one; give one, or none at the end")
+            left, right = split_at_masks(text)
+            spaced = MASKS.split(text)[0].endswith(" ")
+            return self._ids(left), self._ids(f" {answer}" if spaced else answer), self._ids(right)
+        return self._ids(text), self._ids(f" {answer}"), []
+
+    def _answer(
+        self, before: list[int], answer: list[int], after: list[int], rng: random.Random | None = None
+    ) -> Example:
+        """An answer's example; with ``rng`` what comes before it is masked as well."""
+        answer = self._ended(answer[: self.pad_to or self.reserve])
+        room = self.max_length - (len(answer) if self.form == "slots" else 1)
+        after = after[: max(room - len(before), room // 2)]
+        before = before[max(0, len(before) + len(after) - room) :]
+        if self.form == "separate":
+            return Example([*before, self.mask, *after], answer, list(range(len(answer))), [len(answer)])
+        hidden = mask_spans(len(before), rng, rate=self.masking.rate, spans=self.masking.spans) if rng and before else []
+        slots = [*hidden, *range(len(before), len(before) + len(answer))]
+        full = [*before, *answer, *after]
+        return Example(self._hide(full, slots), full, slots, [*_runs(hidden), len(answer)])
+
+    def _infill(self, text: list[int], rng: random.Random) -> Example:
+        slots = mask_spans(len(text), rng, rate=self.masking.rate, spans=self.masking.spans)
+        source, spans = self._hide(text, slots), _runs(slots)
+        if self.form == "slots":
+            return Example(source, text, slots, spans)
+        masked = set(slots)
+        later = {i for i in slots if i - 1 in masked}
+        return Example([id for i, id in enumerate(source) if i not in later], text, list(range(len(text))), spans)
+
+    def _hide(self, ids: list[int], slots: Sequence[int]) -> list[int]:
+        masked = set(slots)
+        return [self.mask if i in masked else id for i, id in enumerate(ids)]
+
+    def _tail(self, text: list[int], rng: random.Random) -> Example:
+        """The end of a text as its answer."""
+        text, ends = self._window(text, rng)
+        longest = min(self.masking.tail_max, self.reserve, self.pad_to or self.reserve)
+        count = len(mask_tail(len(text), rng, longest=longest))
+        if self.pad_to and not ends:
+            count = min(self.pad_to, len(text) - 1)  # the text goes on, so padding would be wrong
+        return self._answer(text[:-count], text[-count:], [])
+
+    def _ended(self, answer: list[int]) -> list[int]:
+        return answer + [self.pad] * ((self.pad_to or 0) - len(answer))
+
+    def _window(self, ids: list[int], rng: random.Random) -> tuple[list[int], bool]:
+        """At most ``max_length`` tokens in a row, and whether the last is the text's."""
+        start = rng.randint(0, max(0, len(ids) - self.max_length))
+        return ids[start : start + self.max_length], start + self.max_length >= len(ids)
+
+    def _ids(self, text: str) -> list[int]:
+        """Ids of ``text``, kept for the next epoch until the cache is full (then a share of each epoch is in it)."""
+        if (known := self._cache.get(text)) is not None:
+            return known.tolist()
+        ids = encode(self.tokenizer, text) if text else []
+        if self._cached + len(ids) <= _CACHED_TOKENS:
+            self._cache[text] = array("i", ids)
+            self._cached += len(ids)
+        return ids
+
+
+def task_of(row: Mapping[str, Any]) -> str:
+    """Task that the fields of ``row`` belong to: ``"infill"``, ``"qa"``, ``"classify"`` or ``"seq2seq"``.
+
+    Raises:
+        ValueError: They belong to none.
+
+    Example:
+        >>> task_of({"text": "Oil prices fell.", "label": "Business"})
+        'classify'
+    """
+    for task, fields in FIELDS.items():
+        if all(field in row for field in fields):
+            return task
+    accepted = "; ".join(f"{', '.join(fields)} ({task})" for task, fields in FIELDS.items())
+    given = ", ".join(map(str, row)) or "none"
+    raise ValueError(f"a row must have the fields of a task: {accepted}; got {given}")
+
+
+def fill(
+    tokenizer: PreTrainedTokenizerFast, source_ids: Sequence[int], slots: Sequence[int], tokens: Sequence[int]
+) -> str:
+    """Text of a source with ``tokens`` in its slots; known tokens stay exactly as they were.
+
+    Padding ends a span: what is generated after it in the same run of slots is dropped.
+
+    Raises:
+        ValueError: There is not one token for each slot, or a slot is outside the source.
+
+    Example:
+        >>> from yanlm.tokenization import train_tokenizer
+        >>> tokenizer = train_tokenizer(["ab ab"], 258)
+        >>> fill(tokenizer, [*encode(tokenizer, "x y"), tokenizer.mask_token_id], [3], encode(tokenizer, "!"))
+        'x y!'
+    """
+    if len(tokens) != len(slots):
+        raise ValueError(f"tokens must hold one for each of the {len(slots)} slots, got {len(tokens)}")
+    ids, pad = list(source_ids), pad_id(tokenizer)
+    ended_at = None
+    for slot, token in zip(slots, tokens, strict=True):
+        if not 0 <= slot < len(ids):
+            raise ValueError(f"slots must be positions of the source, 0 to {len(ids) - 1}, got {slot}")
+        if token == pad or ended_at == slot - 1:
+            token, ended_at = pad, slot
+        ids[slot] = token
+    return decode(tokenizer, ids)
+
+
+def _runs(slots: Sequence[int]) -> list[int]:
+    """Lengths of the runs of adjacent slots.
+
+    Example:
+        >>> _runs([1, 2, 5])
+        [2, 1]
+    """
+    starts = [i for i, slot in enumerate(slots) if i == 0 or slots[i - 1] != slot - 1]
+    return [end - start for start, end in pairwise([*starts, len(slots)])]
+
+
+def _unmasked(ids: list[int]) -> Example:
+    return Example(ids, list(ids), [], [])
+
+
+def _field(row: Mapping[str, Any], name: str, empty: bool = False) -> str:
+    value = row[name]
+    if not isinstance(value, str):
+        raise ValueError(f"field {name!r} must be text, got {type(value).__name__} {value!r:.60}")
+    if not value and not empty:
+        raise ValueError(f"field {name!r} is empty; leave the row out or give it text")
+    return value
+
+
+def _words(row: Mapping[str, Any], name: str, empty: bool = False) -> str:
+    """Field without the white space around it, which between the parts of a row is ours to set."""
+    value = _field(row, name, empty).strip()
+    return _field({name: value}, name, empty)
+
+
+def _padded(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
+    """Tensor of rows of different lengths, at least one column wide, and where it holds them."""
+    lengths = torch.tensor([len(row) for row in rows])
+    width = max(1, int(lengths.max()))
+    padded = torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.long)
+    return padded, torch.arange(width) < lengths[:, None]

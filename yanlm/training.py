@@ -1,0 +1,121 @@
+"""The loop of one training stage: any number of processes, exact resume, and a stop at the first number not finite.
+
+Everything random in a batch follows from the seeds of its rows, the draw knows where it stands, and a checkpoint
+holds both, so a stage that was killed goes on as if it had not been. One code path serves a single process,
+``torchrun`` or ``accelerate launch`` (DDP) and sharded weights (FSDP).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from moefm.training import DivergedError
+from yanlm._ahead import Draw
+from yanlm._runlog import Record
+from yanlm._stage import OnLog, OnSample, Stage
+from yanlm.checkpoints import CheckpointError
+from yanlm.schedule import TrainSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["CheckpointError", "DivergedError", "StageResult", "TrainSettings", "make_accelerator", "train_stage"]
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What :func:`train_stage` did.
+
+    Attributes:
+        steps: Optimizer steps, over all resumes.
+        seconds: Training time, over all resumes.
+        tokens: Target tokens seen, padding left out.
+        history: The lines of ``log.jsonl``.
+    """
+
+    steps: int
+    seconds: float
+    tokens: int
+    history: list[Record] = field(repr=False)
+
+
+def make_accelerator(precision: str = "no", device: str = "auto") -> Accelerator:
+    """The ``accelerate.Accelerator`` that :func:`train_stage` makes when it is given none.
+
+    Args:
+        precision: ``no`` or ``bf16``.
+        device: ``cpu``, or ``auto`` for the best there is.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    options = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
+    return Accelerator(mixed_precision=precision, cpu=device == "cpu", kwargs_handlers=[options])
+
+
+def train_stage(
+    model: Any,
+    stage: int,
+    draw: Draw,
+    settings: TrainSettings,
+    folder: str | Path,
+    *,
+    accelerator: Accelerator | None = None,
+    resume: bool = False,
+    on_log: OnLog | None = None,
+    on_sample: OnSample | None = None,
+    extra_state: Mapping[str, Any] | None = None,
+) -> StageResult:
+    """Train ``model`` in place; it ends in evaluation mode, with the averaged weights if ``settings.ema`` is set.
+
+    Args:
+        model: A ``YanModel``, or any module with its ``prepare_stage``, ``counts`` and ``forward``.
+        stage: 1 or 2.
+        draw: ``next() -> (batch, seeds)`` for this process and micro-batch, ``state_dict``, ``load_state_dict``.
+        settings: See :class:`TrainSettings`.
+        folder: Gets ``log.jsonl``, ``state/`` (checkpoints) and ``tensorboard/`` (if that package is installed).
+            Several machines must share it.
+        accelerator: Device, processes and precision; by default :func:`make_accelerator`.
+        resume: Go on from the newest checkpoint of ``folder``, or begin if there is none.
+        on_log: Called by the main process with every record of the log, and the time left.
+        on_sample: Called by the main process with the model (averaged weights, evaluation mode) and the step.
+        extra_state: JSON-able, kept in the checkpoints.
+
+    Raises:
+        ValueError: Settings and processes do not fit, or ``folder`` holds a run and ``resume`` is not set.
+        CheckpointError: A checkpoint cannot be written (disk full, no permission) or read.
+        DivergedError: Loss or gradient are not finite; the model is back at the last checkpoint.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the step was finished and saved.
+    """
+    accelerator = make_accelerator(settings.precision) if accelerator is None else accelerator
+    accelerator.gradient_accumulation_steps = 1  # accumulation is done here
+    _check(accelerator, settings)
+    run = Stage(model, stage, draw, settings, Path(folder), accelerator, on_log, on_sample, dict(extra_state or {}))
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), contextlib.ExitStack() as stack:
+        stack.callback(run.close)
+        run.begin(resume)
+        stack.enter_context(run.signals())
+        run.loop()
+    return StageResult(run.step, run.seconds, run.tokens, run.log.records)
+
+
+def _check(accelerator: Accelerator, settings: TrainSettings) -> None:
+    if accelerator.mixed_precision != settings.precision:
+        raise ValueError(
+            f"precision is {settings.precision!r}, but the accelerator was made with {accelerator.mixed_precision!r}"
+        )
+    if str(accelerator.distributed_type.value) in ("DEEPSPEED", "MEGATRON_LM", "XLA"):
+        raise ValueError(f"{accelerator.distributed_type.value} is not supported: launch with DDP or FSDP")
+    least = accelerator.num_processes * settings.accumulate
+    if settings.batch_size < least:
+        raise ValueError(
+            f"batch_size must give every micro-batch of every process a row: at least {least} "
+            f"({accelerator.num_processes} processes, accumulate={settings.accumulate}), got {settings.batch_size}"
+        )
