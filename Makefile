@@ -4,6 +4,8 @@ PYTHON  ?=
 DATASET ?= moons
 JOBS    ?= 2
 ARGS    ?=
+MINUTES ?= 3
+MASKED   = "The <mask> statement is used <mask> a module , and <mask> the name in the local namespace."
 
 BIN   := .venv/bin
 SETUP := PYTHON="$(PYTHON)" sh scripts/setup.sh
@@ -16,11 +18,16 @@ help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' Makefile
 
-demo: ## install what is needed and run the toy experiment [DATASET=moons]
-	@$(SETUP)
+demo: ## install what is needed, run the toy experiment [DATASET=moons], train a language model and let it write
+	@$(SETUP) lm
 	@echo "==> moefm toy --dataset $(DATASET)"
 	@$(BIN)/moefm toy --dataset "$(DATASET)" $(ARGS)
 	@echo "==> the figure is runs/toy-$(DATASET)/figure.png"
+	@rm -rf runs/demo
+	@echo "==> yanlm train --minutes $(MINUTES) --out runs/demo"
+	@$(BIN)/yanlm train --minutes $(MINUTES) --out runs/demo
+	@echo '==> yanlm generate --model runs/demo --samples 3 $(MASKED)'
+	@$(BIN)/yanlm generate --model runs/demo --samples 3 $(MASKED)
 
 test: lint ## install what is needed, then lint, type-check and run all tests [ARGS='-k losses'] [JOBS=2]
 	@echo "==> pytest"

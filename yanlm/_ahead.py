@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import queue
 import threading
@@ -53,6 +54,8 @@ class Ahead:
     def close(self) -> None:
         """Stop reading; the draw is free again afterwards."""
         self._closed.set()
+        with contextlib.suppress(queue.Empty):
+            self._ready.get_nowait()  # the thread may wait for room
         self._thread.join(timeout=5)
 
     def _read(self) -> None:

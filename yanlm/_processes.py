@@ -79,23 +79,20 @@ class Processes:
 def wrap(model: nn.Module, accelerator: Accelerator) -> tuple[nn.Module, nn.Module]:
     """``(wrapped, bare)``: what to call, and the module within whose parameters are trained.
 
-    With FSDP ``bare`` is a sharded copy and ``model`` stays whole on its device. The sharding is done here, not by
-    ``accelerate.prepare``: that one refuses CPU processes and gives the embedding a unit of its own, which a tied head
-    cannot have. Units are the classes in ``model._no_split_modules``.
+    With FSDP ``bare`` is a sharded copy and ``model`` stays whole. The sharding is done here, not by
+    ``accelerate.prepare``, which refuses CPU processes and gathers embedding and head apart from the rest, though a
+    tied head and keys read ahead of their block use weights out of turn. One unit gathers all weights for a step;
+    gradients, AdamW's moments and the averages stay sharded.
     """
-    sharded = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    sharded = asked or str(accelerator.distributed_type.value) == "FSDP"
     if not (sharded and accelerator.num_processes > 1):
         return accelerator.prepare_model(model), model
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     bare = copy.deepcopy(model)
-    units = set(getattr(model, "_no_split_modules", None) or ())
-    for module in reversed(list(bare.modules())):
-        if type(module).__name__ in units:
-            fully_shard(module, mesh=mesh)
-    fully_shard(bare, mesh=mesh)
+    fully_shard(bare, mesh=init_device_mesh(accelerator.device.type, (accelerator.num_processes,)))
     for buffer in bare.buffers():
         buffer.data = buffer.data.to(accelerator.device)
     return bare, bare

@@ -122,10 +122,9 @@ class Stage:
             self.ahead.close()
             self.draw.load_state_dict(self.stream_state)
         self.log.close()
-        self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
-        if hasattr(self.model, "_is_accelerate_prepared"):
-            del self.model._is_accelerate_prepared  # else the next stage would not be wrapped
+        for name in ("forward", "_original_forward", "_is_accelerate_prepared"):  # what wrapping left on the model
+            vars(self.model).pop(name, None)
         self.model.zero_grad(set_to_none=True)
         self.model.eval()
 
@@ -173,6 +172,11 @@ class Stage:
                 self.accelerator.backward(output.loss / parts)
             self.window.add({"loss": output.loss, **output.parts}, 1 / parts)
             self.bad |= ~output.loss.detach().isfinite()
+        if self.step == self.saved_step and all(p.grad is None for p in self.parameters):
+            raise TypeError(
+                "no gradient reached the model: its loss must depend on what prepare_stage left to train, and its "
+                "output must be a ModelOutput, dict or named tuple, or sharding cannot see it"
+            )
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.settings.clip or math.inf)
         self.grad_norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         self.bad |= ~self.grad_norm.isfinite()

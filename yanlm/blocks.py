@@ -45,11 +45,15 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class ShortConv(nn.Module):
-    """Add to every token a weighted sum of its neighbours, channel by channel; starts as the identity."""
+    """Add to every token a weighted sum of its neighbours, channel by channel.
+
+    The weights start random, not at zero: each place beside a token then has a signature of its own from the first step,
+    and attention can match what a token stands next to. From zero, that has to be found twice at once.
+    """
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(kernel, width))
+        self.weight = nn.Parameter(torch.randn(kernel, width) / kernel**0.5)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)  # padding weighs as much as the text's end
@@ -69,6 +73,9 @@ class SelfAttention(nn.Module):
         self.conv = ShortConv(config.d_model, config.conv) if config.conv else None
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model)
         self.out = nn.Linear(config.d_model, config.d_model)
+        with torch.no_grad():  # equal queries and keys: heads start out looking for tokens like their own
+            q, k, _ = self.qkv.weight.chunk(3)
+            k.copy_(q)
 
     def forward(self, x: Tensor, mask: Tensor | None, at: Rotary | None) -> Tensor:
         x = x if self.conv is None else self.conv(x, mask)

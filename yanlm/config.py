@@ -39,6 +39,7 @@ class YanConfig(PretrainedConfig):
         d_time: Width of the time embedding.
         dropout: Of the decoder's input and the feed-forward layers, in training.
         max_span: Longest span that the length head can predict.
+        stage: Last stage the weights went through; 0 when they are fresh.
         pad_to: Slots given to an answer whose end the model was trained to mark with padding, 0 if it was not.
         tie_word_embeddings: Decode with the embedding's weight.
         pad_token_id: Id of ``<|padding|>``.
@@ -78,6 +79,7 @@ class YanConfig(PretrainedConfig):
     dropout: float = 0.0
     max_span: int = 32
     pad_to: int = 0
+    stage: int = 0
     tie_word_embeddings: bool = True
     pad_token_id: int | None = 4094
     mask_token_id: int | None = 4095

@@ -15,9 +15,9 @@ from moefm._numeric import wide
 
 METHODS = ("auto", "full", "chunked", "linear")
 FULL_UP_TO = 2**26
-"""Most logits that ``auto`` computes at once: a quarter of a gigabyte in float32, and about three of these at the peak."""
+"""Most logits that ``auto`` computes at once: a quarter of a gigabyte, of which the backward pass holds three."""
 CHUNK_LOGITS = 2**25
-"""Logits of a chunk, unless its rows are given: the fastest on a CPU, where fewer rows read the weights too often."""
+"""Logits of a chunk, unless its rows are given: with fewer, reading the weights again costs time, with more memory."""
 
 
 def token_cross_entropy(
@@ -69,7 +69,7 @@ def token_cross_entropy(
         return F.cross_entropy(wide(F.linear(hidden, weight, bias)), labels, reduction="none")
     if method == "linear":
         return _linear(hidden, weight, bias, labels, rows)
-    losses: Tensor = _Chunked.apply(hidden, weight, bias, labels, rows, _product_dtype(hidden))
+    losses: Tensor = _apply(hidden, weight, bias, labels, rows, _product_dtype(hidden))
     return losses
 
 
@@ -83,7 +83,7 @@ def _check_inputs(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: T
     if labels.dtype != torch.long:
         raise TypeError(f"labels must be of dtype torch.int64, got {labels.dtype}")
     check_shape("labels", labels, (len(hidden),), "(N,)")
-    if len(labels) and labels.device.type == "cpu":  # elsewhere the look would wait for the device
+    if len(labels) and labels.device.type == "cpu" and not torch.compiler.is_compiling():  # a look that others wait for
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(weight):
             raise ValueError(f"labels must lie in 0 ... {len(weight) - 1}, got {low if low < 0 else high}")
@@ -161,6 +161,9 @@ class _Chunked(torch.autograd.Function):
         dw = None if dw is None else dw.to(weight.dtype)
         db = None if db is None else db.to(bias.dtype)
         return dh, dw, db, None, None, None
+
+
+_apply = torch.compiler.disable(_Chunked.apply)  # the compiler would unroll the loop
 
 
 def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None, rows: int) -> Iterator[tuple[slice, Tensor]]:

@@ -1,7 +1,7 @@
 """Corpora: what ``--data`` names, as rows for training, validation and test.
 
-A spec is ``builtin:rooms``, ``builtin:pydoc``, a file, ``hf:NAME[:CONFIG][:SPLIT]`` (read as a stream) or ``paper``. A path
-that exists wins over every other reading. Several are mixed by their weights, written at the end: ``stories.txt@0.75``.
+A spec is ``builtin:rooms``, ``builtin:pydoc``, a file, ``hf:NAME[:CONFIG][:SPLIT]`` (read as a stream) or ``paper``.
+What exists as a path is read as a path. Several are mixed by their weights, written at the end: ``stories.txt@0.75``.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def load_corpus(
         >>> corpus.kind, len(corpus.rows), len(corpus.validation), len(corpus.test)
         ('qa', 20000, 500, 1000)
     """
-    texts = [specs] if isinstance(specs, str) else list(specs)
+    texts = [specs] if isinstance(specs, str) else [str(spec) for spec in specs]
     if not texts:
         raise DataError("no data named; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
     say = on_note or (lambda note: None)

@@ -12,11 +12,11 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from yanlm.readers import DataError, Row, row_of
+from yanlm.readers import DataError, Row, outcome
 
 PAPER = (("HuggingFaceFW/finewiki", "en", 0.75), ("HuggingFaceFW/fineweb-edu", "sample-10BT", 0.25))
 """What the paper trains on: data set, configuration, share of the rows (section 5.1 and appendix B.1)."""
@@ -61,9 +61,9 @@ def open_hub(spec: str) -> HubData:
     local = folder.is_dir()
     offline = _offline()
     if not local and not offline and not reachable(hub_address()):
-        raise _no_network(spec, f"there is no network (no answer from {hub_address()} in {PROBE_SECONDS:g} s)")
+        raise _no_network(spec, f"there is no network (no answer from {hub_address()})")
     try:
-        import datasets  # type: ignore[import-untyped]
+        import datasets
     except ImportError as error:
         raise DataError(f"{spec}: needs the package datasets; pip install 'moefm[lm]'") from error
     try:
@@ -114,7 +114,7 @@ def _chosen(spec: str, found: Any, split: str | None) -> HubData:
     return HubData(spec, streams[wanted], held)
 
 
-def stream_rows(dataset: Any, text_column: str | None = None) -> Iterator[Row | DataError]:
+def stream_rows(dataset: Any, text_column: str | None = None) -> Generator[Row | DataError]:
     """The rows of a stream in its order, and the fault of each record that holds none.
 
     Numbers of classes become their names. The state of ``dataset`` moves with every record.
@@ -125,10 +125,7 @@ def stream_rows(dataset: Any, text_column: str | None = None) -> Iterator[Row | 
         label = record.get("label")
         if labels and isinstance(label, int) and 0 <= label < len(labels):
             record = {**record, "label": labels[label]}
-        try:
-            yield row_of(record, text_column)
-        except DataError as error:
-            yield error
+        yield outcome(record, text_column)
 
 
 def first_rows(spec: str, dataset: Any, text_column: str | None, n: int) -> tuple[list[Row], bool]:

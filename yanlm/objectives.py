@@ -152,17 +152,23 @@ def gather_rows(z: Tensor) -> Tensor:
 
 
 def stage1_loss(
-    model: YanModel, batch: Batch, settings: Stage1, seeds: Sequence[int], totals: Tensor
+    model: YanModel, batch: Batch, settings: Stage1, seeds: Sequence[int], totals: Tensor, clean: bool = False
 ) -> tuple[Tensor, Parts]:
-    """Regularized autoencoder loss, Eq. (8), on texts with mask slots: every token is decoded, the masked ones too."""
-    ids, mask, labels = batch["source_ids"], batch["source_mask"], batch["target_ids"]
+    """Regularized autoencoder loss, Eq. (8), on texts with mask slots: every token is decoded, the masked ones too.
+
+    With ``clean`` the targets themselves are encoded, as a batch in the separate form needs it.
+    """
+    labels, mask = batch["target_ids"], batch["target_mask"]
+    ids = labels if clean else batch["source_ids"]
+    if ids.shape != labels.shape:
+        raise ValueError(f"stage 1 needs a batch in the slots form, got source {tuple(ids.shape)}, target {tuple(labels.shape)}")
     z = model.encode(ids, mask)
     noisy = perturb(z, mask, settings.noise, seeds) if settings.noise and model.training else z
     masked = mask & (ids == model.config.mask_token_id) & (labels != ids)
     known = mask & ~masked
     counts = model.counts(batch)
     parts: Parts = {}
-    ce = _mean(model.decoder.loss(noisy[known], labels[known]), z, totals[0] - totals[1])
+    ce = _mean(model.decoder.loss(noisy[known], labels[known]), z, totals[0] if clean else totals[0] - totals[1])
     slot = _mean(model.decoder.loss(noisy[masked], labels[masked]), z, totals[1])
     parts["ce"], parts["slot_ce"] = ce, slot
     total = ce + settings.slot * slot
@@ -223,7 +229,7 @@ def stage2_loss(
         parts["balance"] = load_balance(logits, slot_mask) * share
         total = total + settings.balance * parts["balance"]
     if settings.freeze != "all":
-        extra, more = stage1_loss(model, batch, model.stage1, seeds, totals)
+        extra, more = stage1_loss(model, batch, model.stage1, seeds, totals, clean=model.config.form == "separate")
         total = total + extra
         parts |= {f"stage1_{name}": part for name, part in more.items()}
     if settings.length and "collapsed_ids" in batch:

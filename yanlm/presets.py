@@ -86,7 +86,7 @@ def _paper(backbone: str, encoder_layers: int, flow_layers: int, steps: int) -> 
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(
-        {"d_model": 128, "num_heads": 4, "encoder_layers": 3, "flow_layers": 2, "cross_layers": (0, 1)},
+        {"d_model": 128, "num_heads": 4, "encoder_layers": 3, "flow_layers": 2, "cross_layers": (0, 1), "conv": 9},
         "bpe:2048",
         Stage1(mmd_tokens=512),
         Stage2(),
@@ -100,6 +100,7 @@ PRESETS: dict[str, Preset] = {
             "encoder_layers": 6,
             "flow_layers": 4,
             "cross_layers": (0, 1, 2, 3),
+            "conv": 9,
             "max_length": 512,
         },
         "bpe:8192",
@@ -116,6 +117,7 @@ PRESETS: dict[str, Preset] = {
             "encoder_layers": 8,
             "flow_layers": 6,
             "cross_layers": (0, 1, 2, 4),
+            "conv": 9,
             "max_length": 1024,
             "num_experts": 6,
         },

@@ -102,6 +102,14 @@ def row_of(record: Any, text_column: str | None = None) -> Row:
     raise DataError(f"lacks the fields {_FORMS} (fields there: {_names(record)})")
 
 
+def outcome(record: Any, text_column: str | None = None) -> Row | DataError:
+    """The row that a record holds, or why it holds none: :func:`row_of` without raising."""
+    try:
+        return row_of(record, text_column)
+    except DataError as error:
+        return error
+
+
 def _field(name: str, value: Any) -> str:
     if name in _MAY_BE_NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
@@ -124,7 +132,7 @@ def _json_type(value: Any) -> str:
 
 
 def _names(record: Iterable[Any]) -> str:
-    names = [str(name) for name in record]
+    names = [name if len(name) <= 40 else f"{name[:37]}..." for name in map(str, record)]
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "none"
 
 
@@ -162,11 +170,9 @@ def read_rows(path: str | Path, text_column: str | None = None) -> Table:
         given = f"has the extension '{suffix}'" if suffix else "has no extension"
         _fail(path, f"{given}; accepted are .txt, .jsonl, .csv (each also with .gz) and .parquet")
     content = _content(path)
-    notes: list[str] = []
+    fault = ""
     if suffix != ".parquet":
         content, fault = _unpacked(path, content)
-        if fault:
-            notes.append(f"{path}: {fault}; the rows before the break are used")
         content = content.removeprefix(codecs.BOM_UTF8)
         _check_text(path, content)
     rows: list[Row] = []
@@ -184,6 +190,7 @@ def read_rows(path: str | Path, text_column: str | None = None) -> Table:
         _fail(path, f"{bad}, the first is {unit} {reason}; {remedy}")
     if not rows:
         _fail(path, "holds no text, only white space or a header; it needs at least one text")
+    notes = [f"{path}: {fault}; the {len(rows)} rows before the break are used"] if fault else []
     return Table(rows, skipped, notes)
 
 
@@ -266,15 +273,10 @@ def _decoded(path: Path, content: bytes) -> str:
         _fail(path, f"{fault}; save it as UTF-8, for example with iconv -f latin1 -t utf-8", error)
 
 
-def _outcome(record: Any, text_column: str | None) -> Row | DataError:
-    try:
-        return row_of(record, text_column)
-    except DataError as error:
-        return error
-
-
 def _read_txt(path: Path, content: bytes, text_column: str | None) -> Rows:
     lines = _decoded(path, content).splitlines()
+    if lines and lines[0].startswith("{") and isinstance(next(_read_jsonl(path, lines[0].encode(), None))[1], dict):
+        _fail(path, "holds JSON, an object a line; rename it to .jsonl")
     filled = [number for number, line in enumerate(lines) if line.strip()]
     if not filled:
         return
@@ -297,11 +299,11 @@ def _read_jsonl(path: Path, content: bytes, text_column: str | None) -> Rows:
         except UnicodeDecodeError as error:
             yield number, DataError(f"not UTF-8 (byte {error.start + 1} of the line is 0x{line[error.start]:02x})")
         except json.JSONDecodeError as error:
-            yield number, DataError(f"not JSON ({error.msg} at character {error.colno})")
+            yield number, DataError(f"not JSON ({error.msg}: character {error.colno})")
         except (ValueError, RecursionError):  # numbers of thousands of digits, thousands of brackets
             yield number, DataError("not JSON that can be read (a number too long or nested too deep)")
         else:
-            yield number, _outcome(record, text_column)
+            yield number, outcome(record, text_column)
 
 
 def _read_csv(path: Path, content: bytes, text_column: str | None) -> Rows:
@@ -332,7 +334,7 @@ def _read_csv(path: Path, content: bytes, text_column: str | None) -> Rows:
             elif len(cells) != len(header):
                 yield number, DataError(f"has {len(cells)} columns, {len(header)} expected")
             else:
-                yield number, _outcome(dict(zip(header, cells, strict=True)), text_column)
+                yield number, outcome(dict(zip(header, cells, strict=True)), text_column)
     finally:
         csv.field_size_limit(limit)
 
@@ -352,7 +354,7 @@ def _read_parquet(path: Path, content: bytes, text_column: str | None) -> Rows:
             raise
         _fail(path, f"is damaged or not a parquet file ({error}); save it again", error)
     for number, record in enumerate(records, 1):
-        yield number, _outcome(record, text_column)
+        yield number, outcome(record, text_column)
 
 
 def _check_columns(path: Path, names: list[str], text_column: str | None) -> list[str]:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from yanlm.config import YanConfig
 from yanlm.data import Corpus, load_corpus
 from yanlm.evaluation import evaluate
 from yanlm.folders import load_model, model_folder, save_model
 from yanlm.masking import Masking
+from yanlm.modeling import YanModel
 from yanlm.noise import row_seed
 from yanlm.presets import Recipe
 from yanlm.settings import RunSettings
@@ -25,8 +27,6 @@ from yanlm.training import TrainSettings, make_accelerator, train_stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-    from yanlm.modeling import YanModel
 
 RUN_FILE = "run.json"
 
@@ -116,6 +116,7 @@ def train(
         if main:
             stages[str(stage)] = {"steps": result.steps, "seconds": round(result.seconds, 1), "tokens": result.tokens}
             _write_json(out / RUN_FILE, record)
+            model.config.stage = stage
             save_model(folder, model, tokenizer, record)
         accelerator.wait_for_everyone()
     if not main:
@@ -199,30 +200,52 @@ def make_tokenizer(settings: RunSettings, corpus: Corpus) -> PreTrainedTokenizer
     size = settings.tokenizer.removeprefix("bpe:")
     if not size.isdigit():
         raise ValueError(f"tokenizer must be bpe:SIZE, a folder, a file or a name, got {settings.tokenizer!r}")
-    rows = corpus.rows if corpus.rows is not None else corpus.validation + corpus.test
-    return train_tokenizer((" ".join(map(str, row.values())) for row in rows[:200_000]), int(size))
+    if corpus.rows is None:
+        stream = RowStream(corpus, 1000, seed=settings.seed)
+        rows = [row for _ in range(20) for _, row in next(stream)]
+    else:
+        rows = corpus.rows[:200_000]
+    return train_tokenizer((" ".join(map(str, row.values())) for row in rows), int(size))
+
+
+FLOW_OPTIONS = ("num_experts", "sigma", "prediction", "flow_layers", "cross_layers", "align", "form", "d_time", "pad_to")
+"""Options of the model that leave its autoencoder as it is."""
+
+
+def _fresh(config: YanConfig, seed: int) -> YanModel:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return YanModel(config)
+
+
+def with_flow(model: YanModel, settings: RunSettings) -> YanModel:
+    """A trained model, with a new flow where the settings ask for another one than it has."""
+    wanted = {name: settings.model[name] for name in FLOW_OPTIONS if name in settings.model}
+    if all(getattr(model.config, name) == value for name, value in wanted.items()):
+        return model
+    changed = _fresh(YanConfig(**(model.config.to_dict() | wanted)), settings.seed)
+    for name in ("encoder", "decoder", "positions"):
+        if getattr(model, name) is not None:
+            getattr(changed, name).load_state_dict(getattr(model, name).state_dict())
+    return changed
 
 
 def _model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrainedTokenizerFast) -> YanModel:
     """A fresh model, or the one that the stage begins from."""
-    from yanlm.config import YanConfig
-    from yanlm.modeling import YanModel
-
-    start = out / "stage1" if stage == 2 and (out / "stage1" / "model.safetensors").is_file() else settings.init
-    if start is not None:
-        model = load_model(model_folder(start))
+    own = out / "stage1"
+    if stage == 2 and (own / "model.safetensors").is_file():
+        model = load_model(own)
+    elif settings.init is not None:
+        model = with_flow(load_model(model_folder(settings.init)), settings)
     elif stage == 2:
-        raise ValueError(f"stage 2 needs a trained stage 1: run --stage both, or give --init DIR (there is no {out}/stage1)")
+        raise ValueError(f"stage 2 needs a trained stage 1: run --stage both, or give --init DIR (there is no {own})")
     else:
         ids = {
             "vocab_size": len(tokenizer),
             "pad_token_id": tokenizer.pad_token_id,
             "mask_token_id": tokenizer.mask_token_id,
         }
-        config = YanConfig(**(settings.model | ids))
-        with torch.random.fork_rng([]):
-            torch.manual_seed(settings.seed)
-            model = YanModel(config)
+        model = _fresh(YanConfig(**(settings.model | ids)), settings.seed)
     model.stage1, model.stage2 = settings.stage1, settings.stage2
     return model
 

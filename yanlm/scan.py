@@ -73,7 +73,7 @@ def selective_scan(
     given = x.dtype
     with torch.autocast(x.device.type, enabled=False):
         x, dt, A, B, C = (wide(tensor) for tensor in (x, dt, A, B, C))
-        y: Tensor = _Scan.apply(x, dt, A, B, C, segment)
+        y: Tensor = _apply(x, dt, A, B, C, segment)
         if D is not None:
             y = torch.addcmul(y, x, wide(D))
         if z is not None:
@@ -161,6 +161,9 @@ class _Scan(torch.autograd.Function):
         return (*(g.transpose(0, 1) for g in (dx, ddt)), dA.t(), *(g.transpose(0, 1) for g in (dB, dC)), None)
 
 
+_apply = torch.compiler.disable(_Scan.apply)  # the compiler would unroll the loop
+
+
 def _time_first(*tensors: Tensor) -> list[Tensor]:
     return [tensor.transpose(0, 1).contiguous() for tensor in tensors]
 
@@ -194,11 +197,23 @@ class Kernels(NamedTuple):
     why: str
 
 
-@cache
+NO_CUDA = Kernels(None, None, "no CUDA device is visible, and mamba-ssm's kernels run on CUDA only")
+
+
 def kernels(device: str = "cuda") -> Kernels:
     """What can be used for tensors on this type of device."""
-    if device != "cuda" or not torch.cuda.is_available():
-        return Kernels(None, None, "no CUDA device is visible, and mamba-ssm's kernels run on CUDA only")
+    return _cuda_kernels() if device == "cuda" else NO_CUDA
+
+
+@torch.compiler.disable  # it would look into the cache, and into the imports
+def _cuda_kernels() -> Kernels:
+    return _find_kernels()
+
+
+@cache
+def _find_kernels() -> Kernels:
+    if not torch.cuda.is_available():
+        return NO_CUDA
     if find_spec("mamba_ssm") is None:
         return Kernels(None, None, "mamba-ssm is not installed: pip install mamba-ssm --no-build-isolation")
     try:

@@ -8,6 +8,7 @@ the rows that the uninterrupted one would give.
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,10 +133,11 @@ class _Cursor(Iterator[Row]):
     def __init__(self, source: Source, rank: int, world: int) -> None:
         self.source, self.rank, self.world = source, rank, world
         self.passes = 0
+        self._closing = weakref.finalize(self, lambda: None)
         self._open(None)
 
     def _open(self, state: dict[str, Any] | None) -> None:
-        from datasets.distributed import split_dataset_by_node  # type: ignore[import-untyped]
+        from datasets.distributed import split_dataset_by_node
 
         # a copy, since the position of a stream is kept inside the objects it is made of
         self.dataset = split_dataset_by_node(copy.deepcopy(self.source.stream), self.rank, self.world)
@@ -143,6 +145,8 @@ class _Cursor(Iterator[Row]):
             self.dataset.load_state_dict(state)
         self._started = state is not None
         self._rows = hub.stream_rows(self.dataset, self.source.text_column)
+        self._closing.detach()
+        self._closing = weakref.finalize(self, self._rows.close)  # at exit, before the library's modules are gone
 
     def __next__(self) -> Row:
         for _ in range(2):  # at the end of a pass, the start of the next

@@ -6,7 +6,7 @@ import random
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +19,11 @@ from yanlm.noise import generators, row_normal, row_seed
 from yanlm.training import TrainSettings, make_accelerator, train_stage
 
 VOCABULARY, WIDTH = 20, 8
+
+
+class Output(NamedTuple):
+    loss: Any
+    parts: dict
 
 
 class Block(nn.Module):
@@ -34,8 +39,6 @@ class Block(nn.Module):
 
 class StandIn(nn.Module):
     """Embedding, two blocks, tied head; noise from the seeds of the rows; stage 2 freezes the embedding."""
-
-    _no_split_modules = ["Block"]  # noqa: RUF012
 
     def __init__(self, dropout=0.0):
         super().__init__()
@@ -67,15 +70,15 @@ class StandIn(nn.Module):
         each = F.cross_entropy(self.head(x).transpose(1, 2), batch["target_ids"], reduction="none")
         ce = (each * batch["target_mask"]).sum() / totals[0]
         slots = (each.gather(1, batch["slots"]) * batch["slot_mask"]).sum() / totals[1]
-        return SimpleNamespace(loss=ce + slots, parts={"ce": ce.detach(), "slots": slots.detach()})
+        return Output(loss=ce + slots, parts={"ce": ce.detach(), "slots": slots.detach()})
 
 
 class StandInDraw:
     """Rows of 2 to 12 tokens, so that no two processes see equally many; a function of seed and step alone."""
 
-    def __init__(self, rows, rank=0, world=1, accumulate=1, seed=0, wait=0.0, broken_from=None):
+    def __init__(self, rows, rank=0, world=1, accumulate=1, seed=0, wait=0.0):
         self.rows, self.rank, self.world, self.accumulate, self.seed = rows, rank, world, accumulate, seed
-        self.wait, self.broken_from = wait, broken_from
+        self.wait = wait
         self.taken = 0
 
     def state_dict(self):
@@ -96,11 +99,10 @@ class StandInDraw:
         mask = torch.tensor([[True] * len(text) + [False] * (length - len(text)) for text in texts])
         slots = torch.tensor([[len(text) // 2, 0] for text in texts])
         source = target.clone().scatter_(1, slots[:, :1], VOCABULARY - 1)
-        if self.broken_from is not None and step >= self.broken_from:
-            return {"broken": torch.tensor(1)}, seeds
-        slot_mask = torch.tensor([[True, False]] * len(texts))
         batch = dict(source_ids=source, source_mask=mask, target_ids=target, target_mask=mask)
-        return {**batch, "slots": slots, "slot_mask": slot_mask}, seeds
+        batch |= dict(slots=slots, slot_mask=torch.tensor([[True, False]] * len(texts)))
+        spans = dict(span_positions=slots[:, :1], span_lengths=torch.ones_like(slots[:, :1]))  # for the length head
+        return {**batch, **spans, "collapsed_ids": source, "collapsed_mask": mask}, seeds
 
     @staticmethod
     def text(rng):
@@ -108,8 +110,29 @@ class StandInDraw:
         return [(first + 3 * place) % (VOCABULARY - 1) for place in range(rng.randint(2, 12))]
 
 
-def run(folder, settings, resume=False, stage=1, model=None, wait=0.0, slow_disk=0.0, full_from=None, device="cpu"):
-    """Train the stand-in in this process, alone or as one of several; ``settings`` as keywords of TrainSettings."""
+def language_model(backbone):
+    """A real one, as small."""
+    from yanlm.config import YanConfig
+    from yanlm.modeling import YanModel
+
+    sizes = dict(vocab_size=VOCABULARY + 1, d_model=16, num_heads=2, encoder_layers=2, flow_layers=2, cross_layers=[0])
+    torch.manual_seed(0)
+    return YanModel(YanConfig(**sizes, backbone=backbone, pad_token_id=VOCABULARY, mask_token_id=VOCABULARY - 1))
+
+
+def run(
+    folder,
+    settings,
+    resume=False,
+    stage=1,
+    model=None,
+    backbone="",
+    wait=0.0,
+    slow_disk=0.0,
+    full_from=None,
+    device="cpu",
+):
+    """Train in this process, alone or as one of several; ``settings`` are keywords of TrainSettings."""
     settings = TrainSettings(**settings)
     accelerator = make_accelerator(settings.precision, device)
     if slow_disk:
@@ -119,7 +142,8 @@ def run(folder, settings, resume=False, stage=1, model=None, wait=0.0, slow_disk
         fill_disk(checkpoints, full_from)
     share = (accelerator.process_index, accelerator.num_processes)
     draw = StandInDraw(settings.batch_size, *share, settings.accumulate, wait=wait)
-    model = StandIn() if model is None else model
+    if model is None:
+        model = language_model(backbone) if backbone else StandIn()
     result = train_stage(model, stage, draw, settings, folder, accelerator=accelerator, resume=resume)
     return model, result
 
@@ -148,7 +172,9 @@ def child(rank, world, port, environment, report, folder, settings, keywords):
     try:
         model, result = run(folder, settings, **keywords)
         weights = {name: value.double().flatten().tolist() for name, value in model.state_dict().items()}
-        Path(f"{report}{rank}").write_text(json.dumps({"steps": result.steps, "tokens": result.tokens, "model": weights}))
+        Path(f"{report}{rank}").write_text(
+            json.dumps({"steps": result.steps, "tokens": result.tokens, "model": weights})
+        )
     except KeyboardInterrupt:
         code = 130
     except checkpoints.CheckpointError as error:

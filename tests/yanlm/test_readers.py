@@ -167,6 +167,8 @@ BROKEN: list[tuple[str, bytes, list[str]]] = [
     ("a.parquet", b"no parquet", ["is damaged or not a parquet file", "save it again"]),
     ("a.parquet.gz", b"PAR1", ["has the extension '.parquet.gz'", "accepted are"]),
     ("a.txt", b"PAR1\x01", ["is a parquet file by its content", "rename"]),
+    ("a.txt", lines(A, B), ["holds JSON, an object a line; rename it to .jsonl"]),
+    ("a.csv", lines({"text": "a long story " * 90}, B), ["has no columns 'text'", "..."]),
     ("a.docx", b"x", ["has the extension '.docx'", "accepted are .txt, .jsonl, .csv", ".parquet"]),
     ("stories", b"x", ["has no extension", "accepted are"]),
     ("a.gz", b"x", ["has the extension '.gz'"]),

@@ -221,10 +221,10 @@ def machine(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(module, "find_spec", lambda name: object() if installed else None)
         monkeypatch.setattr(module, "import_module", load)
-        module.kernels.cache_clear()
+        module._find_kernels.cache_clear()
 
     yield build
-    module.kernels.cache_clear()
+    module._find_kernels.cache_clear()
 
 
 def test_status_without_cuda(machine):

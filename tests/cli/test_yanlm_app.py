@@ -1,0 +1,240 @@
+"""The yanlm command, end to end."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import yanlm_app
+
+SMALL = """
+minutes = 1.0
+data = ["builtin:rooms"]
+eval_rows = 20
+tokenizer = "bpe:400"
+[model]
+d_model = 16
+num_heads = 2
+encoder_layers = 1
+flow_layers = 1
+cross_layers = [0]
+max_length = 96
+[recipe1]
+batch_size = 4
+warmup = 2
+[recipe2]
+batch_size = 4
+warmup = 2
+"""
+STEPS = ("--steps1", "3", "--steps2", "3")
+FILES = {"stage1", "stage2", "tokenizer", "run.json", "losses.png", "samples.txt"}
+
+
+@pytest.fixture
+def yanlm(capsys, monkeypatch, tmp_path):
+    """Run the command in a folder of its own; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    Path("small.toml").write_text(SMALL)
+
+    def run(*args, stdin=None):
+        monkeypatch.setattr(sys, "argv", ["yanlm", *map(str, args)])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stop:
+            yanlm_app.main()
+        return stop.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of three steps a stage."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "small.toml").write_text(SMALL)
+    command = [sys.executable, "-m", "cli.yanlm_app", "train", "--config", "small.toml", *STEPS, "--json"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return folder / "runs" / "yanlm", json.loads(run.stdout)
+
+
+def test_train_writes_everything(trained):
+    folder, record = trained
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert json.loads((folder / "run.json").read_text()) == record
+    for stage in ("stage1", "stage2"):
+        assert {"config.json", "model.safetensors", "tokenizer.json", "run.json", "log.jsonl"} <= {
+            path.name for path in (folder / stage).iterdir()
+        }
+
+
+def test_run_json_says_what_was_done_and_learned(trained):
+    _, record = trained
+    assert record["command"].startswith("yanlm train --config small.toml")
+    assert record["data"]["kind"] == "qa" and len(record["data"]["fingerprint"]) == 64
+    assert {stage: one["steps"] for stage, one in record["stages"].items()} == {"1": 3, "2": 3}
+    report = record["report"]
+    assert set(report["by_steps"]) == {"1", "2", "3", "8"}
+    assert {"majority", "last_mentioned"} == set(report["baselines"])
+    assert len(report["examples"]) == 5
+
+
+def test_generate_fills_masks(yanlm, trained):
+    code, out, err = yanlm("generate", "--model", trained[0], "Mary went to the <mask> .", "--length", "1")
+    assert code == 0
+    assert out.startswith("Mary went to the") and out.strip().endswith(".")
+    assert "tokens/s, nfe 3" in err
+
+
+def test_generate_json(yanlm, trained):
+    args = ("generate", "--model", trained[0] / "stage2", "-", "--json", "--samples", "2", "--steps", "2")
+    code, out, _ = yanlm(*args, stdin="Mary is in the <mask> .\n\nWhere is Mary ?\n".encode())
+    document = json.loads(out)
+    assert code == 0
+    assert (document["steps"], document["nfe"]) == (2, 2) and document["tokens_per_second"] > 0
+    assert [one["source"] for one in document["outputs"]] == ["Mary is in the <mask> .", "Where is Mary ?"]
+    assert all(len(one["samples"]) == 2 and one["text"] == one["samples"][0] for one in document["outputs"])
+    assert json.loads(yanlm(*args, stdin=b"Mary is in the <mask> .")[1])["outputs"] == document["outputs"][:1]
+
+
+def test_generate_reads_a_file(yanlm, trained):
+    Path("texts.txt").write_text("a <mask>\nb <mask>\n")
+    code, out, _ = yanlm("generate", "--model", trained[0], "--file", "texts.txt", "--length", "1")
+    assert code == 0 and len(out.splitlines()) == 2
+
+
+def test_inspect(yanlm, trained):
+    code, out, _ = yanlm("inspect", "--model", trained[0], "--out", "seen", "--json")
+    assert code == 0
+    assert json.loads(out)["files"] and list(Path("seen").glob("*.png"))
+
+
+@pytest.mark.parametrize("preset", ["tiny", "paper-transformer"])
+def test_info(yanlm, preset):
+    code, out, _ = yanlm("info", "--preset", preset, "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["preset"] == preset and facts["parameters"]["total"] > 1e6
+
+
+def test_info_of_a_trained_model(yanlm, trained):
+    code, out, _ = yanlm("info", "--model", trained[0])
+    assert code == 0 and "total" in out
+
+
+def test_doctor(yanlm):
+    code, out, _ = yanlm("doctor", "--json")
+    assert code == 0 and json.loads(out)["mamba"]["in_use"] in ("built-in", "mamba-ssm")
+    assert "mamba" in yanlm("doctor")[1]
+
+
+def test_a_finished_run_is_left_alone(yanlm, trained):
+    folder, record = trained
+    code, out, _ = yanlm("train", "--resume", folder, "--json")
+    again = json.loads(out)
+    assert code == 0
+    assert again["stages"] == record["stages"] and again["report"] == record["report"]
+
+
+def test_stage_1_alone_and_stage_2_from_it(yanlm):
+    code, _, err = yanlm("train", "--config", "small.toml", "--stage", "1", "--steps1", 2, "--out", "a")
+    assert code == 0, err
+    assert "by_steps" not in json.loads(Path("a/run.json").read_text())["report"]
+    code, _, err = yanlm("generate", "--model", "a", "x <mask>")
+    assert code == 2 and "stage 1" in err
+    code, _, err = yanlm("train", "--config", "small.toml", "--stage", "2", "--steps2", 2, "--init", "a", "--out", "b")
+    assert code == 0, err
+    assert yanlm("generate", "--model", "b", "x <mask>")[0] == 0
+
+
+def test_own_text_and_the_mamba_backbone(yanlm):
+    lines = [f"the {w} sat near the {v} house ." for w in ("cat", "dog", "hen") for v in ("red", "old", "small", "new")]
+    Path("own.txt").write_text("\n".join(lines))
+    args = ("--data", "own.txt", "--backbone", "mamba", "--objective", "consistent", "--ce", "unrolled", "--experts", 2)
+    code, _, err = yanlm("train", "--config", "small.toml", *args, *STEPS, "--out", "m")
+    assert code == 0, err
+    record = json.loads(Path("m/run.json").read_text())
+    assert record["settings"]["model"]["backbone"] == "mamba" and len(record["report"]["experts"]) == 2
+    assert {"copy_source", "unigram"} == set(record["report"]["baselines"])
+
+
+MISTAKES = {
+    "no such data": (("train", "--data", "nowhere.txt"), "nowhere.txt"),
+    "unknown builtin": (("train", "--data", "builtin:cats"), "builtin:rooms"),
+    "unknown preset": (("train", "--preset", "huge"), "preset must be one of"),
+    "both lengths": (("train", "--minutes", "1", "--steps1", "2"), "minutes"),
+    "one stage": (("train", "--steps1", "2"), "steps2"),
+    "bad objective": (("train", "--objective", "vfm"), "objective must be one of"),
+    "bad ce": (("train", "--ce", "none"), "ce must be one of"),
+    "bad experts": (("train", "--experts", "0"), "num_experts"),
+    "bad seed": (("train", "--seed", "-1"), "seed"),
+    "stage 2 without stage 1": (("train", "--stage", "2", "--minutes", "1"), "stage 1"),
+    "resume nothing": (("train", "--resume", "nowhere"), "run.json"),
+    "resume with options": (("train", "--resume", "nowhere", "--lr", "1"), "--resume"),
+    "no config": (("train", "--config", "none.toml"), "none.toml"),
+    "bad config": (("train", "--config", "bad.toml"), "bad.toml"),
+    "unknown setting": (("train", "--config", "unknown.toml"), "colour"),
+    "unknown option": (("train", "--colour", "red"), "--colour"),
+    "hub without network": (("train", "--data", "hf:some/set"), "HF_HUB_OFFLINE"),
+    "no model": (("generate", "--model", "nowhere", "x <mask>"), "nowhere"),
+    "bad device": (("train", "--device", "tpu"), "--device"),
+    "info of both": (("info", "--preset", "tiny", "--model", "x"), "not both"),
+    "info unknown": (("info", "--preset", "x"), "preset must be one of"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_end_in_one_line_and_code_2(yanlm, name):
+    Path("bad.toml").write_text("minutes = = 3")
+    Path("unknown.toml").write_text('colour = "red"')
+    args, message = MISTAKES[name]
+    code, out, err = yanlm(*args)
+    assert code == 2, err
+    assert out == "" and message in err and "Traceback" not in err
+    assert sum(line.startswith("error:") for line in err.splitlines()) == 1
+
+
+GENERATE_MISTAKES = {
+    "no text": ((), "TEXT"),
+    "empty": ((" ",), "no text"),
+    "two sources": (("x <mask>", "--file", "y"), "--file"),
+    "no file": (("--file", "none.txt"), "none.txt"),
+    "steps": (("x <mask>", "--steps", "0"), "--steps"),
+    "length": (("x <mask>", "--length", "long"), "--length"),
+    "routing": (("x <mask>", "--routing", "best"), "routing"),
+    "scale": (("x <mask>", "--z0-scale", "0"), "z0_scale"),
+    "too long": (("word " * 200 + "<mask>",), "text 1"),
+}
+
+
+@pytest.mark.parametrize("name", GENERATE_MISTAKES)
+def test_mistakes_in_generate(yanlm, trained, name):
+    args, message = GENERATE_MISTAKES[name]
+    code, out, err = yanlm("generate", "--model", trained[0], *args)
+    assert (code, out) == (2, "") and message in err
+
+
+def test_standard_input_must_be_text(yanlm, trained):
+    code, _, err = yanlm("generate", "--model", trained[0], "-", stdin=b"\xff\xfe")
+    assert code == 2 and "UTF-8" in err
+
+
+def test_a_run_is_never_overwritten(yanlm):
+    args = ("train", "--config", "small.toml", "--stage", "1", "--steps1", 1)
+    assert yanlm(*args)[0] == yanlm(*args)[0] == 0
+    assert Path("runs/yanlm/run.json").is_file() and Path("runs/yanlm-2/run.json").is_file()
+    code, _, err = yanlm(*args, "--out", "runs/yanlm")
+    assert code == 2 and "--resume runs/yanlm" in err
+
+
+def test_a_folder_that_cannot_be_written(yanlm):
+    Path("file").write_text("")
+    code, _, err = yanlm("train", "--config", "small.toml", "--steps1", 1, "--steps2", 1, "--out", "file/run")
+    assert code == 2 and "--out" in err
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = "import sys, cli.yanlm_app; print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -1,0 +1,50 @@
+"""Small models and texts that all tests of the language model share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from yanlm.config import YanConfig
+from yanlm.modeling import YanModel
+from yanlm.tasks import Builder
+from yanlm.tokenization import train_tokenizer
+
+WORDS = "the cat sat on the mat and the dog ran to the red house near a small river in the old town".split()
+TEXTS = [" ".join(WORDS[i % 7 :: 1 + i % 3]) + " ." for i in range(21)]
+SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 2, "flow_layers": 2, "max_length": 48, "d_time": 8}
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    return train_tokenizer(TEXTS, 320)
+
+
+@pytest.fixture
+def make_model(tokenizer: Any) -> Callable[..., YanModel]:
+    """A small model with random weights; options go to its configuration."""
+
+    def make(**options: Any) -> YanModel:
+        ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+        config = YanConfig(**{**SMALL, **ids, "mask_token_id": tokenizer.mask_token_id, **options})
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            model = YanModel(config)
+            for parameter in model.parameters():  # zeros at the start (convolutions, biases) would hide mistakes
+                parameter.data += 0.02 * torch.randn_like(parameter)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def builder(tokenizer: Any) -> Builder:
+    return Builder(tokenizer, max_length=48)
+
+
+@pytest.fixture
+def rows() -> list[dict[str, str]]:
+    return [{"text": text} for text in TEXTS]

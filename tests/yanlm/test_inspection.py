@@ -1,0 +1,265 @@
+"""Numbers of the latent space: known answers on made-up clouds, then a tiny model through a folder."""
+
+import json
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yanlm.config import YanConfig
+from yanlm.folders import save_model
+from yanlm.inspection import (
+    LEAST,
+    geometry,
+    inspect_folder,
+    inspect_latents,
+    principal_components,
+    token_text,
+    token_variance,
+    wide_bandwidths,
+)
+from yanlm.modeling import YanModel
+from yanlm.settings import resolve
+from yanlm.tasks import Builder
+from yanlm.tokenization import encode, train_tokenizer
+
+TEXTS = [f"the cat number {i} sat on the mat, and the dog {i * 7} on the bed." for i in range(60)]
+ROWS = [{"text": text} for text in TEXTS]
+NONE = torch.zeros(1000, dtype=torch.long)
+D = 16  # above 8, where moefm computes distances the fast way
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TEXTS, 300)
+
+
+def tiny(tokenizer, **options):
+    sizes = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "d_state": 4}
+    ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
+    torch.manual_seed(0)
+    return YanModel(YanConfig(vocab_size=len(tokenizer), **(sizes | ids | options))).eval()
+
+
+def test_isotropic_normal():
+    found = geometry(normal(1000, D), NONE, seed=1)
+    assert found["participation"] == pytest.approx(1, abs=0.03)  # 1 / (1 + D / 1000) on average
+    assert found["isoscore"] == pytest.approx(1, abs=0.03)
+    assert found["cosine"] == pytest.approx(0, abs=0.01)
+    assert found["offset"] == pytest.approx(0, abs=0.01)
+    assert found["mean_square"] == pytest.approx(1, abs=0.05)
+    assert found["first_two"] == pytest.approx(2 / D, abs=0.04)
+    assert abs(found["mmd2"]) < 0.01
+    assert abs(found["mmd2_wide"]) < 0.01
+    assert found["token_variance"] == pytest.approx(0, abs=1e-9)  # a single token explains nothing
+
+
+def test_line():
+    found = geometry(normal(1000, 1) * torch.ones(D) / math.sqrt(D), NONE)
+    assert found["participation"] == pytest.approx(1 / D)
+    assert found["isoscore"] == pytest.approx(0, abs=1e-9)
+    assert found["first_two"] == pytest.approx(1)
+    assert found["mmd2"] > 0.1
+
+
+def test_common_direction_is_an_offset_and_a_cosine():
+    found = geometry(normal(1000, D) + 5, NONE)
+    assert found["offset"] == pytest.approx(25 / 26, abs=0.01)
+    assert found["cosine"] == pytest.approx(25 / 26, abs=0.01)
+    assert found["participation"] == pytest.approx(1, abs=0.03)  # which variance cannot see
+
+
+def test_collapsed_cloud_has_numbers():
+    found = geometry(torch.full((100, 4), 2.0), NONE[:100])
+    assert found["cosine"] == pytest.approx(1)
+    assert found["mean_square"] == pytest.approx(4)
+    assert found["participation"] == 0
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_identity_explains_everything_where_latents_are_their_token():
+    ids = torch.arange(20).repeat(10)
+    found = geometry(normal(20, D)[ids], ids)
+    assert found["token_variance"] == pytest.approx(1)
+
+
+def test_identity_explains_what_chance_gives_where_latents_do_not_know_it():
+    ids = torch.arange(20).repeat(50)
+    assert token_variance(normal(1000, D), ids) == pytest.approx(19 / 999, rel=0.3)
+    assert token_variance(normal(40, 8), torch.arange(40)) is None  # no token occurs often enough
+    rare = torch.cat([torch.zeros(10), torch.arange(1, 31)]).long()
+    assert token_variance(normal(40, 8), rare) == pytest.approx(0, abs=1e-9)  # only the first does
+
+
+def iso_score(z):
+    """As Rudman et al. (2022) define it, step by step."""
+    n = z.shape[1]
+    variances = principal_components(z)[0]
+    scaled = math.sqrt(n) * variances / variances.norm()
+    defect = (scaled - 1).norm() / math.sqrt(2 * (n - math.sqrt(n)))
+    used = (n - defect**2 * (n - math.sqrt(n))) ** 2 / n**2
+    return float((n * used - 1) / (n - 1))
+
+
+@given(st.integers(0, 10**6), st.integers(2, 12), st.floats(0, 3))
+def test_isoscore_is_the_published_one_and_all_shares_are_shares(seed, d, skew):
+    z = normal(60, d, seed=seed) * torch.arange(1, d + 1) ** skew + normal(1, d, seed=seed + 1)
+    found = geometry(z, torch.arange(60) % 7)
+    assert found["isoscore"] == pytest.approx(iso_score(z), abs=1e-5)
+    assert 1 / d - 1e-9 <= found["participation"] <= 1 + 1e-9
+    for name in ("first_two", "offset", "token_variance"):
+        assert 0 <= found[name] <= 1 + 1e-9
+    pairs = torch.nn.functional.cosine_similarity(z[:, None], z[None], dim=-1)
+    assert found["cosine"] == pytest.approx(float((pairs.sum() - 60) / (60 * 59)), abs=1e-4)
+
+
+def test_wide_bandwidths_see_what_the_papers_do_not():
+    far = normal(1000, 512) + 0.5  # 11 away from the origin
+    found = geometry(far, NONE[:1000], seed=1)
+    assert abs(found["mmd2"]) < 1e-6
+    assert found["mmd2_wide"] > 0.1
+    assert wide_bandwidths(4) == (0.4, 1.0, 2.0, 4.0, 10.0)
+
+
+def test_principal_components_have_a_fixed_sign_and_order():
+    z = normal(500, 3) * torch.tensor([1.0, 5.0, 2.0])
+    spectrum, axes = principal_components(z)
+    assert spectrum.tolist() == sorted(spectrum.tolist(), reverse=True)
+    assert axes.abs().argmax(0).tolist() == [1, 2, 0]
+    assert (axes.gather(0, axes.abs().argmax(0, keepdim=True)) > 0).all()
+    torch.testing.assert_close(principal_components(-z)[1], axes)
+
+
+def test_two_latents_at_least():
+    with pytest.raises(ValueError, match="at least two"):
+        geometry(normal(1, 4), NONE[:1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"positions": "learned", "max_length": 20},
+        {"backbone": "mamba"},
+        {"backbone": "mamba", "positions": "learned", "tie_word_embeddings": False},
+        {"form": "separate", "align": False, "positions": "learned"},
+    ],
+)
+def test_any_model(tokenizer, options):
+    model = tiny(tokenizer, **options)
+    model.train()
+    found = inspect_latents(model, tokenizer, ROWS, tokens=200, top=3)
+    assert model.training
+    numbers = found.numbers
+    assert numbers["tokens"] == len(found.ids) == len(found.coordinates) == 200
+    assert numbers["dim"] == 16 == len(numbers["spectrum"])
+    assert sum(numbers["spectrum"]) == pytest.approx(1, abs=1e-4)
+    assert found.coordinates.mean(0) == pytest.approx([0, 0], abs=1e-9)
+    assert numbers["mean_square"] == pytest.approx(1, abs=0.01)  # the encoder's LayerNorm, untrained
+    assert numbers["normal"]["participation"] > 0.85
+    assert len(numbers["frequent"]) == 3
+    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+
+
+def test_accuracy_under_noise(tokenizer):
+    model = tiny(tokenizer, encoder_layers=1, d_model=64)
+    with torch.no_grad():  # latents that are the token's own direction, and a decoder that reads it
+        model.encoder.blocks = torch.nn.ModuleList()
+        model.encoder.embedding.weight.copy_(normal(len(tokenizer), 64))
+        model.decoder.ffn = torch.nn.Identity()
+    numbers = inspect_latents(model, tokenizer, ROWS, tokens=300, noise_levels=(3, 0, 0.1, 50)).numbers
+    accuracy = numbers["accuracy_under_noise"]
+    assert list(accuracy) == ["0", "0.1", "3", "50"]
+    assert numbers["reconstruction"] == accuracy["0"] == accuracy["0.1"] == 1
+    assert numbers["token_variance"] == pytest.approx(1)
+    assert 1 > accuracy["3"] > accuracy["50"]
+    assert 0.1 < numbers["half_noise"] < 50
+
+
+def test_draws_follow_from_the_seed_and_a_builder_serves_too(tokenizer):
+    model = tiny(tokenizer)
+    one = inspect_latents(model, tokenizer, ROWS, tokens=100, seed=1)
+    again = inspect_latents(model, Builder(tokenizer, max_length=64), ROWS, tokens=100, seed=1)
+    other = inspect_latents(model, tokenizer, ROWS, tokens=100, seed=2)
+    assert one.numbers == again.numbers
+    assert torch.equal(one.coordinates, again.coordinates)
+    assert one.numbers["cosine"] != other.numbers["cosine"]
+
+
+def test_questions_are_whole_texts(tokenizer):
+    row = {"context": "the cat sat on the mat", "question": "the cat?", "answer": "mat"}
+    length = len(encode(tokenizer, "the cat sat on the mat the cat? mat"))
+    found = inspect_latents(tiny(tokenizer), tokenizer, [row] * 20)
+    assert found.numbers["tokens"] == 20 * length
+
+
+def test_too_little_text_and_wrong_options(tokenizer):
+    model = tiny(tokenizer)
+    with pytest.raises(ValueError, match=r"at least 50 tokens, got \d+ in 1 rows; give more text"):
+        inspect_latents(model, tokenizer, ROWS[:1])
+    with pytest.raises(ValueError, match="at least 50 tokens, got 0"):
+        inspect_latents(model, tokenizer, [])
+    with pytest.raises(ValueError, match="tokens"):
+        inspect_latents(model, tokenizer, ROWS, tokens=LEAST - 1)
+    with pytest.raises(ValueError, match="noise_levels"):
+        inspect_latents(model, tokenizer, ROWS, noise_levels=[0, -1])
+    with pytest.raises(ValueError, match="noise_levels"):
+        inspect_latents(model, tokenizer, ROWS, noise_levels=[])
+    with torch.no_grad():
+        model.encoder.norm.weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match="not finite"):
+        inspect_latents(model, tokenizer, ROWS, tokens=100)
+
+
+def test_tokens_in_print(tokenizer):
+    assert token_text(tokenizer, encode(tokenizer, "\n")[0]) == "\\n"
+    assert token_text(tokenizer, encode(tokenizer, "é")[0]).startswith("#")  # half a character
+    assert token_text(tokenizer, tokenizer.mask_token_id).startswith("#")
+
+
+@pytest.fixture
+def run(tokenizer, tmp_path):
+    """A run's folder with an untrained model of stage 1, and the text it would have been trained on."""
+    data = tmp_path / "some.txt"
+    data.write_text("\n\n".join(TEXTS), encoding="utf-8")
+    settings = resolve({"data": str(data), "stage": "1", "steps1": 1}).to_dict()
+    save_model(tmp_path / "run" / "stage1", tiny(tokenizer), tokenizer, {"settings": settings})
+    return tmp_path / "run"
+
+
+def test_folder(run):
+    found = inspect_folder(run, tokens=LEAST)
+    assert found["files"]["figure"] == str(run / "inspect" / "latents.png")
+    assert (run / "inspect" / "latents.png").stat().st_size > 10_000
+    assert json.loads((run / "inspect" / "latents.json").read_text(encoding="utf-8")) == found
+    assert found["model"] == str(run / "stage1")
+    assert found["data"] == [str(run.parent / "some.txt")]
+    assert found["tokens"] == LEAST
+
+
+def test_folder_with_other_data_and_place(run, tmp_path):
+    other = tmp_path / "train.jsonl"
+    other.write_text("\n".join(json.dumps({"words": text}) for text in TEXTS), encoding="utf-8")
+    (run / "stage1" / "run.json").unlink()
+    found = inspect_folder(run / "stage1", data=[str(other)], text_column="words", out=tmp_path / "seen", tokens=LEAST)
+    assert found["data"] == [str(other)]
+    assert (tmp_path / "seen" / "latents.json").is_file()
+
+
+def test_folder_errors_say_what_to_do(run, tmp_path):
+    with pytest.raises(ValueError, match="yanlm train"):
+        inspect_folder(tmp_path / "absent")
+    with pytest.raises(ValueError, match=r"cannot write to .*; choose another --out"):
+        inspect_folder(run, out=tmp_path / "some.txt", tokens=LEAST)
+    (tmp_path / "some.txt").unlink()
+    with pytest.raises(ValueError, match=r"some.txt.*--data"):
+        inspect_folder(run)
+    (run / "stage1" / "run.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"no run.json that names its data; .*--data"):
+        inspect_folder(run)

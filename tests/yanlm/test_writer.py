@@ -1,0 +1,119 @@
+"""Texts in, filled texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from yanlm.folders import load_model, model_folder, save_model
+from yanlm.modeling import YanModel
+from yanlm.tokenization import split_at_masks
+from yanlm.writer import Writer
+
+Make = Callable[..., YanModel]
+words = st.sampled_from(["the", "cat", "red", "river", "Zug", "né", "12", ",", "日本"])
+texts = st.lists(st.one_of(words, st.just("<mask>")), min_size=1, max_size=9).map(" ".join)
+
+
+@pytest.fixture
+def writer(make_model: Make, tokenizer: Any) -> Writer:
+    return Writer(make_model(), tokenizer)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@given(text=texts, seed=st.integers(0, 99))
+def test_known_text_comes_back_exactly(writer: Writer, text: str, seed: int) -> None:
+    [out] = writer.write([text], length=2, samples=2, seed=seed, steps=2)
+    known = [part.strip() for part in split_at_masks(text)] if "<mask>" in text else [text]
+    for sample in out.samples:
+        at = 0
+        for part in known:
+            assert part in sample[at:], (text, sample)
+            at = sample.index(part, at) + len(part)
+
+
+def test_a_text_is_the_same_alone_and_among_others(writer: Writer) -> None:
+    many = ["the <mask> sat", "a small <mask> near the <mask> house in the old town", "the dog"]
+    together = writer.write(many, seed=3, samples=2)
+    in_twos = writer.write(many, seed=3, samples=2, batch_size=2)
+    assert together == in_twos
+    assert together[0] == writer.write(many[:1], seed=3, samples=2)[0]
+    assert together != writer.write(many, seed=4, samples=2)
+
+
+@pytest.mark.parametrize(("length", "tokens"), [(1, 2), (3, 6), ("source", None)])
+def test_given_lengths(writer: Writer, length: str | int, tokens: int | None) -> None:
+    [out] = writer.write(["the <mask> sat on <mask>"], length=length)
+    assert len(out.fills[0]) == 2
+    if tokens is not None:
+        assert out.tokens == tokens
+    else:
+        assert out.tokens == 2 * len(writer.tokenizer.encode("the sat on"))
+
+
+def test_predicted_lengths_are_the_head_s(writer: Writer) -> None:
+    with torch.no_grad():
+        writer.model.length_head[-1].weight.zero_()
+        writer.model.length_head[-1].bias.zero_()
+        writer.model.length_head[-1].bias[4] = 9.0  # five tokens
+    assert writer.write(["the <mask> sat"])[0].tokens == 5
+    assert writer.write(["the cat"])[0].tokens == 5, "a text without a mask is continued"
+
+
+def test_padding_ends_a_fill(make_model: Make, tokenizer: Any) -> None:
+    model = make_model(pad_to=6)
+    with torch.no_grad():
+        model.decoder.head.bias[tokenizer.pad_token_id] = 1e4
+    [out] = Writer(model, tokenizer).write(["the <mask> sat"])
+    assert out.tokens == 6
+    assert out.text == "the sat" and out.fills == [[""]]
+
+
+def test_the_separate_form_writes_whole_texts(make_model: Make, tokenizer: Any) -> None:
+    writer = Writer(make_model(form="separate", align=False), tokenizer)
+    [out] = writer.write(["the <mask> sat"], length=2)
+    assert out.tokens == 2 + len(tokenizer.encode("the sat"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "message"),
+    [
+        (["the cat", "  "], {}, "text 2 is empty"),
+        (["word " * 60 + "<mask>"], {}, "text 1: .*48"),
+        (["<mask>"], {"length": 0}, "length"),
+        (["<mask>"], {"length": "long"}, "length"),
+        (["<mask>"], {"steps": 0}, "steps"),
+        (["<mask>"], {"length": 99}, "text 1"),
+    ],
+)
+def test_bad_input_is_named(writer: Writer, texts: list[str], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        writer.write(texts, **options)
+
+
+def test_a_model_and_a_tokenizer_must_belong_together(make_model: Make, tokenizer: Any) -> None:
+    with pytest.raises(ValueError, match="belong together"):
+        Writer(make_model(vocab_size=100, pad_token_id=98, mask_token_id=99), tokenizer)
+
+
+def test_folders(make_model: Make, tokenizer: Any, tmp_path: Path) -> None:
+    save_model(tmp_path / "run" / "stage2", make_model(), tokenizer, {"seed": 0})
+    assert model_folder(tmp_path / "run") == tmp_path / "run" / "stage2"
+    assert Writer.load(tmp_path / "run").write(["the <mask>"], length=1)[0].tokens == 1
+    with pytest.raises(ValueError, match="train a model first"):
+        model_folder(tmp_path / "none")
+    with pytest.raises(ValueError, match="holds no model"):
+        model_folder(tmp_path)
+    weights = tmp_path / "run" / "stage2" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="cannot load the model"):
+        load_model(tmp_path / "run" / "stage2")
+    (tmp_path / "run" / "stage2" / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(ValueError, match="gpt2"):
+        load_model(tmp_path / "run" / "stage2")
