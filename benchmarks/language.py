@@ -99,7 +99,9 @@ def table(results: dict[str, dict[str, Any]], column: str) -> str:
     for name, runs in results.items():
         reports = list(runs.values())
         cells = [spread([r["one_pass"][column] for r in reports if "one_pass" in r])]
-        cells += [spread([r["by_steps"][str(t)][column] for r in reports if str(t) in r.get("by_steps", {})]) for t in times]
+        cells += [
+            spread([r["by_steps"][str(t)][column] for r in reports if str(t) in r.get("by_steps", {})]) for t in times
+        ]
         cells.append(spread([r["effective_experts"] for r in reports if "effective_experts" in r], 1))
         cells.append(" + ".join(f"{statistics.median(s):.0f}" for s in steps(reports)))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")

@@ -100,8 +100,10 @@ def trained(settings: RunSettings, out: Path, device: str) -> dict[str, Any]:
     """Train, go on, or take what is there; return the run's report."""
     file = out / "run.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-    if known is not None and known["settings"] != json.loads(json.dumps(settings.to_dict())):
-        sys.exit(f"{out} was trained with other settings; choose another --out")
+    wanted = json.loads(json.dumps(settings.to_dict()))
+    if known is not None and known["settings"] != wanted:
+        changed = [name for name, value in wanted.items() if known["settings"].get(name) != value]
+        sys.exit(f"{out} was trained with other settings ({', '.join(changed)}); choose another --out")
     if known is None or "report" not in known:
         known = train(settings, out, resume=known is not None, device=device)
         assert known is not None  # a single process

@@ -46,7 +46,9 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
 
     def __init__(self) -> None:
         self.live = Live(console=err, refresh_per_second=4, transient=True) if err.is_terminal else None
-        self.bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[at]}"))
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[at]}")
+        )
         self.task: Any = None
         self.line, self.example = Text(), Text()
         self.spoke = 0.0
@@ -100,7 +102,9 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
 
     def _draw(self) -> None:
         if self.live is not None:
-            shown = [self.bar, self.line] + ([Panel(self.example, title="held out")] if self.example.plain else [])
+            shown: list[Any] = [self.bar, self.line] + (
+                [Panel(self.example, title="held out")] if self.example.plain else []
+            )
             self.live.update(Group(*shown))
 
 

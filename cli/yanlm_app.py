@@ -128,7 +128,9 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _only_resume(options: dict[str, Any], out: Path | None, config: Path | None) -> None:
     if _given(options) or out is not None or config is not None:
-        raise UsageError("--resume takes every setting from the run it goes on with; give no others (but --device, --json)")
+        raise UsageError(
+            "--resume takes every setting from the run it goes on with; give no others (but --device, --json)"
+        )
 
 
 def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
@@ -197,7 +199,9 @@ def _train(settings: RunSettings, folder: Path, resume: bool, device: str, json_
 def _show_report(report: dict[str, Any], folder: Path) -> None:
     """A table of methods by measure, five examples, and where the files are."""
     for one in report["examples"]:
-        err.print(f"[dim]masked[/dim]  {_plain(one['source'])}\n[dim]filled[/dim]  {_plain(one['filled'])}\n", soft_wrap=True)
+        err.print(
+            f"[dim]masked[/dim]  {_plain(one['source'])}\n[dim]filled[/dim]  {_plain(one['filled'])}\n", soft_wrap=True
+        )
     names = {"masked_accuracy": "masked tokens", "exact_match": "rows exact", "copied_accuracy": "copied tokens"}
     rows: dict[str, dict[str, float]] = dict(report["baselines"])
     if "one_pass" in report:
@@ -219,7 +223,8 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
     print(f"model:   {folder}")
     print(f"more:    {folder}/run.json, losses.png, samples.txt, stage1/, stage2/")
     if "by_steps" in report:
-        print(f'try:     yanlm generate --model {folder} "{report["examples"][0]["source"][:60].rsplit(" ", 1)[0]} <mask>"')
+        start = report["examples"][0]["source"][:60].rsplit(" ", 1)[0]
+        print(f'try:     yanlm generate --model {folder} "{start} <mask>"')
 
 
 def _plain(text: str) -> str:
@@ -261,11 +266,15 @@ def _length(value: str) -> str | int:
 @app.command(help=GENERATE_HELP)
 def generate(
     model: Annotated[Path, typer.Option(help="Folder of a run, or of one of its stages.")],
-    text: Annotated[str | None, typer.Argument(help="Text with <mask>, or - for one text a line on standard input.")] = None,
+    text: Annotated[
+        str | None, typer.Argument(help="Text with <mask>, or - for one text a line on standard input.")
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="File with one text a line.")] = None,
     steps: Annotated[int, typer.Option(help="Euler steps T.")] = 3,
     samples: Annotated[int, typer.Option(help="Results for each text.")] = 1,
-    length: Annotated[str, typer.Option(help="Tokens behind each mask: auto (predicted), source, or a number.")] = "auto",
+    length: Annotated[
+        str, typer.Option(help="Tokens behind each mask: auto (predicted), source, or a number.")
+    ] = "auto",
     z0_scale: Annotated[float, typer.Option(help="Scale of the noise: lower is less diverse.")] = 1.0,
     routing: Annotated[str, typer.Option(help="frozen, resampled, mean or argmax.")] = "frozen",
     batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
@@ -335,7 +344,9 @@ def info(
 def inspect(
     model: Annotated[Path, typer.Option(help="Folder of a run, or of one of its stages.")],
     data: Annotated[list[str] | None, typer.Option(help="Data to look at. Default: the run's own.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for figure and JSON. Default: inspect/ in the model's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for figure and JSON. Default: inspect/ in the model's.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Draw a model's latents (the paper's Fig. 3) and measure their geometry."""
@@ -365,7 +376,16 @@ def doctor(json_: Json = False) -> None:
 
     import moefm
 
-    wanted = ("transformers", "tokenizers", "datasets", "accelerate", "tensorboard", "rouge-score", "mamba-ssm", "pyarrow")
+    wanted = (
+        "transformers",
+        "tokenizers",
+        "datasets",
+        "accelerate",
+        "tensorboard",
+        "rouge-score",
+        "mamba-ssm",
+        "pyarrow",
+    )
     packages: dict[str, str | None] = {}
     for name in wanted:
         try:

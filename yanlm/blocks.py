@@ -1,4 +1,4 @@
-"""One block for both backbones: a token mixer, an optional look at the source, a feed-forward layer, modulated norms."""
+"""One block for both backbones: a token mixer, a look at the source where asked for, a feed-forward layer."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 class ShortConv(nn.Module):
     """Add to every token a weighted sum of its neighbours, channel by channel.
 
-    The weights start random, not at zero: each place beside a token then has a signature of its own from the first step,
-    and attention can match what a token stands next to. From zero, that has to be found twice at once.
+    The weights start random, not at zero: each place beside a token then has a signature of its own from the first
+    step, and attention can match what a token stands next to. From zero, that has to be found twice at once.
     """
 
     def __init__(self, width: int, kernel: int) -> None:
@@ -135,9 +135,7 @@ class FeedForward(nn.Sequential):
     """Linear, GELU, linear."""
 
     def __init__(self, width: int, mult: int, dropout: float = 0.0) -> None:
-        super().__init__(
-            nn.Linear(width, mult * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(mult * width, width)
-        )
+        super().__init__(nn.Linear(width, mult * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(mult * width, width))
 
 
 class Block(nn.Module):

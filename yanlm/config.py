@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PretrainedConfig
 
@@ -12,7 +12,15 @@ BACKBONES = ("transformer", "mamba")
 POSITIONS = ("rotary", "learned")
 PREDICTIONS = ("velocity", "data")
 FORMS = ("slots", "separate")
-_BASE_OPTIONS = {"architectures", "auto_map", "dtype", "model_type", "name_or_path", "torch_dtype", "transformers_version"}
+_BASE_OPTIONS = {
+    "architectures",
+    "auto_map",
+    "dtype",
+    "model_type",
+    "name_or_path",
+    "torch_dtype",
+    "transformers_version",
+}
 
 
 class YanConfig(PretrainedConfig):
@@ -57,7 +65,11 @@ class YanConfig(PretrainedConfig):
     """
 
     model_type = "yan"
-    attribute_map = {"hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "flow_layers"}
+    attribute_map: ClassVar[dict[str, str]] = {
+        "hidden_size": "d_model",
+        "num_attention_heads": "num_heads",
+        "num_hidden_layers": "flow_layers",
+    }
 
     vocab_size: int = 4096
     d_model: int = 128

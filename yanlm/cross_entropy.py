@@ -83,7 +83,8 @@ def _check_inputs(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: T
     if labels.dtype != torch.long:
         raise TypeError(f"labels must be of dtype torch.int64, got {labels.dtype}")
     check_shape("labels", labels, (len(hidden),), "(N,)")
-    if len(labels) and labels.device.type == "cpu" and not torch.compiler.is_compiling():  # a look that others wait for
+    # Not on a GPU, where a look at the values would wait for the device.
+    if len(labels) and labels.device.type == "cpu" and not torch.compiler.is_compiling():
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(weight):
             raise ValueError(f"labels must lie in 0 ... {len(weight) - 1}, got {low if low < 0 else high}")

@@ -32,8 +32,20 @@ class Case(NamedTuple):
     task: str
 
 
+def repeated(rows: Sequence[Row], count: int) -> list[Row]:
+    """``count`` held-out rows: where there are fewer texts, each comes several times and is masked anew each time.
+
+    Example:
+        >>> len(repeated([{"text": "a b"}] * 3, 7)), len(repeated([{"context": "", "question": "", "answer": ""}], 7))
+        (7, 1)
+    """
+    if not rows or any(task_of(row) != "infill" for row in rows):
+        return list(rows[:count])  # a question is asked in one way
+    return [rows[i % len(rows)] for i in range(count)]
+
+
 def cases(builder: Builder, rows: Sequence[Row], seed: int = HELD_OUT) -> list[Case]:
-    """Mask held-out rows, each in one way."""
+    """Mask held-out rows, each as its place decides."""
     made = []
     for i, row in enumerate(rows):
         example = builder.example(row, row_seed(seed, 0, i))
@@ -47,11 +59,12 @@ def masked_positions(example: Example, builder: Builder) -> list[int]:
     In the slots form these are the slots. In the separate form every position is generated; hidden are those behind a
     mask of the source, or all where the target is an answer.
     """
-    if builder.form == "slots" or len(example.spans) == 1 == example.source.count(builder.mask) and len(
-        example.target
-    ) == example.spans[0]:
+    if builder.form == "slots" or (
+        len(example.spans) == 1 == example.source.count(builder.mask) and len(example.target) == example.spans[0]
+    ):
         return list(example.slots)
-    hidden, at, spans = [], 0, iter(example.spans)
+    hidden: list[int] = []
+    at, spans = 0, iter(example.spans)
     for token in example.source:
         length = next(spans) if token == builder.mask else 1
         hidden += range(at, at + length) if token == builder.mask else ()

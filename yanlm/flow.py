@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,13 @@ class Condition(NamedTuple):
     """The source as the flow sees it, computed once per generation by :meth:`LatentFlow.condition`.
 
     ``sources`` holds keys and values of each cross-attending block, ``start`` what is added to the flow's input at
-    every slot, ``pooled`` the mean encoding ``(B, 1, d)`` that the gate reads.
+    every slot, ``guess`` the encoder's own state there, ``pooled`` the mean encoding ``(B, 1, d)`` that the gate reads.
     """
 
     sources: tuple[KeysValues, ...]
     source_mask: Tensor | None
     start: Tensor | None
+    guess: Tensor | None
     pooled: Tensor
     at: Rotary | None
     mask: Tensor | None
@@ -41,6 +42,7 @@ class Features(NamedTuple):
     hidden: Tensor  # (B, M, d)
     gate: Tensor  # (B, M, 2 d + d_time)
     z: Tensor  # (B, M, d)
+    guess: Tensor | None  # (B, M, d)
     remaining: Tensor  # 1 - t, (B, M, 1)
 
 
@@ -79,6 +81,9 @@ class Experts(nn.Module):
         super().__init__()
         self.first = ExpertLinear(num_experts, width, mult * width)
         self.last = ExpertLinear(num_experts, mult * width, width)
+        with torch.no_grad():  # first predictions are small, whatever they are added to
+            for parameter in self.last.parameters():
+                parameter.mul_(0.3)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Outputs of all experts, ``(*, K, d)``."""
@@ -136,12 +141,14 @@ class LatentFlow(MixtureField):
         """
         places = torch.arange(states.shape[1], device=states.device)
         at = rotary(places, self.head_dim) if self.is_rotary else None
-        sources = tuple(block.cross.read(states, at) for block in self.blocks if block.cross is not None)
-        start = None if self.align is None else self.align(gather_tokens(states, slots))
+        readers = [cast(Block, block).cross for block in self.blocks]
+        sources = tuple(cross.read(states, at) for cross in readers if cross is not None)
+        guess = None if self.align is None else gather_tokens(states, slots)
+        start = None if self.align is None else self.align(guess)
         if positions is not None:
             start = positions(slots) if start is None else start + positions(slots)
         own = rotary(slots, self.head_dim) if self.is_rotary else None
-        return Condition(sources, source_mask, start, pool(states, source_mask), own, slot_mask)
+        return Condition(sources, source_mask, start, guess, pool(states, source_mask), own, slot_mask)
 
     def trunk(self, z: Tensor, t: Tensor | float, cond: Condition | None = None) -> Features:
         """One evaluation of the shared blocks at states ``(B, M, d)``."""
@@ -159,25 +166,32 @@ class LatentFlow(MixtureField):
         x = self.norm(x, time)
         seen = [x, cond.pooled.expand_as(x), time.expand(*x.shape[:-1], -1)]
         gate = torch.cat(seen, -1) if self.gating is not None else x
-        return Features(x, gate, z, 1 - expand_time(t, z))
+        return Features(x, gate, z, cond.guess, 1 - expand_time(t, z))
 
-    def _velocity(self, output: Tensor, z: Tensor, remaining: Tensor) -> Tensor:
-        r"""What a head means as a velocity: itself, or :math:`(\hat z_1 - z_t) / (1 - t)`."""
-        return (output - z) / remaining.clamp_min(SHORTEST) if self.predicts_data else output
+    def _velocity(self, output: Tensor, features: Features) -> Tensor:
+        r"""What a head means as a velocity: itself, or :math:`(\hat z_1 - z_t) / (1 - t)`.
+
+        Where the source has a state at the slot, :math:`\hat z_1` is that state plus the head's correction: the flow
+        begins at what the encoder guesses and learns what is wrong with it.
+        """
+        if not self.predicts_data:
+            return output
+        base = features.z if features.guess is None else features.z - features.guess
+        remaining = features.remaining.clamp_min(SHORTEST)
+        if output.ndim > base.ndim:
+            base, remaining = base.unsqueeze(-2), remaining.unsqueeze(-2)
+        return (output - base) / remaining
 
     def heads(self, features: Features) -> Tensor:
         """Velocities of all experts, ``(B, M, K, d)``."""
-        z, remaining = features.z.unsqueeze(-2), features.remaining.unsqueeze(-2)
-        return self._velocity(self.head_layers(features.hidden), z, remaining)
+        return self._velocity(self.head_layers(features.hidden), features)
 
     def head(self, features: Features, index: Tensor) -> Tensor:
         """Velocity of expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""
-        output = self.head_layers.chosen(features.hidden, index)
-        return self._velocity(output, features.z, features.remaining)
+        return self._velocity(self.head_layers.chosen(features.hidden, index), features)
 
     def gate_logits(self, features: Features) -> Tensor:
         """Routing logits ``(B, M, K)`` from token, mean source and time."""
         if self.gating is None:
             return features.hidden.new_zeros(*features.hidden.shape[:-1], 1)
         return self.gating(features.gate)
-

@@ -73,10 +73,12 @@ def load_model(folder: Path, device: str = "cpu") -> YanModel:
         if kind != YanConfig.model_type:
             raise ValueError(f"it holds a model of type {kind!r}, not {YanConfig.model_type!r}")
         with _quiet():
-            model, info = YanModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+            loaded: Any = YanModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+            model: YanModel = loaded[0]
+            missing: set[str] = set(loaded[1]["missing_keys"])
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
         raise ValueError(f"cannot load the model in {folder}: {str(error).splitlines()[0]}") from None
-    if info["missing_keys"]:
-        raise ValueError(f"{folder}/model.safetensors lacks {', '.join(sorted(info['missing_keys'])[:3])}; it is not whole")
-    loaded: YanModel = model.to(device).eval()
-    return loaded
+    if missing:
+        raise ValueError(f"{folder}/model.safetensors lacks {', '.join(sorted(missing)[:3])}; it is not whole")
+    model.to(device)  # type: ignore[arg-type] # transformers wraps the method and loses its signature
+    return model.eval()

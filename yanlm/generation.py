@@ -12,8 +12,7 @@ from moefm import Routing, sample
 from moefm._checks import check_count, check_positive
 from moefm._random import fresh
 from yanlm.flow import Condition
-from yanlm.noise import generators, row_normal
-from yanlm.objectives import EXPERT, NOISE
+from yanlm.noise import EXPERT, NOISE, generators, row_normal
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel
@@ -48,6 +47,7 @@ def repeat(cond: Condition, times: int) -> Condition:
         tuple(type(kv)(rows(kv.keys), rows(kv.values)) for kv in cond.sources),
         maybe(cond.source_mask),
         maybe(cond.start),
+        maybe(cond.guess),
         rows(cond.pooled),
         None if cond.at is None else type(cond.at)(rows(cond.at.cos), rows(cond.at.sin)),
         maybe(cond.mask),
@@ -69,10 +69,10 @@ def generate(
     samples: int = 1,
     seeds: Sequence[int] | None = None,
 ) -> Generation:
-    r"""Fill the slots of a batch of sources: :math:`z_0 \sim N(0, s^2 I)`, ``steps`` Euler steps, the best token of each.
+    r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, ``steps`` Euler steps, the most probable token of each latent.
 
     One evaluation serves gate and first step, only the routed expert is computed, the source's keys and values are
-    computed once, and logits at the slots alone. A row's result depends on its own seed and on nothing else in the batch.
+    computed once, and logits at the slots alone. A row's result depends on its own seed, not on the rest of the batch.
 
     Args:
         model: A trained :class:`yanlm.YanModel`.
@@ -107,9 +107,7 @@ def generate(
     experts = [g for seed in seeds for g in _streams(seed, samples, EXPERT)]
     rows = [count for count in counts for _ in range(samples)]
     z0 = z0_scale * row_normal(noise, rows, slots.shape[1], states.shape[-1]).to(states)
-    out = sample(
-        model.flow, z0, steps, solver=solver, routing=routing, cond=cond, mask=cond.mask, generator=experts
-    )
+    out = sample(model.flow, z0, steps, solver=solver, routing=routing, cond=cond, mask=cond.mask, generator=experts)
     tokens = model.decoder.tokens(out.z1)
     if cond.mask is not None:
         tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from moefm._random import fresh
 from yanlm.autoencoder import Decoder, Encoder, Positions
 from yanlm.config import YanConfig
 from yanlm.flow import LatentFlow
-from yanlm.objectives import Batch, Stage1, Stage2, stage1_loss, stage2_loss
+from yanlm.objectives import Stage1, Stage2
+from yanlm.stage1 import Batch, stage1_loss
+from yanlm.stage2 import stage2_loss
 
 
 @dataclass
-class YanOutput(ModelOutput):  # type: ignore[misc]
+class YanOutput(ModelOutput):
     """Loss of a stage and its detached parts."""
 
     loss: Tensor | None = None
     parts: dict[str, Tensor] | None = None
 
 
-class YanModel(PreTrainedModel):  # type: ignore[misc]
+class YanModel(PreTrainedModel):
     r"""Non-autoregressive language model :math:`p(y | x) = \int p_\theta(y | z) p_\psi(z | x) dz`, Eq. (6).
 
     The encoder turns texts into latents, the flow transports noise to the latents of the masked slots given the
@@ -74,7 +76,7 @@ class YanModel(PreTrainedModel):  # type: ignore[misc]
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the token embedding."""
-        self.encoder.embedding = value
+        self.encoder.embedding = cast(nn.Embedding, value)
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the map to the vocabulary."""
@@ -127,7 +129,11 @@ class YanModel(PreTrainedModel):  # type: ignore[misc]
             totals: Numbers of tokens and slots, ``(2,)``, that means are taken over; those of this batch by default.
             batch: Tensors of :mod:`yanlm.tasks`.
         """
-        seeds = torch.randint(2**62, (len(batch["source_ids"]),), generator=fresh(None)).tolist() if seeds is None else seeds
+        seeds = (
+            torch.randint(2**62, (len(batch["source_ids"]),), generator=fresh(None)).tolist()
+            if seeds is None
+            else seeds
+        )
         totals = self.counts(batch) if totals is None else totals.to(self.device)
         if stage == 1:
             return YanOutput(*stage1_loss(self, batch, self.stage1, seeds, totals))

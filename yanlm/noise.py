@@ -9,6 +9,9 @@ from torch import Generator, Tensor
 
 _MASK = (1 << 64) - 1
 
+# Independent streams of a row's randomness, so that switching one use off leaves the draws of the others alone.
+NOISE, TIME, EXPERT, ENCODER, GAUSSIAN = range(5)
+
 
 def _mix(x: int) -> int:
     """Finalizer of splitmix64: every bit of the input changes about half of the output's bits."""

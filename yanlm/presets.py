@@ -21,6 +21,7 @@ class Recipe:
     weight_decay: float = 0.01
     clip: float | None = 1.0
     ema: float | None = None
+    decay_all: bool = False
     masking: Masking = field(default_factory=Masking)
 
 
@@ -71,7 +72,7 @@ _PAPER: dict[str, Any] = {
     "tie_word_embeddings": False,
     "d_time": 64,
 }
-_PAPER_RECIPE = Recipe(batch_size=32, lr=1e-4, warmup=1000, schedule="constant", clip=1.0, masking=Masking())
+_PAPER_RECIPE = Recipe(batch_size=32, lr=1e-4, warmup=1000, schedule="constant", decay_all=True)
 _PAPER_STAGE1 = Stage1(slot=1.0, mmd=1.0, scale=0.01, noise=0.1, mmd_tokens=2000)
 _PAPER_STAGE2 = Stage2(objective="paper", ce="unrolled", steps=4, zero_share=0.0, gate=1.0)
 

@@ -13,7 +13,7 @@ import torch
 
 from yanlm.config import YanConfig
 from yanlm.data import Corpus, load_corpus
-from yanlm.evaluation import evaluate
+from yanlm.evaluation import evaluate, repeated
 from yanlm.folders import load_model, model_folder, save_model
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
@@ -48,7 +48,7 @@ class Listener:
 
 
 class BatchDraw:
-    """Batches of one stage: rows of the corpus, masked and collated, with the seeds that all their randomness follows."""
+    """Batches of one stage: rows of the corpus, masked and collated, with the rows' seeds."""
 
     def __init__(self, stream: RowStream, builder: Builder, seed: int, with_lengths: bool) -> None:
         self.stream, self.builder, self.seed, self.with_lengths = stream, builder, seed, with_lengths
@@ -124,12 +124,14 @@ def train(
     last = settings.stages[-1]
     model = load_model(out / f"stage{last}", str(accelerator.device))
     held_out = corpus.test or corpus.validation
-    record["report"] = report(settings, model, tokenizer, corpus, held_out[: settings.eval_rows])
+    record["report"] = report(settings, model, tokenizer, corpus, repeated(held_out, settings.eval_rows))
     record["seconds"] = round(record.get("seconds", 0.0) + time.time() - began, 1)
     _write_json(out / RUN_FILE, record)
     _write_json(out / f"stage{last}" / RUN_FILE, record)
     logs = {stage: out / f"stage{stage}" / "log.jsonl" for stage in (1, 2)}
-    loss_figure({stage: _read_log(path) for stage, path in logs.items() if path.is_file()}).savefig(out / "losses.png", dpi=120)
+    loss_figure({stage: _read_log(path) for stage, path in logs.items() if path.is_file()}).savefig(
+        out / "losses.png", dpi=120
+    )
     (out / "samples.txt").write_text(samples_text(record["report"]), encoding="utf-8")
     return record
 
@@ -208,7 +210,17 @@ def make_tokenizer(settings: RunSettings, corpus: Corpus) -> PreTrainedTokenizer
     return train_tokenizer((" ".join(map(str, row.values())) for row in rows), int(size))
 
 
-FLOW_OPTIONS = ("num_experts", "sigma", "prediction", "flow_layers", "cross_layers", "align", "form", "d_time", "pad_to")
+FLOW_OPTIONS = (
+    "num_experts",
+    "sigma",
+    "prediction",
+    "flow_layers",
+    "cross_layers",
+    "align",
+    "form",
+    "d_time",
+    "pad_to",
+)
 """Options of the model that leave its autoencoder as it is."""
 
 
@@ -307,6 +319,7 @@ def train_settings(settings: RunSettings, stage: int, recipe: Recipe) -> TrainSe
         accumulate=settings.accumulate,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
+        decay_all=recipe.decay_all,
         warmup=recipe.warmup,
         schedule=recipe.schedule,
         clip=recipe.clip,

@@ -73,7 +73,8 @@ def selective_scan(
     given = x.dtype
     with torch.autocast(x.device.type, enabled=False):
         x, dt, A, B, C = (wide(tensor) for tensor in (x, dt, A, B, C))
-        y: Tensor = _apply(x, dt, A, B, C, segment)
+        keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, dt, A, B, C))
+        y: Tensor = _apply(x, dt, A, B, C, segment, keep)
         if D is not None:
             y = torch.addcmul(y, x, wide(D))
         if z is not None:
@@ -107,13 +108,12 @@ class _Scan(torch.autograd.Function):
     """y_t = C_t h_t. Inside, time comes first and a state is (B, N, D)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, segment: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, segment: int, keep: bool) -> Tensor:
         rates, (xs, dts, Bs, Cs) = A.t().contiguous(), _time_first(x, dt, B, C)
         state = x.new_zeros(x.shape[0], *rates.shape)
         # Buffers for a segment, used again and again: fresh ones would cost more than the arithmetic.
         decay, states = (state.new_empty(min(segment, len(xs)), *state.shape) for _ in range(2))
         y = torch.empty_like(xs)
-        keep = any(ctx.needs_input_grad)
         kept = []
         for start in range(0, len(xs), segment):
             at = slice(start, start + segment)
@@ -158,7 +158,7 @@ class _Scan(torch.autograd.Function):
                 torch.sum(torch.mul(decay, rates, out=states), 2, out=ddt[at])
                 ddt[at].addcmul_(weighted, xs)
                 dA += decay.mul_(dts.unsqueeze(2)).sum((0, 1))
-        return (*(g.transpose(0, 1) for g in (dx, ddt)), dA.t(), *(g.transpose(0, 1) for g in (dB, dC)), None)
+        return (*(g.transpose(0, 1) for g in (dx, ddt)), dA.t(), *(g.transpose(0, 1) for g in (dB, dC)), None, None)
 
 
 _apply = torch.compiler.disable(_Scan.apply)  # the compiler would unroll the loop
@@ -205,11 +205,6 @@ def kernels(device: str = "cuda") -> Kernels:
     return _cuda_kernels() if device == "cuda" else NO_CUDA
 
 
-@torch.compiler.disable  # it would look into the cache, and into the imports
-def _cuda_kernels() -> Kernels:
-    return _find_kernels()
-
-
 @cache
 def _find_kernels() -> Kernels:
     if not torch.cuda.is_available():
@@ -225,6 +220,9 @@ def _find_kernels() -> Kernels:
     except Exception:
         convolve = None
     return Kernels(scan, convolve, "mamba-ssm imports and a CUDA device is visible")
+
+
+_cuda_kernels = torch.compiler.disable(_find_kernels)  # the compiler would trace the imports
 
 
 def _import(module: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Everything that decides a training run, from a preset, a file and the command line; saved, and read back to resume."""
+"""Everything that decides a training run: a preset, a file and the command line, laid over one another."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
     """Settings of a run: a preset with ``options`` laid over it.
 
     Args:
-        options: Names of :class:`RunSettings`; ``model``, ``stage1``, ``stage2``, ``recipe1`` and ``recipe2`` are tables
-            of what changes in them.
+        options: Names of :class:`RunSettings`; ``model``, ``stage1``, ``stage2``, ``recipe1`` and ``recipe2`` are
+            tables of what changes in them.
 
     Raises:
         ValueError: A name is unknown or a value is out of range.

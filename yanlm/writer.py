@@ -60,12 +60,15 @@ class Writer:
 
     def __init__(self, model: YanModel, tokenizer: PreTrainedTokenizerFast) -> None:
         if model.config.stage == 1:
-            raise ValueError("this model went through stage 1 alone and has no flow yet: yanlm train --stage 2 --init DIR")
+            raise ValueError(
+                "this model went through stage 1 alone and has no flow yet: yanlm train --stage 2 --init DIR"
+            )
         self.model, self.tokenizer = model.eval(), tokenizer
         self.builder = Builder(tokenizer, form=model.config.form, max_length=model.config.max_length)
         if len(tokenizer) > model.config.vocab_size:
             raise ValueError(
-                f"the tokenizer has {len(tokenizer)} tokens and the model {model.config.vocab_size}: they do not belong together"
+                f"the tokenizer has {len(tokenizer)} tokens and the model {model.config.vocab_size}: "
+                "they do not belong together"
             )
 
     @classmethod

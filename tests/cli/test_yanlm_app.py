@@ -91,7 +91,7 @@ def test_generate_fills_masks(yanlm, trained):
 
 def test_generate_json(yanlm, trained):
     args = ("generate", "--model", trained[0] / "stage2", "-", "--json", "--samples", "2", "--steps", "2")
-    code, out, _ = yanlm(*args, stdin="Mary is in the <mask> .\n\nWhere is Mary ?\n".encode())
+    code, out, _ = yanlm(*args, stdin=b"Mary is in the <mask> .\n\nWhere is Mary ?\n")
     document = json.loads(out)
     assert code == 0
     assert (document["steps"], document["nfe"]) == (2, 2) and document["tokens_per_second"] > 0

@@ -13,7 +13,7 @@ from yanlm.modeling import YanModel
 from yanlm.tasks import Builder
 from yanlm.tokenization import train_tokenizer
 
-WORDS = "the cat sat on the mat and the dog ran to the red house near a small river in the old town".split()
+WORDS = """the cat sat on the mat and the dog ran to the red house near a small river in the old town""".split()  # noqa: SIM905
 TEXTS = [" ".join(WORDS[i % 7 :: 1 + i % 3]) + " ." for i in range(21)]
 SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 2, "flow_layers": 2, "max_length": 48, "d_time": 8}
 

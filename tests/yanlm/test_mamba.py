@@ -145,7 +145,7 @@ def test_kernels_are_called_as_they_expect(monkeypatch, autocast):
     for place in (module, scan_module):
         monkeypatch.setattr(place, "kernels", lambda device: stand_in())
     for given_, reference in zip(run(), expected, strict=True):
-        tolerance = (2e-2 if autocast else 1e-5) * float(reference.abs().max())
+        tolerance = (2e-2 if autocast else 1e-5) * float(reference.detach().abs().max())
         assert torch.allclose(given_, reference, rtol=0, atol=tolerance)
 
 
@@ -166,7 +166,7 @@ def test_parity_with_mamba_ssm(mixer, monkeypatch):
     for place in (module, scan_module):
         monkeypatch.setattr(place, "kernels", lambda device: Kernels(None, None, ""))
     for given_, reference in zip(fast, run(), strict=True):
-        assert torch.allclose(given_, reference, rtol=1e-3, atol=1e-4 * float(reference.abs().max()))
+        assert torch.allclose(given_, reference, rtol=1e-3, atol=1e-4 * float(reference.detach().abs().max()))
 
 
 @pytest.mark.cuda
@@ -287,7 +287,7 @@ def test_autocast(mixer):
     assert all(
         p.grad is not None and p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in model.parameters()
     )
-    assert torch.allclose(y.float(), expected, atol=0.05 * float(expected.abs().max()))
+    assert torch.allclose(y.float(), expected, atol=0.05 * float(expected.detach().abs().max()))
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -296,7 +296,7 @@ def test_weights_in_bfloat16(mixer):
     expected = model(x)
     y = model.bfloat16()(x.bfloat16())
     assert y.dtype == torch.bfloat16
-    assert torch.allclose(y.float(), expected, atol=0.05 * float(expected.abs().max()))
+    assert torch.allclose(y.float(), expected, atol=0.05 * float(expected.detach().abs().max()))
 
 
 def test_no_warnings():
@@ -305,6 +305,7 @@ def test_no_warnings():
         build(BiMamba)(tokens(), lengths_mask([3, 7], 7)).sum().backward()
 
 
+@pytest.mark.slow
 def test_compiles():
     """The compiler leaves the scan alone and has the rest."""
     model, x, mask = build(Mamba), tokens().requires_grad_(), lengths_mask([3, 7], 7)

@@ -154,7 +154,9 @@ def test_gradients_reach_all_that_trains_and_nothing_else(
 
 
 @pytest.mark.parametrize("freeze", ["decoder", "none"])
-def test_what_is_not_frozen_trains_in_stage_2_and_keeps_its_own_loss(make_model: Make, builder: Builder, freeze: str) -> None:
+def test_what_is_not_frozen_trains_in_stage_2_and_keeps_its_own_loss(
+    make_model: Make, builder: Builder, freeze: str
+) -> None:
     model = make_model(tie_word_embeddings=False)
     model.stage2 = Stage2(freeze=freeze)
     model.prepare_stage(2)
@@ -363,7 +365,14 @@ def test_bad_generation_options_are_named(make_model: Make, options: dict[str, A
 def test_bad_stages_and_settings_are_named(make_model: Make) -> None:
     with pytest.raises(ValueError, match="stage"):
         make_model().prepare_stage(3)
-    for bad in ({"objective": "vfm"}, {"ce": "none"}, {"freeze": "some"}, {"flow": -1.0}, {"zero_share": 2.0}, {"steps": 0}):
+    for bad in (
+        {"objective": "vfm"},
+        {"ce": "none"},
+        {"freeze": "some"},
+        {"flow": -1.0},
+        {"zero_share": 2.0},
+        {"steps": 0},
+    ):
         with pytest.raises(ValueError):
             Stage2(**bad)
     with pytest.raises(ValueError, match="mmd"):

@@ -1,0 +1,94 @@
+"""Loss of stage 1: texts through the encoder and back, with latents kept near a standard normal, Eq. (8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from moefm import mmd2
+from moefm import scale_penalty as mean_square
+from yanlm.noise import ENCODER, GAUSSIAN, generators, row_normal, row_uniform
+from yanlm.objectives import Stage1
+
+if TYPE_CHECKING:
+    from yanlm.modeling import YanModel
+
+Batch = dict[str, Tensor]
+Parts = dict[str, Tensor]
+
+
+def token_mean(values: Tensor, counts: Tensor, total: Tensor) -> Tensor:
+    """Mean of flat per-token ``values``, as this process's part of a mean over ``total`` tokens."""
+    return values.sum() / total.clamp_min(1) if len(values) else counts.sum() * 0.0
+
+
+def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Tensor:
+    """Add normal noise whose standard deviation each row draws from U(0, ``largest``) (section 4.2)."""
+    sources = generators(seeds, ENCODER)
+    scale = (largest * row_uniform(sources)).to(z)[:, None, None]
+    noise = row_normal(sources, mask.sum(1).tolist(), z.shape[1], z.shape[2]).to(z)
+    return z + scale * noise
+
+
+def regularizer_tokens(z: Tensor, mask: Tensor, most: int) -> Tensor:
+    """Evenly spaced latents ``(n, d)``, equally many from each row, whatever the split of the batch."""
+    each = max(1, most // len(z))
+    parts = [row[keep][:: max(1, -(-int(keep.sum()) // each))] for row, keep in zip(z, mask, strict=True)]
+    return torch.cat(parts)
+
+
+def gather_rows(z: Tensor) -> Tensor:
+    """Latents of all processes ``(n, d)``, with gradients to every one; equal counts are not required."""
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return z
+    from torch.distributed.nn.functional import all_gather
+
+    counts = [torch.zeros((), dtype=torch.long, device=z.device) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, torch.tensor(len(z), device=z.device))
+    longest = int(max(counts))
+    padded = torch.cat([z, z.new_zeros(longest - len(z), z.shape[1])])
+    return torch.cat([part[:count] for part, count in zip(all_gather(padded), counts, strict=True)])
+
+
+def stage1_loss(
+    model: YanModel, batch: Batch, settings: Stage1, seeds: Sequence[int], totals: Tensor, source: Tensor | None = None
+) -> tuple[Tensor, Parts]:
+    """Regularized autoencoder loss, Eq. (8), on texts with mask slots: every token is decoded, the masked ones too.
+
+    A model of the separate form decodes its targets instead, and stage 2 hands over the ``source`` it has encoded.
+    """
+    labels, mask = batch["target_ids"], batch["target_mask"]
+    clean = source is not None and model.config.form == "separate"
+    ids = labels if clean else batch["source_ids"]
+    if ids.shape != labels.shape:
+        raise ValueError(
+            f"stage 1 needs a batch in the slots form, got source {tuple(ids.shape)}, target {tuple(labels.shape)}"
+        )
+    z = model.encode(ids, mask) if source is None or clean else source
+    noisy = perturb(z, mask, settings.noise, seeds) if settings.noise and model.training else z
+    masked = mask & (ids == model.config.mask_token_id) & (labels != ids)
+    known = mask & ~masked
+    counts = model.counts(batch)
+    parts: Parts = {}
+    ce = token_mean(model.decoder.loss(noisy[known], labels[known]), z, totals[0] if clean else totals[0] - totals[1])
+    slot = token_mean(model.decoder.loss(noisy[masked], labels[masked]), z, totals[1])
+    parts["ce"], parts["slot_ce"] = ce, slot
+    total = ce + settings.slot * slot
+    if settings.mmd:
+        latents = gather_rows(regularizer_tokens(z, mask, settings.mmd_tokens))
+        parts["mmd"] = mmd2(latents, _gaussian_like(latents), settings.bandwidths)
+        total = total + settings.mmd * parts["mmd"]
+    if settings.scale:
+        parts["scale"] = mean_square(z, mask) * counts[0] / totals[0]
+        total = total + settings.scale * parts["scale"]
+    return total, {name: part.detach() for name, part in parts.items()}
+
+
+def _gaussian_like(z: Tensor) -> Tensor:
+    """Standard normal draws as many as ``z``: always the same ones, since they stand for the distribution itself."""
+    return torch.randn(z.shape, generator=torch.Generator().manual_seed(GAUSSIAN)).to(z)

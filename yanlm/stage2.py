@@ -1,0 +1,156 @@
+"""Loss of stage 2: the mixture likelihood of the latent flow and the cross-entropy of what it decodes to, Eq. (11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from moefm import consistent_moefm_loss, gate_entropy, linear_path, load_balance, moefm_loss, sample
+from moefm import scale_penalty as mean_square
+from moefm.routing import draw_expert
+from yanlm.flow import Condition, Features, gather_tokens
+from yanlm.noise import EXPERT, NOISE, TIME, generators, row_normal
+from yanlm.objectives import Stage2
+from yanlm.stage1 import Batch, Parts, stage1_loss, token_mean
+
+if TYPE_CHECKING:
+    from yanlm.modeling import YanModel
+
+
+def stage2_loss(
+    model: YanModel, batch: Batch, settings: Stage2, seeds: Sequence[int], totals: Tensor
+) -> tuple[Tensor, Parts]:
+    """Flow loss and cross-entropy, Eq. (11), at one random time per row."""
+    flow, slots, slot_mask = model.flow, batch["slots"], batch["slot_mask"]
+    source = model.encode(batch["source_ids"], batch["source_mask"])
+    with torch.no_grad():
+        z1 = gather_tokens(model.encode(batch["target_ids"], batch["target_mask"]), slots)
+        z1 = z1.masked_fill(~slot_mask.unsqueeze(-1), 0)
+        z0 = row_normal(generators(seeds, NOISE), slot_mask.sum(1).tolist(), *z1.shape[1:]).to(z1)
+        t = torch.cat([settings.time((1,), generator=g) for g in generators(seeds, TIME)]).to(z1)
+    cond = flow.condition(source, batch["source_mask"], slots, slot_mask, model.positions)
+    z_t, target = linear_path(z0, z1, t)
+    features = flow.trunk(z_t, t, cond)
+    velocities, logits = flow.heads(features), flow.gate_logits(features)
+    share = model.counts(batch)[1] / totals[1].clamp_min(1)
+    (loss, flow_part, gate_part), logits, drawn_from = _routing_loss(
+        model, settings, features, velocities, logits, target, z0, cond
+    )
+    parts: Parts = {"flow": flow_part * share, "gate": gate_part * share}
+    total = loss * share
+
+    index = draw_expert(drawn_from.detach(), generators(seeds, EXPERT)).to(z1.device)
+    if settings.ce == "unrolled":
+        z1_hat = _unrolled(model, settings, z0, cond, slot_mask, seeds)
+    elif settings.ce == "rollout":
+        z1_hat = _rollout(model, z0, t, cond, seeds)
+    else:
+        chosen = velocities.take_along_dim(index[..., None, None], -2).squeeze(-2)
+        z1_hat = z_t + features.remaining * chosen
+    if settings.ce_weight:
+        labels = batch["target_ids"].gather(1, slots)
+        parts["ce"] = token_mean(model.decoder.loss(z1_hat[slot_mask], labels[slot_mask]), z1_hat, totals[1])
+        total = total + settings.ce_weight * parts["ce"]
+    if settings.latent:
+        parts["latent"] = mean_square(z1_hat - z1, slot_mask) * share
+        total = total + settings.latent * parts["latent"]
+    if settings.entropy:
+        parts["entropy"] = gate_entropy(logits, slot_mask) * share
+        total = total + settings.entropy * parts["entropy"]
+    if settings.balance:
+        parts["balance"] = load_balance(logits, slot_mask) * share
+        total = total + settings.balance * parts["balance"]
+    if settings.freeze != "all":
+        extra, more = stage1_loss(model, batch, model.stage1, seeds, totals, source)
+        total = total + extra
+        parts |= {f"stage1_{name}": part for name, part in more.items()}
+    if settings.length and "collapsed_ids" in batch:
+        parts["length"] = length_loss(model, batch)
+        total = total + settings.length * parts["length"]
+    return total, {name: part.detach() for name, part in parts.items()}
+
+
+def _routing_loss(
+    model: YanModel,
+    settings: Stage2,
+    features: Features,
+    velocities: Tensor,
+    logits: Tensor,
+    target: Tensor,
+    z0: Tensor,
+    cond: Condition,
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor]:
+    """(total, velocity, gate) of the mixture loss, the gate's logits, and those the cross-entropy's expert is drawn by.
+
+    The velocity part is brought to one unit a dimension and the gate part keeps its own weight: in hundreds of
+    dimensions the raw likelihood is of order 1e4 and would drown everything else. When experts predict z1, errors are
+    those of z1, that is (1 - t) times the velocity's: bounded at t = 1.
+    """
+    config = model.config
+    weight = features.remaining.unsqueeze(-2) if config.prediction == "data" else 1.0
+    velocities = target.unsqueeze(-2) + weight * (velocities - target.unsqueeze(-2))
+    if settings.objective == "paper":
+        unit = 2 * config.sigma**2 / config.d_model
+        loss = moefm_loss(
+            velocities,
+            logits,
+            target,
+            sigma=config.sigma,
+            mask=cond.mask,
+            velocity_scale=settings.flow * unit,
+            gate_scale=settings.gate,
+        )
+        parts = loss.total, loss.velocity * unit, loss.gate
+    else:  # sigma^2 NLL at 0 plus half the square error at t: the same units need other factors
+        start = model.flow.trunk(z0, 0.0, cond)
+        logits = model.flow.gate_logits(start)
+        loss = consistent_moefm_loss(
+            velocities,
+            model.flow.heads(start),
+            logits,
+            target,
+            sigma=config.sigma,
+            mask=cond.mask,
+            velocity_scale=settings.flow / config.d_model,
+            gate_scale=settings.gate / config.sigma**2,
+        )
+        parts = loss.total, loss.velocity / config.d_model, loss.gate / config.sigma**2
+    assert loss.responsibilities is not None
+    return parts, logits, logits if settings.draw == "gate" else loss.responsibilities.clamp_min(1e-30).log()
+
+
+def _unrolled(
+    model: YanModel, settings: Stage2, z0: Tensor, cond: Condition, slot_mask: Tensor, seeds: Sequence[int]
+) -> Tensor:
+    """End of the ODE from z0 under frozen routing, with gradients through every step (section 4.2)."""
+    steps = 1 + seeds[0] % settings.steps if settings.random_steps else settings.steps
+    return sample(model.flow, z0, steps, cond=cond, mask=slot_mask, generator=generators(seeds, EXPERT)).z1
+
+
+def _rollout(model: YanModel, z0: Tensor, t: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
+    """Estimate of z1 from where the sampler itself would be at time t, after one Euler step from z0 (no gradient).
+
+    A point of the true path at t > 0 already holds the answer, and reading it off there is not what a sampler has to
+    do: its own states hold its own guesses. The expert is drawn at t = 0 and kept, as in sampling.
+    """
+    flow = model.flow
+    with torch.no_grad():
+        start = flow.trunk(z0, 0.0, cond)
+        index = draw_expert(flow.gate_logits(start), generators(seeds, EXPERT)).to(z0.device)
+        z_t = z0 + t[:, None, None] * flow.head(start, index)
+    features = flow.trunk(z_t, t, cond)
+    return z_t + features.remaining * flow.head(features, index)
+
+
+def length_loss(model: YanModel, batch: Batch) -> Tensor:
+    """Cross-entropy of the number of tokens behind each single mask, from the encoder's state there (detached)."""
+    with torch.no_grad():
+        states = model.encode(batch["collapsed_ids"], batch["collapsed_mask"])
+    counted = batch["span_lengths"] > 0
+    at = gather_tokens(states, batch["span_positions"])[counted]
+    logits = model.length_head(at).float()
+    labels = batch["span_lengths"][counted].clamp_max(model.config.max_span) - 1
+    return torch.nn.functional.cross_entropy(logits, labels) if len(labels) else logits.sum()
