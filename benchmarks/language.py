@@ -26,12 +26,13 @@ from yanlm.settings import resolve
 Options = dict[str, Any]
 
 MIXTURE: dict[str, Options] = {
-    "K = 4, paper, one step": {},
+    "K = 4, paper, rollout CE": {},
     "K = 1": {"model": {"num_experts": 1}},
     "K = 6": {"model": {"num_experts": 6}},
     "K = 4, consistent": {"stage2": {"objective": "consistent"}},
+    "K = 4, one-step CE": {"stage2": {"ce": "onestep"}},
     "K = 4, unrolled CE": {"stage2": {"ce": "unrolled"}},
-    "K = 4, unrolled CE, random T": {"stage2": {"ce": "unrolled", "random_steps": True}},
+    "K = 4, frozen encoder": {"stage2": {"freeze": "all"}},
 }
 
 
@@ -42,13 +43,13 @@ def mixture(args: argparse.Namespace) -> dict[str, Callable[[int, Path], dict[st
         first = folder / f"stage1-seed{seed}"
         if not (first / "stage1" / "model.safetensors").is_file():
             shutil.rmtree(first, ignore_errors=True)
-            train(resolve(base(args, seed) | {"stage": "1", "minutes": args.minutes * 0.6}), first)
+            train(resolve(base(args, seed) | {"stage": "1", "minutes": args.minutes * 0.4}), first)
         return first
 
     def one(options: Options) -> Callable[[int, Path], dict[str, Any]]:
         def run(seed: int, folder: Path) -> dict[str, Any]:
             start = shared(seed, folder)
-            chosen = {"stage": "2", "minutes": args.minutes * 0.4, "init": str(start)} | options
+            chosen = {"stage": "2", "minutes": args.minutes * 0.6, "init": str(start)} | options
             if "model" in options:  # another K: the autoencoder is taken over, the flow is new
                 chosen["model"] = options["model"]
             return trained(args, seed, folder / "run", chosen)

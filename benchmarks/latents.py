@@ -28,7 +28,9 @@ import torch
 from yanlm.data import load_corpus
 from yanlm.figures import latent_figure
 from yanlm.folders import load_model
-from yanlm.inspection import NOISE_LEVELS, Inspection, inspect_latents, wide_bandwidths
+from yanlm.geometry import wide_bandwidths
+from yanlm.inspection import Inspection, inspect_latents
+from yanlm.latents import NOISE_LEVELS
 from yanlm.presets import get_preset
 from yanlm.runs import train
 from yanlm.settings import RunSettings, resolve

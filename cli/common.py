@@ -85,3 +85,18 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
             display.update(tasks[stage], completed=done)
 
         yield report
+
+
+def keep_memory() -> None:
+    """Let the C library keep freed memory; else big tensors go back to the system and are faulted in anew each step.
+
+    Training on a CPU gains about a tenth. Elsewhere than under glibc nothing happens.
+    """
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**26)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+        mallopt(option, value)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 
-from cli.common import UsageError, err, pick_device, print_json, progress, run_app
+from cli.common import UsageError, err, keep_memory, pick_device, print_json, progress, run_app
 
 if TYPE_CHECKING:
     from yanlm.settings import RunSettings
@@ -75,7 +75,7 @@ def train(
     objective: Annotated[str | None, typer.Option(help="paper or consistent.")] = None,
     experts: Annotated[int | None, typer.Option(help="Experts K.")] = None,
     prediction: Annotated[str | None, typer.Option(help="velocity or data.")] = None,
-    ce: Annotated[str | None, typer.Option(help="unrolled or onestep.")] = None,
+    ce: Annotated[str | None, typer.Option(help="unrolled, onestep or rollout.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows of a step, over all processes.")] = None,
     accumulate: Annotated[int | None, typer.Option(help="Micro-batches a step is split into.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of both stages.")] = None,
@@ -178,6 +178,7 @@ def _train(settings: RunSettings, folder: Path, resume: bool, device: str, json_
     from yanlm.runs import train as run
     from yanlm.training import DivergedError
 
+    keep_memory()
     command = shlex.join(["yanlm", *sys.argv[1:]])
     device = device if device == "auto" else pick_device(device)
     try:
@@ -202,15 +203,18 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
         err.print(
             f"[dim]masked[/dim]  {_plain(one['source'])}\n[dim]filled[/dim]  {_plain(one['filled'])}\n", soft_wrap=True
         )
-    names = {"masked_accuracy": "masked tokens", "exact_match": "rows exact", "copied_accuracy": "copied tokens"}
+    names = {"masked_accuracy": "masked", "exact_match": "exact", "copied_accuracy": "copied"}
     rows: dict[str, dict[str, float]] = dict(report["baselines"])
+    if one_pass := report.get("stage1", {}).get("one_pass"):
+        rows["one pass, stage 1"] = one_pass
     if "one_pass" in report:
-        rows["one pass (stage 1)"] = report["one_pass"]
+        rows["one pass"] = report["one_pass"]
     rows |= {f"flow, T = {steps}": scores for steps, scores in report.get("by_steps", {}).items()}
     columns = {**names, "rouge1": "ROUGE-1", "rougeL": "ROUGE-L"}
-    title = f"{report['rows']} held-out rows, {report['masked_tokens']} masked tokens"
+    title = f"{report['rows']} held-out rows, {report['masked_tokens']} masked tokens: share of them right, of rows"
+    title += " with all right, of known tokens kept"
     table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in columns.values():
         table.add_column(name, justify="right")
     for label, scores in rows.items():

@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,12 +90,14 @@ def test_examples_run(script: Path, tmp_path: Path) -> None:
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
-    """Every `moefm ...` and `make ...` line of the shell blocks: where it stands, and its words."""
+    """Every `moefm ...`, `yanlm ...` and `make ...` line of the shell blocks: where it stands, and its words."""
     for page in TEXTS:
         for line, code in fences(page, "bash", "console", "sh"):
             prompt = r"\$ " if re.search(r"^\$ ", code, re.M) else ""  # other lines of such a block are output
             for offset, text in enumerate(code.replace("\\\n", " ").splitlines()):
-                found = re.match(prompt + r"(?:\.venv/bin/)?((?:moefm|make)(?: .*)?)$", text.strip())
+                text = re.sub(r"(?:accelerate launch|torchrun) .*?\$\(which yanlm\)", "yanlm", text.strip())
+                text = re.sub(r"^((?:\$ )?)cat \S+ \| ", r"\1", text)
+                found = re.match(prompt + r"(?:\.venv/bin/)?((?:moefm|yanlm|make)(?: .*)?)$", text)
                 if found is None:
                     continue
                 words = shlex.split(found[1], comments=True)
@@ -102,17 +105,23 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
                 yield f"{name_of(page)}:{line + offset + 1}", words[:end]
 
 
-def test_commands_exist() -> None:
+def commands() -> dict[str, dict[str, Any]]:
+    """Every program and its commands by name."""
     import typer
 
-    from cli.moefm_app import app
+    from cli import moefm_app, yanlm_app
 
-    root = typer.main.get_command(app)
+    apps = {"moefm": moefm_app.app, "yanlm": yanlm_app.app}
+    return {program: dict(typer.main.get_command(app).commands) for program, app in apps.items()}
+
+
+def test_commands_exist() -> None:
+    programs = commands()
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
     variables = set(re.findall(r"^([A-Z]+) *\?=", makefile, re.M))
     lines = list(command_lines())
-    assert lines
+    assert {words[0] for _, words in lines} == {*programs, "make"}
     for where, (program, *words) in lines:
         if program == "make":
             for word in words:
@@ -122,11 +131,34 @@ def test_commands_exist() -> None:
         words = [word for word in words if word not in ("-h", "--help")]
         if not words:
             continue
-        assert words[0] in root.commands, f"{where}: moefm knows no command {words[0]}"
+        known = programs[program]
+        assert words[0] in known, f"{where}: {program} knows no command {words[0]}"
         try:
-            root.commands[words[0]].make_context(words[0], words[1:])  # parses, runs nothing
+            known[words[0]].make_context(words[0], words[1:])  # parses, runs nothing
         except Exception as error:
             pytest.fail(f"{where}: {' '.join(words)}: {error}")
+
+
+def test_every_option_is_documented() -> None:
+    """The tables of options in docs/cli.md hold each option of their command, and no other."""
+    sections = re.split(r"^## (.+)$", FENCE.sub("", (DOCS / "cli.md").read_text(encoding="utf-8")), flags=re.M)
+    texts = dict(zip(sections[1::2], sections[2::2], strict=True))
+    for program, known in commands().items():
+        for name, command in known.items():
+            options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+            text = texts[f"{program} {name}"]
+            listed = set(re.findall(r"--[a-z][a-z0-9-]*", " ".join(re.findall(r"^\|([^|]*)\|", text, re.M))))
+            if options <= {"--json", "--help"}:  # needs no table
+                continue
+            assert listed == options - {"--help"}, f"{program} {name}"
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if list(fences(p, "toml"))], ids=name_of)
+def test_settings_resolve(page: Path) -> None:
+    from yanlm.settings import resolve
+
+    for _, code in fences(page, "toml"):
+        resolve(tomllib.loads(code))
 
 
 def slug(heading: str) -> str:
@@ -162,7 +194,7 @@ def test_links_resolve(page: Path) -> None:
 
 @pytest.mark.parametrize("page", TEXTS, ids=name_of)
 def test_references_exist(page: Path) -> None:
-    for name in re.findall(r"\]\[((?:moefm|toy)[\w.]*)\]|^::: ([\w.]+)", page.read_text(encoding="utf-8"), re.M):
+    for name in re.findall(r"\]\[((?:moefm|yanlm|toy)[\w.]*)\]|^::: ([\w.]+)", page.read_text(encoding="utf-8"), re.M):
         dotted = name[0] or name[1]
         parts = dotted.split(".")
         module = importlib.import_module(".".join(parts[:2]))
@@ -177,7 +209,8 @@ def test_every_page_is_in_the_navigation() -> None:
     assert listed == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
 
 
-def test_docstrings_become_markdown() -> None:
+@pytest.mark.parametrize("package", ["moefm", "yanlm"])
+def test_docstrings_become_markdown(package: str) -> None:
     griffe = pytest.importorskip("griffe", reason="needs the docs extra")
     spec = importlib.util.spec_from_file_location("rst", DOCS / "_extensions" / "rst.py")
     assert spec is not None and spec.loader is not None
@@ -191,8 +224,8 @@ def test_docstrings_become_markdown() -> None:
             if not member.is_alias:
                 yield from texts(member)
 
-    package = griffe.load("moefm", search_paths=[str(ROOT)], extensions=griffe.load_extensions(rst.RstToMarkdown))
-    everything = "\n".join(texts(package))
+    loaded = griffe.load(package, search_paths=[str(ROOT)], extensions=griffe.load_extensions(rst.RstToMarkdown))
+    everything = "\n".join(texts(loaded))
     assert "$$" in everything
     assert not re.search(r":[a-z]+:`|^ *\.\. \w+::|^ *Example:$", everything, re.M)
 

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from yanlm import hub, pydoc_text, readers, rooms
-from yanlm.readers import DataError, Row, kind_of
+from yanlm.rows import DataError, Row, kind_of
+from yanlm.specs import weighted_specs
+from yanlm.splits import completed, row_key, siblings
 
 BUILTIN = ("rooms", "pydoc")
 ROOMS = {"train": 20000, "validation": 500, "test": 1000}
 """How many worlds ``builtin:rooms`` has."""
-
-HELD_SHARE = 0.05
-"""The share of rows that validation and test take each where a file brings none of its own."""
 
 STREAM_HELD = 200
 """The rows of a stream that validation and test take each, from its own splits or from its start."""
@@ -33,7 +32,6 @@ STREAM_HELD = 200
 STREAM_LEAST = 2000
 """A stream of fewer rows is read into memory and split like a file."""
 
-_SIBLINGS = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 _SHOWN = 3  # faults of a file that a note spells out
 Say = Callable[[str], None]
 
@@ -121,7 +119,7 @@ def load_corpus(
     if not texts:
         raise DataError("no data named; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
     say = on_note or (lambda note: None)
-    parsed = _expanded([_weighted(text) for text in texts], weights)
+    parsed = weighted_specs(texts, weights)
     sources = [_read_source(text, text_column, seed, say) for text, _ in parsed]
     shares = _shares(sources, [weight for _, weight in parsed])
     if len(sources) > 1:
@@ -140,45 +138,6 @@ def load_corpus(
         skipped=[fault for source in sources for fault in source.skipped],
         fingerprint=_fingerprint(sources, shares),
     )
-
-
-def _weighted(text: str) -> tuple[str, float | None]:
-    """A spec without its weight, and the weight."""
-    bare, mark, weight = text.rpartition("@")
-    if not mark or os.path.exists(os.path.expanduser(text)):
-        return text, None
-    try:
-        return bare, float(weight)
-    except ValueError:
-        raise DataError(f"{text}: '{weight}' is no weight; write SPEC@0.75, or check the path") from None
-
-
-def _expanded(
-    parsed: list[tuple[str, float | None]], weights: Sequence[float] | None
-) -> list[tuple[str, float | None]]:
-    """Specs with checked weights, and ``paper`` as the two data sets it stands for."""
-    given = [weight for _, weight in parsed]
-    if weights is not None:
-        if any(weight is not None for weight in given):
-            raise DataError("weights are given twice, after an @ and as weights; leave one of them out")
-        if len(weights) != len(parsed):
-            raise DataError(f"weights must be one for each of the {len(parsed)} specs, got {len(weights)}")
-        given = list(weights)
-    if None in given and any(weight is not None for weight in given):
-        bare = next(text for (text, _), weight in zip(parsed, given, strict=True) if weight is None)
-        raise DataError(f"{bare}: has no weight but others have; write {bare}@WEIGHT")
-    expanded: list[tuple[str, float | None]] = []
-    for (text, _), weight in zip(parsed, given, strict=True):
-        if weight is not None and not (math.isfinite(weight) and weight > 0):
-            raise DataError(f"{text}: its weight must be a positive number, got {weight:g}")
-        if text == "paper" and not os.path.exists(text):
-            each = 1.0 if weight is None else weight
-            expanded += [(f"hf:{name}:{config}", share * each) for name, config, share in hub.PAPER]
-        else:
-            expanded.append((text, weight))
-    if any(weight is not None for _, weight in expanded):  # beside the paper's own weights a spec counts as 1
-        expanded = [(text, 1.0 if weight is None else weight) for text, weight in expanded]
-    return expanded
 
 
 def _shares(sources: list[Source], weights: list[float | None]) -> tuple[float, ...]:
@@ -217,17 +176,14 @@ def _read_file(text: str, path: Path, text_column: str | None, say: Say) -> Sour
     skipped = table.skipped
     found: dict[str, list[Row]] = {}
     known = set(map(_frozen, table.rows))
-    ending = path.name[-len(readers.extension(path)) :]
-    for split, names in _SIBLINGS.items() if path.name.lower() == f"train{ending.lower()}" else ():
-        sibling = next((p for n in names if (p := path.with_name(n + ending)).is_file()), None)
-        if sibling is not None:
-            other = _told(readers.read_rows(sibling, text_column), sibling, say)
-            found[split] = other.rows
-            skipped = skipped + other.skipped
-            say(f"{path}: {split} rows are those of {sibling.name} ({len(other.rows)})")
-            if also := sum(row in known for row in map(_frozen, other.rows)):
-                say(f"{sibling}: {also} of its {len(other.rows)} rows are training rows too")
-    train, validation, test = _completed(str(path), table.rows, found, say)
+    for split, sibling in siblings(path).items():
+        other = _told(readers.read_rows(sibling, text_column), sibling, say)
+        found[split] = other.rows
+        skipped = skipped + other.skipped
+        say(f"{path}: {split} rows are those of {sibling.name} ({len(other.rows)})")
+        if also := sum(row in known for row in map(_frozen, other.rows)):
+            say(f"{sibling}: {also} of its {len(other.rows)} rows are training rows too")
+    train, validation, test = completed(str(path), table.rows, found, say)
     return Source(text, train, validation, test, skipped)
 
 
@@ -246,71 +202,12 @@ def _told(table: readers.Table, path: Path, say: Say) -> readers.Table:
     return table
 
 
-def _completed(
-    name: str, rows: list[Row], found: dict[str, list[Row]], say: Say
-) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows for training, validation and test: the ones found, and for what is missing some of the training rows."""
-    if len(found) == 2:
-        return rows, found["validation"], found["test"]
-    train, validation, test = split_rows(name, rows)
-    if "test" in found:
-        train, test = train + test, found["test"]
-    if "validation" in found:
-        train, validation = train + validation, found["validation"]
-    kept = {"validation": len(validation), "test": len(test)}
-    say(f"{name}: kept {', '.join(f'{kept[s]} rows for {s}' for s in kept if s not in found)}, by a hash of their text")
-    return train, validation, test
-
-
-def row_key(row: Row) -> bytes:
-    """What rows of one text share: a hash of the context, source or text, whatever its case and white space.
-
-    Example:
-        >>> row_key({"text": "Once upon a time"}) == row_key({"text": "once  upon a time"})
-        True
-    """
-    main = row.get("context") or row.get("question") or row.get("source") or row.get("text", "")
-    return _hash(main)
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(" ".join(text.casefold().split()).encode(), digest_size=16).digest()
-
-
-def split_rows(name: str, rows: list[Row]) -> tuple[list[Row], list[Row], list[Row]]:
-    """Training, validation and test rows by a hash of the text: 90, 5 and 5%, each with one row at least.
-
-    Raises:
-        DataError: There are fewer than three different rows.
-
-    Example:
-        >>> [len(part) for part in split_rows("letters", [{"text": letter} for letter in "abcdefghij"])]
-        [7, 2, 1]
-    """
-    keys = [row_key(row) for row in rows]
-    if len(set(keys)) < 3:  # few contexts with many questions
-        keys = [_hash(json.dumps(row, sort_keys=True, ensure_ascii=False)) for row in rows]
-    order = sorted(set(keys))
-    if len(order) < 3:
-        few = f"holds {len(order)} different row{'s' if len(order) > 1 else ''}"
-        need = "training, validation and test need one each: give at least 3 (.txt: with blank lines between them)"
-        raise DataError(f"{name}: {few}; {need}")
-    points = [int.from_bytes(key[:8], "big") / 2**64 for key in order]
-    test, both = (sum(point < share for point in points) for share in (HELD_SHARE, 2 * HELD_SHARE))
-    most = len(order) // 3  # of a handful of rows, chance could take all
-    first = min(max(test, 1), most)
-    second = min(max(both, first + 1), first + most)
-    part = {key: 2 if rank < first else 1 if rank < second else 0 for rank, key in enumerate(order)}
-    train, validation, tests = ([row for row, key in zip(rows, keys, strict=True) if part[key] == p] for p in range(3))
-    return train, validation, tests
-
-
 def _read_hub(text: str, text_column: str | None, say: Say) -> Source:
     data = hub.open_hub(text)
     first, ended = hub.first_rows(text, data.train, text_column, STREAM_LEAST)
     found = {split: hub.first_rows(text, part, text_column, STREAM_HELD)[0] for split, part in data.held.items()}
     if ended:
-        train, validation, test = _completed(text, first, found, say)
+        train, validation, test = completed(text, first, found, say)
         return Source(text, train, validation, test)
     rows = iter(first)
     keys: set[bytes] = {row_key(row) for part in found.values() for row in part}

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from yanlm.collation import Example
 from yanlm.generation import generate
 from yanlm.noise import row_seed
-from yanlm.tasks import Builder, Example, task_of
-from yanlm.tokenization import decode, encode
+from yanlm.scores import Case, Ids, Row, baselines, score
+from yanlm.tasks import Builder, task_of
+from yanlm.tokenization import decode
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel
 
-Row = Mapping[str, Any]
-Scores = dict[str, float]
-Ids = list[int]
 HELD_OUT = 0x5EED
 """Seed of the masks of held-out rows: the same ones for every model."""
-
-
-class Case(NamedTuple):
-    """A held-out row: its example, which target positions were masked, and its task."""
-
-    example: Example
-    masked: list[int]
-    task: str
 
 
 def repeated(rows: Sequence[Row], count: int) -> list[Row]:
@@ -130,74 +121,6 @@ def reconstruction(model: YanModel, builder: Builder, made: Sequence[Case], *, b
         right += int(((model.decoder.tokens(model.encode(ids, mask)) == ids) & mask).sum())
         total += int(mask.sum())
     return right / max(1, total)
-
-
-def score(builder: Builder, made: Sequence[Case], filled: Sequence[Ids], rouge: bool = True) -> Scores:
-    """Accuracy on masked and on copied tokens, whole masked rows exact, ROUGE of the whole text."""
-    masked = hidden = copied = shown = exact = 0
-    for case, ids in zip(made, filled, strict=True):
-        right = {i for i, token in enumerate(case.example.target) if ids[i] == token}
-        behind = set(case.masked)
-        masked, hidden = masked + len(right & behind), hidden + len(behind)
-        copied, shown = copied + len(right - behind), shown + len(case.example.target) - len(behind)
-        exact += behind <= right
-    scores = {"masked_accuracy": masked / max(1, hidden), "exact_match": exact / max(1, len(made))}
-    if shown:
-        scores["copied_accuracy"] = copied / shown
-    if rouge:
-        texts = [decode(builder.tokenizer, ids) for ids in filled]
-        scores |= rouge_scores(texts, [decode(builder.tokenizer, case.example.target) for case in made])
-    return scores
-
-
-def rouge_scores(texts: Sequence[str], references: Sequence[str]) -> Scores:
-    """Mean ROUGE-1 and ROUGE-L F-measures of whole texts, in [0, 1]."""
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer(["rouge1", "rougeL"])
-    pairs = [scorer.score(reference, text) for text, reference in zip(texts, references, strict=True)]
-    return {kind: sum(pair[kind].fmeasure for pair in pairs) / max(1, len(pairs)) for kind in ("rouge1", "rougeL")}
-
-
-def baselines(builder: Builder, made: Sequence[Case], train: Sequence[Row], test: Sequence[Row]) -> dict[str, Scores]:
-    """Scores that need no model: the source alone, the most frequent token; for questions also simple answers."""
-    found: dict[str, Scores] = {}
-    tokenizer = builder.tokenizer
-    references = [decode(tokenizer, case.example.target) for case in made]
-    if any(case.task == "infill" for case in made):
-        texts = (row["text"] for row in train[:5000] if "text" in row)
-        counts = Counter(token for text in texts for token in encode(tokenizer, text))
-        common = counts.most_common(1)[0][0] if counts else builder.pad
-        copies, guesses = [], []
-        for case in made:
-            hidden = set(case.masked)
-            copies.append(decode(tokenizer, [t for i, t in enumerate(case.example.target) if i not in hidden]))
-            guesses.append([common if i in hidden else t for i, t in enumerate(case.example.target)])
-        found["copy_source"] = {"masked_accuracy": 0.0} | rouge_scores(copies, references)
-        found["unigram"] = score(builder, made, guesses)
-    asked = [row for row, case in zip(test, made, strict=True) if case.task in ("qa", "classify")]
-    if asked:
-        name = "answer" if "answer" in asked[0] else "label"
-        answers = Counter(row[name].strip() for row in train if name in row)
-        majority = answers.most_common(1)[0][0] if answers else ""
-        found["majority"] = {"exact_match": sum(row[name].strip() == majority for row in asked) / len(asked)}
-        if name == "answer":
-            hits = sum(last_mentioned(row["context"], answers) == row[name].strip() for row in asked)
-            found["last_mentioned"] = {"exact_match": hits / len(asked)}
-    return found
-
-
-def last_mentioned(context: str, answers: Mapping[str, int]) -> str:
-    """The known answer that occurs last in the context, or nothing.
-
-    Example:
-        >>> last_mentioned("Ann is in the hall . Bob went to the attic .", {"attic": 3, "hall": 5})
-        'attic'
-    """
-    padded = f" {context} "
-    found = {answer: padded.rfind(f" {answer} ") for answer in answers}
-    best = max(found, key=lambda answer: found[answer], default="")
-    return best if best and found[best] >= 0 else ""
 
 
 def evaluate(

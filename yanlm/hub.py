@@ -1,28 +1,17 @@
-"""Opens data sets of the Hugging Face hub as streams, and says in seconds where there is no network.
-
-Left alone, the libraries retry for half a minute before they give up; a look at the network first costs milliseconds.
-"""
+"""Opens data sets of the Hugging Face hub as streams, and says in seconds where there is no network."""
 
 from __future__ import annotations
 
-import http.client
 import os
-import socket
-import threading
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from yanlm.readers import DataError, Row, outcome
+from yanlm.network import hub_address, reachable
+from yanlm.rows import DataError, Row, outcome
 
 PAPER = (("HuggingFaceFW/finewiki", "en", 0.75), ("HuggingFaceFW/fineweb-edu", "sample-10BT", 0.25))
 """What the paper trains on: data set, configuration, share of the rows (section 5.1 and appendix B.1)."""
-
-PROBE_SECONDS = 3.0
-"""The longest that a look at the network takes."""
 
 SPLITS = ("train", "validation", "valid", "val", "dev", "test")
 """What the splits of a data set are usually called."""
@@ -173,48 +162,3 @@ def _offline() -> bool:
     if value is None:
         value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     return value.strip().upper() in {"1", "TRUE", "YES", "ON"}
-
-
-def hub_address() -> str:
-    """The hub's address: ``HF_ENDPOINT``, or the public one."""
-    return os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
-
-
-def reachable(address: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Whether an address answers, asked through the proxy if the environment names one, within so many seconds.
-
-    Example:
-        >>> reachable("http://127.0.0.1:9")
-        False
-    """
-    answers: list[bool] = []
-    # a thread of its own: looking up a name cannot be given a time limit
-    asking = threading.Thread(target=lambda: answers.append(_answers(address, seconds)), daemon=True)
-    asking.start()
-    asking.join(seconds)
-    return answers == [True]
-
-
-def _answers(address: str, seconds: float) -> bool:
-    url = urllib.parse.urlsplit(address if "://" in address else f"https://{address}")
-    host = url.hostname or ""
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    try:
-        if not proxy or urllib.request.proxy_bypass(host):
-            socket.create_connection((host, url.port or (80 if url.scheme == "http" else 443)), seconds).close()
-            return True
-        if proxy.startswith("socks"):  # spoken by the libraries but not by urllib: see that somebody is there
-            there = urllib.parse.urlsplit(proxy)
-            socket.create_connection((there.hostname or "", there.port or 1080), seconds).close()
-            return True
-        handler = urllib.request.ProxyHandler({url.scheme: proxy})
-        request = urllib.request.Request(url.geturl(), method="HEAD")
-        urllib.request.build_opener(handler).open(request, timeout=seconds).close()
-        return True
-    except urllib.error.HTTPError as error:
-        return error.code not in (407, 502, 503, 504)  # these are the proxy's own words
-    except urllib.error.URLError as error:
-        return "CERTIFICATE_VERIFY_FAILED" in str(error)  # somebody is there; certificates are the library's matter
-    except (OSError, ValueError, http.client.HTTPException):
-        return False

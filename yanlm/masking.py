@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from moefm._checks import check_count
 
@@ -93,6 +95,17 @@ def mask_tail(length: int, rng: random.Random, *, longest: int) -> list[int]:
     if length < 2:
         return list(range(length))
     return list(range(length - rng.randint(1, min(longest, length - 1)), length))
+
+
+def span_lengths(slots: Sequence[int]) -> list[int]:
+    """Lengths of the runs of adjacent slots.
+
+    Example:
+        >>> span_lengths([1, 2, 5])
+        [2, 1]
+    """
+    starts = [i for i, slot in enumerate(slots) if i == 0 or slots[i - 1] != slot - 1]
+    return [end - start for start, end in pairwise([*starts, len(slots)])]
 
 
 def _place(drawn: list[int], length: int, rng: random.Random) -> list[int]:

@@ -69,7 +69,7 @@ class Stage2:
     """
 
     objective: str = "paper"
-    ce: str = "onestep"
+    ce: str = "rollout"
     draw: str = "gate"
     flow: float = 1.0
     gate: float = 0.1

@@ -46,14 +46,19 @@ class Preset:
     stage2: Stage2
     recipe1: Recipe
     recipe2: Recipe
-    share1: float = 0.6
+    share1: float = 0.4
     length: dict[str, Any] = field(default_factory=lambda: {"minutes": 5.0})
 
 
-# Stage 1 sees many kinds of damage, from none to a third of the text, so that clean texts and masked ones both have
-# latents the decoder can read; stage 2 sees the damage it will be asked to repair.
-_DAMAGED = Masking(rate=(0.05, 0.30), clean=0.15, tail=0.05)
-_INFILL = Masking(rate=(0.05, 0.20), tail=0.10)
+# Stage 1 sees texts from whole to 40% masked: the encoder has to give clean texts latents that can be read back, and
+# learns most from what it must guess. Stage 2 sees damage nearer to what it will be asked to repair.
+_DAMAGED = Masking(rate=(0.10, 0.40), clean=0.10, tail=0.05, context=0.7)
+_INFILL = Masking(rate=(0.05, 0.30), tail=0.10)
+# Assignments at the paper's sigma of .1 are all or nothing in hundreds of dimensions; ours is .1 a dimension.
+_SIGMA = {"tiny": 1.0, "small": 2.0, "base": 3.0}
+
+# The encoder goes on learning in stage 2: frozen, it would stay where stage 1 left it, and the flow with it.
+_JOINT = Stage2(freeze="none", balance=0.1)
 
 _PAPER: dict[str, Any] = {
     "vocab_size": 128258,
@@ -87,12 +92,20 @@ def _paper(backbone: str, encoder_layers: int, flow_layers: int, steps: int) -> 
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(
-        {"d_model": 128, "num_heads": 4, "encoder_layers": 3, "flow_layers": 2, "cross_layers": (0, 1), "conv": 9},
-        "bpe:2048",
-        Stage1(mmd_tokens=512),
-        Stage2(),
-        Recipe(masking=_DAMAGED),
-        Recipe(masking=_INFILL),
+        {
+            "d_model": 128,
+            "num_heads": 4,
+            "encoder_layers": 3,
+            "flow_layers": 2,
+            "cross_layers": (0, 1),
+            "conv": 9,
+            "sigma": _SIGMA["tiny"],
+        },
+        "bpe:512",
+        Stage1(mmd_tokens=256),
+        _JOINT,
+        Recipe(batch_size=16, lr=2e-3, masking=_DAMAGED),
+        Recipe(batch_size=16, lr=2e-3, masking=_INFILL),
     ),
     "small": Preset(
         {
@@ -102,11 +115,12 @@ PRESETS: dict[str, Preset] = {
             "flow_layers": 4,
             "cross_layers": (0, 1, 2, 3),
             "conv": 9,
+            "sigma": _SIGMA["small"],
             "max_length": 512,
         },
         "bpe:8192",
         Stage1(),
-        Stage2(),
+        _JOINT,
         Recipe(batch_size=64, lr=6e-4, warmup=500, masking=_DAMAGED),
         Recipe(batch_size=64, lr=6e-4, warmup=500, masking=_INFILL),
         length={"minutes": 60.0},
@@ -119,12 +133,13 @@ PRESETS: dict[str, Preset] = {
             "flow_layers": 6,
             "cross_layers": (0, 1, 2, 4),
             "conv": 9,
+            "sigma": _SIGMA["base"],
             "max_length": 1024,
             "num_experts": 6,
         },
         "bpe:32768",
         Stage1(),
-        Stage2(),
+        _JOINT,
         Recipe(batch_size=64, lr=3e-4, warmup=1000, masking=_DAMAGED),
         Recipe(batch_size=64, lr=3e-4, warmup=1000, masking=_INFILL),
         length={"minutes": 1440.0},

@@ -12,7 +12,7 @@ import random
 import re
 from typing import Literal
 
-from yanlm.readers import Row
+from yanlm.rows import Row
 
 Split = Literal["train", "validation", "test"]
 Fact = tuple[tuple[str, ...], str]

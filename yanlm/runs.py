@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import json
-import platform
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.config import YanConfig
+from yanlm.building import make_builder, make_tokenizer, stage_model
 from yanlm.data import Corpus, load_corpus
 from yanlm.evaluation import evaluate, repeated
-from yanlm.folders import load_model, model_folder, save_model
+from yanlm.folders import load_model, save_model
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
 from yanlm.noise import row_seed
 from yanlm.presets import Recipe
+from yanlm.records import RUN_FILE, describe_corpus, read_log, run_head, samples_text, write_json
 from yanlm.settings import RunSettings
 from yanlm.stream import RowStream
 from yanlm.tasks import Builder
-from yanlm.tokenization import load_tokenizer, train_tokenizer
+from yanlm.tokenization import load_tokenizer
 from yanlm.training import TrainSettings, make_accelerator, train_stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-RUN_FILE = "run.json"
 
 
 class Listener:
@@ -103,33 +100,36 @@ def train(
     accelerator.wait_for_everyone()
     tokenizer = load_tokenizer(out / "tokenizer")
     record = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
-    record["data"] = _describe(corpus)
+    record["data"] = describe_corpus(corpus)
     stages: dict[str, Any] = record.setdefault("stages", {})
     for stage in settings.stages:
         folder = out / f"stage{stage}"
         if (folder / "model.safetensors").is_file() and str(stage) in stages:
             hear.note(f"stage {stage} is finished already")
             continue
-        model = _model(settings, stage, out, tokenizer)
+        model = stage_model(settings, stage, out, tokenizer)
         hear.stage(stage, model, settings)
         result = _train_stage(model, stage, settings, corpus, tokenizer, folder, accelerator, hear, resume)
         if main:
             stages[str(stage)] = {"steps": result.steps, "seconds": round(result.seconds, 1), "tokens": result.tokens}
-            _write_json(out / RUN_FILE, record)
+            if stage != settings.stages[-1]:  # what the decoder does alone, before there is a flow
+                seen = report(settings, model, tokenizer, corpus, flow=False)
+                stages[str(stage)] |= {name: seen[name] for name in ("one_pass", "reconstruction") if name in seen}
             model.config.stage = stage
             save_model(folder, model, tokenizer, record)
+            write_json(out / RUN_FILE, record)  # last: a stage counts as finished when its model is whole
         accelerator.wait_for_everyone()
     if not main:
         return None
     last = settings.stages[-1]
     model = load_model(out / f"stage{last}", str(accelerator.device))
-    held_out = corpus.test or corpus.validation
-    record["report"] = report(settings, model, tokenizer, corpus, repeated(held_out, settings.eval_rows))
+    record["report"] = report(settings, model, tokenizer, corpus, flow=last == 2)
+    record["report"]["stage1"] = {name: stages["1"][name] for name in ("one_pass",) if name in stages.get("1", {})}
     record["seconds"] = round(record.get("seconds", 0.0) + time.time() - began, 1)
-    _write_json(out / RUN_FILE, record)
-    _write_json(out / f"stage{last}" / RUN_FILE, record)
+    write_json(out / RUN_FILE, record)
+    write_json(out / f"stage{last}" / RUN_FILE, record)
     logs = {stage: out / f"stage{stage}" / "log.jsonl" for stage in (1, 2)}
-    loss_figure({stage: _read_log(path) for stage, path in logs.items() if path.is_file()}).savefig(
+    loss_figure({stage: read_log(path) for stage, path in logs.items() if path.is_file()}).savefig(
         out / "losses.png", dpi=120
     )
     (out / "samples.txt").write_text(samples_text(record["report"]), encoding="utf-8")
@@ -143,130 +143,9 @@ def _claim(out: Path, settings: RunSettings, resume: bool, command: str | None) 
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not resume:
-            _write_json(out / RUN_FILE, _head(settings, command))
+            write_json(out / RUN_FILE, run_head(settings, command))
     except OSError as error:
         raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
-
-
-def _head(settings: RunSettings, command: str | None) -> dict[str, Any]:
-    import transformers
-
-    import moefm
-
-    return {
-        "command": command or " ".join(["yanlm", *sys.argv[1:]]),
-        "settings": settings.to_dict(),
-        "versions": {
-            "moefm": moefm.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-        },
-        "hardware": {
-            "machine": platform.machine(),
-            "threads": torch.get_num_threads(),
-            "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        },
-    }
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def _read_log(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def _describe(corpus: Corpus) -> dict[str, Any]:
-    rows = corpus.rows
-    return {
-        "name": corpus.name,
-        "kind": corpus.kind,
-        "rows": None if rows is None else len(rows),
-        "validation": len(corpus.validation),
-        "test": len(corpus.test),
-        "skipped": len(corpus.skipped),
-        "fingerprint": corpus.fingerprint,
-    }
-
-
-def make_tokenizer(settings: RunSettings, corpus: Corpus) -> PreTrainedTokenizerFast:
-    """The tokenizer that the settings ask for: trained on the corpus, or loaded."""
-    if settings.init is not None:
-        return load_tokenizer(model_folder(settings.init))
-    if not settings.tokenizer.startswith("bpe:"):
-        return load_tokenizer(settings.tokenizer)
-    size = settings.tokenizer.removeprefix("bpe:")
-    if not size.isdigit():
-        raise ValueError(f"tokenizer must be bpe:SIZE, a folder, a file or a name, got {settings.tokenizer!r}")
-    if corpus.rows is None:
-        stream = RowStream(corpus, 1000, seed=settings.seed)
-        rows = [row for _ in range(20) for _, row in next(stream)]
-    else:
-        rows = corpus.rows[:200_000]
-    return train_tokenizer((" ".join(map(str, row.values())) for row in rows), int(size))
-
-
-FLOW_OPTIONS = (
-    "num_experts",
-    "sigma",
-    "prediction",
-    "flow_layers",
-    "cross_layers",
-    "align",
-    "form",
-    "d_time",
-    "pad_to",
-)
-"""Options of the model that leave its autoencoder as it is."""
-
-
-def _fresh(config: YanConfig, seed: int) -> YanModel:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return YanModel(config)
-
-
-def with_flow(model: YanModel, settings: RunSettings) -> YanModel:
-    """A trained model, with a new flow where the settings ask for another one than it has."""
-    wanted = {name: settings.model[name] for name in FLOW_OPTIONS if name in settings.model}
-    if all(getattr(model.config, name) == value for name, value in wanted.items()):
-        return model
-    changed = _fresh(YanConfig(**(model.config.to_dict() | wanted)), settings.seed)
-    for name in ("encoder", "decoder", "positions"):
-        if getattr(model, name) is not None:
-            getattr(changed, name).load_state_dict(getattr(model, name).state_dict())
-    return changed
-
-
-def _model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrainedTokenizerFast) -> YanModel:
-    """A fresh model, or the one that the stage begins from."""
-    own = out / "stage1"
-    if stage == 2 and (own / "model.safetensors").is_file():
-        model = load_model(own)
-    elif settings.init is not None:
-        model = with_flow(load_model(model_folder(settings.init)), settings)
-    elif stage == 2:
-        raise ValueError(f"stage 2 needs a trained stage 1: run --stage both, or give --init DIR (there is no {own})")
-    else:
-        ids = {
-            "vocab_size": len(tokenizer),
-            "pad_token_id": tokenizer.pad_token_id,
-            "mask_token_id": tokenizer.mask_token_id,
-        }
-        model = _fresh(YanConfig(**(settings.model | ids)), settings.seed)
-    model.stage1, model.stage2 = settings.stage1, settings.stage2
-    return model
-
-
-def _builder(model: YanModel, tokenizer: PreTrainedTokenizerFast, masking: Masking, stage: int = 2) -> Builder:
-    config = model.config
-    form = config.form if stage == 2 else "slots"  # the autoencoder always decodes the text that it encodes
-    padding = {"lengths": "padding", "pad_to": config.pad_to} if config.pad_to else {}
-    return Builder(tokenizer, form=form, max_length=config.max_length, masking=masking, **padding)
 
 
 def _train_stage(
@@ -288,10 +167,10 @@ def _train_stage(
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    builder = _builder(model, tokenizer, recipe.masking, stage)
+    builder = make_builder(model, tokenizer, recipe.masking, stage)
     draw = BatchDraw(stream, builder, row_seed(settings.seed, stage, 0), with_lengths=stage == 2)
     shown = (corpus.validation or corpus.test)[:1]
-    watch = _builder(model, tokenizer, Masking())
+    watch = make_builder(model, tokenizer, Masking())
 
     def on_sample(current: YanModel, step: int) -> None:
         seen = evaluate(current, watch, [], shown, steps=(3,), flow=stage == 2, examples=1)
@@ -333,17 +212,9 @@ def train_settings(settings: RunSettings, stage: int, recipe: Recipe) -> TrainSe
 
 
 def report(
-    settings: RunSettings, model: YanModel, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, rows: list[Any]
+    settings: RunSettings, model: YanModel, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, flow: bool
 ) -> dict[str, Any]:
     """What the model learned, on held-out rows masked as in the paper (5 to 10% in spans of 1 to 3)."""
-    builder = _builder(model, tokenizer, Masking())
-    train_rows = corpus.rows if corpus.rows is not None else corpus.validation
-    return evaluate(model, builder, train_rows, rows, flow=settings.stages[-1] == 2)
-
-
-def samples_text(report: dict[str, Any]) -> str:
-    """Filled examples, for people."""
-    blocks = [
-        f"source  {one['source']}\nfilled  {one['filled']}\ntruth   {one['truth']}\n" for one in report["examples"]
-    ]
-    return "\n".join(blocks)
+    builder = make_builder(model, tokenizer, Masking())
+    rows = repeated(corpus.test or corpus.validation, settings.eval_rows)
+    return evaluate(model, builder, corpus.rows or corpus.validation, rows, flow=flow)

@@ -49,11 +49,11 @@ class RunSettings:
     data: tuple[str, ...] = ("builtin:pydoc",)
     weights: tuple[float, ...] | None = None
     text_column: str | None = None
-    tokenizer: str = "bpe:2048"
+    tokenizer: str = "bpe:512"
     init: str | None = None
     stage: str = "both"
     minutes: float | None = None
-    share1: float = 0.6
+    share1: float = 0.4
     steps1: int | None = None
     steps2: int | None = None
     model: dict[str, Any] = field(default_factory=dict)
@@ -85,6 +85,11 @@ class RunSettings:
                 raise ValueError(f"--steps{number} must be given, or --minutes for the whole run")
             if steps is not None:
                 check_count(f"steps{number}", steps)
+        for recipe in (self.recipe1, self.recipe2):
+            if recipe.batch_size % self.accumulate:
+                raise ValueError(
+                    f"batch_size must be a multiple of accumulate={self.accumulate}, got {recipe.batch_size}"
+                )
         if not 0 < self.share1 < 1:
             raise ValueError(f"share1 must lie in (0, 1), got {self.share1!r}")
 
@@ -137,7 +142,7 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
     Example:
         >>> settings = resolve({"minutes": 3, "model": {"num_experts": 6}, "stage2": {"objective": "consistent"}})
         >>> settings.model["num_experts"], settings.stage2.objective, settings.stage_minutes(1)
-        (6, 'consistent', 1.7999999999999998)
+        (6, 'consistent', 1.2000000000000002)
     """
     preset = get_preset(str(options.get("preset", "tiny")))
     known = {f.name for f in dataclasses.fields(RunSettings)}

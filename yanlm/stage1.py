@@ -91,4 +91,4 @@ def stage1_loss(
 
 def _gaussian_like(z: Tensor) -> Tensor:
     """Standard normal draws as many as ``z``: always the same ones, since they stand for the distribution itself."""
-    return torch.randn(z.shape, generator=torch.Generator().manual_seed(GAUSSIAN)).to(z)
+    return torch.randn(z.shape, generator=generators([0], GAUSSIAN)[0]).to(z)

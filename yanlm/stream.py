@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yanlm import hub
-from yanlm.data import Corpus, Source, row_key
-from yanlm.readers import DataError, Row
+from yanlm.data import Corpus, Source
+from yanlm.rows import DataError, Row
+from yanlm.splits import row_key
 
 Slice = list[tuple[int, Row]]
 """The rows of one process, each with its index in the global batch."""

@@ -12,41 +12,24 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from moefm._checks import check_choice, check_count
-from yanlm.masking import Masking, mask_spans, mask_tail
-from yanlm.tokenization import MASKS, decode, encode, mask_id, pad_id, split_at_masks
+from yanlm.collation import Example, collate
+from yanlm.masking import Masking, mask_spans, mask_tail, span_lengths
+from yanlm.prompts import MASKS, prompt, split_at_masks
+from yanlm.rows import KINDS
+from yanlm.tokenization import encode, mask_id, pad_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-FIELDS = {
-    "qa": ("context", "question", "answer"),
-    "seq2seq": ("source", "target"),
-    "classify": ("text", "label"),
-    "infill": ("text",),
-}
+FIELDS = {"infill" if kind == "text" else kind: fields for kind, fields in KINDS.items()}
 """Tasks and the fields of their rows; the first whose fields are all there is the row's task."""
 
 _CACHED_TOKENS = 8_000_000  # four bytes each
-
-
-class Example(NamedTuple):
-    """Ids of one row.
-
-    ``slots`` are the positions of ``target`` to be generated. ``spans`` counts, for each masked span from left to
-    right, the tokens it stands for.
-    """
-
-    source: list[int]
-    target: list[int]
-    slots: list[int]
-    spans: list[int]
 
 
 class Builder:
@@ -143,88 +126,12 @@ class Builder:
         return self.collate([self.example(row, seed) for row, seed in zip(rows, seeds, strict=True)], with_lengths)
 
     def collate(self, examples: Sequence[Example], with_lengths: bool = False) -> dict[str, Tensor]:
-        """Pad examples on the right into a batch.
-
-        Returns:
-            ``source_ids``, ``source_mask`` (B, S), ``target_ids``, ``target_mask`` (B, L), ``slots``, ``slot_mask``
-            (B, M); masks are True where there is a token, or a slot. ``with_lengths`` adds the sources with one mask
-            for each span, ``collapsed_ids``, ``collapsed_mask`` (B, C), and for the length head ``span_positions``
-            (B, P), where these masks are, and ``span_lengths`` (B, P), how many tokens each stands for (0 = padding).
-
-        Raises:
-            ValueError: There is no example.
-        """
-        if not examples:
-            raise ValueError("a batch needs at least one row, got none")
-        batch: dict[str, Tensor] = {}
-        batch["source_ids"], batch["source_mask"] = _padded([e.source for e in examples], self.pad)
-        batch["target_ids"], batch["target_mask"] = _padded([e.target for e in examples], self.pad)
-        batch["slots"], batch["slot_mask"] = _padded([e.slots for e in examples], 0)
-        if with_lengths:
-            sources = [self.collapse(e) for e in examples]
-            positions = [[i for i, id in enumerate(source) if id == self.mask] for source in sources]
-            batch["collapsed_ids"], batch["collapsed_mask"] = _padded(sources, self.pad)
-            batch["span_positions"], _ = _padded(positions, 0)
-            batch["span_lengths"], _ = _padded([e.spans for e in examples], 0)
-        return batch
-
-    def collapse(self, example: Example) -> list[int]:
-        """Source with one mask for each span, from which the length head reads how many tokens each stands for."""
-        if self.form == "separate":
-            return example.source
-        first, dropped = 0, set()
-        for span in example.spans:
-            dropped.update(example.slots[first + 1 : first + span])
-            first += span
-        return [id for i, id in enumerate(example.source) if i not in dropped]
+        """Batch of examples; see :func:`yanlm.collation.collate`."""
+        return collate(examples, pad=self.pad, mask=self.mask, form=self.form, with_lengths=with_lengths)
 
     def prompt(self, text: str, *, slots_per_mask: Sequence[int] | None = None, append: int = 0) -> Example:
-        """Example to generate from: ``text`` with slots for every ``<mask>`` in it, and ``append`` slots after its end.
-
-        The target is what is known of it, with the mask at the slots.
-
-        Args:
-            text: With ``<mask>`` or ``<|mask|>`` where tokens are wanted; the space before one belongs to it, as the
-                space at the end of the text belongs to what is appended.
-            slots_per_mask: Number of tokens for each of them; 1 if not given.
-            append: Number of tokens of the answer or continuation.
-
-        Raises:
-            ValueError: Nothing is to be filled, ``slots_per_mask`` does not fit the text, the result is longer than
-                ``max_length``, or the form is ``"separate"`` and there are both masks and ``append``.
-
-        Example:
-            >>> from yanlm.tokenization import train_tokenizer
-            >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
-            >>> builder.prompt("a <mask> b", slots_per_mask=[2], append=1).slots
-            [1, 2, 5]
-        """
-        check_count("append", append, 0)
-        parts = split_at_masks(f"{text}<mask>")[:-1] if append else split_at_masks(text)
-        first, *others = [encode(self.tokenizer, part) if part else [] for part in parts]
-        counts = [1] * len(others) if slots_per_mask is None else list(slots_per_mask)
-        if len(counts) != len(others):
-            raise ValueError(f"slots_per_mask must count slots for {len(others)} masks in the text, got {counts}")
-        for count in counts:
-            check_count("slots_per_mask", count)
-        if not counts and not append:
-            raise ValueError("nothing to fill: put <mask> into the text, or append slots to it")
-        pieces = [*zip(counts, others, strict=True), *([(append, [])] if append else [])]
-        full, short = list(first), list(first)
-        for count, part in pieces:
-            full += [self.mask] * count + part
-            short += [self.mask, *part]
-        if len(full) > self.max_length:
-            raise ValueError(
-                f"the text and its slots make {len(full)} tokens, and the model takes {self.max_length}; shorten it"
-            )
-        spans = [count for count, _ in pieces]
-        if self.form == "slots":
-            return Example(full, full.copy(), [i for i, id in enumerate(full) if id == self.mask], spans)
-        if counts and append:
-            raise ValueError('form "separate" fills the masks of a text or appends to it, not both at once')
-        target = [self.mask] * append if append else full
-        return Example(short, target, list(range(len(target))), spans)
+        """Example to generate from; see :func:`yanlm.prompts.prompt`."""
+        return prompt(self.tokenizer, text, slots_per_mask, append, form=self.form, max_length=self.max_length)
 
     def _parts(self, row: Mapping[str, Any], task: str) -> tuple[list[int], list[int], list[int]]:
         """What comes before the answer, the answer, and what comes after it."""
@@ -260,11 +167,11 @@ class Builder:
         )
         slots = [*hidden, *range(len(before), len(before) + len(answer))]
         full = [*before, *answer, *after]
-        return Example(self._hide(full, slots), full, slots, [*_runs(hidden), len(answer)])
+        return Example(self._hide(full, slots), full, slots, [*span_lengths(hidden), len(answer)])
 
     def _infill(self, text: list[int], rng: random.Random) -> Example:
         slots = mask_spans(len(text), rng, rate=self.masking.rate, spans=self.masking.spans)
-        source, spans = self._hide(text, slots), _runs(slots)
+        source, spans = self._hide(text, slots), span_lengths(slots)
         if self.form == "slots":
             return Example(source, text, slots, spans)
         masked = set(slots)
@@ -321,46 +228,6 @@ def task_of(row: Mapping[str, Any]) -> str:
     raise ValueError(f"a row must have the fields of a task: {accepted}; got {given}")
 
 
-def fill(
-    tokenizer: PreTrainedTokenizerFast, source_ids: Sequence[int], slots: Sequence[int], tokens: Sequence[int]
-) -> str:
-    """Text of a source with ``tokens`` in its slots; known tokens stay exactly as they were.
-
-    Padding ends a span: what is generated after it in the same run of slots is dropped.
-
-    Raises:
-        ValueError: There is not one token for each slot, or a slot is outside the source.
-
-    Example:
-        >>> from yanlm.tokenization import train_tokenizer
-        >>> tokenizer = train_tokenizer(["ab ab"], 258)
-        >>> fill(tokenizer, [*encode(tokenizer, "x y"), tokenizer.mask_token_id], [3], encode(tokenizer, "!"))
-        'x y!'
-    """
-    if len(tokens) != len(slots):
-        raise ValueError(f"tokens must hold one for each of the {len(slots)} slots, got {len(tokens)}")
-    ids, pad = list(source_ids), pad_id(tokenizer)
-    ended_at = None
-    for slot, token in zip(slots, tokens, strict=True):
-        if not 0 <= slot < len(ids):
-            raise ValueError(f"slots must be positions of the source, 0 to {len(ids) - 1}, got {slot}")
-        if token == pad or ended_at == slot - 1:
-            token, ended_at = pad, slot
-        ids[slot] = token
-    return decode(tokenizer, ids)
-
-
-def _runs(slots: Sequence[int]) -> list[int]:
-    """Lengths of the runs of adjacent slots.
-
-    Example:
-        >>> _runs([1, 2, 5])
-        [2, 1]
-    """
-    starts = [i for i, slot in enumerate(slots) if i == 0 or slots[i - 1] != slot - 1]
-    return [end - start for start, end in pairwise([*starts, len(slots)])]
-
-
 def _unmasked(ids: list[int]) -> Example:
     return Example(ids, list(ids), [], [])
 
@@ -378,11 +245,3 @@ def _words(row: Mapping[str, Any], name: str, empty: bool = False) -> str:
     """Field without the white space around it, which between the parts of a row is ours to set."""
     value = _field(row, name, empty).strip()
     return _field({name: value}, name, empty)
-
-
-def _padded(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
-    """Tensor of rows of different lengths, at least one column wide, and where it holds them."""
-    lengths = torch.tensor([len(row) for row in rows])
-    width = max(1, int(lengths.max()))
-    padded = torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.long)
-    return padded, torch.arange(width) < lengths[:, None]

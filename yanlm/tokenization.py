@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-import threading
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moefm._checks import check_count
+from yanlm.llama3 import is_llama3, llama3_file, read_llama3
+from yanlm.network import serving
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PADDING, MASK = "<|padding|>", "<|mask|>"
-MASKS = re.compile(r"<mask>|<\|mask\|>")
-"""What stands for a mask in the text of a user."""
 
 _BYTES = 256
-_LLAMA3_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_LLAMA3_SPECIAL = {0: "begin_of_text", 1: "end_of_text", 6: "start_header_id", 7: "end_header_id", 9: "eot_id"}
 _REMEDY = "give a folder or tokenizer.json on this machine, or train one on your text (train_tokenizer)"
 
 
@@ -99,9 +90,9 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
         raise ValueError(f"tokenizer must be a folder, a file or a name, got {name!r}; {_REMEDY}")
     path = Path(name).expanduser()
     if name == "llama3" and not path.exists():
-        return _wrap(_tiktoken(_llama3_file()))
+        return _from_model(llama3_file())
     if path.is_file():
-        return _wrap(_tiktoken(path)) if path.suffix == ".model" else _wrap(_read_json(path))
+        return _from_model(path) if path.suffix == ".model" else _wrap(_read_json(path))
     if path.is_dir():
         return _from_folder(path)
     if name.count("/") > 1 or path.suffix in {".json", ".model"} or name.startswith((".", "/", "~")):
@@ -121,32 +112,6 @@ def encode(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
     """
     ids = tokenizer(_well_formed(text), add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
     return list(ids)
-
-
-def encode_with_masks(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
-    """Ids of ``text`` with the mask's id for every ``<mask>`` or ``<|mask|>`` in it.
-
-    One space before a mask belongs to the masked word, since words carry the space before them.
-
-    Example:
-        >>> tokenizer = train_tokenizer(["a b a b"], 258)
-        >>> ids = encode_with_masks(tokenizer, "the <mask> sat")
-        >>> [i for i, id in enumerate(ids) if id == tokenizer.mask_token_id], decode(tokenizer, ids)
-        ([3], 'the sat')
-    """
-    first, *others = (encode(tokenizer, part) if part else [] for part in split_at_masks(text))
-    return [*first, *(id for part in others for id in (mask_id(tokenizer), *part))]
-
-
-def split_at_masks(text: str) -> list[str]:
-    """Parts of ``text`` between its masks, each but the last without one space before the mask.
-
-    Example:
-        >>> split_at_masks(" the <mask> sat.")
-        [' the', ' sat.']
-    """
-    *before, last = MASKS.split(text)
-    return [*(part.removesuffix(" ") for part in before), last]
 
 
 def decode(tokenizer: PreTrainedTokenizerFast, ids: Iterable[int]) -> str:
@@ -210,6 +175,15 @@ def _read_json(path: Path) -> Any:
         raise ValueError(f"{path} is not a tokenizer.json that tokenizers can read: {error}") from None
 
 
+def _from_model(path: Path) -> PreTrainedTokenizerFast:
+    if not is_llama3(path):
+        raise ValueError(
+            f"{path} has no fast form (it is not LLaMA-3's, lines of base64 and rank; a SentencePiece model becomes a "
+            f"tokenizer.json where the package sentencepiece is installed); {_REMEDY}"
+        )
+    return _wrap(read_llama3(path))
+
+
 def _from_folder(folder: Path) -> PreTrainedTokenizerFast:
     from transformers import PreTrainedTokenizerFast
 
@@ -217,8 +191,8 @@ def _from_folder(folder: Path) -> PreTrainedTokenizerFast:
     if (folder / "tokenizer.json").exists():
         _read_json(folder / "tokenizer.json")  # for its clearer error
         return _with_special(PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True))
-    if model.exists() and (_is_tiktoken(model) or find_spec("sentencepiece") is None):
-        return _wrap(_tiktoken(model))
+    if model.exists() and (is_llama3(model) or find_spec("sentencepiece") is None):
+        return _from_model(model)
     tokenizer = _auto(str(folder))
     if isinstance(tokenizer, str):
         raise ValueError(f"folder {str(folder)!r} holds no tokenizer that loads ({tokenizer}); {_REMEDY}")
@@ -234,7 +208,7 @@ def _from_hub(name: str) -> PreTrainedTokenizerFast:
     absent = f"tokenizer {name!r} is neither a folder nor in the local cache, and"
     if constants.HF_HUB_OFFLINE:
         raise ValueError(f"{absent} HF_HUB_OFFLINE forbids to download it; {_REMEDY}")
-    if not _reachable(constants.ENDPOINT):
+    if not serving(constants.ENDPOINT):
         raise ValueError(f"{absent} {constants.ENDPOINT} cannot be reached; {_REMEDY}")
     tokenizer = _auto(name, local=False)
     if isinstance(tokenizer, str):
@@ -255,83 +229,3 @@ def _auto(name: str, local: bool = True) -> PreTrainedTokenizerFast | str:
             f"tokenizer {name!r} is a {type(tokenizer).__name__}, which has no fast form (tokenizer.json); {_REMEDY}"
         )
     return _with_special(tokenizer)
-
-
-def _reachable(endpoint: str, seconds: float = 3.0) -> bool:
-    """Whether the hub answers within ``seconds``; in a thread, because looking a name up knows no timeout."""
-    from huggingface_hub import get_session
-
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            status = get_session().head(endpoint, timeout=seconds).status_code
-        except Exception:  # whatever goes wrong, it cannot be reached
-            return
-        if status not in (403, 407) and status < 500:  # else a proxy answered in its place
-            answered.set()
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return answered.is_set()
-
-
-def _llama3_file() -> Path:
-    spec = find_spec("llama_models")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder, "llama3", "tokenizer.model")
-        if path.exists():
-            return path
-    raise ValueError(
-        "tokenizer 'llama3' is not on this machine; pip install --no-deps llama-models==0.3.0 (Llama 3 Community "
-        "License), or give the folder or the tokenizer.model of LLaMA-3"
-    )
-
-
-def _is_tiktoken(path: Path) -> bool:
-    with path.open("rb") as file:
-        return re.fullmatch(rb"[A-Za-z0-9+/]+=* \d+\s*", file.readline(200)) is not None
-
-
-def _tiktoken(path: Path) -> Any:
-    """LLaMA-3's tokenizer from its file: a line for each token, its bytes in base64 and its rank."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
-
-    if not _is_tiktoken(path):
-        raise ValueError(
-            f"{path} has no fast form (it is not LLaMA-3's, lines of base64 and rank; a SentencePiece model becomes a "
-            f"tokenizer.json where the package sentencepiece is installed); {_REMEDY}"
-        )
-    try:
-        lines = [line.split() for line in path.read_bytes().splitlines() if line.strip()]
-        ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in lines}
-    except (ValueError, binascii.Error):
-        raise ValueError(f"{path} is damaged: each line must hold a token in base64 and its rank") from None
-    letters = _byte_letters()
-    spelled = {token: "".join(letters[byte] for byte in token) for token in ranks}
-    merges = []
-    for token in sorted(ranks, key=ranks.__getitem__):
-        halves = [(token[:cut], token[cut:]) for cut in range(1, len(token))]
-        known = [(a, b) for a, b in halves if a in ranks and b in ranks]
-        merges += [(spelled[a], spelled[b]) for a, b in sorted(known, key=lambda ab: (ranks[ab[0]], ranks[ab[1]]))]
-    vocabulary = {spelled[token]: rank for token, rank in ranks.items()}
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges, fuse_unk=False, ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_LLAMA3_WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    reserved = (f"reserved_special_token_{n}" for n in range(256))
-    names = [_LLAMA3_SPECIAL.get(n) or next(reserved) for n in range(256)]
-    tokenizer.add_special_tokens([AddedToken(f"<|{name}|>", normalized=False, special=True) for name in names])
-    return tokenizer
-
-
-def _byte_letters() -> list[str]:
-    """The letter that byte-level BPE writes for each byte: printable ones for themselves, the others from 256 on."""
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    others = iter(range(256, 512))
-    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]

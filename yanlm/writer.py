@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moefm._checks import check_count
+from yanlm.collation import Example
 from yanlm.generation import generate
 from yanlm.noise import row_seed
-from yanlm.tasks import Builder, Example, fill
-from yanlm.tokenization import decode, load_tokenizer, split_at_masks
+from yanlm.prompts import fill, split_at_masks
+from yanlm.tasks import Builder
+from yanlm.tokenization import decode, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -238,3 +239,33 @@ def test_a_folder_that_cannot_be_written(yanlm):
 def test_help_is_quick_and_imports_nothing_heavy():
     code = "import sys, cli.yanlm_app; print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def curve(folder, stage):
+    """Losses by step, without what differs between two runs: the time they took."""
+    lines = (folder / f"stage{stage}" / "log.jsonl").read_text().splitlines()
+    return {one["step"]: (one["loss"], one["parts"]) for one in map(json.loads, lines)}
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
+    (tmp_path / "small.toml").write_text("save_every = 4\nlog_every = 1\n" + SMALL)
+    command = [sys.executable, "-m", "cli.yanlm_app", "train"]
+    args = ["--config", "small.toml", "--steps1", "12", "--steps2", "12", "--out"]
+    quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    assert subprocess.run([*command, *args, "whole"], **quiet).returncode == 0
+    process = subprocess.Popen([*command, *args, "killed"], **quiet)
+    log = tmp_path / "killed" / "stage2" / "log.jsonl"
+    while process.poll() is None and (not log.is_file() or len(log.read_text().splitlines()) < 6):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "killed" / "stage2" / "model.safetensors").exists(), "it was finished before it was killed"
+    assert subprocess.run([*command, "--resume", "killed"], **quiet).returncode == 0
+    for stage in (1, 2):
+        whole, killed = (curve(tmp_path / name, stage) for name in ("whole", "killed"))
+        assert whole.keys() == killed.keys() and len(whole) == 12
+        for step, (loss, parts) in whole.items():
+            assert killed[step][0] == pytest.approx(loss, abs=1e-6)
+            assert killed[step][1] == pytest.approx(parts, abs=1e-6)
+    whole, killed = (json.loads((tmp_path / name / "run.json").read_text())["report"] for name in ("whole", "killed"))
+    assert whole == killed

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from yanlm.data import load_corpus
 from yanlm.pydoc_text import WORDS, joined, paragraphs, pydoc_rows, split_topics
-from yanlm.readers import DataError
 from yanlm.rooms import (
     PEOPLE,
     ROOMS,
@@ -24,6 +23,7 @@ from yanlm.rooms import (
     says_true,
     split_of,
 )
+from yanlm.rows import DataError
 
 SPLITS = ("train", "validation", "test")
 

@@ -19,9 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm import hub
-from yanlm.data import Corpus, load_corpus, row_key, split_rows
-from yanlm.hub import NoNetworkError, reachable
-from yanlm.readers import DataError, Row
+from yanlm.data import Corpus, load_corpus
+from yanlm.hub import NoNetworkError
+from yanlm.network import reachable
+from yanlm.rows import DataError, Row
+from yanlm.splits import row_key, split_rows
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:

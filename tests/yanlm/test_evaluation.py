@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from yanlm.evaluation import baselines, cases, evaluate, masked_positions, rouge_scores, score
+from yanlm.evaluation import cases, evaluate, masked_positions
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
+from yanlm.scores import baselines, rouge_scores, score
 from yanlm.tasks import Builder
 
 ROWS = [{"text": "the cat sat on the mat and the dog ran"}, {"text": "the red house near a small river"}]

@@ -9,7 +9,8 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from yanlm.figures import COLOURS, WIDTH, latent_figure, loss_figure, smoothed, token_colours
-from yanlm.inspection import Inspection, geometry, principal_components
+from yanlm.geometry import geometry, principal_components
+from yanlm.inspection import Inspection
 
 
 def ink(figure):

@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 
 from yanlm.config import YanConfig
 from yanlm.folders import save_model
-from yanlm.inspection import (
-    LEAST,
-    geometry,
-    inspect_folder,
-    inspect_latents,
-    principal_components,
-    token_text,
-    token_variance,
-    wide_bandwidths,
-)
+from yanlm.geometry import geometry, principal_components, token_variance, wide_bandwidths
+from yanlm.inspection import inspect_folder, inspect_latents, token_text
+from yanlm.latents import LEAST
 from yanlm.modeling import YanModel
 from yanlm.settings import resolve
 from yanlm.tasks import Builder

@@ -136,7 +136,7 @@ def test_a_row_of_padding_alone_gives_no_nan(model: YanModel, stage_batches: Any
     assert (generate(model, empty, [1, 2, 3]).tokens[2] == model.config.pad_token_id).all()
 
 
-@pytest.mark.parametrize("ce", ["onestep", "unrolled"])
+@pytest.mark.parametrize("ce", ["onestep", "rollout", "unrolled"])
 @pytest.mark.parametrize("objective", ["paper", "consistent"])
 def test_gradients_reach_all_that_trains_and_nothing_else(
     model: YanModel, stage_batches: Any, objective: str, ce: str
@@ -145,7 +145,7 @@ def test_gradients_reach_all_that_trains_and_nothing_else(
     for stage, batch in stage_batches.items():
         model.prepare_stage(stage)
         model.train().zero_grad()
-        model(**batch, stage=stage, seeds=[1, 2, 3]).loss.backward()
+        model(**batch, stage=stage, seeds=[4, 2, 3]).loss.backward()  # a multiple of 4 trains the length head
         for name, parameter in model.named_parameters():
             part = name.split(".")[0]
             trains = part in (("encoder", "decoder", "positions") if stage == 1 else ("flow", "length_head"))
@@ -208,18 +208,17 @@ def test_parts_of_a_batch_add_up(model: YanModel, stage_batches: Any) -> None:
     """Two processes with half a batch each, totals shared, give the loss and gradient of one with all of it."""
     model.stage1 = Stage1(mmd=0.0)
     for stage, batch in stage_batches.items():
-        whole = {name: x for name, x in batch.items() if not name.startswith(("collapsed", "span"))}
-        totals = model.counts(whole) / 2
+        totals = model.counts(batch) / 2
         model.prepare_stage(stage)
         model.train().zero_grad()
-        loss = model(**whole, stage=stage, seeds=[1, 2, 3]).loss
+        loss = model(**batch, stage=stage, seeds=[4, 2, 8]).loss
         loss.backward()
         wanted = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         model.zero_grad()
         halves = []
         for rows in (slice(0, 2), slice(2, 3)):
-            part = {name: x[rows] for name, x in whole.items()}
-            half = model(**part, stage=stage, seeds=[1, 2, 3][rows], totals=totals).loss / 2
+            part = {name: x[rows] for name, x in batch.items()}
+            half = model(**part, stage=stage, seeds=[4, 2, 8][rows], totals=totals).loss / 2
             half.backward()
             halves.append(half.item())
         assert sum(halves) == pytest.approx(loss.item(), rel=1e-5)

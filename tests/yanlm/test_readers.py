@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.readers import DataError, Row, kind_of, read_rows, row_of
+from yanlm.readers import read_rows
+from yanlm.rows import DataError, Row, kind_of, row_of
 
 
 def lines(*records: Any) -> bytes:

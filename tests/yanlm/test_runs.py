@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from yanlm.building import make_tokenizer, with_flow
 from yanlm.data import load_corpus
 from yanlm.modeling import YanModel
-from yanlm.runs import BatchDraw, make_tokenizer, samples_text, with_flow
+from yanlm.records import samples_text
+from yanlm.runs import BatchDraw
 from yanlm.settings import resolve
 from yanlm.stream import RowStream
 from yanlm.tasks import Builder

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.data import Corpus, Source, load_corpus, row_key
-from yanlm.readers import DataError, Row
+from yanlm.data import Corpus, Source, load_corpus
+from yanlm.rows import DataError, Row
+from yanlm.splits import row_key
 from yanlm.stream import RowStream
 
 

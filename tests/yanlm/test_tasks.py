@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from yanlm import tasks
+from yanlm.collation import Example, collapse
 from yanlm.masking import Masking
-from yanlm.tasks import Builder, Example, fill, task_of
-from yanlm.tokenization import decode, encode, encode_with_masks, load_tokenizer, mask_id, pad_id, train_tokenizer
+from yanlm.prompts import encode_with_masks, fill
+from yanlm.tasks import Builder, task_of
+from yanlm.tokenization import decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer
 
 CORPUS = ["Mary went to the kitchen. John went to the garden. Where is Mary? Where is John?"] * 3
 TOKENIZER = train_tokenizer(CORPUS, vocab_size=340)
@@ -164,7 +166,7 @@ def test_separate_infilling_masks_the_same_spans(seed):
     masking = Masking(rate=(0.2, 0.4))
     slots, separate = (builder(form, masking=masking).example(TEXT, seed) for form in ("slots", "separate"))
     assert separate.target == slots.target and separate.spans == slots.spans
-    assert separate.source == builder(masking=masking).collapse(slots)
+    assert separate.source == collapse(slots)
 
 
 @given(st.integers(1, 200), seeds, builders("slots"))
@@ -313,7 +315,7 @@ def test_each_mask_of_a_prompt_is_a_span_of_its_own(counts, between):
     example = build.prompt(between.join(["<mask>"] * len(counts)), slots_per_mask=counts)
     batch = build.collate([example], with_lengths=True)
     assert batch["span_lengths"].tolist() == [counts]
-    assert build.collapse(example) == encode_with_masks(TOKENIZER, between.join(["<mask>"] * len(counts)))
+    assert collapse(example, build.form) == encode_with_masks(TOKENIZER, between.join(["<mask>"] * len(counts)))
 
 
 def test_prompts_agree_with_rows():

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from yanlm import tokenization
+from yanlm import llama3, tokenization
+from yanlm.prompts import encode_with_masks
 from yanlm.tokenization import (
     MASK,
     PADDING,
     decode,
     encode,
-    encode_with_masks,
     load_tokenizer,
     mask_id,
     pad_id,
@@ -196,7 +196,7 @@ def test_llama3_files_load_from_a_folder_or_a_file(tmp_path):
 
 def test_llama3_by_name_finds_the_package(tmp_path, monkeypatch):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenization, "find_spec", lambda name: None)
+        patch.setattr(llama3, "find_spec", lambda name: None)
         with pytest.raises(ValueError, match="pip install --no-deps llama-models"):
             load_tokenizer("llama3")
     (tmp_path / "llama_models" / "llama3").mkdir(parents=True)
@@ -206,7 +206,7 @@ def test_llama3_by_name_finds_the_package(tmp_path, monkeypatch):
     assert len(load_tokenizer("llama3")) == 518
 
 
-@pytest.mark.skipif(tokenization.find_spec("llama_models") is None, reason="llama-models is not installed")
+@pytest.mark.skipif(llama3.find_spec("llama_models") is None, reason="llama-models is not installed")
 def test_llama3_is_the_papers():
     loaded = load_tokenizer("llama3")
     assert (pad_id(loaded), mask_id(loaded), len(loaded)) == (128256, 128257, 128258)
@@ -259,7 +259,7 @@ def test_a_hub_that_does_not_answer_is_given_up_soon():
             threading.Thread(target=serve, args=(server, answer), daemon=True).start()
     # In a process of its own: HF_HUB_OFFLINE is read once, when the hub's library is imported.
     endpoints = [f"http://127.0.0.1:{server.getsockname()[1]}" for server in servers]
-    code = f"from yanlm.tokenization import _reachable; print([_reachable(e, 0.5) for e in {endpoints}])"
+    code = f"from yanlm.network import serving; print([serving(e, 0.5) for e in {endpoints}])"
     environment = {**os.environ, "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
     output = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     for server in servers:
@@ -271,7 +271,7 @@ def test_a_hub_out_of_reach_is_named(monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(tokenization, "_reachable", lambda endpoint: False)
+    monkeypatch.setattr(tokenization, "serving", lambda endpoint: False)
     with pytest.raises(ValueError, match=r"'nobody/nothing' .* cannot be reached; give a folder"):
         load_tokenizer("nobody/nothing")
 

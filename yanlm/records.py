@@ -1,0 +1,73 @@
+"""What a run writes about itself: ``run.json``, and samples for people."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from yanlm.data import Corpus
+from yanlm.settings import RunSettings
+
+RUN_FILE = "run.json"
+
+
+def run_head(settings: RunSettings, command: str | None) -> dict[str, Any]:
+    """What ``run.json`` holds before anything is trained: command, settings, versions and hardware."""
+    import transformers
+
+    import moefm
+
+    return {
+        "command": command or " ".join(["yanlm", *sys.argv[1:]]),
+        "settings": settings.to_dict(),
+        "versions": {
+            "moefm": moefm.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        },
+        "hardware": {
+            "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
+            "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        },
+    }
+
+
+def describe_corpus(corpus: Corpus) -> dict[str, Any]:
+    """What ``run.json`` says of the data."""
+    rows = corpus.rows
+    return {
+        "name": corpus.name,
+        "kind": corpus.kind,
+        "rows": None if rows is None else len(rows),
+        "validation": len(corpus.validation),
+        "test": len(corpus.test),
+        "skipped": len(corpus.skipped),
+        "fingerprint": corpus.fingerprint,
+    }
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a document whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a stage's log."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def samples_text(report: dict[str, Any]) -> str:
+    """Filled examples, for people."""
+    blocks = [
+        f"source  {one['source']}\nfilled  {one['filled']}\ntruth   {one['truth']}\n" for one in report["examples"]
+    ]
+    return "\n".join(blocks)

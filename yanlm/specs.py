@@ -1,0 +1,67 @@
+"""Specs of a corpus with their weights: ``stories.txt@0.75``, or ``paper`` for the two data sets it stands for."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+from yanlm.hub import PAPER
+from yanlm.rows import DataError
+
+Weighted = tuple[str, float | None]
+"""A spec without its weight, and the weight, if it has one."""
+
+
+def weighted_specs(texts: Sequence[str], weights: Sequence[float] | None = None) -> list[Weighted]:
+    """Specs with checked weights: all of them have one, or none has.
+
+    Args:
+        texts: As the user wrote them. What exists as a path is one, even with an ``@`` in it.
+        weights: Of all specs, where they are not written at the end of each.
+
+    Raises:
+        DataError: A weight is no positive number, given twice, or given for some specs only.
+
+    Example:
+        >>> weighted_specs(["stories.txt@0.75", "builtin:pydoc@1"])
+        [('stories.txt', 0.75), ('builtin:pydoc', 1.0)]
+    """
+    return _expanded([_weighted(text) for text in texts], weights)
+
+
+def _weighted(text: str) -> Weighted:
+    """A spec without its weight, and the weight."""
+    bare, mark, weight = text.rpartition("@")
+    if not mark or os.path.exists(os.path.expanduser(text)):
+        return text, None
+    try:
+        return bare, float(weight)
+    except ValueError:
+        raise DataError(f"{text}: '{weight}' is no weight; write SPEC@0.75, or check the path") from None
+
+
+def _expanded(parsed: list[Weighted], weights: Sequence[float] | None) -> list[Weighted]:
+    """Specs with checked weights, and ``paper`` as the two data sets it stands for."""
+    given = [weight for _, weight in parsed]
+    if weights is not None:
+        if any(weight is not None for weight in given):
+            raise DataError("weights are given twice, after an @ and as weights; leave one of them out")
+        if len(weights) != len(parsed):
+            raise DataError(f"weights must be one for each of the {len(parsed)} specs, got {len(weights)}")
+        given = list(weights)
+    if None in given and any(weight is not None for weight in given):
+        bare = next(text for (text, _), weight in zip(parsed, given, strict=True) if weight is None)
+        raise DataError(f"{bare}: has no weight but others have; write {bare}@WEIGHT")
+    expanded: list[Weighted] = []
+    for (text, _), weight in zip(parsed, given, strict=True):
+        if weight is not None and not (math.isfinite(weight) and weight > 0):
+            raise DataError(f"{text}: its weight must be a positive number, got {weight:g}")
+        if text == "paper" and not os.path.exists(text):
+            each = 1.0 if weight is None else weight
+            expanded += [(f"hf:{name}:{config}", share * each) for name, config, share in PAPER]
+        else:
+            expanded.append((text, weight))
+    if any(weight is not None for _, weight in expanded):  # beside the paper's own weights a spec counts as 1
+        expanded = [(text, 1.0 if weight is None else weight) for text, weight in expanded]
+    return expanded

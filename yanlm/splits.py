@@ -1,0 +1,93 @@
+"""Held-out rows: files beside a training file, or some of its own rows, chosen by a hash of their text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from yanlm.readers import extension
+from yanlm.rows import DataError, Row
+
+HELD_SHARE = 0.05
+"""The share of rows that validation and test take each where a file brings none of its own."""
+
+_SIBLINGS = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+
+
+def siblings(path: Path) -> dict[str, Path]:
+    """The files ``validation`` and ``test`` beside one called ``train``, as far as there are any.
+
+    Example:
+        >>> siblings(Path("no/such/train.jsonl"))
+        {}
+    """
+    ending = path.name[-len(extension(path)) :]
+    if path.name.lower() != f"train{ending.lower()}":
+        return {}
+    found = {}
+    for split, names in _SIBLINGS.items():
+        files = (path.with_name(name + ending) for name in names)
+        if first := next(filter(Path.is_file, files), None):
+            found[split] = first
+    return found
+
+
+def completed(
+    name: str, rows: list[Row], found: dict[str, list[Row]], say: Callable[[str], None]
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows for training, validation and test: the ones found, and for what is missing some of the training rows."""
+    if len(found) == 2:
+        return rows, found["validation"], found["test"]
+    train, validation, test = split_rows(name, rows)
+    if "test" in found:
+        train, test = train + test, found["test"]
+    if "validation" in found:
+        train, validation = train + validation, found["validation"]
+    kept = {"validation": len(validation), "test": len(test)}
+    say(f"{name}: kept {', '.join(f'{kept[s]} rows for {s}' for s in kept if s not in found)}, by a hash of their text")
+    return train, validation, test
+
+
+def row_key(row: Row) -> bytes:
+    """What rows of one text share: a hash of the context, source or text, whatever its case and white space.
+
+    Example:
+        >>> row_key({"text": "Once upon a time"}) == row_key({"text": "once  upon a time"})
+        True
+    """
+    main = row.get("context") or row.get("question") or row.get("source") or row.get("text", "")
+    return _hash(main)
+
+
+def split_rows(name: str, rows: list[Row]) -> tuple[list[Row], list[Row], list[Row]]:
+    """Training, validation and test rows by a hash of the text: 90, 5 and 5%, each with one row at least.
+
+    Raises:
+        DataError: There are fewer than three different rows.
+
+    Example:
+        >>> [len(part) for part in split_rows("letters", [{"text": letter} for letter in "abcdefghij"])]
+        [7, 2, 1]
+    """
+    keys = [row_key(row) for row in rows]
+    if len(set(keys)) < 3:  # few contexts with many questions
+        keys = [_hash(json.dumps(row, sort_keys=True, ensure_ascii=False)) for row in rows]
+    order = sorted(set(keys))
+    if len(order) < 3:
+        few = f"holds {len(order)} different row{'s' if len(order) > 1 else ''}"
+        need = "training, validation and test need one each: give at least 3 (.txt: with blank lines between them)"
+        raise DataError(f"{name}: {few}; {need}")
+    points = [int.from_bytes(key[:8], "big") / 2**64 for key in order]
+    test, both = (sum(point < share for point in points) for share in (HELD_SHARE, 2 * HELD_SHARE))
+    most = len(order) // 3  # of a handful of rows, chance could take all
+    first = min(max(test, 1), most)
+    second = min(max(both, first + 1), first + most)
+    part = {key: 2 if rank < first else 1 if rank < second else 0 for rank, key in enumerate(order)}
+    train, validation, tests = ([row for row, key in zip(rows, keys, strict=True) if part[key] == p] for p in range(3))
+    return train, validation, tests
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(" ".join(text.casefold().split()).encode(), digest_size=16).digest()
