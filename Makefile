@@ -5,7 +5,7 @@ DATASET ?= moons
 JOBS    ?= 2
 ARGS    ?=
 MINUTES ?= 3
-MASKED   = "The <mask> statement is used <mask> a module , and <mask> the name in the local namespace."
+ASKED    = "Emma went to the office . Ruth and John walked to the garden . Emma moved to the attic . John ran to the cellar . Where is Emma ? <mask>"
 
 BIN   := .venv/bin
 SETUP := PYTHON="$(PYTHON)" sh scripts/setup.sh
@@ -24,10 +24,10 @@ demo: ## install what is needed, run the toy experiment [DATASET=moons], train a
 	@$(BIN)/moefm toy --dataset "$(DATASET)" $(ARGS)
 	@echo "==> the figure is runs/toy-$(DATASET)/figure.png"
 	@rm -rf runs/demo
-	@echo "==> yanlm train --minutes $(MINUTES) --out runs/demo"
-	@$(BIN)/yanlm train --minutes $(MINUTES) --out runs/demo
-	@echo '==> yanlm generate --model runs/demo --samples 3 $(MASKED)'
-	@$(BIN)/yanlm generate --model runs/demo --samples 3 $(MASKED)
+	@echo "==> yanlm train --data builtin:rooms --minutes $(MINUTES) --out runs/demo"
+	@$(BIN)/yanlm train --data builtin:rooms --minutes $(MINUTES) --out runs/demo
+	@echo '==> yanlm generate --model runs/demo $(ASKED)'
+	@$(BIN)/yanlm generate --model runs/demo $(ASKED)
 
 test: lint ## install what is needed, then lint, type-check and run all tests [ARGS='-k losses'] [JOBS=2]
 	@echo "==> pytest"

@@ -20,9 +20,9 @@ from yanlm.tasks import Builder
 
 def test_another_flow_on_the_same_autoencoder(make_model: Callable[..., YanModel]) -> None:
     model = make_model()
-    same = with_flow(model, resolve({"minutes": 1, "model": {"cross_layers": [0, 1], "d_time": 8}}))
-    assert same is model
-    other = with_flow(model, resolve({"minutes": 1, "model": {"num_experts": 6, "cross_layers": [0, 1], "d_time": 8}}))
+    own = {"cross_layers": [0, 1], "d_time": 8, "sigma": 0.1}
+    assert with_flow(model, resolve({"minutes": 1, "model": own})) is model
+    other = with_flow(model, resolve({"minutes": 1, "model": {**own, "num_experts": 6}}))
     assert other.config.num_experts == 6 and other.flow.num_experts == 6
     ids = torch.tensor([[1, 2, 3]])
     assert torch.equal(other.encode(ids), model.encode(ids))
