@@ -163,11 +163,14 @@ def _saved(folder: Path) -> RunSettings:
 
 
 def _unused(folder: Path) -> Path:
-    """The first of runs/yanlm, runs/yanlm-2, ... that holds no run: a new run never overwrites an old one."""
+    """The first of runs/yanlm, runs/yanlm-2, ... that holds no run: a new run never overwrites an old one.
+
+    Several processes would not agree on it while the first is writing: they take the plain name, or fail.
+    """
     import os
 
     name, number = folder, 1
-    while int(os.environ.get("RANK", "0")) == 0 and (name / "run.json").exists():
+    while int(os.environ.get("WORLD_SIZE", "1")) == 1 and (name / "run.json").exists():
         number += 1
         name = folder.with_name(f"{folder.name}-{number}")
     return name

@@ -309,12 +309,13 @@ class Stage:
 
 
 def _optimizer(model: nn.Module, settings: TrainSettings, fused: bool) -> torch.optim.Optimizer:
-    """AdamW; unless ``decay_all``, without weight decay on vectors (biases, norms) and embeddings."""
+    """AdamW; unless ``decay_all``, without weight decay on vectors (biases, norms), embeddings and Mamba's A."""
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            decays = settings.decay_all or (parameter.ndim >= 2 and id(parameter) not in tables)
+            spared = id(parameter) in tables or getattr(parameter, "_no_weight_decay", False)
+            decays = settings.decay_all or (parameter.ndim >= 2 and not spared)
             groups.setdefault(settings.weight_decay if decays else 0.0, []).append(parameter)
     if not groups:
         raise ValueError("the model has nothing to train in this stage: prepare_stage froze every parameter")

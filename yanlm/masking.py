@@ -20,14 +20,16 @@ class Masking:
         tail: Share of texts of which the end is masked instead, so that the model learns to continue.
         tail_max: Longest end that is masked, in tokens.
         clean: Share of rows without any mask, for the autoencoder.
-        context: Share of rows with an answer whose context is masked too, at ``rate``: many more tokens to learn from.
+        context: Share of rows with an answer whose context is masked too: many more tokens to learn from.
+        context_rate: Share of its tokens; low, because what is masked there may be what the answer needs.
 
     Raises:
         ValueError: A share is outside [0, 1], ``tail`` and ``clean`` exceed 1 together, or there is no span length.
 
     Example:
         >>> Masking(rate=(0.15, 0.15))
-        Masking(rate=(0.15, 0.15), spans=(1, 2, 3), tail=0.0, tail_max=32, clean=0.0, context=0.0)
+        Masking(rate=(0.15, 0.15), spans=(1, 2, 3), tail=0.0, tail_max=32, clean=0.0, context=0.0,
+                context_rate=(0.05, 0.1))
     """
 
     rate: tuple[float, float] = (0.05, 0.10)
@@ -36,9 +38,11 @@ class Masking:
     tail_max: int = 32
     clean: float = 0.0
     context: float = 0.0
+    context_rate: tuple[float, float] = (0.05, 0.10)
 
     def __post_init__(self) -> None:
         _check_rate(self.rate)
+        _check_rate(self.context_rate)
         _check_spans(self.spans)
         check_count("tail_max", self.tail_max)
         _check_share("tail", self.tail)

@@ -162,9 +162,9 @@ class Builder:
         before = before[max(0, len(before) + len(after) - room) :]
         if self.form == "separate":
             return Example([*before, self.mask, *after], answer, list(range(len(answer))), [len(answer)])
-        hidden = (
-            mask_spans(len(before), rng, rate=self.masking.rate, spans=self.masking.spans) if rng and before else []
-        )
+        hidden: list[int] = []
+        if rng is not None and before:
+            hidden = mask_spans(len(before), rng, rate=self.masking.context_rate, spans=self.masking.spans)
         slots = [*hidden, *range(len(before), len(before) + len(answer))]
         full = [*before, *answer, *after]
         return Example(self._hide(full, slots), full, slots, [*span_lengths(hidden), len(answer)])
