@@ -50,8 +50,6 @@ def mixture(args: argparse.Namespace) -> dict[str, Callable[[int, Path], dict[st
         def run(seed: int, folder: Path) -> dict[str, Any]:
             start = shared(seed, folder)
             chosen = {"stage": "2", "minutes": args.minutes * 0.6, "init": str(start)} | options
-            if "model" in options:  # another K: the autoencoder is taken over, the flow is new
-                chosen["model"] = options["model"]
             return trained(args, seed, folder / "run", chosen)
 
         return run
@@ -81,12 +79,14 @@ STUDIES = {"mixture": mixture, "text": text, "rooms": rooms}
 
 def base(args: argparse.Namespace, seed: int) -> Options:
     """What all runs of a study share."""
-    return {"data": args.data, "minutes": args.minutes, "seed": seed, "eval_rows": args.rows, "save_every": 100_000}
+    shared = {"data": args.data, "minutes": args.minutes, "seed": seed, "eval_rows": args.rows, "save_every": 100_000}
+    return shared | {"model": {"d_model": args.width}}
 
 
 def trained(args: argparse.Namespace, seed: int, folder: Path, options: Options) -> dict[str, Any]:
     """Train and return the report, with steps and seconds."""
     shutil.rmtree(folder, ignore_errors=True)
+    options = options | {"model": {"d_model": args.width} | options.get("model", {})}
     record = train(resolve(base(args, seed) | options), folder)
     assert record is not None
     return record["report"] | {"stages": record["stages"]}
@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="variants, by the beginning of their names")
     parser.add_argument("--rows", type=int, default=300, help="held-out rows")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--width", type=int, default=PRESETS["tiny"].model["d_model"], help="d of every model")
     parser.add_argument("--column", default="masked_accuracy")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
