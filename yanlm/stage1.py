@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from moefm import mmd2
@@ -35,20 +36,23 @@ def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Te
 
 def regularizer_tokens(z: Tensor, mask: Tensor, most: int) -> Tensor:
     """Evenly spaced latents ``(n, d)``, equally many from each row, whatever the split of the batch."""
-    each = max(1, most // len(z))
+    each = max(1, most // (len(z) * processes()))
     parts = [row[keep][:: max(1, -(-int(keep.sum()) // each))] for row, keep in zip(z, mask, strict=True)]
     return torch.cat(parts)
 
 
+def processes() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def gather_rows(z: Tensor) -> Tensor:
     """Latents of all processes ``(n, d)``, with gradients to every one; equal counts are not required."""
-    import torch.distributed as dist
-
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if processes() == 1:
         return z
     from torch.distributed.nn.functional import all_gather
 
-    counts = [torch.zeros((), dtype=torch.long, device=z.device) for _ in range(dist.get_world_size())]
+    counts = [torch.zeros((), dtype=torch.long, device=z.device) for _ in range(processes())]
     dist.all_gather(counts, torch.tensor(len(z), device=z.device))
     longest = int(max(counts))
     padded = torch.cat([z, z.new_zeros(longest - len(z), z.shape[1])])

@@ -269,3 +269,20 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
             assert killed[step][1] == pytest.approx(parts, abs=1e-6)
     whole, killed = (json.loads((tmp_path / name / "run.json").read_text())["report"] for name in ("whole", "killed"))
     assert whole == killed
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path):
+    (tmp_path / "small.toml").write_text("log_every = 1\n" + SMALL + "[stage1]\nmmd_tokens = 16\n")
+    train = ["cli.yanlm_app", "train", "--config", "small.toml", "--steps1", "4", "--steps2", "4", "--device", "cpu"]
+    one = subprocess.run([sys.executable, "-m", *train, "--out", "one"], cwd=tmp_path, capture_output=True, text=True)
+    assert one.returncode == 0, one.stderr
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+    two = subprocess.run([sys.executable, *launch, *train, "--out", "two"], cwd=tmp_path, capture_output=True, text=True)
+    assert two.returncode == 0, two.stderr
+    for stage in (1, 2):
+        alone, shared = (curve(tmp_path / name, stage) for name in ("one", "two"))
+        assert alone.keys() == shared.keys() and len(alone) == 4
+        for step, (loss, parts) in alone.items():
+            assert shared[step][0] == pytest.approx(loss, rel=1e-5)
+            assert shared[step][1] == pytest.approx(parts, rel=1e-4, abs=1e-5)
