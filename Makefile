@@ -24,8 +24,8 @@ demo: ## install what is needed, run the toy experiment [DATASET=moons], train a
 	@$(BIN)/moefm toy --dataset "$(DATASET)" $(ARGS)
 	@echo "==> the figure is runs/toy-$(DATASET)/figure.png"
 	@rm -rf runs/demo
-	@echo "==> yanlm train --data builtin:rooms --minutes $(MINUTES) --out runs/demo"
-	@$(BIN)/yanlm train --data builtin:rooms --minutes $(MINUTES) --out runs/demo
+	@echo "==> yanlm train --data builtin:rooms --batch-size 32 --minutes $(MINUTES) --out runs/demo"
+	@$(BIN)/yanlm train --data builtin:rooms --batch-size 32 --minutes $(MINUTES) --out runs/demo
 	@echo '==> yanlm generate --model runs/demo $(ASKED)'
 	@$(BIN)/yanlm generate --model runs/demo $(ASKED)
 

@@ -80,13 +80,19 @@ STUDIES = {"mixture": mixture, "text": text, "rooms": rooms}
 def base(args: argparse.Namespace, seed: int) -> Options:
     """What all runs of a study share."""
     shared = {"data": args.data, "minutes": args.minutes, "seed": seed, "eval_rows": args.rows, "save_every": 100_000}
-    return shared | {"model": {"d_model": args.width}}
+    recipe = {"batch_size": args.batch_size}
+    return shared | {"model": sizes(args), "recipe1": recipe, "recipe2": recipe}
+
+
+def sizes(args: argparse.Namespace) -> Options:
+    """Options of every model."""
+    return {"d_model": args.width, "max_length": args.window}
 
 
 def trained(args: argparse.Namespace, seed: int, folder: Path, options: Options) -> dict[str, Any]:
     """Train and return the report, with steps and seconds."""
     shutil.rmtree(folder, ignore_errors=True)
-    options = options | {"model": {"d_model": args.width} | options.get("model", {})}
+    options = options | {"model": sizes(args) | options.get("model", {})}
     record = train(resolve(base(args, seed) | options), folder)
     assert record is not None
     return record["report"] | {"stages": record["stages"]}
@@ -137,11 +143,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=300, help="held-out rows")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--width", type=int, default=PRESETS["tiny"].model["d_model"], help="d of every model")
+    parser.add_argument("--window", type=int, default=256, help="longest text in tokens")
+    parser.add_argument("--batch-size", type=int, help="default: the preset's, and 32 for rooms")
     parser.add_argument("--column", default="masked_accuracy")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.data = args.data or (["builtin:rooms"] if args.study == "rooms" else ["builtin:pydoc"])
+    args.batch_size = args.batch_size or (32 if args.study == "rooms" else PRESETS["tiny"].recipe1.batch_size)
     args.out = args.out or Path("runs") / f"study-{args.study}"
     args.out.mkdir(parents=True, exist_ok=True)
     kept = args.out / "results.json"

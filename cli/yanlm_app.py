@@ -29,7 +29,7 @@ TRAIN_HELP = """Train a model in two stages, then say what it learned.
 \b
 yanlm train                                   a tiny model on built-in text, 6 minutes
 yanlm train --data stories.jsonl.gz --minutes 20
-yanlm train --data builtin:rooms              questions about small worlds
+yanlm train --data builtin:rooms --batch-size 32    questions about small worlds
 yanlm train --backbone mamba --experts 6 --objective consistent
 yanlm train --resume runs/yanlm               go on after Ctrl-C, a crash, a full disk
 accelerate launch --num_processes 8 $(which yanlm) train --preset paper-transformer --data paper

@@ -104,8 +104,8 @@ PRESETS: dict[str, Preset] = {
         "bpe:512",
         Stage1(mmd_tokens=256),
         _JOINT,
-        Recipe(batch_size=16, lr=2e-3, masking=_DAMAGED),
-        Recipe(batch_size=16, lr=2e-3, masking=_INFILL),
+        Recipe(batch_size=8, lr=1.5e-3, masking=_DAMAGED),
+        Recipe(batch_size=8, lr=1.5e-3, masking=_INFILL),
     ),
     "small": Preset(
         {
