@@ -135,6 +135,13 @@ def test_killed_again_and_again_the_curve_is_the_same(tmp_path, whole):
     assert_same(tmp_path, whole[0], Run(tmp_path, resume=True).results(), whole[1])
 
 
+def files_in(folder):
+    try:
+        return len(list(folder.iterdir()))
+    except FileNotFoundError:  # the save was over while we looked
+        return -1
+
+
 def test_killed_during_saves_the_curve_is_the_same(tmp_path, whole):
     state, kills = tmp_path / "state", 0
     for files in (0, 1, 2, 3, 4):
@@ -142,7 +149,7 @@ def test_killed_during_saves_the_curve_is_the_same(tmp_path, whole):
 
         def saving(files=files, before=before):
             # The save of step 0 is let through, and one save a session, so that the run gets on.
-            inside = [len(list(path.iterdir())) for path in state.glob(".saving-*")] if state.exists() else []
+            inside = [files_in(path) for path in state.glob(".saving-*")] if state.exists() else []
             return saved(tmp_path) > before and max(inside, default=-1) >= files
 
         run = Run(tmp_path, slow_disk=0.02, resume=True)
