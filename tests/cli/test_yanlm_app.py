@@ -278,7 +278,8 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
     assert one.returncode == 0, one.stderr
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
-    two = subprocess.run([sys.executable, *launch, *train, "--out", "two"], cwd=tmp_path, capture_output=True, text=True)
+    shared = [sys.executable, *launch, *train, "--out", "two"]
+    two = subprocess.run(shared, cwd=tmp_path, capture_output=True, text=True)
     assert two.returncode == 0, two.stderr
     for stage in (1, 2):
         alone, shared = (curve(tmp_path / name, stage) for name in ("one", "two"))
