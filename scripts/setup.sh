@@ -86,7 +86,7 @@ fi
 if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
     if [ -e $venv/.installed-base ]; then need_disk 1; else need_disk 4; fi
     say "checking the package index"
-    case $extra in lm) small=rouge-score ;; dev) small=pytest ;; docs) small=mkdocs ;; *) small= ;; esac
+    case $extra in lm) small=setuptools ;; dev) small="setuptools pytest" ;; docs) small=mkdocs ;; *) small= ;; esac
     pip_install --quiet --retries 1 --timeout 8 hatchling editables $small # fails within seconds without a network
     say "installing moefm${extra:+[$extra]} (the first time: one to several minutes, torch is large)"
     pip_install --no-build-isolation -e ".${extra:+[$extra]}"
