@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -68,6 +68,37 @@ def pick_device(name: str) -> str:
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.0f}/s" if task.speed else "", style="cyan")
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str | None]:
+    """Installed versions, ``None`` where a package is missing."""
+    from importlib import metadata
+
+    found: dict[str, str | None] = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def machine_facts() -> dict[str, Any]:
+    """What every ``doctor`` says first: versions, threads, devices."""
+    import platform
+
+    import torch
+
+    import moefm
+
+    return {
+        "moefm": moefm.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "device": pick_device("auto"),
+        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
 
 
 @contextmanager

@@ -13,7 +13,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.common import UsageError, err, pick_device, print_json, progress, run_app
+from cli.common import (
+    UsageError,
+    err,
+    machine_facts,
+    package_versions,
+    pick_device,
+    print_json,
+    progress,
+    run_app,
+)
 
 if TYPE_CHECKING:
     from toy.settings import Settings
@@ -235,26 +244,11 @@ def doctor(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
 ) -> None:
     """Say which versions, devices and optional packages are in use."""
-    import importlib.metadata as metadata
-    import platform
-
     import torch
 
-    import moefm
-
-    packages: dict[str, str | None] = {}
-    for name in ("torchdiffeq", "scikit-learn", "scipy", "matplotlib", "safetensors", "pyarrow", "pot"):
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            packages[name] = None
+    packages = package_versions(("torchdiffeq", "scikit-learn", "scipy", "matplotlib", "safetensors", "pyarrow", "pot"))
     facts: dict[str, Any] = {
-        "moefm": moefm.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "device": pick_device("auto"),
-        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        **machine_facts(),
         "mps": torch.backends.mps.is_available(),
         "grouped_mm": hasattr(torch.nn.functional, "grouped_mm"),
         "packages": packages,

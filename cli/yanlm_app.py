@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 
-from cli.common import UsageError, err, keep_memory, pick_device, print_json, progress, run_app
+from cli.common import (
+    UsageError,
+    err,
+    keep_memory,
+    machine_facts,
+    package_versions,
+    pick_device,
+    print_json,
+    progress,
+    run_app,
+)
 
 if TYPE_CHECKING:
     from yanlm.settings import RunSettings
@@ -142,10 +152,11 @@ def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
             laid = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"--config {config}: {error}") from None
-    for name, value in _given(options).items():
+    given = _given(options)
+    if {"steps1", "steps2"} & given.keys():
+        laid.pop("minutes", None)  # of the file: steps on the command line win over it
+    for name, value in given.items():
         laid[name] = {**laid.get(name, {}), **value} if isinstance(value, dict) else value
-    if {"steps1", "steps2"} & set(_given(options)):
-        laid.pop("minutes", None) if "minutes" not in _given(options) else None
     return resolve(laid)
 
 
@@ -375,13 +386,9 @@ def inspect(
 @app.command()
 def doctor(json_: Json = False) -> None:
     """Say which versions, devices and optional packages are in use, and which Mamba kernels."""
-    import importlib.metadata as metadata
     import os
-    import platform
 
     import torch
-
-    import moefm
 
     wanted = (
         "transformers",
@@ -393,19 +400,9 @@ def doctor(json_: Json = False) -> None:
         "mamba-ssm",
         "pyarrow",
     )
-    packages: dict[str, str | None] = {}
-    for name in wanted:
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            packages[name] = None
+    packages = package_versions(wanted)
     facts: dict[str, Any] = {
-        "moefm": moefm.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "device": pick_device("auto"),
-        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        **machine_facts(),
         "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         "offline": bool(os.environ.get("HF_HUB_OFFLINE")),
         "mamba": None,

@@ -166,7 +166,8 @@ def evaluate(
         for count in steps:
             filled, usage = fill_cases(model, builder, made, count)
             report["by_steps"][str(count)] = score(builder, made, filled)
-            shown = filled if count == 3 or not shown or count == steps[0] else shown
+            if count == 3 or count == steps[0]:
+                shown = filled
         total = max(1, sum(usage.values()))
         shares = [usage[k] / total for k in range(model.config.num_experts)]
         report["experts"] = shares
@@ -174,6 +175,13 @@ def evaluate(
     report["examples"] = [_example(builder, case, ids) for case, ids in zip(made[:examples], shown, strict=False)]
     model.train(was_training)
     return report
+
+
+def example_of(model: YanModel, builder: Builder, row: Row, flow: bool, steps: int = 3) -> dict[str, str]:
+    """One held-out row as the model fills it: by the flow, or by one pass before there is one."""
+    made = cases(builder, [row])
+    [ids] = fill_cases(model, builder, made, steps)[0] if flow else one_pass(model, builder, made)
+    return _example(builder, made[0], ids)
 
 
 def _example(builder: Builder, case: Case, ids: Ids) -> dict[str, str]:

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from moefm import Routing, sample
 from moefm._checks import check_count, check_positive
-from moefm._random import fresh
 from yanlm.flow import Condition
-from yanlm.noise import EXPERT, NOISE, generators, row_normal
+from yanlm.noise import EXPERT, NOISE, fresh_seeds, generators, row_normal
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel
@@ -96,7 +95,7 @@ def generate(
         raise ValueError(f"slots must have shape (B, M) with B = {len(source_ids)}, got {tuple(slots.shape)}")
     if slots.numel() and int(slots.max()) >= model.config.max_length:
         raise ValueError(f"slots must lie below max_length={model.config.max_length}, got {int(slots.max())}")
-    seeds = torch.randint(2**62, (len(slots),), generator=fresh(None)).tolist() if seeds is None else list(seeds)
+    seeds = fresh_seeds(len(slots)) if seeds is None else list(seeds)
     if len(seeds) != len(slots):
         raise ValueError(f"seeds must hold one integer for each of the {len(slots)} rows, got {len(seeds)}")
     states = model.encode(source_ids, source_mask)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from moefm._random import fresh
 from yanlm.autoencoder import Decoder, Encoder, Positions
 from yanlm.config import YanConfig
 from yanlm.flow import LatentFlow
+from yanlm.noise import fresh_seeds
 from yanlm.objectives import Stage1, Stage2
 from yanlm.stage1 import Batch, stage1_loss
 from yanlm.stage2 import stage2_loss
@@ -129,11 +129,7 @@ class YanModel(PreTrainedModel):
             totals: Numbers of tokens and slots, ``(2,)``, that means are taken over; those of this batch by default.
             batch: Tensors of :mod:`yanlm.tasks`.
         """
-        seeds = (
-            torch.randint(2**62, (len(batch["source_ids"]),), generator=fresh(None)).tolist()
-            if seeds is None
-            else seeds
-        )
+        seeds = fresh_seeds(len(batch["source_ids"])) if seeds is None else seeds
         totals = self.counts(batch) if totals is None else totals.to(self.device)
         if stage == 1:
             return YanOutput(*stage1_loss(self, batch, self.stage1, seeds, totals))

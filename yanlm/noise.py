@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from moefm._random import fresh
+
 _MASK = (1 << 64) - 1
 
 # Independent streams of a row's randomness, so that switching one use off leaves the draws of the others alone.
@@ -29,6 +31,11 @@ def row_seed(seed: int, step: int, row: int) -> int:
         (True, False)
     """
     return _mix(_mix(_mix(seed & _MASK) ^ (step & _MASK)) ^ (row & _MASK)) >> 1
+
+
+def fresh_seeds(count: int) -> list[int]:
+    """Seeds for rows that were given none, from the system's randomness."""
+    return torch.randint(2**62, (count,), generator=fresh(None)).tolist()
 
 
 def generators(seeds: Sequence[int], salt: int = 0) -> list[Generator]:

@@ -11,7 +11,7 @@ import torch
 
 from yanlm.building import make_builder, make_tokenizer, stage_model
 from yanlm.data import Corpus, load_corpus
-from yanlm.evaluation import evaluate, repeated
+from yanlm.evaluation import evaluate, example_of, repeated
 from yanlm.folders import load_model, save_model
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
@@ -170,11 +170,10 @@ def _train_stage(
     builder = make_builder(model, tokenizer, recipe.masking, stage)
     draw = BatchDraw(stream, builder, row_seed(settings.seed, stage, 0), with_lengths=stage == 2)
     shown = (corpus.validation or corpus.test)[:1]
-    watch = make_builder(model, tokenizer, Masking())
+    watch = make_builder(model, tokenizer, Masking(), stage)
 
     def on_sample(current: YanModel, step: int) -> None:
-        seen = evaluate(current, watch, [], shown, steps=(3,), flow=stage == 2, examples=1)
-        hear.sample(stage, step, seen["examples"][0])
+        hear.sample(stage, step, example_of(current, watch, shown[0], flow=stage == 2))
 
     return train_stage(
         model,

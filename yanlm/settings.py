@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moefm._checks import check_choice, check_count, check_positive
-from yanlm.masking import Masking
 from yanlm.objectives import Stage1, Stage2
 from yanlm.presets import Recipe, get_preset
 
@@ -183,10 +182,7 @@ def from_dict(saved: Mapping[str, Any]) -> RunSettings:
     values = dict(saved)
     for name in _GROUPS:
         kind: Any = {"stage1": Stage1, "stage2": Stage2}.get(name, Recipe)
-        group = dict(values.get(name, {}))
-        if isinstance(group.get("masking"), Mapping):
-            group["masking"] = _replace(Masking(), f"{name}.masking", group["masking"])
-        values[name] = _replace(kind(), name, group)
+        values[name] = _replace(kind(), name, values.get(name, {}))
     for name in ("data", "weights"):
         values[name] = tuple(values[name]) if values.get(name) is not None else None
     try:

@@ -21,9 +21,9 @@ Batch = dict[str, Tensor]
 Parts = dict[str, Tensor]
 
 
-def token_mean(values: Tensor, counts: Tensor, total: Tensor) -> Tensor:
+def token_mean(values: Tensor, total: Tensor) -> Tensor:
     """Mean of flat per-token ``values``, as this process's part of a mean over ``total`` tokens."""
-    return values.sum() / total.clamp_min(1) if len(values) else counts.sum() * 0.0
+    return values.sum() / total.clamp_min(1)
 
 
 def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Tensor:
@@ -79,8 +79,8 @@ def stage1_loss(
     known = mask & ~masked
     counts = model.counts(batch)
     parts: Parts = {}
-    ce = token_mean(model.decoder.loss(noisy[known], labels[known]), z, totals[0] if clean else totals[0] - totals[1])
-    slot = token_mean(model.decoder.loss(noisy[masked], labels[masked]), z, totals[1])
+    ce = token_mean(model.decoder.loss(noisy[known], labels[known]), totals[0] if clean else totals[0] - totals[1])
+    slot = token_mean(model.decoder.loss(noisy[masked], labels[masked]), totals[1])
     parts["ce"], parts["slot_ce"] = ce, slot
     total = ce + settings.slot * slot
     if settings.mmd:

@@ -42,17 +42,17 @@ def stage2_loss(
     parts: Parts = {"flow": flow_part * share, "gate": gate_part * share}
     total = loss * share
 
-    index = draw_expert(drawn_from.detach(), generators(seeds, EXPERT)).to(z1.device)
     if settings.ce == "unrolled":
         z1_hat = _unrolled(model, settings, z0, cond, slot_mask, seeds)
     elif settings.ce == "rollout":
         z1_hat = _rollout(model, z0, t, cond, seeds)
     else:
+        index = draw_expert(drawn_from.detach(), generators(seeds, EXPERT)).to(z1.device)
         chosen = velocities.take_along_dim(index[..., None, None], -2).squeeze(-2)
         z1_hat = z_t + features.remaining * chosen
     if settings.ce_weight:
         labels = batch["target_ids"].gather(1, slots)
-        parts["ce"] = token_mean(model.decoder.loss(z1_hat[slot_mask], labels[slot_mask]), z1_hat, totals[1])
+        parts["ce"] = token_mean(model.decoder.loss(z1_hat[slot_mask], labels[slot_mask]), totals[1])
         total = total + settings.ce_weight * parts["ce"]
     if settings.latent:
         parts["latent"] = mean_square(z1_hat - z1, slot_mask) * share
