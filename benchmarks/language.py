@@ -1,10 +1,10 @@
 """Train language models over seeds and tabulate what they learn: one study a table of docs/results/language.md.
 
-    python benchmarks/language.py mixture --data builtin:pydoc       experts, routing loss, cross-entropy
     python benchmarks/language.py text --data stories.jsonl.gz       the default training on a text of one's own
     python benchmarks/language.py rooms                              questions, beside a direct encoder
 
-Results are kept in OUT/results.json run by run: an interrupted study goes on where it stopped.
+Variants of the training are compared by `yanlm study ablation`. Results are kept in OUT/results.json run by run: an
+interrupted study goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -25,37 +25,6 @@ from yanlm.settings import resolve
 
 Options = dict[str, Any]
 
-MIXTURE: dict[str, Options] = {
-    "K = 4, paper, rollout CE": {},
-    "K = 1": {"model": {"num_experts": 1}},
-    "K = 6": {"model": {"num_experts": 6}},
-    "K = 4, consistent": {"stage2": {"objective": "consistent"}},
-    "K = 4, one-step CE": {"stage2": {"ce": "onestep"}},
-    "K = 4, unrolled CE": {"stage2": {"ce": "unrolled"}},
-    "K = 4, frozen encoder": {"stage2": {"freeze": "all"}},
-}
-
-
-def mixture(args: argparse.Namespace) -> dict[str, Callable[[int, Path], dict[str, Any]]]:
-    """Variants of stage 2 on one shared stage 1 a seed, at equal wall-clock."""
-
-    def shared(seed: int, folder: Path) -> Path:
-        first = folder / f"stage1-seed{seed}"
-        if not (first / "stage1" / "model.safetensors").is_file():
-            shutil.rmtree(first, ignore_errors=True)
-            train(resolve(base(args, seed) | {"stage": "1", "minutes": args.minutes * 0.4}), first)
-        return first
-
-    def one(options: Options) -> Callable[[int, Path], dict[str, Any]]:
-        def run(seed: int, folder: Path) -> dict[str, Any]:
-            start = shared(seed, folder)
-            chosen = {"stage": "2", "minutes": args.minutes * 0.6, "init": str(start)} | options
-            return trained(args, seed, folder / "run", chosen)
-
-        return run
-
-    return {name: one(options) for name, options in MIXTURE.items()}
-
 
 def text(args: argparse.Namespace) -> dict[str, Callable[[int, Path], dict[str, Any]]]:
     """The default training on the given data, with either backbone."""
@@ -74,7 +43,7 @@ def rooms(args: argparse.Namespace) -> dict[str, Callable[[int, Path], dict[str,
     return {name: lambda seed, folder, o=o: trained(args, seed, folder / "run", o) for name, o in kinds.items()}
 
 
-STUDIES = {"mixture": mixture, "text": text, "rooms": rooms}
+STUDIES = {"text": text, "rooms": rooms}
 
 
 def base(args: argparse.Namespace, seed: int) -> Options:

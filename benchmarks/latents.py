@@ -19,7 +19,6 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,44 +29,14 @@ from yanlm.figures import latent_figure
 from yanlm.folders import load_model
 from yanlm.geometry import wide_bandwidths
 from yanlm.inspection import Inspection, inspect_latents
-from yanlm.latents import NOISE_LEVELS
 from yanlm.presets import get_preset
 from yanlm.runs import train
 from yanlm.settings import RunSettings, resolve
+from yanlm.studies.latents import LEVELS, MEASURES
 from yanlm.tokenization import load_tokenizer
 
 OFF: dict[str, Any] = {"mmd": 0.0, "scale": 0.0, "noise": 0.0}
-LEVELS = (*NOISE_LEVELS, 2.0, 3.0)
-LONGEST = LEVELS[-1]
-
 Numbers = dict[str, Any]
-MEASURES: dict[str, tuple[Callable[[Numbers], float | None], str]] = {
-    "variance in two components": (lambda n: n["first_two"], ".1%"),
-    "participation ratio / d": (lambda n: n["participation"], ".3f"),
-    "cosine of two latents": (lambda n: n["cosine"], ".3f"),
-    "common offset": (lambda n: n["offset"], ".1%"),
-    "mean square": (lambda n: n["mean_square"], ".3f"),
-    "MMD², paper's bandwidths": (lambda n: n["mmd2"], ".2g"),
-    "MMD², bandwidths × √d": (lambda n: n["mmd2_wide"], ".2g"),
-    "variance between tokens": (lambda n: n["token_variance"], ".1%"),
-    "reconstruction": (lambda n: n.get("reconstruction"), ".2%"),
-    "noise that halves it": (lambda n: half_noise(n), ".2f"),
-    "the same / size of latents": (lambda n: relative_noise(n), ".2f"),
-    "masked tokens, one pass": (lambda n: n.get("masked_accuracy"), ".1%"),
-}
-
-
-def half_noise(numbers: Numbers) -> float | None:
-    """Noise under which half of the tokens are decoded right; the largest tried if it takes more."""
-    if "reconstruction" not in numbers or numbers["reconstruction"] < 0.5:
-        return None
-    return LONGEST if numbers["half_noise"] is None else numbers["half_noise"]
-
-
-def relative_noise(numbers: Numbers) -> float | None:
-    """The same in units of the latents' root mean square: a small cloud cannot hide behind an absolute scale."""
-    noise = half_noise(numbers)
-    return None if noise is None else noise / numbers["mean_square"] ** 0.5
 
 
 def groups(preset: str) -> dict[str, dict[str, dict[str, Any]]]:
@@ -178,7 +147,7 @@ def page(options: argparse.Namespace, results: dict[str, dict[str, list[Numbers]
         f"torch {torch.__version__}, Python {platform.python_version()}, {os.cpu_count()} CPU cores.",
         "",
         "The last column is what as many standard normal draws give: its MMD² is the precision of that estimate. "
-        f"Noise is tried up to {LONGEST:g}.",
+        f"Noise is tried up to {LEVELS[-1]:g}.",
         "",
     ]
     for group, runs in results.items():

@@ -46,6 +46,19 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def need_extra() -> None:
+    """Say what to install where the language model's packages are missing.
+
+    Raises:
+        UsageError: One of them is.
+    """
+    try:
+        import accelerate  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"yanlm needs {error.name}, which is not installed: pip install 'moefm[lm]'") from None
+
+
 def print_json(document: dict[str, Any]) -> None:
     """JSON alone on standard output."""
     print(json.dumps(document, indent=2))

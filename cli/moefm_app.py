@@ -88,7 +88,7 @@ def toy(
     lr: Annotated[float | None, typer.Option(help="Peak learning rate. Default: .001 moefm, else .002.")] = None,
     ema: Annotated[float, typer.Option(help="Decay of a weight average, 0 for none.")] = 0.0,
     coupling: Annotated[str, typer.Option(help="independent or ot.")] = "independent",
-    routing: Annotated[str, typer.Option(help="frozen, resampled, mean or argmax.")] = "frozen",
+    routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     solver: Annotated[str, typer.Option(help="euler, midpoint, heun, rk4, or one of torchdiffeq.")] = "euler",
     dim: Annotated[int | None, typer.Option(help="Principal components of digits, 2 to 16.")] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds; more than one reports medians and ranges.")] = 1,

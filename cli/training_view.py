@@ -71,10 +71,11 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
     def stage(self, stage: int, model: YanModel, settings: RunSettings) -> None:
         """Name the stage and the model's size."""
         size = sum(p.numel() for p in model.parameters())
-        err.print(f"[bold]{NAMES[stage]}[/bold]  {size / 1e6:.1f}M parameters", soft_wrap=True)
+        name = NAMES[stage] if settings.baseline is None else f"baseline: {settings.baseline}"
+        err.print(f"[bold]{name}[/bold]  {size / 1e6:.1f}M parameters", soft_wrap=True)
         if self.task is not None:
             self.bar.remove_task(self.task)
-        self.task = self.bar.add_task(NAMES[stage], total=1.0, at="")
+        self.task = self.bar.add_task(name, total=1.0, at="")
         self.line, self.example = Text("reading the first batches"), Text()
         self._draw()
 
@@ -99,6 +100,10 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
             err.print(f"  masked  {_short(example['source'], 160)}", soft_wrap=True, markup=False)
             err.print(f"  filled  {_short(example['filled'], 160)}", soft_wrap=True, markup=False)
         self._draw()
+
+    def check(self, step: int, name: str, score: float) -> None:
+        """Print a line above the panel."""
+        err.print(f"validation, step {step}: {name} {score:.3f}", soft_wrap=True, markup=False)
 
     def _draw(self) -> None:
         if self.live is not None:

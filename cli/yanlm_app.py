@@ -17,12 +17,17 @@ from cli.common import (
     err,
     keep_memory,
     machine_facts,
+    need_extra,
     package_versions,
     pick_device,
     print_json,
     progress,
     run_app,
 )
+from cli.yanlm_evaluate import EVALUATE_HELP, evaluate
+from cli.yanlm_finetune import HELP as FINETUNE_HELP
+from cli.yanlm_finetune import finetune
+from cli.yanlm_study import study_app
 
 if TYPE_CHECKING:
     from yanlm.settings import RunSettings
@@ -33,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(study_app, name="study")
 
 TRAIN_HELP = """Train a model in two stages, then say what it learned.
 
@@ -41,6 +47,7 @@ yanlm train                                   a tiny model on built-in text, 6 m
 yanlm train --data stories.jsonl.gz --minutes 20
 yanlm train --data builtin:rooms --batch-size 32    questions about small worlds
 yanlm train --backbone mamba --experts 6 --objective consistent
+yanlm train --baseline gpt2                   a baseline as large, on the same data, in as much time
 yanlm train --resume runs/yanlm               go on after Ctrl-C, a crash, a full disk
 accelerate launch --num_processes 8 $(which yanlm) train --preset paper-transformer --data paper
 """
@@ -61,14 +68,6 @@ def main() -> NoReturn:
     run_app(app, "yanlm")
 
 
-def _need_extra() -> None:
-    try:
-        import accelerate  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise UsageError(f"yanlm needs {error.name}, which is not installed: pip install 'moefm[lm]'") from None
-
-
 @app.command(help=TRAIN_HELP)
 def train(
     preset: Annotated[str, typer.Option(help="tiny, small, base, paper-transformer, paper-mamba.")] = "tiny",
@@ -77,6 +76,9 @@ def train(
         typer.Option(help="builtin:pydoc, builtin:rooms, a file, hf:NAME, paper; repeatable, SPEC@0.75 weighs it."),
     ] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="gpt2, bart, mdlm, mlm or vfm (one expert) instead of the mixture flow.")
+    ] = None,
     stage: Annotated[str, typer.Option(help="both, 1 (autoencoder) or 2 (flow).")] = "both",
     minutes: Annotated[float | None, typer.Option(help="Training time of all stages. Default: the preset's.")] = None,
     steps1: Annotated[int | None, typer.Option(help="Steps of stage 1, instead of --minutes.")] = None,
@@ -101,11 +103,12 @@ def train(
     json_: Json = False,
 ) -> None:
     """Gather the settings, train, show the report."""
-    _need_extra()
+    need_extra()
     given: dict[str, Any] = {
         "preset": None if preset == "tiny" else preset,
         "data": data,
         "text_column": text_column,
+        "baseline": baseline,
         "stage": None if stage == "both" else stage,
         "minutes": minutes,
         "steps1": steps1,
@@ -223,7 +226,9 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
         rows["one pass, stage 1"] = one_pass
     if "one_pass" in report:
         rows["one pass"] = report["one_pass"]
-    rows |= {f"flow, T = {steps}": scores for steps, scores in report.get("by_steps", {}).items()}
+    method = report.get("method", "flow")
+    for steps, scores in report.get("by_steps", {}).items():
+        rows[f"{method}, T = {steps}" if steps.isdigit() else f"{method}, token by token"] = scores
     columns = {**names, "rouge1": "ROUGE-1", "rougeL": "ROUGE-L"}
     title = f"{report['rows']} held-out rows, {report['masked_tokens']} masked tokens: share of them right, of rows"
     title += " with all right, of known tokens kept"
@@ -237,9 +242,12 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
     if "experts" in report:
         shares = " ".join(f"{share:.2f}" for share in report["experts"])
         err.print(f"experts    {shares}  ({report['effective_experts']:.1f} in effect)")
-    err.print(f"stage 1    {report['reconstruction']:.4f} of the tokens of whole texts survive encoding and decoding")
+    if "reconstruction" in report:
+        share = report["reconstruction"]
+        err.print(f"stage 1    {share:.4f} of the tokens of whole texts survive encoding and decoding")
     print(f"model:   {folder}")
-    print(f"more:    {folder}/run.json, losses.png, samples.txt, stage1/, stage2/")
+    stages = "stage1/, stage2/" if method == "flow" else "stage1/"
+    print(f"more:    {folder}/run.json, losses.png, samples.txt, {stages}")
     if "by_steps" in report:
         start = report["examples"][0]["source"][:60].rsplit(" ", 1)[0]
         print(f'try:     yanlm generate --model {folder} "{start} <mask>"')
@@ -294,14 +302,17 @@ def generate(
         str, typer.Option(help="Tokens behind each mask: auto (predicted), source, or a number.")
     ] = "auto",
     z0_scale: Annotated[float, typer.Option(help="Scale of the noise: lower is less diverse.")] = 1.0,
-    routing: Annotated[str, typer.Option(help="frozen, resampled, mean or argmax.")] = "frozen",
+    temperature: Annotated[
+        float, typer.Option(help="Of a baseline, which has no noise: 0 takes the most probable.")
+    ] = 0.0,
+    routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
     """Read texts, fill them, print them."""
-    _need_extra()
+    need_extra()
     from yanlm.writer import Writer
 
     for option, value in (("--steps", steps), ("--samples", samples), ("--batch-size", batch_size)):
@@ -319,6 +330,7 @@ def generate(
         steps=steps,
         routing=routing,
         z0_scale=z0_scale,
+        temperature=temperature,
     )
     rate = samples * sum(one.tokens for one in written) / (time.perf_counter() - began)
     if json_:
@@ -337,7 +349,7 @@ def info(
     json_: Json = False,
 ) -> None:
     """Say how large a preset or a trained model is, and how it is made."""
-    _need_extra()
+    need_extra()
     from yanlm.presets import count_parameters, describe
 
     if preset is not None and model is not None:
@@ -345,10 +357,14 @@ def info(
     if model is None:
         facts = describe(preset or "tiny")
     else:
+        from yanlm.building import FLOW_OPTIONS
         from yanlm.folders import load_model, model_folder
 
         loaded = load_model(model_folder(model))
-        facts = {"model": str(model), "parameters": count_parameters(loaded), "config": loaded.config.to_diff_dict()}
+        config = loaded.config.to_diff_dict()
+        if config["method"] != "flow":
+            config = {name: value for name, value in config.items() if name not in FLOW_OPTIONS or name == "pad_to"}
+        facts = {"model": str(model), "parameters": count_parameters(loaded), "config": config}
     if json_:
         print_json(facts)
         return
@@ -368,7 +384,7 @@ def inspect(
     json_: Json = False,
 ) -> None:
     """Draw a model's latents (the paper's Fig. 3) and measure their geometry."""
-    _need_extra()
+    need_extra()
     from yanlm.inspection import inspect_folder
 
     with progress():
@@ -421,6 +437,10 @@ def doctor(json_: Json = False) -> None:
             print(f"{name:<14} {value if value != [] else 'none'}")
     for name, version in packages.items():
         print(f"{name:<14} {version or 'not installed'}")
+
+
+app.command(help=FINETUNE_HELP)(finetune)
+app.command(help=EVALUATE_HELP)(evaluate)
 
 
 if __name__ == "__main__":

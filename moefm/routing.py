@@ -89,6 +89,18 @@ class Frozen(Routing):
         return field.head(features, assignment), assignment
 
 
+class Greedy(Routing):
+    """The most probable expert at t = 0, kept for the whole trajectory: frozen routing without its draw."""
+
+    def __call__(
+        self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router
+    ) -> tuple[Tensor, Tensor | None]:
+        """Choose at the first evaluation only."""
+        if assignment is None:
+            assignment = router.logits(field, features).argmax(-1)
+        return field.head(features, assignment), assignment
+
+
 class Resampled(Routing):
     """Draw the expert anew at every evaluation."""
 
@@ -132,6 +144,7 @@ class Argmax(Routing):
 
 ROUTINGS: dict[str, Callable[[], Routing]] = {
     "frozen": Frozen,
+    "greedy": Greedy,
     "resampled": Resampled,
     "mean": Mean,
     "argmax": Argmax,

@@ -67,7 +67,7 @@ def sample(
         z0: Noise ``(*batch, D)``, standard normal as in training.
         steps: Steps of the solver on a uniform grid; adaptive solvers only report there.
         solver: ``euler``, ``midpoint``, ``heun``, ``rk4`` or a method of torchdiffeq.
-        routing: ``frozen``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.routing.Routing`.
+        routing: ``frozen``, ``greedy``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.routing.Routing`.
         cond: Passed to the field as it is.
         assignment: Use these experts ``(*batch,)`` instead of drawing them (frozen routing).
         scope: Which positions share one expert.

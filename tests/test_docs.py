@@ -112,7 +112,14 @@ def commands() -> dict[str, dict[str, Any]]:
     from cli import moefm_app, yanlm_app
 
     apps = {"moefm": moefm_app.app, "yanlm": yanlm_app.app}
-    return {program: dict(typer.main.get_command(app).commands) for program, app in apps.items()}
+    return {program: dict(leaves(typer.main.get_command(app).commands)) for program, app in apps.items()}
+
+
+def leaves(known: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Commands and the groups they are in, by their whole names: `study`, `study steps`."""
+    for name, command in known.items():
+        yield before + name, command
+        yield from leaves(getattr(command, "commands", {}), f"{before}{name} ")
 
 
 def test_commands_exist() -> None:
@@ -133,8 +140,9 @@ def test_commands_exist() -> None:
             continue
         known = programs[program]
         assert words[0] in known, f"{where}: {program} knows no command {words[0]}"
+        depth = 2 if " ".join(words[:2]) in known else 1
         try:
-            known[words[0]].make_context(words[0], words[1:])  # parses, runs nothing
+            known[" ".join(words[:depth])].make_context(words[0], words[depth:])  # parses, runs nothing
         except Exception as error:
             pytest.fail(f"{where}: {' '.join(words)}: {error}")
 
@@ -145,7 +153,10 @@ def test_every_option_is_documented() -> None:
     texts = dict(zip(sections[1::2], sections[2::2], strict=True))
     for program, known in commands().items():
         for name, command in known.items():
-            options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+            if " " in name:
+                continue  # with its group
+            parameters = [p for each in (command, *getattr(command, "commands", {}).values()) for p in each.params]
+            options = {option for p in parameters for option in p.opts if option.startswith("--")}
             text = texts[f"{program} {name}"]
             listed = set(re.findall(r"--[a-z][a-z0-9-]*", " ".join(re.findall(r"^\|([^|]*)\|", text, re.M))))
             if options <= {"--json", "--help"}:  # needs no table

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from moefm.training import DivergedError
 from yanlm._ahead import Ahead, Draw, MicroBatch
 from yanlm._processes import Processes, restore, snapshot, wrap
 from yanlm._runlog import Record, RunLog, Window
+from yanlm.best import Best
 from yanlm.checkpoints import CheckpointError, check_room, latest_checkpoint, load_checkpoint, save_checkpoint
 from yanlm.ema import MovingAverage, assign, local, whole
 from yanlm.noise import row_seed
+from yanlm.optimizer import make_optimizer
 from yanlm.schedule import Plan, TrainSettings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 OnLog = Callable[[Record], None]
 OnSample = Callable[[Any, int], None]
+OnCheck = Callable[[Any, int], float]
 
 
 class Stage:
@@ -44,16 +46,19 @@ class Stage:
         accelerator: Accelerator,
         on_log: OnLog | None,
         on_sample: OnSample | None,
+        on_check: OnCheck | None,
         extra: Record,
     ) -> None:
         self.model, self.stage, self.draw, self.settings, self.folder = model, stage, draw, settings, folder
         self.accelerator, self.on_log, self.on_sample, self.extra = accelerator, on_log, on_sample, extra
+        self.on_check, self.best = on_check, Best(folder, settings.patience)
         self.processes = Processes(accelerator)
         self.plan = Plan(settings)
         self.log = RunLog(folder)
         self.ahead: Ahead | None = None
         self.step = self.tokens = 0
         self.saved_step: int | None = None
+        self.checked_step: int | None = None
         self.before, self.started = 0.0, math.nan  # seconds of earlier sessions; the clock at this one's first step
         self.interrupted = False
         self.window = Window()
@@ -66,7 +71,7 @@ class Stage:
         self.model.prepare_stage(self.stage)
         self.wrapped, self.bare = wrap(self.model, self.accelerator)
         self.parameters = [p for p in self.bare.parameters() if p.requires_grad]
-        self.optimizer = _optimizer(self.bare, self.settings, fused=self.accelerator.device.type == "cuda")
+        self.optimizer = make_optimizer(self.bare, self.settings, fused=self.accelerator.device.type == "cuda")
         self.average = MovingAverage(self.bare, self.settings.ema) if self.settings.ema else None
         self.bad = torch.zeros((), dtype=torch.bool, device=self.accelerator.device)
         self.processes.on_main(lambda: check_room(self.folder, self._size()))
@@ -104,15 +109,22 @@ class Stage:
                 self._report()
             if self.settings.sample_every and self.step % self.settings.sample_every == 0:
                 self._sample()
+            if self.settings.check_every and self.step % self.settings.check_every == 0:
+                self._check()
             if stop or self.step % self.settings.save_every == 0:
                 self._save()
             if stop:
                 self._settle(averaged=False)
                 raise KeyboardInterrupt
+            if self.best.exhausted:
+                break
         if self.window.steps:
             self._report()
+        if self.settings.check_every and self.checked_step != self.step:
+            self._check()
         self._save()
         self._settle(averaged=True)
+        self.best.give(self.model)
         if self.processes.any(self.interrupted):  # in the last step: this stage is done, what follows shall not begin
             raise KeyboardInterrupt
 
@@ -232,6 +244,25 @@ class Stage:
                 self.on_sample(self.model, self.step)
         self.wrapped.train()
 
+    def _check(self) -> None:
+        """Score the model on validation; the best weights are kept, and a checkpoint that knows of them."""
+        if self.on_check is None:
+            return
+        self.checked_step = self.step
+        with contextlib.nullcontext() if self.average is None else self.average.in_use():
+            self._fill_whole()
+            score = math.nan
+            if self.processes.main:
+                self.model.eval()
+                score = self.on_check(self.model, self.step)
+            score = self.processes.from_main(score)
+            if self.processes.main:
+                self.best.take(score, self.step, self.model.state_dict())
+        self.best.load_state_dict(self.processes.from_main(self.best.state_dict()))
+        self.wrapped.train()
+        if not self.best.misses:
+            self._save()
+
     # State
 
     def _save(self) -> None:
@@ -254,6 +285,8 @@ class Stage:
             "averaged": 0 if self.average is None else self.average.updates,
             "window": {**self.window.state_dict(), "sums": sums},
             "history": self.log.records[-20:],
+            "best": self.best.state_dict(),
+            "checked": self.checked_step,
             "settings": asdict(self.settings),
             "extra": self.extra,
         }
@@ -274,6 +307,9 @@ class Stage:
         self.started = math.nan
         self.plan.load_state_dict(state["plan"], self.before)
         self.window = Window.of(state["window"], self.accelerator.device)
+        if "best" in state:
+            self.best.load_state_dict(state["best"])
+            self.checked_step = state["checked"]
         self.bad.zero_()
         history: list[Record] = state["history"]
         return history
@@ -306,18 +342,3 @@ class Stage:
             targets = self.model.state_dict()
             for name, tensor in self.bare.state_dict().items():
                 assign(targets[name], whole(tensor))
-
-
-def _optimizer(model: nn.Module, settings: TrainSettings, fused: bool) -> torch.optim.Optimizer:
-    """AdamW; unless ``decay_all``, without weight decay on vectors (biases, norms), embeddings and Mamba's A."""
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    groups: dict[float, list[nn.Parameter]] = {}
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            spared = id(parameter) in tables or getattr(parameter, "_no_weight_decay", False)
-            decays = settings.decay_all or (parameter.ndim >= 2 and not spared)
-            groups.setdefault(settings.weight_decay if decays else 0.0, []).append(parameter)
-    if not groups:
-        raise ValueError("the model has nothing to train in this stage: prepare_stage froze every parameter")
-    options = [{"params": params, "weight_decay": decay} for decay, params in groups.items()]
-    return torch.optim.AdamW(options, lr=settings.lr, betas=settings.betas, fused=fused or None)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from yanlm.baseline import MASKED
 from yanlm.config import YanConfig
 from yanlm.data import Corpus
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
+from yanlm.presets import count_parameters
+from yanlm.rows import words_of
 from yanlm.settings import RunSettings
 from yanlm.stream import RowStream
 from yanlm.tasks import Builder
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 FLOW_OPTIONS = (
     "num_experts",
+    "scope",
+    "experts",
     "sigma",
     "prediction",
     "flow_layers",
@@ -48,20 +53,20 @@ def make_tokenizer(settings: RunSettings, corpus: Corpus) -> PreTrainedTokenizer
         rows = [row for _ in range(20) for _, row in next(stream)]
     else:
         rows = corpus.rows[:200_000]
-    return train_tokenizer((" ".join(map(str, row.values())) for row in rows), int(size))
+    return train_tokenizer(map(words_of, rows), int(size))
 
 
-def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrainedTokenizerFast) -> YanModel:
+def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrainedTokenizerFast) -> Any:
     """A fresh model, or the one that the stage begins from.
 
     Raises:
-        ValueError: It is stage 2, and there is no model of stage 1.
+        ValueError: It is stage 2, and there is no model of stage 1, or ``init`` holds a model of another kind.
     """
     own = out / "stage1"
     if stage == 2 and (own / "model.safetensors").is_file():
         model = load_model(own)
     elif settings.init is not None:
-        model = with_flow(load_model(model_folder(settings.init)), settings)
+        model = _initial(settings)
     elif stage == 2:
         raise ValueError(f"stage 2 needs a trained stage 1: run --stage both, or give --init DIR (there is no {own})")
     else:
@@ -70,14 +75,49 @@ def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrai
             "pad_token_id": tokenizer.pad_token_id,
             "mask_token_id": tokenizer.mask_token_id,
         }
-        model = _fresh(YanConfig(**(settings.model | ids)), settings.seed)
+        config = YanConfig(**(settings.model | ids))
+        model = _fresh(
+            config if settings.baseline is None else baseline_config(settings.baseline, config), settings.seed
+        )
     model.stage1, model.stage2 = settings.stage1, settings.stage2
+    return model
+
+
+def baseline_config(name: str, flow: YanConfig) -> Any:
+    """Configuration of a baseline as large as a model with a flow.
+
+    ``mlm`` and ``mdlm`` have all its blocks in the encoder; ``gpt2`` and ``bart`` have its width and as many layers as
+    bring them closest to its number of parameters.
+    """
+    own = {n: v for n, v in flow.to_diff_dict().items() if n not in FLOW_OPTIONS or n == "pad_to"}
+    if name in MASKED:
+        layers = flow.encoder_layers + flow.flow_layers
+        return YanConfig(**(own | {"method": name, "encoder_layers": layers}))
+    from yanlm.autoregressive import ARConfig, matched_layers
+
+    with torch.device("meta"):
+        target = count_parameters(YanModel(flow))["total"]
+    names = ("vocab_size", "d_model", "num_heads", "ffn_mult", "dropout", "max_length", "pad_to")
+    sizes = {n: getattr(flow, n) for n in (*names, "pad_token_id", "mask_token_id")}
+    return ARConfig(**sizes, method=name, layers=matched_layers(target, method=name, **sizes))
+
+
+def _initial(settings: RunSettings) -> Any:
+    """The model of ``--init``, which has to be of the kind that is trained."""
+    model = load_model(model_folder(str(settings.init)))
+    method, wanted = model.config.method, settings.baseline or "flow"
+    if method != wanted:
+        raise ValueError(f"--init {settings.init} holds a model of kind {method}, and {wanted} is to be trained")
+    if method == "flow":
+        return with_flow(model, settings)
+    model.config.pad_to = settings.model.get("pad_to", model.config.pad_to)
     return model
 
 
 def with_flow(model: YanModel, settings: RunSettings) -> YanModel:
     """A trained model, with a new flow where the settings ask for another one than it has."""
     wanted = {name: settings.model[name] for name in FLOW_OPTIONS if name in settings.model}
+    model.config.pad_to = wanted.pop("pad_to", model.config.pad_to)  # of the data; it has no weights
     if all(getattr(model.config, name) == value for name, value in wanted.items()):
         return model
     changed = _fresh(YanConfig(**(model.config.to_dict() | wanted)), settings.seed)
@@ -87,10 +127,14 @@ def with_flow(model: YanModel, settings: RunSettings) -> YanModel:
     return changed
 
 
-def _fresh(config: YanConfig, seed: int) -> YanModel:
+def _fresh(config: Any, seed: int) -> Any:
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        return YanModel(config)
+        if isinstance(config, YanConfig):
+            return YanModel(config)
+        from yanlm.autoregressive import ARModel
+
+        return ARModel(config)
 
 
 def make_builder(model: YanModel, tokenizer: PreTrainedTokenizerFast, masking: Masking, stage: int = 2) -> Builder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from transformers import PretrainedConfig
@@ -12,6 +13,9 @@ BACKBONES = ("transformer", "mamba")
 POSITIONS = ("rotary", "learned")
 PREDICTIONS = ("velocity", "data")
 FORMS = ("slots", "separate")
+METHODS = ("flow", "mlm", "mdlm")
+EXPERTS = ("heads", "trunk")
+SCOPES = ("token", "span", "sequence")
 _BASE_OPTIONS = {
     "architectures",
     "auto_map",
@@ -21,6 +25,18 @@ _BASE_OPTIONS = {
     "torch_dtype",
     "transformers_version",
 }
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse what no configuration of Hugging Face has either: a misspelt option would go unnoticed.
+
+    Raises:
+        ValueError: There is one.
+    """
+    base = PretrainedConfig()
+    unknown = {n for n in options if n not in _BASE_OPTIONS and not n.startswith("_") and not hasattr(base, n)}
+    if unknown:
+        raise ValueError(f"{name} has no option {', '.join(sorted(unknown))}")
 
 
 class YanConfig(PretrainedConfig):
@@ -37,7 +53,13 @@ class YanConfig(PretrainedConfig):
         backbone: Token mixer of every block, ``transformer`` (self-attention) or ``mamba`` (bidirectional).
         positions: ``rotary`` or ``learned`` (one table for encoder and flow, the paper's).
         max_length: Longest text in tokens.
+        method: ``flow``, or a baseline of the same blocks without one: ``mlm`` (masked language model, one pass) or
+            ``mdlm`` (masked diffusion, unmasking in steps).
         num_experts: K.
+        scope: Which slots share one expert: each ``token`` has its own (the paper's), each ``span`` of adjacent slots,
+            or the whole ``sequence``.
+        experts: ``heads`` on a shared trunk (the paper's), or ``trunk``: each expert also modulates the whole trunk,
+            and can look for other things in the source; needs ``scope="sequence"``.
         sigma: Standard deviation of the mixture components, Eq. (4).
         prediction: What an expert outputs: the ``velocity``, or the ``data`` z1 from which the velocity follows.
         form: ``slots`` (text with mask slots, filled in place) or ``separate`` (the paper's source and target).
@@ -81,7 +103,10 @@ class YanConfig(PretrainedConfig):
     backbone: str = "transformer"
     positions: str = "rotary"
     max_length: int = 256
+    method: str = "flow"
     num_experts: int = 4
+    scope: str = "token"
+    experts: str = "heads"
     sigma: float = 0.1
     prediction: str = "data"
     form: str = "slots"
@@ -100,10 +125,7 @@ class YanConfig(PretrainedConfig):
     expand: int = 2
 
     def __post_init__(self, **kwargs: Any) -> None:
-        base = PretrainedConfig()
-        unknown = {n for n in kwargs if n not in _BASE_OPTIONS and not n.startswith("_") and not hasattr(base, n)}
-        if unknown:
-            raise ValueError(f"YanConfig has no option {', '.join(sorted(unknown))}")
+        check_options(type(self).__name__, kwargs)
         super().__post_init__(**kwargs)
         self.cross_layers = list(self.cross_layers)
         for name in ("vocab_size", "d_model", "num_heads", "encoder_layers", "flow_layers", "ffn_mult", "max_length"):
@@ -118,6 +140,14 @@ class YanConfig(PretrainedConfig):
         check_choice("positions", self.positions, POSITIONS)
         check_choice("prediction", self.prediction, PREDICTIONS)
         check_choice("form", self.form, FORMS)
+        check_choice("method", self.method, METHODS)
+        check_choice("scope", self.scope, SCOPES)
+        check_choice("experts", self.experts, EXPERTS)
+        if self.experts == "trunk" and self.scope != "sequence":
+            raise ValueError(
+                f"experts='trunk' needs scope='sequence': slots that attend to one another share a trunk, "
+                f"got scope={self.scope!r}"
+            )
         if self.d_model % self.num_heads or (self.d_model // self.num_heads) % 2:
             raise ValueError(f"d_model must be an even multiple of num_heads={self.num_heads}, got {self.d_model}")
         if any(not 0 <= layer < self.flow_layers for layer in self.cross_layers):

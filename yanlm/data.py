@@ -11,50 +11,14 @@ import hashlib
 import itertools
 import json
 import math
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from yanlm import hub, pydoc_text, readers, rooms
-from yanlm.rows import DataError, Row, kind_of
+from yanlm.rows import Columns, DataError, Row, kind_of, trained
+from yanlm.sources import Say, Source, read_source
 from yanlm.specs import weighted_specs
-from yanlm.splits import completed, row_key, siblings
 
-BUILTIN = ("rooms", "pydoc")
-ROOMS = {"train": 20000, "validation": 500, "test": 1000}
-"""How many worlds ``builtin:rooms`` has."""
-
-STREAM_HELD = 200
-"""The rows of a stream that validation and test take each, from its own splits or from its start."""
-
-STREAM_LEAST = 2000
-"""A stream of fewer rows is read into memory and split like a file."""
-
-_SHOWN = 3  # faults of a file that a note spells out
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """One part of a corpus: rows in memory, or a stream of records.
-
-    Attributes:
-        name: The spec it was read from.
-        rows: The training rows, or None for a stream.
-        stream: The ``IterableDataset`` to train on, or None.
-        held: Keys of the rows of the stream that are kept apart (:func:`row_key`).
-    """
-
-    name: str
-    rows: list[Row] | None
-    validation: list[Row]
-    test: list[Row]
-    skipped: list[str] = field(default_factory=list, repr=False)
-    stream: Any = None
-    text_column: str | None = None
-    held: frozenset[bytes] = frozenset()
+__all__ = ["Corpus", "Source", "corpus_of", "load_corpus"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +54,10 @@ def load_corpus(
     *,
     weights: Sequence[float] | None = None,
     text_column: str | None = None,
+    source_field: str | None = None,
+    target_field: str | None = None,
     seed: int = 0,
+    whole: bool = False,
     on_note: Say | None = None,
 ) -> Corpus:
     """Reads the corpus that one or several specs name.
@@ -104,7 +71,10 @@ def load_corpus(
         weights: The share of the training rows drawn from each spec; by default each row in memory counts the same, or,
             where one spec is a stream, each spec.
         text_column: The name of the text's field in files and data sets where it is not ``text``.
+        source_field: The same, or with ``target_field`` the field of each row's ``source``.
+        target_field: The field of each row's ``target``.
         seed: Which worlds ``builtin:rooms`` makes.
+        whole: Read data sets of the hub into memory, up to a million rows of each split.
         on_note: Called with each line that the user should see.
 
     Raises:
@@ -120,24 +90,49 @@ def load_corpus(
         raise DataError("no data named; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
     say = on_note or (lambda note: None)
     parsed = weighted_specs(texts, weights)
-    sources = [_read_source(text, text_column, seed, say) for text, _ in parsed]
+    columns = _columns(text_column, source_field, target_field)
+    sources = [read_source(text, columns, seed, say, whole) for text, _ in parsed]
     shares = _shares(sources, [weight for _, weight in parsed])
     if len(sources) > 1:
         say("rows are drawn from " + ", ".join(f"{s.name} {w:.3g}" for s, w in zip(sources, shares, strict=True)))
+    return corpus_of(" + ".join(texts), sources, shares)
+
+
+def corpus_of(name: str, sources: Sequence[Source], weights: tuple[float, ...]) -> Corpus:
+    """A corpus of sources that are read already.
+
+    Example:
+        >>> rows = [{"text": letter} for letter in "abc"]
+        >>> corpus_of("letters", [Source("letters", rows[:1], rows[1:2], rows[2:])], (1.0,)).kind
+        'text'
+    """
     validation = [row for source in sources for row in source.validation]
     test = [row for source in sources for row in source.test]
     kinds = {kind_of(row) for source in sources for row in source.rows or ()}
     kinds |= {kind_of(row) for row in itertools.chain(validation, test)}
     return Corpus(
-        name=" + ".join(texts),
+        name=name,
         sources=tuple(sources),
-        weights=shares,
+        weights=weights,
         validation=validation,
         test=test,
         kind=kinds.pop() if len(kinds) == 1 else "mixed",
         skipped=[fault for source in sources for fault in source.skipped],
-        fingerprint=_fingerprint(sources, shares),
+        fingerprint=_fingerprint(sources, weights),
     )
+
+
+def _columns(text_column: str | None, source_field: str | None, target_field: str | None) -> Columns:
+    if text_column is not None and source_field is not None:
+        raise DataError("text_column and source_field both name the text; give one of --text-column and --source-field")
+    text = source_field if text_column is None else text_column
+    if target_field is None:
+        return text
+    if text is None:
+        raise DataError(f"target_field is {target_field!r} without a source; give --source-field as well")
+    if text == target_field:
+        raise DataError(f"source_field and target_field are both {text!r}; --target-field must name another field")
+    return text, target_field
 
 
 def _shares(sources: list[Source], weights: list[float | None]) -> tuple[float, ...]:
@@ -147,87 +142,13 @@ def _shares(sources: list[Source], weights: list[float | None]) -> tuple[float, 
     return tuple(weight / math.fsum(raw) for weight in raw)
 
 
-def _read_source(text: str, text_column: str | None, seed: int, say: Say) -> Source:
-    path = Path(os.path.expanduser(text))
-    kind, _, name = text.partition(":")
-    if os.path.exists(path):
-        return _read_file(text, path, text_column, say)
-    if kind == "builtin":
-        return _read_builtin(text, name, seed)
-    if kind == "hf":
-        return _read_hub(text, text_column, say)
-    if not readers.extension(path):
-        raise DataError(f"{text}: no such file; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
-    return _read_file(text, path, text_column, say)
-
-
-def _read_builtin(text: str, name: str, seed: int) -> Source:
-    if name == "rooms":
-        made = {split: rooms.rooms_rows(split, n, seed) for split, n in ROOMS.items()}
-    elif name == "pydoc":
-        made = pydoc_text.pydoc_rows()
-    else:
-        raise DataError(f"{text}: no such built-in corpus; there are {' and '.join(f'builtin:{n}' for n in BUILTIN)}")
-    return Source(text, made["train"], made["validation"], made["test"])
-
-
-def _read_file(text: str, path: Path, text_column: str | None, say: Say) -> Source:
-    table = _told(readers.read_rows(path, text_column), path, say)
-    skipped = table.skipped
-    found: dict[str, list[Row]] = {}
-    known = set(map(_frozen, table.rows))
-    for split, sibling in siblings(path).items():
-        other = _told(readers.read_rows(sibling, text_column), sibling, say)
-        found[split] = other.rows
-        skipped = skipped + other.skipped
-        say(f"{path}: {split} rows are those of {sibling.name} ({len(other.rows)})")
-        if also := sum(row in known for row in map(_frozen, other.rows)):
-            say(f"{sibling}: {also} of its {len(other.rows)} rows are training rows too")
-    train, validation, test = completed(str(path), table.rows, found, say)
-    return Source(text, train, validation, test, skipped)
-
-
-def _frozen(row: Row) -> tuple[str, ...]:
-    return tuple(row.values())
-
-
-def _told(table: readers.Table, path: Path, say: Say) -> readers.Table:
-    for note in table.notes:
-        say(note)
-    if table.skipped:
-        shown = "; ".join(fault.removeprefix(f"{path}:") for fault in table.skipped[:_SHOWN])
-        more = f"; and {len(table.skipped) - _SHOWN} more" if len(table.skipped) > _SHOWN else ""
-        total = len(table.skipped) + len(table.rows)
-        say(f"{path}: skipped {len(table.skipped)} of {total}, by line: {shown}{more}")
-    return table
-
-
-def _read_hub(text: str, text_column: str | None, say: Say) -> Source:
-    data = hub.open_hub(text)
-    first, ended = hub.first_rows(text, data.train, text_column, STREAM_LEAST)
-    found = {split: hub.first_rows(text, part, text_column, STREAM_HELD)[0] for split, part in data.held.items()}
-    if ended:
-        train, validation, test = completed(text, first, found, say)
-        return Source(text, train, validation, test)
-    rows = iter(first)
-    keys: set[bytes] = {row_key(row) for part in found.values() for row in part}
-    for split in ("validation", "test"):
-        if split not in found:
-            found[split] = list(itertools.islice((row for row in rows if row_key(row) not in keys), STREAM_HELD))
-            keys |= {row_key(row) for row in found[split]}
-    kept = ", ".join(f"{len(found[split])} rows for {split}" for split in ("validation", "test"))
-    say(f"{text}: a stream, read in its own order; kept {kept}")
-    held = frozenset(keys)
-    return Source(text, None, found["validation"], found["test"], [], data.train, text_column, held)
-
-
 def _fingerprint(sources: Iterable[Source], weights: tuple[float, ...]) -> str:
     digest = hashlib.sha256(repr([round(weight, 9) for weight in weights]).encode())
     for source in sources:
         if source.rows is None:
-            digest.update(repr((source.name, source.text_column)).encode())
+            digest.update(repr((source.name, source.columns)).encode())
         for rows in (source.rows or [], source.validation, source.test):
             digest.update(f"\n{len(rows)}\n".encode())
             for row in rows if source.rows is not None else ():
-                digest.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode())
+                digest.update(json.dumps(trained(row), ensure_ascii=False, sort_keys=True).encode())
     return digest.hexdigest()

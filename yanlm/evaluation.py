@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.collation import Example
-from yanlm.generation import generate
 from yanlm.noise import row_seed
 from yanlm.scores import Case, Ids, Row, baselines, score
 from yanlm.tasks import Builder, task_of
@@ -76,8 +76,7 @@ def fill_cases(
     for start, batch in _batches(builder, made, batch_size):
         batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
         seeds = [row_seed(HELD_OUT, 1, start + i) for i in range(len(batch["slots"]))]
-        out = generate(
-            model,
+        out = model.generate(
             batch["source_ids"],
             slots=batch["slots"],
             source_mask=batch["source_mask"],
@@ -133,41 +132,48 @@ def evaluate(
     flow: bool = True,
     examples: int = 5,
 ) -> dict[str, Any]:
-    """Report on held-out rows: by number of steps, beside one pass and the baselines.
+    """Report on held-out rows: by number of steps, beside one pass and what needs no model.
 
     Args:
         model: The model.
         builder: Makes the examples; its masking is the one reported on.
         train: Rows that baselines learn from.
         test: Held-out rows.
-        steps: Numbers of Euler steps T.
+        steps: Numbers of steps T; a model that writes token by token has no such choice.
         flow: Also evaluate the flow; False for a model of stage 1 alone.
         examples: Filled examples to show.
 
     Returns:
-        ``rows``, ``masked_tokens``, ``reconstruction``, ``one_pass``, ``baselines``, and with a flow ``by_steps``,
-        ``experts`` (share of slots by expert) and ``effective_experts``.
+        ``method``, ``rows``, ``masked_tokens``, ``baselines``, ``examples``; of a model with a flow ``reconstruction``
+        and ``one_pass``; once there is something to generate with ``by_steps`` (for ``gpt2`` and ``bart`` with the one
+        entry ``tokens``), and with a flow ``experts`` (share of slots by expert) and ``effective_experts``.
     """
+    method = model.config.method
     was_training = model.training
     model.eval()
     made = cases(builder, test)
     report: dict[str, Any] = {
+        "method": method,
         "rows": len(made),
         "masked_tokens": sum(len(case.masked) for case in made),
-        "reconstruction": reconstruction(model, builder, made),
         "baselines": baselines(builder, made, train, test),
     }
     shown: list[Ids] = []
-    if builder.form == "slots":
+    if method == "flow":
+        report["reconstruction"] = reconstruction(model, builder, made)
+    if method == "flow" and builder.form == "slots":
         shown = one_pass(model, builder, made)
         report["one_pass"] = score(builder, made, shown)
-    if flow:
-        report["by_steps"], usage = {}, Counter[int]()
-        for count in steps:
+    usage = Counter[int]()
+    if flow or method != "flow":
+        report["by_steps"] = {}
+        for count in steps[:1] if method in AUTOREGRESSIVE else steps:
             filled, usage = fill_cases(model, builder, made, count)
-            report["by_steps"][str(count)] = score(builder, made, filled)
+            name = "tokens" if method in AUTOREGRESSIVE else str(count)
+            report["by_steps"][name] = score(builder, made, filled)
             if count == 3 or count == steps[0]:
                 shown = filled
+    if flow and method == "flow":
         total = max(1, sum(usage.values()))
         shares = [usage[k] / total for k in range(model.config.num_experts)]
         report["experts"] = shares
@@ -178,9 +184,10 @@ def evaluate(
 
 
 def example_of(model: YanModel, builder: Builder, row: Row, flow: bool, steps: int = 3) -> dict[str, str]:
-    """One held-out row as the model fills it: by the flow, or by one pass before there is one."""
+    """One held-out row as the model fills it: by one pass of the decoder alone before there is a flow."""
     made = cases(builder, [row])
-    [ids] = fill_cases(model, builder, made, steps)[0] if flow else one_pass(model, builder, made)
+    fills = flow or model.config.method != "flow"
+    [ids] = fill_cases(model, builder, made, steps)[0] if fills else one_pass(model, builder, made)
     return _example(builder, made[0], ids)
 
 

@@ -48,11 +48,12 @@ _NUMBERS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def loss_figure(logs: Mapping[int, Sequence[Record]]) -> Figure:
+def loss_figure(logs: Mapping[int, Sequence[Record]], baseline: str | None = None) -> Figure:
     """Parts of the loss over the steps, a panel for each stage; the legend says where they ended.
 
     Args:
         logs: Lines of ``log.jsonl``, by stage.
+        baseline: Its name, where it is one that was trained.
     """
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     for ax, (stage, records) in zip(
@@ -60,7 +61,7 @@ def loss_figure(logs: Mapping[int, Sequence[Record]]) -> Figure:
     ):
         _losses(ax, records)
         named = {1: "autoencoder", 2: "latent flow"}.get(stage)
-        ax.set_title(f"stage {stage}: {named}" if named else f"stage {stage}", fontsize=11)
+        ax.set_title(baseline or (f"stage {stage}: {named}" if named else f"stage {stage}"), fontsize=11)
     return figure
 
 

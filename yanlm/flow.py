@@ -24,7 +24,8 @@ class Condition(NamedTuple):
     """The source as the flow sees it, computed once per generation by :meth:`LatentFlow.condition`.
 
     ``sources`` holds keys and values of each cross-attending block, ``start`` what is added to the flow's input at
-    every slot, ``guess`` the encoder's own state there, ``pooled`` the mean encoding ``(B, 1, d)`` that the gate reads.
+    every slot, ``guess`` the encoder's own state there, ``pooled`` the mean encoding ``(B, 1, d)`` that the gate reads,
+    ``scope`` which slots share one expert (:mod:`moefm.scope`).
     """
 
     sources: tuple[KeysValues, ...]
@@ -34,16 +35,42 @@ class Condition(NamedTuple):
     pooled: Tensor
     at: Rotary | None
     mask: Tensor | None
+    scope: Tensor | None = None
+
+
+    def repeated(self, times: int) -> Condition:
+        """Every row ``times`` times in a row: for several samples, or several experts, of one encoded source."""
+        if times == 1:
+            return self
+
+        def rows(x: Tensor) -> Tensor:
+            return x.repeat_interleave(times, 0)
+
+        def maybe(x: Tensor | None) -> Tensor | None:
+            return None if x is None else rows(x)
+
+        return Condition(
+            tuple(KeysValues(rows(kv.keys), rows(kv.values)) for kv in self.sources),
+            maybe(self.source_mask),
+            maybe(self.start),
+            maybe(self.guess),
+            rows(self.pooled),
+            None if self.at is None else Rotary(rows(self.at.cos), rows(self.at.sin)),
+            maybe(self.mask),
+            maybe(self.scope),
+        )
 
 
 class Features(NamedTuple):
     """One evaluation of the trunk: everything that heads and gate read."""
 
-    hidden: Tensor  # (B, M, d)
+    hidden: Tensor  # (B, M, d); where experts modulate the trunk, its input
     gate: Tensor  # (B, M, 2 d + d_time)
     z: Tensor  # (B, M, d)
     guess: Tensor | None  # (B, M, d)
     remaining: Tensor  # 1 - t, (B, M, 1)
+    time: Tensor  # (1 or B, 1, d_time)
+    cond: Condition
 
 
 def pool(states: Tensor, mask: Tensor | None) -> Tensor:
@@ -57,6 +84,21 @@ def pool(states: Tensor, mask: Tensor | None) -> Tensor:
 def gather_tokens(states: Tensor, at: Tensor) -> Tensor:
     """States ``(B, M, d)`` of positions ``at`` ``(B, M)`` in ``(B, L, d)``."""
     return states.gather(1, at.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
+
+
+def slot_groups(slots: Tensor, scope: str) -> Tensor | None:
+    """Group number of every slot ``(B, M)``: one expert answers for a group; ``None`` where every slot has its own.
+
+    Example:
+        >>> slot_groups(torch.tensor([[1, 2, 5]]), "span")
+        tensor([[0, 0, 1]])
+    """
+    if scope == "token":
+        return None
+    if scope == "sequence":
+        return torch.zeros_like(slots)
+    breaks = slots.diff(dim=1) != 1
+    return torch.nn.functional.pad(breaks.cumsum(1), (1, 0))
 
 
 class TimeEmbedding(nn.Module):
@@ -89,6 +131,11 @@ class Experts(nn.Module):
         """Outputs of all experts, ``(*, K, d)``."""
         return self.last(F.gelu(self.first.shared(hidden)))
 
+    def each(self, hidden: Tensor) -> Tensor:
+        """Outputs of all experts ``(*, K, d)``, each of a state of its own ``(*, K, d)``."""
+        out: Tensor = self.last(F.gelu(self.first(hidden)))
+        return out
+
     def chosen(self, hidden: Tensor, index: Tensor) -> Tensor:
         """Output of expert ``index`` ``(*,)`` alone, ``(*, d)``."""
         check_index("index", index, hidden.shape[:-1], len(self.first.weight))
@@ -101,7 +148,10 @@ class Experts(nn.Module):
 class LatentFlow(MixtureField):
     r"""The mixture field of token latents, conditioned on an encoded source (sections 3.2, 4.1; Fig. 1).
 
-    States are ``(B, M, d)``: one for every slot that is to be filled. Every slot has its own gate and expert.
+    States are ``(B, M, d)``: one for every slot that is to be filled. Every slot has its own gate and expert, unless
+    the configuration's ``scope`` lets a span or all slots of a text share one. In the paper experts are heads on a
+    shared trunk; with ``experts="trunk"`` each also modulates the norms of the whole trunk, so that it can look for
+    other things in the source, and the gate reads the trunk's input.
 
     Args:
         config: Sizes, backbone, K, prediction.
@@ -112,6 +162,7 @@ class LatentFlow(MixtureField):
         d, self.num_experts = config.d_model, config.num_experts
         self.head_dim = d // config.num_heads
         self.is_rotary = config.positions == "rotary"
+        self.scope = config.scope
         self.predicts_data = config.prediction == "data"
         self.inputs = nn.Linear(d, d)
         self.align = nn.Linear(d, d) if config.align else None
@@ -119,6 +170,9 @@ class LatentFlow(MixtureField):
         cross = set(config.cross_layers)
         self.blocks = nn.ModuleList(Block(config, config.d_time, cross=i in cross) for i in range(config.flow_layers))
         self.norm = Norm(d, config.d_time)
+        self.modulations = None
+        if config.experts == "trunk" and self.num_experts > 1:
+            self.modulations = nn.Parameter(torch.randn(self.num_experts, config.d_time))
         self.head_layers = Experts(self.num_experts, d, config.ffn_mult)
         self.gating = Gate(2 * d + config.d_time, self.num_experts, hidden=d) if self.num_experts > 1 else None
 
@@ -148,7 +202,8 @@ class LatentFlow(MixtureField):
         if positions is not None:
             start = positions(slots) if start is None else start + positions(slots)
         own = rotary(slots, self.head_dim) if self.is_rotary else None
-        return Condition(sources, source_mask, start, guess, pool(states, source_mask), own, slot_mask)
+        groups = slot_groups(slots, self.scope)
+        return Condition(sources, source_mask, start, guess, pool(states, source_mask), own, slot_mask, groups)
 
     def trunk(self, z: Tensor, t: Tensor | float, cond: Condition | None = None) -> Features:
         """One evaluation of the shared blocks at states ``(B, M, d)``."""
@@ -159,14 +214,19 @@ class LatentFlow(MixtureField):
         x = self.inputs(z)
         if cond.start is not None:
             x = x + cond.start
+        hidden = self._through(x, time, cond) if self.modulations is None else x
+        seen = [hidden, cond.pooled.expand_as(x), time.expand(*x.shape[:-1], -1)]
+        gate = torch.cat(seen, -1) if self.gating is not None else x
+        return Features(hidden, gate, z, cond.guess, 1 - expand_time(t, z), time, cond)
+
+    def _through(self, x: Tensor, time: Tensor, cond: Condition) -> Tensor:
+        """Blocks and last norm."""
         sources = iter(cond.sources)
         for block in self.blocks:
             source = next(sources) if block.cross is not None else None
             x = block(x, cond.mask, cond.at, time, source, cond.source_mask)
-        x = self.norm(x, time)
-        seen = [x, cond.pooled.expand_as(x), time.expand(*x.shape[:-1], -1)]
-        gate = torch.cat(seen, -1) if self.gating is not None else x
-        return Features(x, gate, z, cond.guess, 1 - expand_time(t, z))
+        out: Tensor = self.norm(x, time)
+        return out
 
     def _velocity(self, output: Tensor, features: Features) -> Tensor:
         r"""What a head means as a velocity: itself, or :math:`(\hat z_1 - z_t) / (1 - t)`.
@@ -184,11 +244,20 @@ class LatentFlow(MixtureField):
 
     def heads(self, features: Features) -> Tensor:
         """Velocities of all experts, ``(B, M, K, d)``."""
-        return self._velocity(self.head_layers(features.hidden), features)
+        if self.modulations is None:
+            return self._velocity(self.head_layers(features.hidden), features)
+        rows, experts = len(features.hidden), self.num_experts
+        time = (features.time.expand(rows, -1, -1).unsqueeze(1) + self.modulations[:, None]).flatten(0, 1)
+        x = features.hidden.repeat_interleave(experts, 0)
+        hidden = self._through(x, time, features.cond.repeated(experts)).unflatten(0, (rows, experts))
+        return self._velocity(self.head_layers.each(hidden.transpose(1, 2)), features)
 
     def head(self, features: Features, index: Tensor) -> Tensor:
         """Velocity of expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""
-        return self._velocity(self.head_layers.chosen(features.hidden, index), features)
+        hidden = features.hidden
+        if self.modulations is not None:
+            hidden = self._through(hidden, features.time + self.modulations[index], features.cond)
+        return self._velocity(self.head_layers.chosen(hidden, index), features)
 
     def gate_logits(self, features: Features) -> Tensor:
         """Routing logits ``(B, M, K)`` from token, mean source and time."""

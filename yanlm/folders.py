@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerFast
 
-    from yanlm.modeling import YanModel
-
 
 def model_folder(folder: str | Path) -> Path:
     """Folder that holds the model: ``folder`` itself, or its ``stage2``, or its ``stage1``.
@@ -47,9 +45,7 @@ def _quiet() -> Iterator[None]:
             hf.enable_progress_bar()
 
 
-def save_model(
-    folder: Path, model: YanModel, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None
-) -> None:
+def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None) -> None:
     """Write config.json, model.safetensors, the tokenizer's files, and ``run.json`` where given."""
     folder.mkdir(parents=True, exist_ok=True)
     with _quiet():
@@ -59,26 +55,28 @@ def save_model(
         (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
-def load_model(folder: Path, device: str = "cpu") -> YanModel:
-    """Load the model of a folder; only JSON and safetensors are read, never a pickle.
+def load_model(folder: Path, device: str = "cpu") -> Any:
+    """Load the model of a folder: a ``YanModel``, or an ``ARModel`` if its config.json says so.
+
+    Only JSON and safetensors are read, never a pickle.
 
     Raises:
         ValueError: The files are damaged, or do not fit together.
     """
-    from yanlm.config import YanConfig
+    from yanlm.autoregressive import ARModel
     from yanlm.modeling import YanModel
 
+    kinds: dict[str, Any] = {kind.config_class.model_type: kind for kind in (YanModel, ARModel)}
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        if kind != YanConfig.model_type:
-            raise ValueError(f"it holds a model of type {kind!r}, not {YanConfig.model_type!r}")
+        name = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        if name not in kinds:
+            raise ValueError(f"it holds a model of type {name!r}, not {' or '.join(map(repr, kinds))}")
         with _quiet():
-            loaded: Any = YanModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-            model: YanModel = loaded[0]
-            missing: set[str] = set(loaded[1]["missing_keys"])
+            model, info = kinds[name].from_pretrained(folder, local_files_only=True, output_loading_info=True)
+            missing: set[str] = set(info["missing_keys"])
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
         raise ValueError(f"cannot load the model in {folder}: {str(error).splitlines()[0]}") from None
     if missing:
         raise ValueError(f"{folder}/model.safetensors lacks {', '.join(sorted(missing)[:3])}; it is not whole")
-    model.to(device)  # type: ignore[arg-type] # transformers wraps the method and loses its signature
+    model.to(device)
     return model.eval()

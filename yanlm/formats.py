@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from yanlm.rows import FORMS, KINDS, DataError, Row, listed, outcome
+from yanlm.hub_sets import FIELDS, known, outcomes
+from yanlm.rows import FORMS, Columns, DataError, Row, columns_wanted, listed
 
 Rows = Iterator[tuple[int, Row | DataError]]
 
@@ -29,7 +30,9 @@ def _decoded(path: Path, content: bytes) -> str:
         fail(path, f"{fault}; save it as UTF-8, for example with iconv -f latin1 -t utf-8", error)
 
 
-def _read_txt(path: Path, content: bytes, text_column: str | None) -> Rows:
+def _read_txt(path: Path, content: bytes, columns: Columns) -> Rows:
+    if isinstance(columns, tuple):
+        fail(path, "is plain text without fields; leave out --source-field and --target-field, or give a .jsonl file")
     lines = _decoded(path, content).splitlines()
     if lines and lines[0].startswith("{") and isinstance(next(_read_jsonl(path, lines[0].encode(), None))[1], dict):
         fail(path, "holds JSON, an object a line; rename it to .jsonl")
@@ -46,7 +49,7 @@ def _read_txt(path: Path, content: bytes, text_column: str | None) -> Rows:
             paragraph = []
 
 
-def _read_jsonl(path: Path, content: bytes, text_column: str | None) -> Rows:
+def _read_jsonl(path: Path, content: bytes, columns: Columns) -> Rows:
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip():
             continue
@@ -59,10 +62,11 @@ def _read_jsonl(path: Path, content: bytes, text_column: str | None) -> Rows:
         except (ValueError, RecursionError):  # numbers of thousands of digits, thousands of brackets
             yield number, DataError("not JSON that can be read (a number too long or nested too deep)")
         else:
-            yield number, outcome(record, text_column)
+            for row in outcomes(record, columns):
+                yield number, row
 
 
-def _read_csv(path: Path, content: bytes, text_column: str | None) -> Rows:
+def _read_csv(path: Path, content: bytes, columns: Columns) -> Rows:
     text = _decoded(path, content)
     first = re.sub(r'"[^"]*"', "", next((line for line in text.splitlines() if line.strip()), ""))
     delimiter = next((mark for mark in "\t;" if mark in first), ",")
@@ -86,16 +90,17 @@ def _read_csv(path: Path, content: bytes, text_column: str | None) -> Rows:
                 continue
             if header is None:
                 header = [cell.strip() for cell in cells]
-                _check_columns(path, header, text_column)
+                _check_columns(path, header, columns)
             elif len(cells) != len(header):
                 yield number, DataError(f"has {len(cells)} columns, {len(header)} expected")
             else:
-                yield number, outcome(dict(zip(header, cells, strict=True)), text_column)
+                for row in outcomes(dict(zip(header, cells, strict=True)), columns):
+                    yield number, row
     finally:
         csv.field_size_limit(limit)
 
 
-def _read_parquet(path: Path, content: bytes, text_column: str | None) -> Rows:
+def _read_parquet(path: Path, content: bytes, columns: Columns) -> Rows:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -103,28 +108,31 @@ def _read_parquet(path: Path, content: bytes, text_column: str | None) -> Rows:
         fail(path, "needs pyarrow to be read; pip install 'moefm[parquet]'", error)
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
-        columns = _check_columns(path, file.schema_arrow.names, text_column)
-        records = [record for batch in file.iter_batches(columns=columns) for record in batch.to_pylist()]
+        useful = _check_columns(path, file.schema_arrow.names, columns)
+        records = [record for batch in file.iter_batches(columns=useful) for record in batch.to_pylist()]
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
         fail(path, f"is damaged or not a parquet file ({error}); save it again", error)
     for number, record in enumerate(records, 1):
-        yield number, outcome(record, text_column)
+        for row in outcomes(record, columns):
+            yield number, row
 
 
-def _check_columns(path: Path, names: list[str], text_column: str | None) -> list[str]:
+def _check_columns(path: Path, names: list[str], columns: Columns) -> list[str]:
     """The columns of use, or the error that lists those there are."""
-    if text_column is not None and text_column not in names:
-        fail(path, f"has no column '{text_column}' (columns there: {listed(names)}); correct --text-column")
-    wanted = [("text" if text_column is None else text_column, "label"), *KINDS.values()]
-    if text_column is None and not any(all(name in names for name in fields) for fields in KINDS.values()):
+    wanted = (columns,) if isinstance(columns, str) else columns or ()
+    for name in wanted:
+        if name not in names:
+            fail(path, f"has no column '{name}' (columns there: {listed(names)}); {columns_wanted(columns)}")
+    if columns is None and not known(names):
         lacking = f"has no columns {FORMS} (columns there: {listed(names)})"
         fail(path, f"{lacking}; name the text's column with --text-column")
-    return [name for name in names if any(name in fields for fields in wanted)]
+    useful = {*wanted, "label"} if wanted else FIELDS
+    return [name for name in names if name in useful]
 
 
-READERS: dict[str, tuple[Callable[[Path, bytes, str | None], Rows], str]] = {
+READERS: dict[str, tuple[Callable[[Path, bytes, Columns], Rows], str]] = {
     ".txt": (_read_txt, "paragraph"),
     ".jsonl": (_read_jsonl, "line"),
     ".csv": (_read_csv, "line"),

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from moefm import Routing, sample
 from moefm._checks import check_count, check_positive
-from yanlm.flow import Condition
 from yanlm.noise import EXPERT, NOISE, fresh_seeds, generators, row_normal
 
 if TYPE_CHECKING:
@@ -29,28 +28,6 @@ class Generation(NamedTuple):
     tokens: Tensor
     assignment: Tensor | None
     nfe: int
-
-
-def repeat(cond: Condition, times: int) -> Condition:
-    """Repeat every row of a condition: several samples share one encoding of their source."""
-    if times == 1:
-        return cond
-
-    def rows(x: Tensor) -> Tensor:
-        return x.repeat_interleave(times, 0)
-
-    def maybe(x: Tensor | None) -> Tensor | None:
-        return None if x is None else rows(x)
-
-    return Condition(
-        tuple(type(kv)(rows(kv.keys), rows(kv.values)) for kv in cond.sources),
-        maybe(cond.source_mask),
-        maybe(cond.start),
-        maybe(cond.guess),
-        rows(cond.pooled),
-        None if cond.at is None else type(cond.at)(rows(cond.at.cos), rows(cond.at.sin)),
-        maybe(cond.mask),
-    )
 
 
 @torch.no_grad()
@@ -80,7 +57,7 @@ def generate(
         source_mask: Boolean ``(B, S)``, True = a token.
         slot_mask: Boolean ``(B, M)``, True = a slot.
         steps: Evaluations of the flow (with Euler).
-        routing: ``frozen``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.Routing`.
+        routing: ``frozen``, ``greedy``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.Routing`.
         solver: As in :func:`moefm.sample`.
         z0_scale: Standard deviation s of the noise: below 1 less diverse, 0 is not allowed.
         samples: Results for every row.
@@ -99,14 +76,24 @@ def generate(
     if len(seeds) != len(slots):
         raise ValueError(f"seeds must hold one integer for each of the {len(slots)} rows, got {len(seeds)}")
     states = model.encode(source_ids, source_mask)
-    cond = repeat(model.flow.condition(states, source_mask, slots, slot_mask, model.positions), samples)
+    cond = model.flow.condition(states, source_mask, slots, slot_mask, model.positions).repeated(samples)
     counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
     # Sample j of a row has a stream of its own, so that asking for more samples leaves the first ones as they were.
     noise = [g for seed in seeds for g in _streams(seed, samples, NOISE)]
     experts = [g for seed in seeds for g in _streams(seed, samples, EXPERT)]
     rows = [count for count in counts for _ in range(samples)]
     z0 = z0_scale * row_normal(noise, rows, slots.shape[1], states.shape[-1]).to(states)
-    out = sample(model.flow, z0, steps, solver=solver, routing=routing, cond=cond, mask=cond.mask, generator=experts)
+    out = sample(
+        model.flow,
+        z0,
+        steps,
+        solver=solver,
+        routing=routing,
+        cond=cond,
+        scope=cond.scope,
+        mask=cond.mask,
+        generator=experts,
+    )
     tokens = model.decoder.tokens(out.z1)
     if cond.mask is not None:
         tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)

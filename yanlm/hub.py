@@ -7,8 +7,9 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from yanlm.hub_sets import outcomes
 from yanlm.network import hub_address, reachable
-from yanlm.rows import DataError, Row, outcome
+from yanlm.rows import Columns, DataError, Row, columns_wanted
 
 PAPER = (("HuggingFaceFW/finewiki", "en", 0.75), ("HuggingFaceFW/fineweb-edu", "sample-10BT", 0.25))
 """What the paper trains on: data set, configuration, share of the rows (section 5.1 and appendix B.1)."""
@@ -103,46 +104,53 @@ def _chosen(spec: str, found: Any, split: str | None) -> HubData:
     return HubData(spec, streams[wanted], held)
 
 
-def stream_rows(dataset: Any, text_column: str | None = None) -> Generator[Row | DataError]:
-    """The rows of a stream in its order, and the fault of each record that holds none.
+def stream_rows(dataset: Any, columns: Columns = None) -> Generator[list[Row | DataError]]:
+    """The rows of each record of a stream in its order, or the fault of a record that holds none.
 
-    Numbers of classes become their names. The state of ``dataset`` moves with every record.
+    Numbers of classes become their names; where the class is unknown (-1) there is no row. The state of ``dataset``
+    moves with every record.
     """
     features = getattr(dataset, "features", None) or {}
-    labels = getattr(features.get("label"), "names", None)
+    column = columns[1] if isinstance(columns, tuple) else "label"
+    classes = getattr(features.get(column), "names", None)
     for record in dataset:
-        label = record.get("label")
-        if labels and isinstance(label, int) and 0 <= label < len(labels):
-            record = {**record, "label": labels[label]}
-        yield outcome(record, text_column)
+        label = record.get(column)
+        if classes and isinstance(label, int):
+            if label < 0:
+                yield []
+                continue
+            record = {**record, column: classes[label] if label < len(classes) else label}
+        yield outcomes(record, columns)
 
 
-def first_rows(spec: str, dataset: Any, text_column: str | None, n: int) -> tuple[list[Row], bool]:
-    """The first n usable rows of a stream, and whether it ended before.
+def first_rows(spec: str, dataset: Any, columns: Columns, n: int) -> tuple[list[Row], bool]:
+    """The rows of the first records of a stream, at most n of them, and whether it ended before.
+
+    Where every record lacks its label there is no row.
 
     Raises:
-        DataError: It cannot be read, or more of its records are unusable than usable.
+        DataError: It cannot be read, holds nothing, or more of its records are unusable than usable.
     """
     rows: list[Row] = []
     faults: list[DataError] = []
+    unlabelled = False
     try:
-        for row in stream_rows(dataset, text_column):
-            if isinstance(row, DataError):
-                faults.append(row)
-            else:
-                rows.append(row)
-            if len(rows) == n or len(faults) > n:
+        for found in stream_rows(dataset, columns):
+            unlabelled = unlabelled or not found
+            rows += [row for row in found if not isinstance(row, DataError)]
+            faults += [row for row in found if isinstance(row, DataError)]
+            if len(rows) >= n or len(faults) > n:
                 break
         else:
-            n += 1
+            n = len(rows) + 1
     except Exception as error:  # network, decoding and file errors of many libraries
         raise DataError(f"{spec}: cannot be read ({one_line(error)}); try again, or use a local file") from error
     if len(faults) > len(rows):
-        remedy = "name the text's field with --text-column" if text_column is None else "correct --text-column"
+        remedy = columns_wanted(columns) if columns else "name the text's field with --text-column"
         raise DataError(f"{spec}: {len(faults)} of the first {len(rows) + len(faults)} rows: {faults[0]}; {remedy}")
-    if not rows:
+    if not rows and not unlabelled:
         raise DataError(f"{spec}: holds no row; check its configuration and split")
-    return rows, len(rows) < n
+    return rows[:n], len(rows) < n
 
 
 def _no_network(spec: str, why: str) -> NoNetworkError:

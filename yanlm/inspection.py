@@ -14,6 +14,7 @@ from torch import Tensor
 
 from moefm._checks import check_count
 from moefm.regularizers import BANDWIDTHS
+from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.data import load_corpus
 from yanlm.folders import load_model, model_folder
 from yanlm.geometry import geometry, principal_components, wide_bandwidths
@@ -188,6 +189,8 @@ def inspect_folder(
         raise ValueError(f"{error}{hint}") from None
     held_out = (corpus.test or corpus.validation)[:rows]
     model = load_model(where, device)
+    if model.config.method in AUTOREGRESSIVE:
+        raise ValueError(f"{where} holds a {model.config.method} model, which has no latents to look at")
     found = inspect_latents(model, load_tokenizer(where), held_out, tokens=tokens, seed=seed)
     name = "/".join(where.resolve().parts[-2:] if where.name in ("stage1", "stage2") else where.resolve().parts[-1:])
     files = {"figure": out / "latents.png", "numbers": out / "latents.json"}

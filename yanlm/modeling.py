@@ -14,10 +14,12 @@ from transformers.utils.generic import ModelOutput
 from yanlm.autoencoder import Decoder, Encoder, Positions
 from yanlm.config import YanConfig
 from yanlm.flow import LatentFlow
+from yanlm.generation import generate
 from yanlm.noise import fresh_seeds
 from yanlm.objectives import Stage1, Stage2
 from yanlm.stage1 import Batch, stage1_loss
 from yanlm.stage2 import stage2_loss
+from yanlm.unmasking import masked_loss, unmask
 
 
 @dataclass
@@ -33,6 +35,9 @@ class YanModel(PreTrainedModel):
 
     The encoder turns texts into latents, the flow transports noise to the latents of the masked slots given the
     encoded text, the decoder reads tokens off them, all slots at once.
+
+    With the methods ``mlm`` and ``mdlm`` there is no flow, and the decoder reads tokens off the encoder's states at the
+    slots: the baselines of :mod:`yanlm.unmasking`, trained in one stage.
 
     Attributes:
         stage1: Settings of the autoencoder's objective.
@@ -58,7 +63,10 @@ class YanModel(PreTrainedModel):
         )
         self.positions = Positions(config) if config.positions == "learned" else None
         self.encoder = Encoder(config)
-        self.flow = LatentFlow(config)
+        if config.method != "flow" and config.form != "slots":
+            raise ValueError(f"method {config.method!r} needs form='slots', got {config.form!r}")
+        # None without a flow; the type is that of the models whose code reads it.
+        self.flow = cast(LatentFlow, LatentFlow(config) if config.method == "flow" else None)
         self.decoder = Decoder(config)
         self.length_head = nn.Sequential(
             nn.Linear(config.d_model, config.d_model), nn.GELU(), nn.Linear(config.d_model, config.max_span)
@@ -88,9 +96,16 @@ class YanModel(PreTrainedModel):
         return states
 
     def prepare_stage(self, stage: int) -> None:
-        """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen."""
+        """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen.
+
+        Without a flow there is one stage, and everything trains.
+        """
         if stage not in (1, 2):
             raise ValueError(f"stage must be 1 or 2, got {stage!r}")
+        if self.config.method != "flow":
+            self.requires_grad_(True)
+            self._frozen = ()
+            return
         freeze = self.stage2.freeze
         trains = {
             "encoder": stage == 1 or freeze != "all",
@@ -131,14 +146,22 @@ class YanModel(PreTrainedModel):
         """
         seeds = fresh_seeds(len(batch["source_ids"])) if seeds is None else seeds
         totals = self.counts(batch) if totals is None else totals.to(self.device)
+        if self.config.method != "flow":
+            return YanOutput(*masked_loss(self, batch, seeds, totals))
         if stage == 1:
             return YanOutput(*stage1_loss(self, batch, self.stage1, seeds, totals))
         return YanOutput(*stage2_loss(self, batch, self.stage2, seeds, totals))
 
     def generate(self, source_ids: Tensor, **options: Any) -> Any:
-        """Fill slots: :func:`yanlm.generation.generate`."""
-        from yanlm.generation import generate
+        """Fill slots: :func:`yanlm.generation.generate`, or :func:`yanlm.unmasking.unmask` without a flow.
 
+        Raises:
+            ValueError: An option is out of range, or of the other kind of model.
+        """
+        if self.config.method != "flow":
+            return unmask(self, source_ids, **options)
+        if options.pop("temperature", 0.0):
+            raise ValueError("temperature is for models without a flow; z0_scale makes a flow more or less diverse")
         return generate(self, source_ids, **options)
 
 

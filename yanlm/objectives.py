@@ -51,8 +51,9 @@ class Stage2:
     Attributes:
         objective: Routing loss: the ``paper``'s Eq. (5), or ``consistent`` (:func:`moefm.consistent_moefm_loss`).
         ce: Latents that are decoded for the cross-entropy: ``unrolled`` through the whole ODE (the paper's),
-            ``onestep``, the estimate of z1 from the one evaluation at hand, or ``rollout``, that estimate from where
-            the sampler would be at t.
+            ``onestep``, the estimate of z1 from the one evaluation at hand, ``rollout``, that estimate from where the
+            sampler would be at t, or ``mixture``: the likelihood of the text under the mixture of what all experts
+            write at t = 0 (:func:`yanlm.likelihood.text_likelihood`), and the rollout of the expert that wrote it.
         draw: Where the one-step cross-entropy's expert is drawn from: the ``gate``, or the ``responsibilities``.
         flow: Weight of the velocity part, per dimension: 1 means a mean square error.
         gate: Weight of the gate part.
@@ -87,7 +88,7 @@ class Stage2:
     def __post_init__(self) -> None:
         """Check weights and choices."""
         check_choice("objective", self.objective, ("paper", "consistent"))
-        check_choice("ce", self.ce, ("onestep", "rollout", "unrolled"))
+        check_choice("ce", self.ce, ("onestep", "rollout", "unrolled", "mixture"))
         check_choice("draw", self.draw, ("gate", "responsibilities"))
         check_choice("freeze", self.freeze, ("all", "decoder", "none"))
         _not_negative(self, ("flow", "gate", "ce_weight", "latent", "entropy", "balance", "length"))

@@ -184,7 +184,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def count_parameters(model: Any) -> dict[str, int]:
-    """Number of parameters of each part; a weight that two parts share counts once, in the first."""
+    """Number of parameters of each part that the model has; a weight that two parts share counts once, in the first."""
     seen: set[int] = set()
 
     def count(*modules: Any) -> int:
@@ -192,14 +192,15 @@ def count_parameters(model: Any) -> dict[str, int]:
         seen.update(map(id, fresh))
         return sum(p.numel() for p in fresh)
 
-    parts = {
-        "embedding": count(model.encoder.embedding, model.positions),
-        "encoder": count(model.encoder),
-        "experts": count(model.flow.head_layers),
-        "gate": count(model.flow.gating),
-        "flow": count(model.flow),
-        "decoder": count(model.decoder),
-    }
-    parts["flow"] += count(model)  # the length head
+    if not hasattr(model, "flow"):  # gpt2, bart
+        parts = {"embedding": count(model.get_input_embeddings()), "layers": count(model)}
+        return parts | {"total": sum(parts.values())}
+    parts = {"embedding": count(model.encoder.embedding, model.positions), "encoder": count(model.encoder)}
+    if model.flow is None:
+        parts["decoder"] = count(model)  # with the length head
+    else:
+        parts |= {"experts": count(model.flow.head_layers), "gate": count(model.flow.gating), "flow": count(model.flow)}
+        parts["decoder"] = count(model.decoder)
+        parts["flow"] += count(model)  # the length head
     order = ("embedding", "encoder", "flow", "experts", "gate", "decoder")
-    return {name: parts[name] for name in order} | {"total": sum(parts.values())}
+    return {name: parts[name] for name in order if name in parts} | {"total": sum(parts.values())}

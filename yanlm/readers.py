@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yanlm.formats import READERS, fail
-from yanlm.rows import DataError, Row
+from yanlm.rows import Columns, DataError, Row, columns_wanted
 
 _CHUNK = 1024  # compressed bytes a step: what damage in a .gz file costs at most
 _GZIP = b"\x1f\x8b"
@@ -36,7 +36,7 @@ class Table(NamedTuple):
     notes: list[str]
 
 
-def read_rows(path: str | Path, text_column: str | None = None) -> Table:
+def read_rows(path: str | Path, columns: Columns = None) -> Table:
     """Reads a .txt, .jsonl, .csv or .parquet file; the first three also as .gz.
 
     - `.txt`: a text is a paragraph between blank lines, its lines joined; without blank lines each line is one.
@@ -45,7 +45,7 @@ def read_rows(path: str | Path, text_column: str | None = None) -> Table:
 
     Args:
         path: The file; its extension says how it is read. A mark of UTF-8 at its start and CRLF are accepted.
-        text_column: The name of the text's field or column where it is not ``text``.
+        columns: The name of the text's field or column where it is not ``text``, or those of source and target.
 
     Returns:
         The rows, at least one, what was skipped, and notes to show.
@@ -77,15 +77,15 @@ def read_rows(path: str | Path, text_column: str | None = None) -> Table:
         _check_text(path, content)
     rows: list[Row] = []
     skipped: list[str] = []
-    for line, row in read(path, content, text_column):
+    for line, row in read(path, content, columns):
         if isinstance(row, DataError):
             skipped.append(f"{path}:{line}: {row}")
         else:
             rows.append(row)
     if len(skipped) > len(rows):
         reason = skipped[0].removeprefix(f"{path}:")
-        name_it = "fields there" in reason and text_column is None
-        remedy = "name the text's field with --text-column" if name_it else "correct the file"
+        named = columns_wanted(columns) if columns else "name the text's field with --text-column"
+        remedy = named if "fields there" in reason else "correct the file"
         bad = f"{len(skipped)} of {len(skipped) + len(rows)} {unit}s cannot be used"
         fail(path, f"{bad}, the first is {unit} {reason}; {remedy}")
     if not rows:

@@ -1,7 +1,8 @@
 """Rows: plain dicts of strings, of one of four kinds by their fields.
 
 ``{"context", "question", "answer"}`` (qa), ``{"source", "target"}`` (seq2seq), ``{"text", "label"}`` (classify) or
-``{"text"}`` (text).
+``{"text"}`` (text). A question may also carry ``answers``, the list of all right answers, and ``task``, its kind of
+question; both serve evaluation alone, and training never sees them.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-Row = dict[str, str]
-"""A training example: strings by the names of their fields."""
+Row = dict[str, Any]
+"""A training example: strings by the names of their fields, and lists of strings where there are several."""
+
+Columns = str | tuple[str, str] | None
+"""Where records name their fields otherwise: the text's field, or those of the source and the target."""
 
 KINDS: dict[str, tuple[str, ...]] = {
     "qa": ("context", "question", "answer"),
@@ -20,18 +24,20 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 """The fields of a row of each kind; the first kind whose fields are all there is what the row is."""
 
+_NEEDED = {kind: frozenset(fields) for kind, fields in KINDS.items()}
+
 FORMS = "'text', 'text' and 'label', 'context', 'question' and 'answer', or 'source' and 'target'"
 """The kinds in words."""
 
 _MAY_BE_BLANK = ("context",)  # a question may stand alone
-_MAY_BE_NUMBERS = ("answer", "label")
+_MAY_BE_NUMBERS = ("answer", "answers", "label", "target")
 
 
 class DataError(ValueError):
     """Data that cannot be used: one line that names the file or data set, the fault and the remedy."""
 
 
-def kind_of(row: Mapping[str, str]) -> str:
+def kind_of(row: Mapping[str, Any]) -> str:
     """The kind of a row by its fields.
 
     Raises:
@@ -41,51 +47,104 @@ def kind_of(row: Mapping[str, str]) -> str:
         >>> kind_of({"text": "Dull and long .", "label": "negative"})
         'classify'
     """
-    for kind, fields in KINDS.items():
-        if all(field in row for field in fields):
+    names = row.keys()
+    for kind, fields in _NEEDED.items():
+        if fields <= names:
             return kind
     raise DataError(f"a row needs the fields {FORMS}; got {', '.join(map(repr, row)) or 'none'}")
 
 
-def row_of(record: Any, text_column: str | None = None) -> Row:
+def trained(row: Mapping[str, Any]) -> Row:
+    """The fields of a row that are trained on, without what serves its evaluation.
+
+    Example:
+        >>> trained({"context": "", "question": "1 + 1?", "answer": "2", "answers": ["2", "two"]})
+        {'context': '', 'question': '1 + 1?', 'answer': '2'}
+    """
+    return {field: row[field] for field in KINDS[kind_of(row)]}
+
+
+def words_of(row: Mapping[str, Any]) -> str:
+    """All the text of a row that is trained on, in one string.
+
+    Example:
+        >>> words_of({"source": "<mask> is in the <mask> .", "target": ["Peter", "bathroom"]})
+        '<mask> is in the <mask> . Peter bathroom'
+    """
+    values = trained(row).values()
+    return " ".join(" ".join(value) if isinstance(value, list) else str(value) for value in values)
+
+
+def row_of(record: Any, columns: Columns = None) -> Row:
     """The row that a record of a file or data set holds; fields of no use to its kind are left out.
 
     Args:
-        record: A mapping from names to values.
-        text_column: The name of the text's field where it is not ``text``.
+        record: A mapping from names to values. A question's ``answers`` are a list, or a mapping with the list
+            ``text`` as in SQuAD; the first of them is its ``answer`` where that is missing.
+        columns: The name of the text's field where it is not ``text``, or the names of source and target.
 
     Raises:
         DataError: It is no mapping, or a field is missing, blank, of another type or not valid Unicode.
 
     Example:
-        >>> row_of({"body": " Once upon a time. ", "url": "a"}, text_column="body")
+        >>> row_of({"body": " Once upon a time. ", "url": "a"}, "body")
         {'text': 'Once upon a time.'}
+        >>> row_of({"review": "Dull and long .", "stars": 1}, ("review", "stars"))
+        {'source': 'Dull and long .', 'target': '1'}
     """
     if not isinstance(record, Mapping):
-        raise DataError(f"holds a {_json_type(record)}, not an object with named fields")
-    if text_column is not None:
-        if text_column not in record:
-            raise DataError(f"has no field '{text_column}' (fields there: {listed(record)})")
-        record = {"text": record[text_column], **({"label": record["label"]} if "label" in record else {})}
-    for fields in KINDS.values():
+        raise DataError(f"holds a {json_type(record)}, not an object with named fields")
+    for name in (columns,) if isinstance(columns, str) else columns or ():
+        if name not in record:
+            raise DataError(f"has no field '{name}' (fields there: {listed(record)})")
+    if isinstance(columns, str):
+        record = {"text": record[columns], **({"label": record["label"]} if "label" in record else {})}
+    elif columns is not None:
+        record = dict(zip(KINDS["seq2seq"], (record[name] for name in columns), strict=True))
+    for kind, fields in KINDS.items():
+        if kind == "qa" and "answers" in record and all(field in record for field in fields[:-1]):
+            return _with_answers(record)
         if all(field in record for field in fields):
-            return {field: _field(field, record[field]) for field in fields}
+            return {field: _field(field, record[field]) for field in fields} | _task(record if kind == "qa" else {})
     raise DataError(f"lacks the fields {FORMS} (fields there: {listed(record)})")
 
 
-def outcome(record: Any, text_column: str | None = None) -> Row | DataError:
-    """The row that a record holds, or why it holds none: :func:`row_of` without raising."""
-    try:
-        return row_of(record, text_column)
-    except DataError as error:
-        return error
+def columns_wanted(columns: Columns) -> str:
+    """What the user may correct where the columns named are not there."""
+    if isinstance(columns, tuple):
+        return "correct --source-field and --target-field"
+    return "correct --text-column or --source-field"
+
+
+def _with_answers(record: Mapping[str, Any]) -> Row:
+    """A question with all of its right answers, the one to train on first."""
+    given = record["answers"]
+    given = given.get("text") if isinstance(given, Mapping) else given
+    answers = []
+    if isinstance(given, list | tuple):
+        answers = [_field("answers", one) for one in given if not isinstance(one, str) or one.strip()]
+    elif record.get("answer") is None:
+        raise DataError(f"field 'answers' is a {json_type(given)}, not a list")
+    if record.get("answer") is not None:
+        answers.insert(0, _field("answer", record["answer"]))
+    if not answers:
+        raise DataError("field 'answers' holds no answer")
+    row = {field: _field(field, record[field]) for field in ("context", "question")}
+    listed_answers = {"answers": list(dict.fromkeys(answers))} if isinstance(given, list | tuple) else {}
+    return {**row, "answer": answers[0], **listed_answers, **_task(record)}
+
+
+def _task(record: Mapping[str, Any]) -> Row:
+    task = record.get("task")
+    known = isinstance(task, str | int) and not isinstance(task, bool) and str(task).strip()
+    return {"task": str(task).strip()} if known else {}
 
 
 def _field(name: str, value: Any) -> str:
     if name in _MAY_BE_NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise DataError(f"field '{name}' is a {_json_type(value)}, not a string")
+        raise DataError(f"field '{name}' is a {json_type(value)}, not a string")
     text = value.strip()
     if not text and name not in _MAY_BE_BLANK:
         raise DataError(f"field '{name}' is blank")
@@ -97,7 +156,8 @@ def _field(name: str, value: Any) -> str:
     return text
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """What JSON calls a value, for a message."""
     names = {str: "string", bool: "boolean", int: "number", float: "number", list: "list", dict: "object"}
     return "null" if value is None else names.get(type(value), type(value).__name__)
 

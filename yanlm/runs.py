@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from yanlm.baseline import MASKED
 from yanlm.building import make_builder, make_tokenizer, stage_model
-from yanlm.data import Corpus, load_corpus
+from yanlm.data import Corpus
 from yanlm.evaluation import evaluate, example_of, repeated
+from yanlm.finetuning import final_evaluation, run_corpus, validation_score
 from yanlm.folders import load_model, save_model
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
@@ -42,6 +44,9 @@ class Listener:
 
     def sample(self, stage: int, step: int, example: dict[str, str]) -> None:
         """A held-out text as the model fills it now."""
+
+    def check(self, step: int, name: str, score: float) -> None:
+        """A score on validation rows."""
 
 
 class BatchDraw:
@@ -92,9 +97,7 @@ def train(
     if main:
         _claim(out, settings, resume, command)
     accelerator.wait_for_everyone()
-    corpus = load_corpus(
-        settings.data, weights=settings.weights, text_column=settings.text_column, seed=0, on_note=hear.note
-    )
+    corpus = run_corpus(settings, hear.note)
     if main and not (out / "tokenizer" / "tokenizer.json").is_file():
         make_tokenizer(settings, corpus).save_pretrained(out / "tokenizer")
     accelerator.wait_for_everyone()
@@ -124,14 +127,15 @@ def train(
     last = settings.stages[-1]
     model = load_model(out / f"stage{last}", str(accelerator.device))
     record["report"] = report(settings, model, tokenizer, corpus, flow=last == 2)
+    if settings.task is not None:
+        record["evaluation"] = final_evaluation(settings, model, tokenizer, corpus, out)
     record["report"]["stage1"] = {name: stages["1"][name] for name in ("one_pass",) if name in stages.get("1", {})}
     record["seconds"] = round(record.get("seconds", 0.0) + time.time() - began, 1)
     write_json(out / RUN_FILE, record)
     write_json(out / f"stage{last}" / RUN_FILE, record)
     logs = {stage: out / f"stage{stage}" / "log.jsonl" for stage in (1, 2)}
-    loss_figure({stage: read_log(path) for stage, path in logs.items() if path.is_file()}).savefig(
-        out / "losses.png", dpi=120
-    )
+    found = {stage: read_log(path) for stage, path in logs.items() if path.is_file()}
+    loss_figure(found, settings.baseline).savefig(out / "losses.png", dpi=120)
     (out / "samples.txt").write_text(samples_text(record["report"]), encoding="utf-8")
     return record
 
@@ -168,7 +172,8 @@ def _train_stage(
         world=accelerator.num_processes,
     )
     builder = make_builder(model, tokenizer, recipe.masking, stage)
-    draw = BatchDraw(stream, builder, row_seed(settings.seed, stage, 0), with_lengths=stage == 2)
+    with_lengths = stage == 2 or settings.baseline in MASKED  # who has a length head to train
+    draw = BatchDraw(stream, builder, row_seed(settings.seed, stage, 0), with_lengths)
     shown = (corpus.validation or corpus.test)[:1]
     watch = make_builder(model, tokenizer, Masking(), stage)
 
@@ -185,6 +190,7 @@ def _train_stage(
         resume=resume,
         on_log=lambda record: hear.log(stage, record),
         on_sample=on_sample if shown else None,
+        on_check=validation_score(settings, tokenizer, corpus, hear.check),
     )
 
 
@@ -205,6 +211,8 @@ def train_settings(settings: RunSettings, stage: int, recipe: Recipe) -> TrainSe
         save_every=settings.save_every,
         log_every=settings.log_every,
         sample_every=settings.sample_every,
+        check_every=settings.check_every,
+        patience=settings.patience,
         seed=settings.seed,
         precision=settings.precision,
     )

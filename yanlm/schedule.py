@@ -34,6 +34,8 @@ class TrainSettings:
         save_every: Steps between two checkpoints, the most that a kill can cost.
         log_every: Steps between two lines of the log, each the mean since the last.
         sample_every: Steps between two calls of ``on_sample``; ``None`` for none.
+        check_every: Steps between two calls of ``on_check``; ``None`` for none.
+        patience: Checks without a better score after which the stage stops; ``None`` for never.
         seed: Of everything random that the model does not derive from the seeds of the rows (dropout).
         precision: ``no`` (float32) or ``bf16`` (autocast).
 
@@ -64,6 +66,8 @@ class TrainSettings:
     save_every: int = 500
     log_every: int = 10
     sample_every: int | None = None
+    check_every: int | None = None
+    patience: int | None = None
     seed: int = 0
     precision: str = "no"
 
@@ -79,8 +83,9 @@ class TrainSettings:
             check_count(name, getattr(self, name))
         check_count("warmup", self.warmup, minimum=0)
         check_count("seed", self.seed, minimum=0)
-        if self.sample_every is not None:
-            check_count("sample_every", self.sample_every)
+        for name in ("sample_every", "check_every", "patience"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
         check_positive("lr", self.lr)
         if self.clip is not None:
             check_positive("clip", self.clip)

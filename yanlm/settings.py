@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moefm._checks import check_choice, check_count, check_positive
+from yanlm.baseline import BASELINES, for_baseline
 from yanlm.objectives import Stage1, Stage2
 from yanlm.presets import Recipe, get_preset
 
@@ -25,6 +26,10 @@ class RunSettings:
         text_column: Name of the text's column in files that have no ``text``.
         tokenizer: ``bpe:SIZE`` trained on the data, or what :func:`yanlm.tokenization.load_tokenizer` takes.
         init: Model folder to begin from, or ``None``.
+        baseline: ``gpt2``, ``bart``, ``mdlm`` or ``mlm`` instead of the flow, trained in one stage; or ``None``.
+        task: One of :data:`yanlm.task_rows.TASKS` that the data is read for and the result evaluated on, or ``None``.
+        source_field: Name of the field of the text or context, where it has another.
+        target_field: Name of the field of the answer or label.
         stage: ``both``, ``1`` or ``2``.
         minutes: Training time of all stages together, or ``None`` for steps.
         share1: Part of it that stage 1 gets.
@@ -40,6 +45,9 @@ class RunSettings:
         save_every: Steps between checkpoints.
         log_every: Steps between lines of the log.
         sample_every: Steps between samples.
+        check_every: Steps between two looks at the task's score on validation (early stopping), or ``None``.
+        check_rows: Validation rows looked at.
+        patience: Looks without a better score after which a stage stops, or ``None``.
         eval_rows: Held-out rows that the report is made of.
         seed: Of the weights and of everything random in training.
     """
@@ -50,6 +58,10 @@ class RunSettings:
     text_column: str | None = None
     tokenizer: str = "bpe:512"
     init: str | None = None
+    baseline: str | None = None
+    task: str | None = None
+    source_field: str | None = None
+    target_field: str | None = None
     stage: str = "both"
     minutes: float | None = None
     share1: float = 0.4
@@ -65,14 +77,23 @@ class RunSettings:
     save_every: int = 200
     log_every: int = 10
     sample_every: int = 200
+    check_every: int | None = None
+    check_rows: int = 200
+    patience: int | None = None
     eval_rows: int = 300
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Check what no other class checks."""
         check_choice("stage", self.stage, STAGES)
-        for name in ("accumulate", "save_every", "log_every", "sample_every", "eval_rows"):
+        if self.baseline is not None:
+            check_choice("baseline", self.baseline, BASELINES)
+            if self.stage == "2" or self.steps2 is not None:
+                raise ValueError(f"baseline {self.baseline} has one stage: give --minutes or --steps1, and no stage 2")
+        for name in ("accumulate", "save_every", "log_every", "sample_every", "check_rows", "eval_rows"):
             check_count(name, getattr(self, name))
+        if self.check_every is not None and self.task is None:
+            raise ValueError("check_every goes with a task, whose score on validation it looks at")
         check_count("seed", self.seed, minimum=0)
         if self.minutes is not None:
             check_positive("minutes", self.minutes)
@@ -95,11 +116,13 @@ class RunSettings:
     @property
     def stages(self) -> tuple[int, ...]:
         """The stages this run trains."""
+        if self.baseline is not None:
+            return (1,)
         return (1, 2) if self.stage == "both" else (int(self.stage),)
 
     def stage_minutes(self, stage: int) -> float | None:
         """Training time of one stage."""
-        if self.minutes is None or self.stage != "both":
+        if self.minutes is None or len(self.stages) == 1:
             return self.minutes
         return self.minutes * (self.share1 if stage == 1 else 1 - self.share1)
 
@@ -148,6 +171,8 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
     for name in options:
         if name not in known:
             raise ValueError(f"there is no setting {name!r}; there are {', '.join(sorted(known))}")
+    if options.get("baseline") is not None:
+        preset, options = for_baseline(preset, options)
     chosen: dict[str, Any] = {"tokenizer": preset.tokenizer, "share1": preset.share1} | dict(options)
     for name in _GROUPS:
         value = chosen.get(name, {})

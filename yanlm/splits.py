@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from yanlm.readers import extension
-from yanlm.rows import DataError, Row
+from yanlm.rows import DataError, Row, trained
 
 HELD_SHARE = 0.05
 """The share of rows that validation and test take each where a file brings none of its own."""
@@ -73,7 +73,7 @@ def split_rows(name: str, rows: list[Row]) -> tuple[list[Row], list[Row], list[R
     """
     keys = [row_key(row) for row in rows]
     if len(set(keys)) < 3:  # few contexts with many questions
-        keys = [_hash(json.dumps(row, sort_keys=True, ensure_ascii=False)) for row in rows]
+        keys = [_hash(json.dumps(trained(row), sort_keys=True, ensure_ascii=False)) for row in rows]
     order = sorted(set(keys))
     if len(order) < 3:
         few = f"holds {len(order)} different row{'s' if len(order) > 1 else ''}"

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from moefm import consistent_moefm_loss, gate_entropy, linear_path, load_balance, moefm_loss, sample
 from moefm import scale_penalty as mean_square
+from moefm.losses import Loss
 from moefm.routing import draw_expert
+from moefm.scope import group_mean
 from yanlm.flow import Condition, Features, gather_tokens
+from yanlm.likelihood import text_likelihood
 from yanlm.noise import EXPERT, NOISE, TIME, generators, row_normal
 from yanlm.objectives import Stage2
 from yanlm.stage1 import Batch, Parts, stage1_loss, token_mean
@@ -33,25 +36,33 @@ def stage2_loss(
         t = torch.cat([settings.time((1,), generator=g) for g in generators(seeds, TIME)]).to(z1)
     cond = flow.condition(source, batch["source_mask"], slots, slot_mask, model.positions)
     z_t, target = linear_path(z0, z1, t)
-    features = flow.trunk(z_t, t, cond)
-    velocities, logits = flow.heads(features), flow.gate_logits(features)
+    labels = batch["target_ids"].gather(1, slots)
     share = model.counts(batch)[1] / totals[1].clamp_min(1)
-    (loss, flow_part, gate_part), logits, drawn_from = _routing_loss(
-        model, settings, features, velocities, logits, target, z0, cond
-    )
-    parts: Parts = {"flow": flow_part * share, "gate": gate_part * share}
-    total = loss * share
+    start = Start(model, z0, cond) if settings.ce == "mixture" or settings.objective == "consistent" else None
+    features = flow.trunk(z_t, t, cond)
+    velocities = flow.heads(features)
+    logits = flow.gate_logits(features) if start is None else start.logits
+    loss = _routing_loss(model, settings, features, velocities, logits, target, cond, start)
+    parts: Parts = {"flow": loss.velocity * share, "gate": loss.gate * share}
+    total = loss.total * share
+    logits = group_mean(logits, cond.scope, cond.mask)
 
     if settings.ce == "unrolled":
         z1_hat = _unrolled(model, settings, z0, cond, slot_mask, seeds)
     elif settings.ce == "rollout":
         z1_hat = _rollout(model, z0, t, cond, seeds)
+    elif settings.ce == "mixture":
+        assert start is not None
+        nll, posterior = text_likelihood(model.decoder, start.ends, start.logits, labels, cond)
+        parts["mixture"] = nll * share
+        total = total + settings.ce_weight * parts["mixture"]
+        z1_hat = _roll_on(model, start, posterior, z0, t, cond, seeds)
     else:
-        index = draw_expert(drawn_from.detach(), generators(seeds, EXPERT)).to(z1.device)
-        chosen = velocities.take_along_dim(index[..., None, None], -2).squeeze(-2)
-        z1_hat = z_t + features.remaining * chosen
+        assert loss.responsibilities is not None
+        drawn_from = logits if settings.draw == "gate" else loss.responsibilities.clamp_min(1e-30).log()
+        index = draw_expert(drawn_from.detach(), generators(seeds, EXPERT), cond.scope).to(z1.device)
+        z1_hat = z_t + features.remaining * _chosen(velocities, index)
     if settings.ce_weight:
-        labels = batch["target_ids"].gather(1, slots)
         parts["ce"] = token_mean(model.decoder.loss(z1_hat[slot_mask], labels[slot_mask]), totals[1])
         total = total + settings.ce_weight * parts["ce"]
     if settings.latent:
@@ -73,6 +84,20 @@ def stage2_loss(
     return total, {name: part.detach() for name, part in parts.items()}
 
 
+class Start:
+    """What the flow says at t = 0, where experts are drawn: velocities, gate logits, each expert's one-step z1."""
+
+    def __init__(self, model: YanModel, z0: Tensor, cond: Condition) -> None:
+        features = model.flow.trunk(z0, 0.0, cond)
+        self.velocities, self.logits = model.flow.heads(features), model.flow.gate_logits(features)
+        self.ends = z0.unsqueeze(-2) + self.velocities
+
+
+def _chosen(velocities: Tensor, index: Tensor) -> Tensor:
+    """Velocity ``(B, M, d)`` of expert ``index`` ``(B, M)`` among those of all."""
+    return velocities.take_along_dim(index[..., None, None], -2).squeeze(-2)
+
+
 def _routing_loss(
     model: YanModel,
     settings: Stage2,
@@ -80,10 +105,10 @@ def _routing_loss(
     velocities: Tensor,
     logits: Tensor,
     target: Tensor,
-    z0: Tensor,
     cond: Condition,
-) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor]:
-    """(total, velocity, gate) of the mixture loss, the gate's logits, and those the cross-entropy's expert is drawn by.
+    start: Start | None,
+) -> Loss:
+    """The mixture loss.
 
     The velocity part is brought to one unit a dimension and the gate part keeps its own weight: in hundreds of
     dimensions the raw likelihood is of order 1e4 and would drown everything else. When experts predict z1, errors are
@@ -100,26 +125,24 @@ def _routing_loss(
             target,
             sigma=config.sigma,
             mask=cond.mask,
+            scope=cond.scope,
             velocity_scale=settings.flow * unit,
             gate_scale=settings.gate,
         )
-        parts = loss.total, loss.velocity * unit, loss.gate
-    else:  # sigma^2 NLL at 0 plus half the square error at t: the same units need other factors
-        start = model.flow.trunk(z0, 0.0, cond)
-        logits = model.flow.gate_logits(start)
-        loss = consistent_moefm_loss(
-            velocities,
-            model.flow.heads(start),
-            logits,
-            target,
-            sigma=config.sigma,
-            mask=cond.mask,
-            velocity_scale=settings.flow / config.d_model,
-            gate_scale=settings.gate / config.sigma**2,
-        )
-        parts = loss.total, loss.velocity / config.d_model, loss.gate / config.sigma**2
-    assert loss.responsibilities is not None
-    return parts, logits, logits if settings.draw == "gate" else loss.responsibilities.clamp_min(1e-30).log()
+        return loss._replace(velocity=loss.velocity * unit)
+    assert start is not None
+    loss = consistent_moefm_loss(  # sigma^2 NLL at 0 plus half the square error at t: the same units, other factors
+        velocities,
+        start.velocities,
+        logits,
+        target,
+        sigma=config.sigma,
+        mask=cond.mask,
+        scope=cond.scope,
+        velocity_scale=settings.flow / config.d_model,
+        gate_scale=settings.gate / config.sigma**2,
+    )
+    return loss._replace(velocity=loss.velocity / config.d_model, gate=loss.gate / config.sigma**2)
 
 
 def _unrolled(
@@ -127,7 +150,9 @@ def _unrolled(
 ) -> Tensor:
     """End of the ODE from z0 under frozen routing, with gradients through every step (section 4.2)."""
     steps = 1 + seeds[0] % settings.steps if settings.random_steps else settings.steps
-    return sample(model.flow, z0, steps, cond=cond, mask=slot_mask, generator=generators(seeds, EXPERT)).z1
+    return sample(
+        model.flow, z0, steps, cond=cond, scope=cond.scope, mask=slot_mask, generator=generators(seeds, EXPERT)
+    ).z1
 
 
 def _rollout(model: YanModel, z0: Tensor, t: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
@@ -139,10 +164,21 @@ def _rollout(model: YanModel, z0: Tensor, t: Tensor, cond: Condition, seeds: Seq
     flow = model.flow
     with torch.no_grad():
         start = flow.trunk(z0, 0.0, cond)
-        index = draw_expert(flow.gate_logits(start), generators(seeds, EXPERT)).to(z0.device)
+        logits = group_mean(flow.gate_logits(start), cond.scope, cond.mask)
+        index = draw_expert(logits, generators(seeds, EXPERT), cond.scope).to(z0.device)
         z_t = z0 + t[:, None, None] * flow.head(start, index)
     features = flow.trunk(z_t, t, cond)
     return z_t + features.remaining * flow.head(features, index)
+
+
+def _roll_on(
+    model: YanModel, start: Start, posterior: Tensor, z0: Tensor, t: Tensor, cond: Condition, seeds: Sequence[int]
+) -> Tensor:
+    """As :func:`_rollout`, with the expert drawn from its posterior given the text: who wrote it at t = 0 goes on."""
+    index = draw_expert(posterior.clamp_min(1e-30).log(), generators(seeds, EXPERT), cond.scope).to(z0.device)
+    z_t = (z0 + t[:, None, None] * _chosen(start.velocities, index)).detach()
+    features = model.flow.trunk(z_t, t, cond)
+    return z_t + features.remaining * model.flow.head(features, index)
 
 
 def length_loss(model: YanModel, batch: Batch, seeds: Sequence[int], totals: Tensor) -> Tensor:

@@ -145,17 +145,22 @@ class _Cursor(Iterator[Row]):
         if state is not None:
             self.dataset.load_state_dict(state)
         self._started = state is not None
-        self._rows = hub.stream_rows(self.dataset, self.source.text_column)
+        self._records = hub.stream_rows(self.dataset, self.source.columns)
+        self._rest: list[Row | DataError] = []  # rows of the last record, which the position is already behind
         self._closing.detach()
-        self._closing = weakref.finalize(self, self._rows.close)  # at exit, before the library's modules are gone
+        self._closing = weakref.finalize(self, self._records.close)  # at exit, before the library's modules are gone
 
     def __next__(self) -> Row:
         for _ in range(2):  # at the end of a pass, the start of the next
             try:
-                for row in self._rows:
-                    self._started = True
-                    if not isinstance(row, DataError) and row_key(row) not in self.source.held:
-                        return row
+                while True:
+                    while self._rest:
+                        row = self._rest.pop(0)
+                        if not isinstance(row, DataError) and row_key(row) not in self.source.held:
+                            return row
+                    if (rows := next(self._records, None)) is None:
+                        break
+                    self._started, self._rest = True, rows
             except Exception as error:
                 why = f"the stream broke off ({hub.one_line(error)})"
                 raise DataError(f"{self.source.name}: {why}; check the network and resume") from error
@@ -167,8 +172,10 @@ class _Cursor(Iterator[Row]):
 
     def state_dict(self) -> dict[str, Any]:
         state = self.dataset.state_dict() if self._started else None
-        return {"passes": self.passes, "dataset": state}
+        rest = [row for row in self._rest if not isinstance(row, DataError)]
+        return {"passes": self.passes, "dataset": state} | ({"rest": rest} if rest else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.passes = state["passes"]
         self._open(copy.deepcopy(state["dataset"]))
+        self._rest = list(state.get("rest", ()))

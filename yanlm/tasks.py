@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from moefm._checks import check_choice, check_count
-from yanlm.collation import Example, collate
+from yanlm.collation import Example, collapse, collate
 from yanlm.masking import Masking, mask_spans, mask_tail, span_lengths
 from yanlm.prompts import MASKS, prompt, split_at_masks
 from yanlm.rows import KINDS
@@ -98,6 +98,8 @@ class Builder:
         draw = rng.random()
         clean = draw < self.masking.clean
         task = task_of(row)
+        if task == "seq2seq" and not isinstance(row["target"], str):
+            return self._cloze(row)
         if task != "infill":
             before, answer, after = self._parts(row, task)
             if not answer:
@@ -168,6 +170,31 @@ class Builder:
         slots = [*hidden, *range(len(before), len(before) + len(answer))]
         full = [*before, *answer, *after]
         return Example(self._hide(full, slots), full, slots, [*span_lengths(hidden), len(answer)])
+
+    def _cloze(self, row: Mapping[str, Any]) -> Example:
+        """A source with several masks, filled by as many targets."""
+        source, targets = _words(row, "source"), list(row["target"])
+        if not targets or len(MASKS.findall(source)) != len(targets):
+            raise ValueError(
+                f"source holds {len(MASKS.findall(source))} masks and target {len(targets)} texts; give one for each"
+            )
+        first, *others = split_at_masks(source)
+        full, spans = self._ids(first), []
+        slots: list[int] = []
+        for target, part in zip(targets, others, strict=True):
+            ids = self._ids(f" {_words({'target': target}, 'target')}" if full else target.strip())
+            slots += range(len(full), len(full) + len(ids))
+            spans.append(len(ids))
+            full += ids + self._ids(part)
+        cut = max(0, len(full) - self.max_length)
+        if cut > (slots[0] if slots else 0):
+            raise ValueError(f"source and targets make {len(full)} tokens, and the model takes {self.max_length}")
+        full, slots = full[cut:], [slot - cut for slot in slots]
+        if self.form == "separate":
+            return Example(
+                collapse(Example(self._hide(full, slots), full, slots, spans)), full, list(range(len(full))), spans
+            )
+        return Example(self._hide(full, slots), full, slots, spans)
 
     def _infill(self, text: list[int], rng: random.Random) -> Example:
         slots = mask_spans(len(text), rng, rate=self.masking.rate, spans=self.masking.spans)

@@ -18,7 +18,7 @@ import torch
 from moefm.training import DivergedError
 from yanlm._ahead import Draw
 from yanlm._runlog import Record
-from yanlm._stage import OnLog, OnSample, Stage
+from yanlm._stage import OnCheck, OnLog, OnSample, Stage
 from yanlm.checkpoints import CheckpointError
 from yanlm.schedule import TrainSettings
 
@@ -70,6 +70,7 @@ def train_stage(
     resume: bool = False,
     on_log: OnLog | None = None,
     on_sample: OnSample | None = None,
+    on_check: OnCheck | None = None,
     extra_state: Mapping[str, Any] | None = None,
 ) -> StageResult:
     """Train ``model`` in place; it ends in evaluation mode, with the averaged weights if ``settings.ema`` is set.
@@ -85,6 +86,8 @@ def train_stage(
         resume: Go on from the newest checkpoint of ``folder``, or begin if there is none.
         on_log: Called by the main process with every record of the log, and the time left.
         on_sample: Called by the main process with the model (averaged weights, evaluation mode) and the step.
+        on_check: Called likewise every ``settings.check_every`` steps; returns a score, higher is better. The model
+            ends with the weights that scored best, and stops after ``settings.patience`` checks without a better one.
         extra_state: JSON-able, kept in the checkpoints.
 
     Raises:
@@ -96,7 +99,8 @@ def train_stage(
     accelerator = make_accelerator(settings.precision) if accelerator is None else accelerator
     accelerator.gradient_accumulation_steps = 1  # accumulation is done here
     _check(accelerator, settings)
-    run = Stage(model, stage, draw, settings, Path(folder), accelerator, on_log, on_sample, dict(extra_state or {}))
+    hooks = (on_log, on_sample, on_check)
+    run = Stage(model, stage, draw, settings, Path(folder), accelerator, *hooks, dict(extra_state or {}))
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices), contextlib.ExitStack() as stack:
         stack.callback(run.close)

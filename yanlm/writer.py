@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moefm._checks import check_count
+from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.collation import Example
-from yanlm.generation import generate
+from yanlm.masking import span_lengths
 from yanlm.noise import row_seed
 from yanlm.prompts import fill, split_at_masks
 from yanlm.tasks import Builder
@@ -20,6 +21,7 @@ from yanlm.tokenization import decode, load_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from yanlm.autoregressive import ARModel
     from yanlm.modeling import YanModel
 
 
@@ -46,7 +48,7 @@ class Writer:
     """Fills ``<mask>`` in texts; a text without one is continued, or answered, as the model was trained.
 
     Args:
-        model: A model with a trained flow.
+        model: A model with a trained flow, or a trained baseline.
         tokenizer: Its tokenizer.
 
     Example:
@@ -60,12 +62,13 @@ class Writer:
         (True, True, 1)
     """
 
-    def __init__(self, model: YanModel, tokenizer: PreTrainedTokenizerFast) -> None:
-        if model.config.stage == 1:
+    def __init__(self, model: YanModel | ARModel, tokenizer: PreTrainedTokenizerFast) -> None:
+        if model.config.stage == 1 and model.config.method == "flow":
             raise ValueError(
                 "this model went through stage 1 alone and has no flow yet: yanlm train --stage 2 --init DIR"
             )
-        self.model, self.tokenizer = model.eval(), tokenizer
+        self.model: Any = model.eval()
+        self.tokenizer = tokenizer
         self.builder = Builder(tokenizer, form=model.config.form, max_length=model.config.max_length)
         if len(tokenizer) > model.config.vocab_size:
             raise ValueError(
@@ -104,7 +107,8 @@ class Writer:
             samples: Results for each text.
             seed: Every text has its own randomness, from this and its place in ``texts``.
             batch_size: Texts generated together.
-            options: ``steps``, ``routing``, ``solver``, ``z0_scale`` of :func:`yanlm.generation.generate`.
+            options: ``steps``, ``routing``, ``solver``, ``z0_scale`` of :func:`yanlm.generation.generate`; a baseline
+                takes ``temperature`` instead of the last three.
 
         Raises:
             ValueError: A text is empty or too long, or an option is out of range.
@@ -125,8 +129,7 @@ class Writer:
             batch = self.builder.collate([examples[i] for i in chosen])
             batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
             one = len(chosen) == 1
-            out = generate(
-                self.model,
+            out = self.model.generate(
                 batch["source_ids"],
                 slots=batch["slots"],
                 source_mask=None if one else batch["source_mask"],
@@ -168,10 +171,17 @@ class Writer:
 
     @torch.no_grad()
     def _predicted(self, examples: list[Example]) -> list[list[int]]:
-        """Most probable number of tokens behind each single mask, from the encoder's state there."""
+        """Number of tokens behind each single mask: what the length head finds most probable there.
+
+        A model that writes token by token comes to its own; masks without a word between them share what it wrote.
+        """
         lengths = []
         for example in examples:
             ids = torch.tensor([example.source], device=self.model.device)
+            if self.model.config.method in AUTOREGRESSIVE:
+                [spans] = self.model.generate_free(ids, slots=torch.tensor([example.slots], device=ids.device))
+                lengths.append(shared_lengths(example.slots, [len(span) for span in spans]))
+                continue
             states = self.model.encode(ids)[ids == self.builder.mask]
             lengths.append((self.model.length_head(states).argmax(-1) + 1).tolist())
         return lengths
@@ -197,3 +207,17 @@ class Writer:
             parts.append(decode(self.tokenizer, run[:end]).strip())
             at += span
         return parts
+
+
+def shared_lengths(masks: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """Tokens behind each mask where every run of adjacent ones has a length: the first get one more if need be.
+
+    Example:
+        >>> shared_lengths([1, 2, 5], [5, 4])
+        [3, 2, 4]
+    """
+    shares = []
+    for masks_of, length in zip(span_lengths(masks), lengths, strict=True):
+        each, more = divmod(max(length, masks_of), masks_of)
+        shares += [each + (i < more) for i in range(masks_of)]
+    return shares

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moefm.routing import ROUTINGS, Argmax, Frozen, Mean, Resampled, Router, draw_expert, get_routing
+from moefm.routing import ROUTINGS, Argmax, Frozen, Greedy, Mean, Resampled, Router, draw_expert, get_routing
 
 
 def test_draws_have_the_probabilities_of_the_gate(gen):
@@ -86,6 +86,7 @@ def test_every_draw_of_a_router_is_new(gen):
 def test_lookup_by_name():
     assert {name: type(get_routing(name)) for name in ROUTINGS} == {
         "frozen": Frozen,
+        "greedy": Greedy,
         "resampled": Resampled,
         "mean": Mean,
         "argmax": Argmax,

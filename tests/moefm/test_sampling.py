@@ -8,7 +8,7 @@ import torch
 from moefm import Routing, sample
 from moefm.solvers import SOLVERS
 
-ROUTINGS = ["frozen", "resampled", "mean", "argmax"]
+ROUTINGS = ["frozen", "greedy", "resampled", "mean", "argmax"]
 every_routing = pytest.mark.parametrize("routing", ROUTINGS)
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
 

@@ -82,7 +82,11 @@ class TestSpecs:
         ("specs", "options", "fragments"),
         [
             ([], {}, ["no data named", "builtin:rooms"]),
-            (["builtin:books"], {}, ["builtin:books: no such built-in", "builtin:rooms and builtin:pydoc"]),
+            (
+                ["builtin:books"],
+                {},
+                ["builtin:books: no such built-in", "builtin:rooms, builtin:statements, builtin:pydoc"],
+            ),
             (["rooms"], {}, ["rooms: no such file", "builtin:rooms", "hf:NAME"]),
             (["a.jsonl"], {}, ["a.jsonl: does not exist"]),
             (["hf:"], {}, ["write hf:NAME"]),
@@ -129,6 +133,27 @@ class TestMixtures:
         prints = [load(path)[0].fingerprint for path in (a, b, c)]
         assert prints[0] == prints[1] != prints[2] and len(prints[0]) == 64
         assert load(f"{a}@1", f"{c}@1")[0].fingerprint != load(f"{a}@1", f"{c}@2")[0].fingerprint
+
+    def test_references_are_for_evaluation_alone(self, tmp_path: Path) -> None:
+        rows = [{"context": f"c{n}", "question": "q", "answer": "a"} for n in range(30)]
+        known = [{**row, "answers": ["b", "a"], "task": 1} for row in rows]
+        a, b = write(tmp_path / "a.jsonl", rows), write(tmp_path / "b.jsonl", known)
+        plain, more = load(a)[0], load(b)[0]
+        assert more.test == [{**row, "answers": ["a", "b"], "task": "1"} for row in plain.test]
+        assert more.fingerprint == plain.fingerprint and more.kind == "qa"
+        write(tmp_path / "train.jsonl", known)
+        write(tmp_path / "test.jsonl", rows[:4])
+        assert any("4 of its 4 rows are training rows too" in note for note in load(tmp_path / "train.jsonl")[1])
+
+    def test_fields_of_other_names(self, tmp_path: Path) -> None:
+        a = write(tmp_path / "a.jsonl", [{"body": row["text"], "tag": "t"} for row in numbered(30)])
+        assert load(a, source_field="body")[0].rows == load(a, text_column="body")[0].rows
+        assert load(a, source_field="body", target_field="tag")[0].kind == "seq2seq"
+        assert load(a, text_column="body", target_field="tag")[0].kind == "seq2seq"
+        assert "has no field 'no' (fields there: body, tag)" in fault(a, source_field="body", target_field="no")
+        assert "give --source-field as well" in fault(a, target_field="tag")
+        assert "give one of --text-column and --source-field" in fault(a, source_field="body", text_column="body")
+        assert "--target-field must name another field" in fault(a, source_field="body", target_field="body")
 
 
 class TestSplits:

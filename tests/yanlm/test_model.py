@@ -33,6 +33,9 @@ KINDS: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": False,
     },
     "one-expert": {"num_experts": 1},
+    "span": {"scope": "span"},
+    "sequence": {"scope": "sequence", "prediction": "velocity"},
+    "trunk": {"scope": "sequence", "experts": "trunk"},
 }
 TEXT_ROWS = ["the cat sat on the mat", "the dog ran to the red house near a small river", "the old town"]
 
@@ -258,6 +261,8 @@ def test_one_head_is_that_of_all_heads(model: YanModel, batch: dict[str, torch.T
     cond = model.flow.condition(states, batch["source_mask"], batch["slots"], batch["slot_mask"], model.positions)
     features = model.flow.trunk(torch.randn(*batch["slots"].shape, 16), torch.tensor([0.0, 0.5, 0.9]), cond)
     index = torch.randint(model.config.num_experts, batch["slots"].shape)
+    if model.config.scope == "sequence":  # one expert a text
+        index = index[:, :1].expand_as(index)
     chosen = model.flow.heads(features).take_along_dim(index[..., None, None], -2).squeeze(-2)
     torch.testing.assert_close(model.flow.head(features, index), chosen, atol=1e-5, rtol=1e-4)
 
@@ -381,3 +386,8 @@ def test_bad_stages_and_settings_are_named(make_model: Make) -> None:
 def test_texts_longer_than_the_model_are_refused(make_model: Make) -> None:
     with pytest.raises(ValueError, match="max_length=48"):
         make_model().encode(torch.zeros(1, 49, dtype=torch.long))
+
+
+def test_experts_that_modulate_the_trunk_need_one_expert_a_text() -> None:
+    with pytest.raises(ValueError, match="scope='sequence'"):
+        YanConfig(experts="trunk")

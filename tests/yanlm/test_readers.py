@@ -72,7 +72,25 @@ GOOD: list[tuple[str, bytes, list[Row]]] = [
     (
         "a.jsonl",
         lines({"context": "c", "question": "q", "answer": 7, "answers": ["7", "seven"]}),
-        [{"context": "c", "question": "q", "answer": "7"}],
+        [{"context": "c", "question": "q", "answer": "7", "answers": ["7", "seven"]}],
+    ),
+    (
+        "a.jsonl",
+        lines(
+            {"context": "c", "question": "q", "answers": {"text": ["a ", "", "b", "a"], "answer_start": [1, 2, 3, 4]}},
+            {"context": "c", "question": "q", "answers": [1, "one"], "task": 15},
+            {"context": "c", "question": "q", "answer": "a", "answers": "a;b", "task": None},
+        ),
+        [
+            {"context": "c", "question": "q", "answer": "a", "answers": ["a", "b"]},
+            {"context": "c", "question": "q", "answer": "1", "answers": ["1", "one"], "task": "15"},
+            {"context": "c", "question": "q", "answer": "a"},
+        ],
+    ),
+    (
+        "a.csv",
+        b"context,question,answer,task\nc,q,a,qa1\n",
+        [{"context": "c", "question": "q", "answer": "a", "task": "qa1"}],
     ),
     (
         "a.jsonl",
@@ -160,6 +178,9 @@ BROKEN: list[tuple[str, bytes, list[str]]] = [
     ("a.jsonl", lines({"body": "a", "id": 1}), ["fields there: body, id", "--text-column"]),
     ("a.jsonl", lines({}), ["fields there: none"]),
     ("a.jsonl", lines({"context": "c", "question": "q"}), ["lacks the fields", "fields there: context, question"]),
+    ("a.jsonl", lines({"context": "c", "question": "q", "answers": []}), ["field 'answers' holds no answer"]),
+    ("a.jsonl", lines({"context": "c", "question": "q", "answers": "a"}), ["field 'answers' is a string, not a list"]),
+    ("a.jsonl", lines({"context": "c", "question": "q", "answers": [None]}), ["field 'answers' is a null"]),
     ("a.jsonl", b"[" * 100_000 + b"\n", ["line 1", "nested too deep"]),
     ("a.jsonl", b'{"text": ' + b"9" * 5000 + b"}\n", ["line 1", "number too long"]),
     ("a.csv", b"id,body\n1,One day.\n", ["has no columns 'text'", "columns there: id, body", "--text-column"]),
@@ -207,6 +228,24 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert "cannot be read (Permission denied)" in fault(path)
+
+
+def test_columns_of_source_and_target(tmp_path: Path) -> None:
+    pair = ("review", "stars")
+    records = [{"id": n, "review": f"Day {n}.", "stars": n, "text": "x", "label": "y"} for n in range(3)]
+    expected = [{"source": f"Day {n}.", "target": str(n)} for n in range(3)]
+    (tmp_path / "a.jsonl").write_bytes(lines(*records))
+    (tmp_path / "a.csv").write_text("review,id,stars\n" + "".join(f"Day {n}.,7,{n}\n" for n in range(3)))
+    assert read_rows(tmp_path / "a.jsonl", pair).rows == read_rows(tmp_path / "a.csv", pair).rows == expected
+    columns = {name: [record[name] for record in records] for name in records[0]}
+    (tmp_path / "a.parquet").write_bytes(parquet(columns))
+    assert read_rows(tmp_path / "a.parquet", pair).rows == expected
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        with pytest.raises(DataError, match=r"'rating' .*there: .*stars.*; correct --source-field and --target-field"):
+            read_rows(tmp_path / name, ("review", "rating"))
+    (tmp_path / "a.txt").write_text("One day.")
+    with pytest.raises(DataError, match="plain text without fields; leave out --source-field"):
+        read_rows(tmp_path / "a.txt", pair)
 
 
 def test_wrong_text_column(tmp_path: Path) -> None:

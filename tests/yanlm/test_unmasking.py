@@ -1,0 +1,291 @@
+"""Masked language model and masked diffusion: their losses by hand, the order of unmasking, what stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from yanlm.choosing import choose
+from yanlm.folders import load_model, save_model
+from yanlm.modeling import YanModel
+from yanlm.noise import TIME, generators
+from yanlm.tasks import Builder
+from yanlm.unmasking import partly_masked, shown, unmask
+
+Make = Callable[..., YanModel]
+Batch = dict[str, torch.Tensor]
+TEXT_ROWS = ["the cat sat on the mat", "the dog ran to the red house near a small river", "the old town"]
+KINDS = ["mlm", "mdlm"]
+
+
+@pytest.fixture(params=KINDS)
+def model(request: pytest.FixtureRequest, make_model: Make) -> YanModel:
+    return make_model(method=request.param)
+
+
+@pytest.fixture
+def batch(tokenizer: Any) -> Batch:
+    from yanlm.masking import Masking
+
+    builder = Builder(tokenizer, max_length=48, masking=Masking(rate=(0.4, 0.4)))
+    return builder.batch([{"text": text} for text in TEXT_ROWS], [1, 2, 3], with_lengths=True)
+
+
+def without_lengths(batch: Batch) -> Batch:
+    return {name: x for name, x in batch.items() if name.startswith(("source", "target", "slot"))}
+
+
+def trimmed(batch: Batch, row: int) -> Batch:
+    """One row of a batch without its padding."""
+    alone = {}
+    for name, mask in (("source_ids", "source_mask"), ("target_ids", "target_mask"), ("slots", "slot_mask")):
+        keep = batch[mask][row]
+        alone |= {name: batch[name][row : row + 1, keep], mask: keep[keep][None]}
+    return alone
+
+
+def generate(model: Any, part: Batch, seeds: list[int], **options: Any) -> Any:
+    names = ("source_mask", "slots", "slot_mask")
+    return model.generate(part["source_ids"], **{name: part[name] for name in names}, seeds=seeds, **options)
+
+
+@torch.no_grad()
+def by_hand(model: YanModel, batch: Batch, masked: torch.Tensor, weights: torch.Tensor) -> float:
+    """Weighted cross-entropies, row by row and slot by slot, over the number of slots."""
+    total = 0.0
+    for row in range(len(batch["slots"])):
+        source = batch["source_ids"][row].clone()
+        for slot, real, hidden in zip(batch["slots"][row], batch["slot_mask"][row], masked[row], strict=True):
+            if real and not hidden:
+                source[slot] = batch["target_ids"][row, slot]
+        keep = batch["source_mask"][row]
+        logits = model.decoder(model.encode(source[keep][None]))[0]
+        for slot, hidden, weight in zip(batch["slots"][row], masked[row], weights[row], strict=True):
+            if hidden:
+                total += float(weight * F.cross_entropy(logits[slot], batch["target_ids"][row, slot]))
+    return total / float(batch["slot_mask"].sum())
+
+
+def test_the_loss_of_mlm_is_the_cross_entropy_at_all_slots(make_model: Make, batch: Batch) -> None:
+    model = make_model(method="mlm")
+    loss = model(**without_lengths(batch), stage=1, seeds=[1, 2, 3]).loss
+    assert loss.item() == pytest.approx(by_hand(model, batch, batch["slot_mask"], batch["slot_mask"].float()), rel=1e-5)
+
+
+def test_the_loss_of_mdlm_weighs_what_stays_masked(make_model: Make, batch: Batch) -> None:
+    model, seeds = make_model(method="mdlm"), [4, 5, 6]
+    masked, weights = torch.zeros_like(batch["slot_mask"]), torch.zeros(batch["slots"].shape)
+    for row, generator in enumerate(generators(seeds, TIME)):
+        count = int(batch["slot_mask"][row].sum())
+        rate = 1 - torch.rand((), generator=generator, dtype=torch.float64).item()
+        drawn = torch.rand(count, generator=generator)
+        stays = drawn < rate if (drawn < rate).any() else drawn == drawn.min()
+        masked[row, :count] = stays
+        weights[row, :count] = 1 / (rate + (1 - rate) ** count / count)
+    assert masked.sum() < batch["slot_mask"].sum(), "some slots show their token"
+    loss = model(**without_lengths(batch), stage=1, seeds=seeds).loss
+    assert loss.item() == pytest.approx(by_hand(model, batch, masked, weights), rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_slot_counts_once_on_average(count: int) -> None:
+    draws = 20_000
+    masked, weights = partly_masked(torch.ones(draws, count, dtype=torch.bool), range(draws))
+    assert masked.any(1).all() and bool(weights[~masked].eq(0).all())
+    error = 4 * weights.std(0) / draws**0.5
+    assert ((weights.mean(0) - 1).abs() <= error + 1e-6).all()
+    assert weights.max() <= count + 1e-4
+
+
+def test_gradients_reach_every_parameter(model: YanModel, batch: Batch) -> None:
+    model.prepare_stage(1)
+    model.train()(**batch, stage=1, seeds=[4, 8, 12]).loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+    assert not any("flow" in name for name, _ in model.named_parameters())
+
+
+def test_seeds_decide_everything(model: YanModel, batch: Batch) -> None:
+    state = torch.get_rng_state()
+    losses = [model(**batch, stage=1, seeds=seeds).loss.item() for seeds in ([1, 2, 3], [1, 2, 3], [5, 6, 7])]
+    assert losses[0] == losses[1]
+    assert (losses[0] == losses[2]) == (model.config.method == "mlm")  # nothing in it is random
+    first, again, other = (
+        generate(model, batch, seeds, temperature=1.0, samples=2).tokens for seeds in ([1] * 3, [1] * 3, [2] * 3)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert not torch.equal(first[:, 0], first[:, 1])
+    assert torch.equal(first[:, :1], generate(model, batch, [1] * 3, temperature=1.0).tokens), "more samples changed it"
+    assert torch.equal(torch.get_rng_state(), state), "the global generator was touched"
+
+
+def test_parts_of_a_batch_add_up(model: YanModel, batch: Batch) -> None:
+    seeds, totals = [4, 2, 8], model.counts(batch) / 2
+    loss = model(**batch, stage=1, seeds=seeds).loss
+    halves = [
+        model(**{n: x[at] for n, x in batch.items()}, stage=1, seeds=seeds[at], totals=totals).loss / 2
+        for at in (slice(0, 2), slice(2, 3))
+    ]
+    assert sum(half.item() for half in halves) == pytest.approx(loss.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("steps", [1, 2, 30])
+def test_padding_never_changes_a_token(model: YanModel, batch: Batch, steps: int, temperature: float) -> None:
+    together = generate(model, batch, [5, 6, 7], steps=steps, temperature=temperature)
+    counts = batch["slot_mask"].sum(1)
+    assert together.nfe == min(steps, int(counts.max())) and together.assignment is None
+    for row in range(3):
+        alone = generate(model, trimmed(batch, row), [5 + row], steps=steps, temperature=temperature)
+        assert alone.tokens[0, 0].tolist() == together.tokens[row, 0, : counts[row]].tolist()
+        assert alone.nfe == min(steps, int(counts[row]))
+        assert (together.tokens[row, 0, counts[row] :] == model.config.pad_token_id).all()
+
+
+class Known:
+    """A model that is as sure of the token at position i as its table says, and notes what it is shown."""
+
+    def __init__(self, table: dict[int, tuple[int, float]]) -> None:
+        self.config = SimpleNamespace(method="mdlm", max_length=9, pad_token_id=8, mask_token_id=9, pad_to=0)
+        self.table, self.seen = table, []
+
+    def encode(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        self.seen.append(ids[0].tolist())
+        logits = torch.zeros(*ids.shape, 10)
+        for at, (token, sure) in self.table.items():
+            logits[:, at, token] = sure
+        logits[..., 8:] = 50.0  # the special tokens, which nobody wants
+        return logits
+
+    def decoder(self, states: torch.Tensor) -> torch.Tensor:
+        return states
+
+
+@pytest.mark.parametrize(
+    ("steps", "shown_after"),
+    [
+        (1, []),
+        (2, [[0, 9, 2, 3, 9]]),
+        (3, [[0, 9, 2, 9, 9], [0, 9, 2, 3, 4]]),
+        (9, [[0, 9, 2, 9, 9], [0, 9, 2, 3, 9], [0, 9, 2, 3, 4]]),
+    ],
+)
+def test_the_surest_tokens_come_first(steps: int, shown_after: list[list[int]]) -> None:
+    model: Any = Known({1: (1, 1.0), 2: (2, 4.0), 3: (3, 3.0), 4: (4, 2.0)})
+    source = torch.tensor([[0, 9, 9, 9, 9]])
+    out = unmask(model, source, slots=torch.tensor([[1, 2, 3, 4]]), steps=steps, seeds=[0])
+    if steps == 3:  # ceil(4 / 3) = 2 at once, then ceil(8 / 3) = 3
+        shown_after = [[0, 9, 2, 3, 9], [0, 9, 2, 3, 4]]
+    assert model.seen == [[0, 9, 9, 9, 9], *shown_after]
+    assert out.tokens.tolist() == [[[1, 2, 3, 4]]] and out.nfe == min(steps, 4)
+    assert source.tolist() == [[0, 9, 9, 9, 9]], "the caller's tensor was written to"
+
+
+def test_what_is_shown() -> None:
+    source = torch.tensor([[9, 5, 9], [9, 9, 6]])
+    where = torch.tensor([[True, False], [False, True]])
+    filled = shown(source, torch.tensor([[0, 2], [0, 1]]), torch.tensor([[1, 2], [3, 4]]), where)
+    assert filled.tolist() == [[1, 5, 9], [9, 4, 6]]
+
+
+def test_special_tokens_are_never_written(make_model: Make, batch: Batch) -> None:
+    for pad_to in (0, 4):
+        model = make_model(method="mdlm", pad_to=pad_to)
+        with torch.no_grad():
+            model.decoder.head.bias[model.config.mask_token_id] = 1e4
+            model.decoder.head.bias[model.config.pad_token_id] = 1e3
+        tokens = generate(model, batch, [1, 2, 3], samples=3, temperature=1.0).tokens.transpose(0, 1)
+        written = tokens[:, batch["slot_mask"]]
+        assert bool((written == model.config.pad_token_id).all()) == bool(pad_to)
+        assert not (written == model.config.mask_token_id).any()
+
+
+def test_draws_follow_the_distribution() -> None:
+    logits = torch.tensor([0.5, 2.0, -1.0, 9.0]).repeat(40_000, 1)
+    uniforms = torch.rand(len(logits), generator=torch.Generator().manual_seed(0))
+    for temperature in (0.5, 1.0, 2.0):
+        tokens, sure = choose(logits, [3], temperature, uniforms)
+        wanted = (logits[0, :3] / temperature).softmax(0)
+        assert torch.allclose(tokens.bincount(minlength=4)[:3] / len(tokens), wanted, atol=0.01)
+        assert torch.allclose(sure, logits[0, :3].softmax(0)[tokens])
+    assert choose(logits, [3], 1.0, torch.full((len(logits),), 1 - 2**-24))[0].max() == 2
+    with pytest.raises(ValueError, match="uniforms"):
+        choose(logits, [3], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"samples": 0}, "samples"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"seeds": [1, 2]}, "seeds"),
+        ({"slots": torch.tensor([1])}, "slots"),
+        ({"slots": torch.tensor([[99]])}, "max_length"),
+        ({"routing": "mean"}, "routing is an option of the flow"),
+        ({"z0_scale": 0.5}, "z0_scale is an option of the flow"),
+        ({"guidance": 2.0}, "no option 'guidance'"),
+    ],
+)
+def test_bad_generation_options_are_named(model: YanModel, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.generate(torch.tensor([[1, 2, 3]]), **{"slots": torch.tensor([[1]]), **options})
+
+
+def test_each_kind_has_its_own_diversity(model: YanModel, make_model: Make) -> None:
+    slots = torch.tensor([[1]])
+    plain = model.generate(torch.tensor([[1, 2, 3]]), slots=slots, routing="frozen", solver="euler", z0_scale=1.0)
+    assert plain.tokens.shape == (1, 1, 1)
+    with pytest.raises(ValueError, match="z0_scale"):
+        make_model().generate(torch.tensor([[1, 2, 3]]), slots=slots, temperature=0.7)
+
+
+def test_they_take_the_slots_form_alone(make_model: Make, tokenizer: Any, model: YanModel) -> None:
+    with pytest.raises(ValueError, match="form='slots'"):
+        make_model(method="mlm", form="separate", align=False)
+    separate = Builder(tokenizer, form="separate", max_length=48).batch([{"text": TEXT_ROWS[1] * 2}], [0])
+    with pytest.raises(ValueError, match="slots form"):
+        model(**separate, stage=1, seeds=[1])
+    with pytest.raises(ValueError, match="stage"):
+        model.prepare_stage(3)
+
+
+def test_saved_and_loaded_models_are_equal(model: YanModel, batch: Batch, tokenizer: Any, tmp_path: Path) -> None:
+    save_model(tmp_path, model, tokenizer)
+    loaded = load_model(tmp_path)
+    assert isinstance(loaded, YanModel) and loaded.config.method == model.config.method and loaded.flow is None
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    assert torch.equal(generate(loaded, batch, [1] * 3).tokens, generate(model, batch, [1] * 3).tokens)
+
+
+SENTENCES = [
+    "the cat sat on the mat .",
+    "a dog ran to a red house .",
+    "on the small river we saw",
+    "near old town it sat",
+]
+
+
+@pytest.mark.parametrize("method", KINDS)
+def test_four_sentences_are_learned(make_model: Make, builder: Builder, method: str) -> None:
+    model = make_model(method=method, d_model=32)
+    model.prepare_stage(1)
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for step in range(150):
+        seeds = [16 * step + i for i in range(16)]
+        loss = model(**builder.batch([{"text": s} for s in 4 * SENTENCES], seeds), stage=1, seeds=seeds).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    held = builder.batch([{"text": s} for s in 4 * SENTENCES], range(10_000, 10_016))
+    wanted = held["target_ids"].gather(1, held["slots"])
+    for steps in (1, 3):
+        tokens = generate(model.eval(), held, [0] * 16, steps=steps).tokens[:, 0]
+        assert (tokens == wanted)[held["slot_mask"]].float().mean() > 0.9

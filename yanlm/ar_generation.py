@@ -1,0 +1,210 @@
+"""Filling masks token by token: with lengths given, or with those that the model itself comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from moefm._checks import check_count
+from yanlm.ar_layout import Prefix, padded
+from yanlm.choosing import check_generation, choose, refuse_flow_options, sample_streams, special_ids
+from yanlm.generation import Generation
+
+if TYPE_CHECKING:
+    from yanlm.autoregressive import ARModel
+
+
+class Pen:
+    """A model that has read its prefixes and writes one token of every row at a time, keeping keys and values.
+
+    Prefixes are padded on the left, so that what is written stands side by side; positions count from a row's own
+    start. All rows go on until the last is done: what a row is fed after its end is never looked at.
+    """
+
+    def __init__(self, model: ARModel, before: Sequence[Prefix]) -> None:
+        self.config, self.net = model.config, model.net
+        self.is_bart = self.config.method == "bart"
+        prefixes = [one.ids for one in before]
+        self.ids, self.seen = padded(prefixes, cast(int, self.config.pad_token_id), model.device, left=not self.is_bart)
+        self.encoded: Any = self.net.model.encoder(self.ids, attention_mask=self.seen) if self.is_bart else None
+        self.cache: Any = None
+        self.passes = 0
+
+    def write(self, tokens: Tensor) -> Tensor:
+        """Append a token to every row ``(B,)``; logits of the one after it ``(B, V)``."""
+        own = tokens.unsqueeze(1)
+        if self.is_bart:
+            out = self.net.model(
+                encoder_outputs=self.encoded,
+                attention_mask=self.seen,
+                decoder_input_ids=own,
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+        else:
+            self.seen = torch.cat([self.seen, torch.ones_like(own, dtype=torch.bool)], 1)
+            ids = torch.cat([self.ids, own], 1) if self.cache is None else own
+            at = (self.seen.cumsum(1) - 1).clamp_min(0)[:, -ids.shape[1] :]
+            out = self.net.transformer(
+                ids, attention_mask=self.seen, position_ids=at, past_key_values=self.cache, use_cache=True
+            )
+        self.cache = out.past_key_values
+        self.passes += 1
+        return cast(Tensor, self.net.lm_head(out.last_hidden_state[:, -1]))
+
+
+@torch.no_grad()
+def write(
+    model: ARModel,
+    source_ids: Tensor,
+    *,
+    slots: Tensor,
+    source_mask: Tensor | None = None,
+    slot_mask: Tensor | None = None,
+    steps: int = 3,
+    samples: int = 1,
+    seeds: Sequence[int] | None = None,
+    temperature: float = 0.0,
+    **options: Any,
+) -> Generation:
+    """Fill every span with exactly as many tokens as it has slots; the masks between spans are set, not written.
+
+    Args:
+        model: The model.
+        source_ids: ``(B, S)`` with the mask at every slot.
+        slots: Ascending positions of the slots ``(B, M)``.
+        source_mask: ``(B, S)``, True = a token.
+        slot_mask: ``(B, M)``, True = a slot.
+        steps: Of no consequence: there is one pass for every token.
+        samples: Results for every row.
+        seeds: One integer a row.
+        temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
+        options: Those of the flow, at their defaults.
+
+    Returns:
+        Tokens ``(B, samples, M)``, no assignment, and ``nfe``, the passes that were made.
+
+    Raises:
+        ValueError: An argument is out of range, shapes do not fit, or an option is the flow's.
+    """
+    config = model.config
+    refuse_flow_options(config.method, options)
+    check_count("steps", steps)
+    seeds = check_generation(config, source_ids, slots, samples, seeds, temperature)
+    different = samples if temperature else 1  # without drawing, all samples are the same
+    before = [one for one in model.read(source_ids, slots, source_mask, slot_mask) for _ in range(different)]
+    streams = sample_streams(seeds, different)
+    plans, _ = padded([_plan(one.spans) for one in before], 0, model.device)
+    pen = Pen(model, before)
+    last = torch.full((len(before),), cast(int, config.mask_token_id), device=model.device)
+    steps_of: list[Tensor] = []
+    for is_slot in plans.bool().T if plans.any() else ():
+        uniforms = _uniforms(streams, is_slot) if temperature else None
+        chosen, _ = choose(pen.write(last), special_ids(config), temperature, uniforms)
+        last = torch.where(is_slot, chosen, cast(int, config.mask_token_id))
+        steps_of.append(chosen)
+    held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
+    held = held.repeat_interleave(different, 0)
+    tokens = torch.full(held.shape, cast(int, config.pad_token_id), device=model.device)
+    if steps_of:
+        tokens[held] = torch.stack(steps_of, 1)[plans.bool()]  # both row after row, slot after slot
+    return Generation(tokens.unflatten(0, (-1, different)).repeat(1, samples // different, 1), None, pen.passes)
+
+
+def _plan(spans: Sequence[int]) -> list[int]:
+    """What is written, 1 for a slot and 0 for the mask between two spans."""
+    return [here for number, span in enumerate(spans) for here in [*([0] if number else []), *[1] * span]]
+
+
+def _uniforms(streams: Sequence[torch.Generator], where: Tensor) -> Tensor:
+    """A number in [0, 1) from the stream of every row in ``where``; zeros for the others, which draw nothing."""
+    drawn = [
+        float(torch.rand((), generator=g)) if here else 0.0 for g, here in zip(streams, where.tolist(), strict=True)
+    ]
+    return torch.tensor(drawn, device=where.device)
+
+
+@torch.no_grad()
+def write_free(
+    model: ARModel,
+    source_ids: Tensor,
+    *,
+    slots: Tensor,
+    source_mask: Tensor | None = None,
+    slot_mask: Tensor | None = None,
+    max_new: int = 32,
+) -> list[list[list[int]]]:
+    """Fill every span with as many tokens as the model wants, at least one, greedily.
+
+    Args:
+        model: The model.
+        source_ids: ``(B, S)``, with one mask or more for every span.
+        slots: Ascending positions of the slots ``(B, M)``; adjacent ones are one span.
+        source_mask: ``(B, S)``, True = a token.
+        slot_mask: ``(B, M)``, True = a slot.
+        max_new: Most tokens of a span; a row's filled text never gets longer than ``max_length``.
+
+    Returns:
+        For every row the tokens of each of its spans.
+
+    Raises:
+        ValueError: ``max_new`` is below 1, or a source is longer than the model takes.
+    """
+    check_count("max_new", max_new)
+    before = model.read(source_ids, slots, source_mask, slot_mask)
+    found = [_Row(one, model.config.max_length, max_new) for one in before]
+    mask, end = cast(int, model.config.mask_token_id), cast(int, model.config.pad_token_id)
+    pen = Pen(model, before)
+    last = torch.full((len(before),), mask, device=model.device)
+    while not all(row.done for row in found):
+        logits = pen.write(last)
+        forbidden = torch.zeros(logits.shape, dtype=torch.bool)
+        forbidden[:, [mask, end]] = True
+        closers = [end if row.is_last else mask for row in found]
+        for number, row in enumerate(found):
+            if row.is_full:
+                forbidden[number] = True
+            if row.current:
+                forbidden[number, closers[number]] = False
+        last, _ = choose(logits, forbidden.to(logits.device))
+        for row, token, closer in zip(found, last.tolist(), closers, strict=True):
+            row.take(token, closer)
+    return [row.spans for row in found]
+
+
+class _Row:
+    """What a row has written so far."""
+
+    def __init__(self, prefix: Prefix, max_length: int, max_new: int) -> None:
+        self.wanted, self.max_new = len(prefix.spans), max_new
+        self.room = max_length - (len(prefix.ids) - self.wanted)
+        self.spans: list[list[int]] = [[]] if self.wanted else []
+        self.done = not self.wanted
+
+    @property
+    def current(self) -> list[int]:
+        return self.spans[-1] if self.spans else []
+
+    @property
+    def is_last(self) -> bool:
+        return len(self.spans) >= self.wanted
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the span has to end: it is long enough, or the spans to come need the room."""
+        left = self.room - sum(map(len, self.spans)) - (self.wanted - len(self.spans))
+        return bool(self.current) and (len(self.current) >= self.max_new or left <= 0)
+
+    def take(self, token: int, closer: int) -> None:
+        """A token more, or the end of a span."""
+        if self.done:
+            return
+        if token != closer:
+            self.current.append(token)
+        elif self.is_last:
+            self.done = True
+        else:
+            self.spans.append([])

@@ -1,0 +1,279 @@
+"""Autoregressive baselines that fill masks token by token: GPT-2 and BART, small and trained from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count, cycle
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+
+from moefm._checks import check_choice, check_count
+from yanlm.ar_layout import Prefix, answer, padded, prefixes, rows
+from yanlm.baseline import AUTOREGRESSIVE
+from yanlm.config import check_options
+from yanlm.cross_entropy import token_cross_entropy
+from yanlm.modeling import YanOutput
+from yanlm.stage1 import Batch, token_mean
+
+
+class ARConfig(PretrainedConfig):
+    """Configuration of :class:`ARModel`, saved as ``config.json``.
+
+    Args:
+        method: ``gpt2`` (one stack reads the source and writes on) or ``bart`` (an encoder reads, a decoder writes).
+        vocab_size: V, the padding and mask tokens included.
+        d_model: Width.
+        num_heads: Attention heads.
+        layers: Layers; of ``bart`` half of them, rounded up, are the encoder's.
+        ffn_mult: Width of feed-forward layers over d.
+        max_length: Longest text in tokens.
+        dropout: Everywhere, in training.
+        stage: 1 once the model is trained.
+        pad_to: Slots given to an answer whose end the model was trained to mark with padding, 0 if it was not.
+        pad_token_id: Id of ``<|padding|>``, which ends what is written.
+        mask_token_id: Id of ``<|mask|>``, which begins it and separates its spans.
+
+    Raises:
+        ValueError: An option is unknown or out of range.
+
+    Example:
+        >>> ARConfig(method="bart", layers=5).form
+        'slots'
+    """
+
+    model_type = "yan-ar"
+    form = "slots"
+
+    method: str = "gpt2"
+    vocab_size: int = 4096
+    d_model: int = 128
+    num_heads: int = 4
+    layers: int = 4
+    ffn_mult: int = 4
+    max_length: int = 256
+    dropout: float = 0.0
+    stage: int = 0
+    pad_to: int = 0
+    pad_token_id: int | None = 4094
+    mask_token_id: int | None = 4095
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        check_options(type(self).__name__, kwargs)
+        super().__post_init__(**kwargs)
+        check_choice("method", self.method, AUTOREGRESSIVE)
+        for name in ("vocab_size", "d_model", "num_heads", "ffn_mult", "max_length"):
+            check_count(name, getattr(self, name))
+        check_count("layers", self.layers, minimum=2 if self.method == "bart" else 1)
+        check_count("pad_to", self.pad_to, minimum=0)
+        if self.d_model % self.num_heads:
+            raise ValueError(f"d_model must be a multiple of num_heads={self.num_heads}, got {self.d_model}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+        for name in ("pad_token_id", "mask_token_id"):  # they end and separate what is written
+            if not 0 <= (-1 if (id := getattr(self, name)) is None else id) < self.vocab_size:
+                raise ValueError(f"{name} must lie in 0 .. {self.vocab_size - 1}, got {id}")
+
+
+def _spread(config: ARConfig) -> float:
+    """Standard deviation of fresh weights: the 0.02 of GPT-2's and BART's width of 768, at our width."""
+    return 0.02 * (768 / config.d_model) ** 0.5
+
+
+def _gpt2(config: ARConfig) -> Any:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=config.vocab_size,
+            n_positions=2 * config.max_length + 2,  # a source of masks and tokens in turn, and all its spans
+            n_embd=config.d_model,
+            n_layer=config.layers,
+            n_head=config.num_heads,
+            n_inner=config.ffn_mult * config.d_model,
+            resid_pdrop=config.dropout,
+            embd_pdrop=config.dropout,
+            attn_pdrop=config.dropout,
+            initializer_range=_spread(config),
+            bos_token_id=config.mask_token_id,
+            eos_token_id=config.pad_token_id,
+            pad_token_id=config.pad_token_id,
+        )
+    )
+
+
+def _bart(config: ARConfig) -> Any:
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    return BartForConditionalGeneration(
+        BartConfig(
+            vocab_size=config.vocab_size,
+            max_position_embeddings=config.max_length + 2,
+            d_model=config.d_model,
+            encoder_layers=config.layers - config.layers // 2,
+            decoder_layers=config.layers // 2,
+            encoder_attention_heads=config.num_heads,
+            decoder_attention_heads=config.num_heads,
+            encoder_ffn_dim=config.ffn_mult * config.d_model,
+            decoder_ffn_dim=config.ffn_mult * config.d_model,
+            dropout=config.dropout,
+            init_std=_spread(config),
+            bos_token_id=config.mask_token_id,
+            eos_token_id=config.pad_token_id,
+            pad_token_id=config.pad_token_id,
+            decoder_start_token_id=config.mask_token_id,
+            forced_eos_token_id=None,
+        )
+    )
+
+
+def matched_layers(target: int, *, method: str, **sizes: Any) -> int:
+    """Number of layers that brings the parameters of a baseline closest to ``target``.
+
+    Args:
+        target: Parameters wanted.
+        method: ``gpt2`` or ``bart``.
+        sizes: Other options of :class:`ARConfig`.
+
+    Example:
+        >>> matched_layers(1_000_000, method="gpt2", vocab_size=512, pad_token_id=510, mask_token_id=511)
+        4
+    """
+    least = 2 if method == "bart" else 1
+    first = []
+    for layers in range(least, least + 3):
+        with torch.device("meta"):
+            model = ARModel(ARConfig(method=method, layers=layers, **sizes))
+        first.append(sum(p.numel() for p in model.parameters()))
+    total, best = first[0], (abs(first[0] - target), least)
+    grows = cycle([first[1] - first[0], first[2] - first[1]])  # of bart the encoder and the decoder in turn
+    for layers, more in zip(count(least + 1), grows, strict=False):
+        total += more
+        best = min(best, (abs(total - target), layers))
+        if total >= target:
+            break
+    return best[1]
+
+
+class ARModel(PreTrainedModel):
+    r"""Baseline :math:`p(y | x) = \prod_i p(y_i | y_{<i}, x)`: one pass of the network for every token.
+
+    Texts are laid out as in :mod:`yanlm.ar_layout`, so that a source may have several masks, of any length.
+
+    Example:
+        >>> model = ARModel(ARConfig(vocab_size=50, d_model=16, layers=2, pad_token_id=48, mask_token_id=49)).eval()
+        >>> source = torch.tensor([[5, 49, 49, 7]])
+        >>> model.generate(source, slots=torch.tensor([[1, 2]])).nfe
+        2
+    """
+
+    config_class = ARConfig
+    base_model_prefix = "net"
+    main_input_name = "source_ids"
+    _supports_sdpa = True
+
+    def __init__(self, config: ARConfig) -> None:
+        super().__init__(config)
+        self.net = _gpt2(config) if config.method == "gpt2" else _bart(config)
+        self.stage1: Any = None  # objectives of the flow, which a run hands to every model
+        self.stage2: Any = None
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: the network initializes itself."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the token embedding."""
+        return cast(nn.Module, self.net.get_input_embeddings())
+
+    def prepare_stage(self, stage: int) -> None:
+        """Let everything train: there is one stage."""
+        if stage not in (1, 2):
+            raise ValueError(f"stage must be 1 or 2, got {stage!r}")
+        self.requires_grad_(True)
+
+    @staticmethod
+    def counts(batch: Batch) -> Tensor:
+        """Numbers of target tokens and of written ones in a batch, float ``(2,)``.
+
+        Written are the slots and what follows each span, a separator or the end: the loss is their mean.
+        """
+        slots, held = batch["slots"], batch["slot_mask"]
+        begins = held.clone()
+        begins[:, 1:] &= slots[:, 1:] != slots[:, :-1] + 1
+        return torch.stack([batch["target_mask"].sum(), held.sum() + begins.sum()]).float()
+
+    def forward(
+        self, *, stage: int = 1, seeds: Sequence[int] | None = None, totals: Tensor | None = None, **batch: Tensor
+    ) -> YanOutput:
+        """Mean cross-entropy of what is written, given the source and what was written before.
+
+        Args:
+            stage: Of no consequence.
+            seeds: Of no consequence: nothing but dropout is random.
+            totals: What :meth:`counts` returns, over which means are taken; that of this batch by default.
+            batch: Tensors of :mod:`yanlm.tasks` in the slots form.
+        """
+        if batch["source_ids"].shape != batch["target_ids"].shape:
+            raise ValueError(
+                f"{self.config.method} needs a batch in the slots form, got source {tuple(batch['source_ids'].shape)}, "
+                f"target {tuple(batch['target_ids'].shape)}"
+            )
+        totals = self.counts(batch) if totals is None else totals.to(self.device)
+        before = self.read(batch["source_ids"], batch["slots"], batch["source_mask"], batch["slot_mask"])
+        hidden = rows(batch["target_ids"].gather(1, batch["slots"]), batch["slot_mask"])
+        mask, end = self.config.mask_token_id, self.config.pad_token_id
+        answers = [answer(ids, one.spans, mask, end) for ids, one in zip(hidden, before, strict=True)]
+        labels = torch.tensor([id for written in answers for id in written], dtype=torch.long, device=self.device)
+        losses = token_cross_entropy(self._states(before, answers), self.net.lm_head.weight, None, labels)
+        loss = token_mean(losses, totals[1])
+        return YanOutput(loss, {"ce": loss.detach()})
+
+    def read(
+        self, source_ids: Tensor, slots: Tensor, source_mask: Tensor | None = None, slot_mask: Tensor | None = None
+    ) -> list[Prefix]:
+        """Prefix of every row, :func:`yanlm.ar_layout.prefixes`.
+
+        Raises:
+            ValueError: A source is longer than the model takes.
+        """
+        if source_ids.shape[1] > self.config.max_length:
+            raise ValueError(
+                f"source_ids must hold at most max_length={self.config.max_length} tokens a row, "
+                f"got {source_ids.shape[1]}"
+            )
+        return prefixes(source_ids, slots, source_mask, slot_mask)
+
+    def _states(self, before: Sequence[Prefix], answers: Sequence[list[int]]) -> Tensor:
+        """States ``(N, d)`` from which every token of every answer is predicted, row after row."""
+        pad, mask = self.config.pad_token_id, self.config.mask_token_id
+        written = [[mask, *ids[:-1]] for ids in answers]  # each token is read off the one before it
+        wanted = [[int(bool(ids))] * len(own) for ids, own in zip(answers, written, strict=True)]
+        if self.config.method == "bart":
+            ids, seen = padded([one.ids for one in before], pad, self.device)
+            own, held = padded(written, pad, self.device)
+            out = self.net.model(ids, seen, decoder_input_ids=own, decoder_attention_mask=held, use_cache=False)
+        else:
+            pairs = list(zip(before, written, wanted, strict=True))
+            wanted = [[0] * len(one.ids) + here for one, _, here in pairs]
+            ids, seen = padded([one.ids + own for one, own, _ in pairs], pad, self.device)
+            out = self.net.transformer(ids, attention_mask=seen, use_cache=False)
+        return cast(Tensor, out.last_hidden_state[padded(wanted, 0, self.device)[0].bool()])
+
+    def generate(self, source_ids: Tensor, **options: Any) -> Any:
+        """Fill slots token by token: :func:`yanlm.ar_generation.write`."""
+        from yanlm.ar_generation import write
+
+        return write(self, source_ids, **options)
+
+    def generate_free(self, source_ids: Tensor, **options: Any) -> list[list[list[int]]]:
+        """Fill masks with as many tokens as the model wants: :func:`yanlm.ar_generation.write_free`."""
+        from yanlm.ar_generation import write_free
+
+        return write_free(self, source_ids, **options)
+
+
+AutoConfig.register("yan-ar", ARConfig)
+AutoModel.register(ARConfig, ARModel)

@@ -1,0 +1,56 @@
+"""What ``--baseline`` changes in a run: another kind of model, one stage, and the masking it is trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from moefm._checks import check_choice
+from yanlm.presets import Preset, Recipe
+
+AUTOREGRESSIVE = ("gpt2", "bart")
+MASKED = ("mdlm", "mlm")
+BASELINES = (*AUTOREGRESSIVE, *MASKED)
+"""Trained baselines. ``vfm``, plain flow matching, is the flow itself with one expert."""
+
+
+def baseline_recipe(name: str, preset: Preset) -> Recipe:
+    """How a baseline is trained: as stage 1 of the preset, on masks like those it is asked to fill.
+
+    ``gpt2`` and ``bart`` take stage 2's. ``mdlm`` draws what stays masked itself and gets wider ones to draw from.
+    ``mlm`` learns from stage 1's, but for rows without a mask, which would give it nothing.
+
+    Example:
+        >>> from yanlm.presets import get_preset
+        >>> baseline_recipe("mlm", get_preset("tiny")).masking.clean
+        0.0
+    """
+    masking = preset.recipe2.masking
+    if name == "mlm":
+        masking = dataclasses.replace(preset.recipe1.masking, clean=0.0)
+    elif name == "mdlm":
+        masking = dataclasses.replace(masking, rate=(0.05, 0.30))
+    return dataclasses.replace(preset.recipe1, masking=masking)
+
+
+def for_baseline(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, dict[str, Any]]:
+    """Preset and options of a run, as the baseline in the options wants them.
+
+    Raises:
+        ValueError: There is no such baseline, or an option does not go with it.
+    """
+    name = check_choice("baseline", options["baseline"], (*BASELINES, "vfm"))
+    if name == "vfm":
+        model = dict(options.get("model") or {})
+        if model.setdefault("num_experts", 1) != 1:
+            raise ValueError(f"baseline vfm is a flow with one expert, got num_experts={model['num_experts']}")
+        return preset, {**options, "model": model, "baseline": None}
+    for table in ("stage1", "stage2"):
+        if options.get(table):
+            given = ", ".join(options[table])
+            raise ValueError(f"{table} is an objective of the flow, and baseline {name} has its own: leave out {given}")
+    length = preset.length
+    if "steps1" in length:
+        length = {"steps1": length["steps1"] + length["steps2"]}
+    return dataclasses.replace(preset, recipe1=baseline_recipe(name, preset), length=length), dict(options)

@@ -1,0 +1,94 @@
+"""Tokens chosen from logits, for models that write words rather than latents: greedily, or drawn row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from moefm._checks import check_count
+from yanlm.noise import NOISE, fresh_seeds, generators
+
+FLOW_OPTIONS: dict[str, Any] = {"routing": "frozen", "solver": "euler", "z0_scale": 1.0}
+"""Options of generation that only a flow has, and their defaults."""
+
+
+def refuse_flow_options(method: str, options: Mapping[str, Any]) -> None:
+    """Accept what a flow takes at its default alone.
+
+    Raises:
+        ValueError: An option of the flow was set, or an option is unknown.
+    """
+    for name, value in options.items():
+        if name not in FLOW_OPTIONS:
+            raise ValueError(f"generate has no option {name!r}; a {method} model takes steps, samples and temperature")
+        if value != FLOW_OPTIONS[name]:
+            raise ValueError(f"{name} is an option of the flow, and this is a {method} model: leave it out")
+
+
+def check_generation(
+    config: Any, source_ids: Tensor, slots: Tensor, samples: int, seeds: Sequence[int] | None, temperature: float
+) -> list[int]:
+    """Check what every kind of generation takes; return one seed a row."""
+    check_count("samples", samples)
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be a finite number of at least 0, got {temperature!r}")
+    if slots.ndim != 2 or slots.shape[0] != len(source_ids):
+        raise ValueError(f"slots must have shape (B, M) with B = {len(source_ids)}, got {tuple(slots.shape)}")
+    if slots.numel() and int(slots.max()) >= config.max_length:
+        raise ValueError(f"slots must lie below max_length={config.max_length}, got {int(slots.max())}")
+    seeds = fresh_seeds(len(slots)) if seeds is None else list(seeds)
+    if len(seeds) != len(slots):
+        raise ValueError(f"seeds must hold one integer for each of the {len(slots)} rows, got {len(seeds)}")
+    return seeds
+
+
+def sample_streams(seeds: Sequence[int], samples: int) -> list[torch.Generator]:
+    """One generator for every sample of every row: asking for more samples leaves the first ones as they were."""
+    return [generators([seed], NOISE + 8 * sample)[0] for seed in seeds for sample in range(samples)]
+
+
+def special_ids(config: Any) -> list[int]:
+    """Ids that are no words: the mask, and the padding unless the model ends its answers with it."""
+    ids = [config.mask_token_id] if config.pad_to else [config.mask_token_id, config.pad_token_id]
+    return [id for id in ids if id is not None]
+
+
+def choose(
+    logits: Tensor, forbidden: Sequence[int] | Tensor, temperature: float = 0.0, uniforms: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """One token for each row of logits ``(n, V)``, and its probability at temperature 1, both ``(n,)``.
+
+    At temperature 0 it is the most probable token; else the one where the cumulative distribution of
+    ``softmax(logits / temperature)`` passes the row's number in ``uniforms``.
+
+    Args:
+        logits: ``(n, V)``.
+        forbidden: Ids that are never chosen, or booleans ``(n, V)`` that say so for each row.
+        temperature: At least 0.
+        uniforms: Numbers in [0, 1), ``(n,)``, where the temperature is above 0.
+
+    Example:
+        >>> choose(torch.tensor([[0.0, 2.0, 9.0]]), [2])[0]
+        tensor([1])
+        >>> choose(torch.zeros(2, 4), [3], 1.0, torch.tensor([0.2, 0.9]))[0]
+        tensor([0, 2])
+    """
+    scores = logits.float()
+    if isinstance(forbidden, Tensor):
+        scores = scores.masked_fill(forbidden, -torch.inf)
+    else:
+        scores = scores.clone()
+        scores[:, list(forbidden)] = -torch.inf
+    probabilities = scores.softmax(-1)
+    if not temperature:
+        tokens = scores.argmax(-1)
+    elif uniforms is None:
+        raise ValueError("uniforms must be given where temperature is above 0")
+    else:
+        reached = (scores / temperature).softmax(-1).double().cumsum(-1)
+        wanted = uniforms.to(reached).unsqueeze(-1) * reached[:, -1:]
+        tokens = torch.searchsorted(reached, wanted, right=True).squeeze(-1).clamp_max(scores.shape[-1] - 1)
+    return tokens, probabilities.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)

@@ -1,0 +1,262 @@
+"""Fine-tuning on a task: its rows, its score on validation while it trains, its evaluation at the end (B.4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moefm._checks import check_count
+from yanlm.data import Corpus, load_corpus
+from yanlm.folders import load_model, model_folder
+from yanlm.masking import Masking
+from yanlm.records import RUN_FILE, write_json
+from yanlm.settings import RunSettings, from_dict, resolve
+from yanlm.task_evaluation import evaluate_task
+from yanlm.task_rows import check_task, load_task
+from yanlm.tokenization import encode, load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+SCORE = {
+    "infill": "masked_accuracy",
+    "sentence": "rougeL",
+    "completion": "exact_match",
+    "qa": "exact_match",
+    "classify": "accuracy",
+}
+"""What early stopping looks at, by task."""
+
+STEPS = (1, 2, 3, 4, 8)
+"""Numbers of Euler steps that the evaluation at the end reports."""
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "tiny": {"lr": 1e-3, "warmup": 50, "batch_size": 32},
+    "small": {"lr": 2e-4, "warmup": 100, "batch_size": 32},
+    "base": {"lr": 5e-5, "warmup": 500, "batch_size": 32},
+    "paper-transformer": {"lr": 1e-5, "warmup": 1000, "batch_size": 32, "schedule": "constant"},
+    "paper-mamba": {"lr": 1e-5, "warmup": 1000, "batch_size": 32, "schedule": "constant"},
+}
+"""How the models of each preset are fine-tuned; the paper's settings are those of appendix B.3."""
+
+MINUTES = 5.0
+_LONGEST_PADDED = 16
+
+
+def run_corpus(settings: RunSettings, say: Callable[[str], None]) -> Corpus:
+    """The corpus of a run: rows of its task, or all that its data holds."""
+    named: dict[str, Any] = {"weights": settings.weights, "text_column": settings.text_column, "on_note": say}
+    if settings.task is None:
+        return load_corpus(settings.data, **named)
+    fields: dict[str, Any] = {"source_field": settings.source_field, "target_field": settings.target_field}
+    return load_task(settings.data, settings.task, **named, **fields)
+
+
+def validation_score(
+    settings: RunSettings,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: Corpus,
+    hear: Callable[[int, str, float], None] = lambda step, name, score: None,
+) -> Callable[[Any, int], float] | None:
+    """What early stopping asks after every ``check_every`` steps: the task's score on the first validation rows."""
+    from yanlm.building import make_builder
+
+    if settings.task is None or settings.check_every is None:
+        return None
+    task, rows = settings.task, corpus.validation[: settings.check_rows]
+    if not rows:
+        raise ValueError(f"early stopping needs validation rows, and {corpus.name} has none; add validation.jsonl")
+
+    def score(model: Any, step: int) -> float:
+        stage = 2 if model.config.method == "flow" else 1
+        own, model.config.stage = model.config.stage, stage  # it is being trained, so it may be asked
+        try:
+            builder = make_builder(model, tokenizer, Masking())
+            report = evaluate_task(model, builder, [], rows, task, steps=(2,)).report
+        finally:
+            model.config.stage = own
+        found = float(next(iter(report["by_steps"].values()))[SCORE[task]])
+        hear(step, SCORE[task].replace("_", " "), found)
+        return found
+
+    return score
+
+
+def final_evaluation(
+    settings: RunSettings, model: Any, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, out: Path
+) -> dict[str, Any]:
+    """Evaluate on the test rows; predictions go to ``predictions.jsonl``."""
+    from yanlm.building import make_builder
+
+    assert settings.task is not None
+    rows = (corpus.test or corpus.validation)[: settings.eval_rows]
+    builder = make_builder(model, tokenizer, Masking())
+    found = evaluate_task(
+        model, builder, corpus.rows or [], rows, settings.task, steps=STEPS, data=corpus.name
+    )  # fmt: skip
+    with (out / "predictions.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in found.predictions)
+    return found.report
+
+
+def finetune_settings(
+    model: str | Path, task: str, data: Sequence[str], options: Mapping[str, Any], *, padded: int | None = None
+) -> RunSettings:
+    """Settings of a fine-tuning: those the model was trained with, the recipe of its preset, and ``options`` over both.
+
+    Args:
+        model: Folder of a trained model.
+        task: One of :data:`yanlm.task_rows.TASKS`.
+        data: Specs.
+        options: As for :func:`yanlm.settings.resolve`; ``recipe`` is the one recipe there is.
+        padded: Slots of every answer, so that their number says nothing of it; ``0`` for as many as it has tokens,
+            ``None`` for the longest label where the task is to classify, and else as many as it has tokens.
+
+    Raises:
+        ValueError: There is no model, no such task, or an option is wrong.
+    """
+    check_task(task)
+    folder = model_folder(model)
+    config = load_model(folder).config
+    saved = _saved_settings(folder)
+    recipe = RECIPES[saved.get("preset", "tiny")] | dict(options.get("recipe", {}))
+    chosen: dict[str, Any] = {
+        "preset": saved.get("preset", "tiny"),
+        "data": tuple(data),
+        "task": task,
+        "init": str(folder),
+        "check_every": 50,
+        "patience": 10,
+        "save_every": 200,
+        "eval_rows": 1_000_000,
+    }
+    length = {name: options[name] for name in ("steps", "minutes") if options.get(name) is not None}
+    if len(length) == 2:
+        raise ValueError("give --steps or --minutes, not both")
+    length = length or {"minutes": MINUTES}
+    chosen |= {name: value for name, value in options.items() if name not in ("recipe", "steps", "minutes", "model")}
+    masking = {"masking": {"clean": 0.0, "tail": 0.0, "context": 0.0}}  # what is asked, and nothing else
+    if config.method == "flow":
+        chosen |= {"stage": "2", "stage1": saved.get("stage1", {}), "stage2": saved.get("stage2", {})}
+        chosen |= {"recipe2": recipe | masking, "model": _flow_options(config) | dict(options.get("model", {}))}
+        chosen |= {"steps2": length["steps"]} if "steps" in length else length
+    else:
+        chosen |= {"baseline": config.method, "recipe1": recipe | masking}
+        chosen |= {"steps1": length["steps"]} if "steps" in length else length
+    chosen.setdefault("model", {})
+    if padded is not None or task == "classify":
+        slots = padded if padded is not None else _longest_label(chosen, folder)
+        chosen["model"] = chosen["model"] | {"pad_to": slots}
+    return resolve(chosen)
+
+
+def _saved_settings(folder: Path) -> dict[str, Any]:
+    """Settings that the model was trained with; none where the folder does not say."""
+    try:
+        saved: dict[str, Any] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return saved
+
+
+def _flow_options(config: Any) -> dict[str, Any]:
+    from yanlm.building import FLOW_OPTIONS
+
+    return {name: getattr(config, name) for name in FLOW_OPTIONS}
+
+
+def _longest_label(chosen: Mapping[str, Any], folder: Path) -> int:
+    """Tokens of the longest label, so that every label has as many slots."""
+    names = ("weights", "text_column", "source_field", "target_field")
+    given: dict[str, Any] = {name: chosen.get(name) for name in names}
+    corpus = load_task(chosen["data"], "classify", **given)
+    tokenizer = load_tokenizer(folder)
+    labels = {row["label"] for row in corpus.rows or []}
+    longest = max(len(encode(tokenizer, f" {label.strip()}")) for label in labels)
+    return longest if longest <= _LONGEST_PADDED else 0
+
+
+PLAN_FILE = "plan.json"
+
+
+def write_plan(out: Path, settings: RunSettings, seeds: int) -> None:
+    """Keep what a fine-tuning is to do, so that it can be resumed from its folder alone.
+
+    Raises:
+        ValueError: There is a plan already, or the folder cannot be written.
+    """
+    if (out / PLAN_FILE).exists():
+        raise ValueError(f"{out} holds a fine-tuning already; go on with it: --resume {out}, or choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / PLAN_FILE, {"settings": settings.to_dict(), "seeds": seeds})
+    except OSError as error:
+        raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
+
+
+def read_plan(out: Path) -> tuple[RunSettings, int]:
+    """What the fine-tuning in a folder is to do.
+
+    Raises:
+        ValueError: There is none.
+    """
+    try:
+        plan = json.loads((out / PLAN_FILE).read_text(encoding="utf-8"))
+        return from_dict(plan["settings"]), int(plan["seeds"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"--resume {out}: no fine-tuning to go on with ({error}); give its --out folder") from None
+
+
+def finetune(
+    settings: RunSettings,
+    seeds: int,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    command: str | None = None,
+    listener: Any = None,
+) -> dict[str, Any] | None:
+    """Fine-tune once for every seed, each into ``OUT/seed-N``; what is done already is not done again.
+
+    Args:
+        settings: Of :func:`finetune_settings`; its seed is the first.
+        seeds: How many.
+        out: Folder; gets ``finetune.json``, the median and range of every score over the seeds.
+        resume: Go on with what is in ``out``.
+        device: As for :func:`yanlm.runs.train`.
+        command: Kept in the records.
+        listener: A :class:`yanlm.runs.Listener`.
+
+    Returns:
+        What ``finetune.json`` holds; ``None`` in processes other than the first.
+    """
+    import dataclasses
+
+    from yanlm.runs import train
+    from yanlm.seeds import over_seeds
+
+    check_count("seeds", seeds)
+    reports = []
+    for seed in range(settings.seed, settings.seed + seeds):
+        folder = out / f"seed-{seed}"
+        begun = (folder / RUN_FILE).is_file()
+        if begun and not resume:
+            raise ValueError(f"{folder} holds a run already; go on with it: --resume {out}, or choose another --out")
+        record = train(
+            dataclasses.replace(settings, seed=seed),
+            folder,
+            resume=begun,
+            device=device,
+            command=command,
+            listener=listener,
+        )
+        if record is not None:
+            reports.append(record["evaluation"])
+    if not reports:
+        return None
+    summary = over_seeds(reports) | {"command": command, "init": settings.init}
+    write_json(out / "finetune.json", summary)
+    return summary

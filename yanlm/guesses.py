@@ -1,0 +1,145 @@
+"""Baselines that need no trained network: each learns from the training rows and answers the test rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from moefm._checks import check_choice
+from yanlm import scores
+from yanlm.ngram import TOKENS, NGram
+from yanlm.prompts import MASKS
+
+Row = Mapping[str, Any]
+
+_BATCH = 256  # test rows compared with all training rows at a time
+_TASKS = ("infill", "sentence", "completion", "qa", "classify")
+
+
+def guesses(task: str, train_rows: Sequence[Row], test_rows: Sequence[Row]) -> dict[str, list[str]]:
+    """What the baselines of a task answer to the test rows, by the name of the baseline.
+
+    Questions: majority, last_mentioned, retrieval. Labels: majority, tfidf_logreg. Last words: majority, ngram. Texts
+    and sentences have none here: there copying the source is the baseline.
+
+    Raises:
+        ValueError: The task is unknown, or a task with baselines has no training row to learn from.
+
+    Example:
+        >>> rows = [{"source": "I like <mask>.", "target": word} for word in ("tea", "tea", "milk")]
+        >>> guesses("completion", rows, rows[2:])
+        {'majority': ['tea'], 'ngram': ['tea']}
+    """
+    check_choice("task", task, _TASKS)
+    if task in ("infill", "sentence"):
+        return {}
+    field = {"completion": "target", "qa": "answer", "classify": "label"}[task]
+    found = {"majority": majority([row[field] for row in train_rows], len(test_rows))}
+    if task == "qa":
+        found["last_mentioned"] = last_mentioned(train_rows, test_rows)
+        found["retrieval"] = retrieval(train_rows, test_rows)
+    elif task == "classify":
+        found["tfidf_logreg"] = logistic(train_rows, test_rows)
+    else:
+        model = NGram().fit([row["target"].join(_around(row["source"])) for row in train_rows])
+        found["ngram"] = [model.predict(*_around(row["source"])) for row in test_rows]
+    return found
+
+
+def _around(source: str) -> tuple[str, str]:
+    """What stands before and after the mask."""
+    before, *after = MASKS.split(source, maxsplit=1)
+    return before, "".join(after)
+
+
+def majority(train_answers: Sequence[str], n: int) -> list[str]:
+    """The most frequent answer, n times; of equally frequent ones the first.
+
+    Raises:
+        ValueError: There is no answer.
+
+    Example:
+        >>> majority(["hall", "attic ", "attic"], 2)
+        ['attic', 'attic']
+    """
+    _check_rows(train_answers)
+    return [Counter(answer.strip() for answer in train_answers).most_common(1)[0][0]] * n
+
+
+def last_mentioned(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[str]:
+    """The training answer that occurs last in each test row's context, or an empty string."""
+    answers = {_spaced(row["answer"]): row["answer"].strip() for row in train_rows}
+    first_words: dict[str, list[str]] = defaultdict(list)  # an answer can only occur where its first word does
+    for answer in filter(None, answers):
+        first_words[answer.split()[0]].append(answer)
+
+    def last(context: str) -> str:
+        possible = {answer: 1 for word in set(context.split()) for answer in first_words.get(word, ())}
+        return answers.get(scores.last_mentioned(context, possible), "")
+
+    contexts = {row["context"]: "" for row in test_rows}  # several questions often share one
+    for context in contexts:
+        contexts[context] = last(_spaced(context))
+    return [contexts[row["context"]] for row in test_rows]
+
+
+def _spaced(text: str) -> str:
+    """Lower-cased words and punctuation with a space between any two."""
+    return " ".join(TOKENS.findall(text.lower()))
+
+
+def retrieval(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[str]:
+    """The answer of the training row whose question and context are nearest to the test row's.
+
+    Nearness is cos(questions) + cos(contexts) of TF-IDF vectors: a short question counts as much as a long context.
+
+    Raises:
+        ValueError: There is no training row.
+    """
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    _check_rows(train_rows)
+    fields = ("question", "context")
+    texts = (row[field] for row in train_rows for field in fields)
+    vectors = TfidfVectorizer(token_pattern=TOKENS.pattern, sublinear_tf=True, dtype=np.float32).fit(texts)
+
+    def parts(rows: Sequence[Row]) -> Any:
+        return hstack([vectors.transform([row[field] for row in rows]) for field in fields], format="csr")
+
+    known = parts(train_rows).T.tocsr()
+    nearest = [
+        (parts(test_rows[start : start + _BATCH]) @ known).toarray().argmax(1)
+        for start in range(0, len(test_rows), _BATCH)
+    ]
+    return [train_rows[i]["answer"].strip() for found in nearest for i in found]
+
+
+def logistic(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[str]:
+    """Labels by logistic regression on TF-IDF weights of words and pairs of words.
+
+    Raises:
+        ValueError: There is no training row.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    _check_rows(train_rows)
+    labels = [row["label"].strip() for row in train_rows]
+    if len(set(labels)) == 1:
+        return labels[:1] * len(test_rows)
+    if not test_rows:
+        return []
+    rare = 2 if len(labels) >= 1000 else 1  # what occurs in one text of many only costs time
+    vectors = TfidfVectorizer(token_pattern=TOKENS.pattern, ngram_range=(1, 2), sublinear_tf=True, min_df=rare)
+    known = vectors.fit_transform([row["text"] for row in train_rows])
+    model = LogisticRegression(C=10, max_iter=1000).fit(known, labels)
+    return [str(label) for label in model.predict(vectors.transform([row["text"] for row in test_rows]))]
+
+
+def _check_rows(rows: Sequence[Any]) -> None:
+    if not rows:
+        raise ValueError("train_rows holds nothing to learn baselines from; give --data with training rows")

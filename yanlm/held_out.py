@@ -1,0 +1,168 @@
+"""Held-out rows as a task asks them: the example, the text of every span, and what counts as right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from yanlm.collation import Example, collapse
+from yanlm.evaluation import HELD_OUT, masked_positions
+from yanlm.noise import row_seed
+from yanlm.scores import Ids
+from yanlm.tasks import Builder, task_of
+from yanlm.tokenization import decode, encode
+
+Row = Mapping[str, Any]
+
+WANTED = {"infill": "infill", "sentence": "seq2seq", "completion": "seq2seq", "qa": "qa", "classify": "classify"}
+"""Tasks, and what :func:`yanlm.tasks.task_of` calls their rows."""
+
+ANSWERED = {"qa": "answer", "classify": "label"}
+"""Tasks whose rows have an answer after the text, and its field."""
+
+
+class Item(NamedTuple):
+    """A held-out row.
+
+    Attributes:
+        id: Its place among the rows.
+        row: The row itself.
+        example: Its example, with as many slots as the truth has tokens, or padded.
+        source: Ids with one mask for each span.
+        truth: Ids of each span, without padding.
+        words: Text of each span.
+        references: Texts that count as right: of the whole text for infilling, else of what is written.
+        text: The true whole text.
+        cut: Whether the row lost tokens of its text or answer to ``max_length`` or ``pad_to``.
+    """
+
+    id: int
+    row: Row
+    example: Example
+    source: Ids
+    truth: list[Ids]
+    words: list[str]
+    references: list[str]
+    text: str
+    cut: bool
+
+
+class Fill(NamedTuple):
+    """What was written into the spans of an item.
+
+    Attributes:
+        spans: Ids of each span, without padding.
+        fills: Text of each.
+        text: The whole text.
+    """
+
+    spans: list[Ids]
+    fills: list[str]
+    text: str
+
+
+def items(builder: Builder, rows: Sequence[Row], task: str) -> list[Item]:
+    """Items of rows; texts are masked as their place decides, the same for every model.
+
+    Raises:
+        ValueError: There is no row, or one is not of the task or has no token to write.
+
+    Example:
+        >>> from yanlm.tokenization import train_tokenizer
+        >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
+        >>> [item] = items(builder, [{"context": "a", "question": "b ?", "answer": "b"}], "qa")
+        >>> masked_source(builder, item), item.references, item.cut
+        ('a b ? <mask>', ['b'], False)
+    """
+    if not rows:
+        raise ValueError(f"there are no held-out rows to evaluate the task {task} on")
+    whole = _uncut(builder)
+    return [_item(builder, whole, i, row, task) for i, row in enumerate(rows)]
+
+
+def _item(builder: Builder, whole: Builder, number: int, row: Row, task: str) -> Item:
+    try:
+        if task_of(row) != WANTED[task]:
+            raise ValueError(f"its fields are those of {task_of(row)}, not of the task {task}")
+        seed = row_seed(HELD_OUT, 0, number)
+        example = builder.example(row, seed)
+        if not example.slots:
+            raise ValueError("no token of it is masked; evaluate with a masking that has clean=0")
+        cut = whole.example(row, seed) != example
+    except ValueError as error:
+        raise ValueError(f"row {number + 1}: {error}") from None
+    source = collapse(example, builder.form)
+    truth = spans_of(builder, example, [example.target[slot] for slot in example.slots])
+    words = [decode(builder.tokenizer, span).strip() for span in truth]
+    text = joined(builder, source, truth)
+    references = _references(row, task, text)
+    if builder.pad_to is not None and task != "infill":
+        cut = cut or len(encode(builder.tokenizer, f" {references[0]}")) > builder.pad_to
+    return Item(number, row, example, source, truth, words, references, text, cut)
+
+
+def _uncut(builder: Builder) -> Builder:
+    """The same builder for a model without an end, to see which rows lose tokens."""
+    padding = {} if builder.pad_to is None else {"lengths": "padding", "pad_to": builder.pad_to}
+    return Builder(builder.tokenizer, form=builder.form, max_length=2**30, masking=builder.masking, **padding)  # type: ignore[arg-type]
+
+
+def _references(row: Row, task: str, text: str) -> list[str]:
+    if task == "infill":
+        return [text]
+    if task == "qa":
+        return [str(one).strip() for one in row.get("answers") or [row["answer"]]]
+    if task == "classify":
+        return [row["label"].strip()]
+    target = row["target"]
+    return [target.strip() if isinstance(target, str) else " ".join(one.strip() for one in target)]
+
+
+def spans_of(builder: Builder, example: Example, tokens: Sequence[int]) -> list[Ids]:
+    """Ids of each masked span among the tokens of all slots; padding ends a span.
+
+    Example:
+        >>> from yanlm.tokenization import train_tokenizer
+        >>> example = Example([7, 9, 9, 8, 9], [], slots=[1, 2, 4], spans=[2, 1])
+        >>> spans_of(Builder(train_tokenizer(["ab ab"], 258)), example, [3, 5, 6])
+        [[3, 5], [6]]
+    """
+    written = dict(zip(example.slots, tokens, strict=False))
+    hidden, spans, at = masked_positions(example, builder), [], 0
+    for length in example.spans:
+        spans.append(ended([written[place] for place in hidden[at : at + length]], builder.pad))
+        at += length
+    return spans
+
+
+def ended(tokens: Ids, pad: int) -> Ids:
+    """Tokens before the first padding."""
+    return tokens[: tokens.index(pad)] if pad in tokens else tokens
+
+
+def joined(builder: Builder, source: Sequence[int], spans: Sequence[Ids]) -> str:
+    """Text of a source with one mask for each span, with the spans in their places."""
+    left = iter(spans)
+    ids = [id for token in source for id in (next(left, []) if token == builder.mask else [token])]
+    return decode(builder.tokenizer, ids).strip()
+
+
+def filled(builder: Builder, item: Item, spans: list[Ids], text: str | None = None) -> Fill:
+    """The fill of an item that these spans make."""
+    fills = [decode(builder.tokenizer, span).strip() for span in spans]
+    return Fill(spans, fills, joined(builder, item.source, spans) if text is None else text)
+
+
+def masked_source(builder: Builder, item: Item) -> str:
+    """The text as a person reads it, with ``<mask>`` for each span."""
+    parts: list[str] = []
+    run: Ids = []
+    spans = iter(item.truth)
+    for token in item.source:
+        if token == builder.mask:
+            space = decode(builder.tokenizer, next(spans, [])).startswith(" ")
+            parts += [decode(builder.tokenizer, run), " <mask>" if space else "<mask>"]
+            run = []
+        else:
+            run.append(token)
+    return "".join([*parts, decode(builder.tokenizer, run)]).strip()

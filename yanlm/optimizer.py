@@ -1,0 +1,27 @@
+"""The optimizer of both stages."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from yanlm.schedule import TrainSettings
+
+
+def make_optimizer(model: nn.Module, settings: TrainSettings, fused: bool) -> torch.optim.Optimizer:
+    """AdamW; unless ``decay_all``, without weight decay on vectors (biases, norms), embeddings and Mamba's A.
+
+    Raises:
+        ValueError: Nothing is left to train.
+    """
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            spared = id(parameter) in tables or getattr(parameter, "_no_weight_decay", False)
+            decays = settings.decay_all or (parameter.ndim >= 2 and not spared)
+            groups.setdefault(settings.weight_decay if decays else 0.0, []).append(parameter)
+    if not groups:
+        raise ValueError("the model has nothing to train in this stage: prepare_stage froze every parameter")
+    options = [{"params": params, "weight_decay": decay} for decay, params in groups.items()]
+    return torch.optim.AdamW(options, lr=settings.lr, betas=settings.betas, fused=fused or None)

@@ -1,0 +1,52 @@
+"""Predictions one by one: what a model was asked, what it wrote, what was right, and the scores; as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from yanlm.held_out import Fill, Item, masked_source
+from yanlm.task_scores import Sums, prediction
+from yanlm.tasks import Builder
+
+
+def record(builder: Builder, item: Item, task: str, fill: Fill, sums: Sums, **which: int) -> dict[str, Any]:
+    """A prediction.
+
+    Returns:
+        ``id`` (place of the row), ``task``, ``steps``, ``seed`` and ``sample`` as given, ``source`` with ``<mask>``,
+        ``prediction``, ``fills`` (text of each span), ``reference``, or ``references`` where several count, ``scores``.
+
+    Example:
+        >>> from yanlm.held_out import filled, items
+        >>> from yanlm.tokenization import train_tokenizer
+        >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
+        >>> [item] = items(builder, [{"text": "ab", "label": "a"}], "classify")
+        >>> found = record(builder, item, "classify", filled(builder, item, item.truth), {"accuracy": (1, 1)}, steps=3)
+        >>> found["source"], found["prediction"], found["scores"]
+        ('ab <mask>', 'a', {'accuracy': 1.0})
+    """
+    several = len(item.references) > 1
+    return {
+        "id": item.id,
+        "task": task,
+        **which,
+        "source": masked_source(builder, item),
+        "prediction": prediction(task, fill),
+        "fills": fill.fills,
+        **({"references": item.references} if several else {"reference": item.references[0]}),
+        "scores": {name: total / count for name, (total, count) in sums.items() if count},
+    }
+
+
+def write_predictions(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
+    """Write predictions, one JSON object a line."""
+    lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in predictions)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def read_predictions(path: Path) -> list[dict[str, Any]]:
+    """Read what :func:`write_predictions` wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

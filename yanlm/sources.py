@@ -1,0 +1,155 @@
+"""One part of a corpus: what a single spec names, read into memory or opened as a stream."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yanlm import hub, pydoc_text, readers, rooms, statements
+from yanlm.rows import Columns, DataError, Row, trained
+from yanlm.splits import completed, row_key, siblings
+
+BUILTIN = ("rooms", "statements", "pydoc")
+ROOMS = {"train": 20000, "validation": 500, "test": 1000}
+"""How many worlds ``builtin:rooms`` has."""
+
+STREAM_HELD = 200
+"""The rows of a stream that validation and test take each, from its own splits or from its start."""
+
+STREAM_LEAST = 2000
+"""A stream of fewer rows is read into memory and split like a file."""
+
+WHOLE_MOST = 1_000_000
+"""The rows of each split of a data set that are read where all are wanted in memory."""
+
+_SHOWN = 3  # faults of a file that a note spells out
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One part of a corpus: rows in memory, or a stream of records.
+
+    Attributes:
+        name: The spec it was read from.
+        rows: The training rows, or None for a stream.
+        stream: The ``IterableDataset`` to train on, or None.
+        columns: How the records of the stream name their fields.
+        held: Keys of the rows of the stream that are kept apart (:func:`yanlm.splits.row_key`).
+    """
+
+    name: str
+    rows: list[Row] | None
+    validation: list[Row]
+    test: list[Row]
+    skipped: list[str] = field(default_factory=list, repr=False)
+    stream: Any = None
+    columns: Columns = None
+    held: frozenset[bytes] = frozenset()
+
+
+def read_source(text: str, columns: Columns, seed: int, say: Say, whole: bool = False) -> Source:
+    """Reads what one spec names.
+
+    Args:
+        text: The spec, without a weight. What exists as a path is read as a path.
+        columns: How files and data sets name their fields.
+        seed: Which worlds the built-in ones make.
+        say: Called with each line that the user should see.
+        whole: Read a data set of the hub into memory, however long it is (up to ``WHOLE_MOST`` rows a split).
+
+    Raises:
+        DataError: It cannot be read; one line with the fault and the remedy.
+
+    Example:
+        >>> len(read_source("builtin:rooms", None, 0, print).test)
+        1000
+    """
+    path = Path(os.path.expanduser(text))
+    kind, _, name = text.partition(":")
+    if os.path.exists(path):
+        return _read_file(text, path, columns, say)
+    if kind == "builtin":
+        return _read_builtin(text, name, seed)
+    if kind == "hf":
+        return _read_hub(text, columns, say, whole)
+    if not readers.extension(path):
+        raise DataError(f"{text}: no such file; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
+    return _read_file(text, path, columns, say)
+
+
+def _read_builtin(text: str, name: str, seed: int) -> Source:
+    made: dict[str, list[Row]]
+    if name == "rooms":
+        made = {split: rooms.rooms_rows(split, n, seed) for split, n in ROOMS.items()}
+    elif name == "statements":
+        made = {split: statements.statement_rows(split, n, seed) for split, n in ROOMS.items()}
+    elif name == "pydoc":
+        made = pydoc_text.pydoc_rows()
+    else:
+        raise DataError(f"{text}: no such built-in corpus; there are {', '.join(f'builtin:{n}' for n in BUILTIN)}")
+    return Source(text, made["train"], made["validation"], made["test"])
+
+
+def _read_file(text: str, path: Path, columns: Columns, say: Say) -> Source:
+    table = _told(readers.read_rows(path, columns), path, say)
+    skipped = table.skipped
+    found: dict[str, list[Row]] = {}
+    known = set(map(_frozen, table.rows))
+    for split, sibling in siblings(path).items():
+        other = _told(readers.read_rows(sibling, columns), sibling, say)
+        found[split] = other.rows
+        skipped = skipped + other.skipped
+        say(f"{path}: {split} rows are those of {sibling.name} ({len(other.rows)})")
+        if also := sum(row in known for row in map(_frozen, other.rows)):
+            say(f"{sibling}: {also} of its {len(other.rows)} rows are training rows too")
+    train, validation, test = completed(str(path), table.rows, found, say)
+    return Source(text, train, validation, test, skipped)
+
+
+def _frozen(row: Row) -> str:
+    return json.dumps(trained(row))
+
+
+def _told(table: readers.Table, path: Path, say: Say) -> readers.Table:
+    for note in table.notes:
+        say(note)
+    if table.skipped:
+        shown = "; ".join(fault.removeprefix(f"{path}:") for fault in table.skipped[:_SHOWN])
+        more = f"; and {len(table.skipped) - _SHOWN} more" if len(table.skipped) > _SHOWN else ""
+        total = len(table.skipped) + len(table.rows)
+        say(f"{path}: skipped {len(table.skipped)} of {total}, by line: {shown}{more}")
+    return table
+
+
+def _read_hub(text: str, columns: Columns, say: Say, whole: bool) -> Source:
+    data = hub.open_hub(text)
+    most, most_held = (WHOLE_MOST, WHOLE_MOST) if whole else (STREAM_LEAST, STREAM_HELD)
+    first, ended = hub.first_rows(text, data.train, columns, most)
+    if not first:
+        raise DataError(f"{text}: no record of its training split has a label; choose another split")
+    found = {split: hub.first_rows(text, part, columns, most_held)[0] for split, part in data.held.items()}
+    if not found.get("test", first) and found.get("validation"):  # as of GLUE, whose test labels are secret
+        found["test"] = found.pop("validation")
+        say(f"{text}: its test split has no labels; its validation split serves as test")
+    found = {split: rows for split, rows in found.items() if rows}
+    if whole and not ended:
+        say(f"{text}: longer than {WHOLE_MOST:,} rows; the first {WHOLE_MOST:,} are used")
+    if ended or whole:
+        train, validation, test = completed(text, first, found, say)
+        return Source(text, train, validation, test)
+    rows = iter(first)
+    keys: set[bytes] = {row_key(row) for part in found.values() for row in part}
+    for split in ("validation", "test"):
+        if split not in found:
+            found[split] = list(itertools.islice((row for row in rows if row_key(row) not in keys), STREAM_HELD))
+            keys |= {row_key(row) for row in found[split]}
+    kept = ", ".join(f"{len(found[split])} rows for {split}" for split in ("validation", "test"))
+    say(f"{text}: a stream, read in its own order; kept {kept}")
+    held = frozenset(keys)
+    return Source(text, None, found["validation"], found["test"], [], data.train, columns, held)

@@ -1,0 +1,261 @@
+"""Do words agree that are written at once? ``<mask> is in the <mask> .`` after a small world, judged for truth."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from moefm._checks import check_count
+from yanlm.building import make_builder
+from yanlm.evaluation import cases
+from yanlm.folders import load_model, model_folder
+from yanlm.masking import Masking
+from yanlm.noise import row_seed
+from yanlm.rooms import locations
+from yanlm.runs import train
+from yanlm.settings import resolve
+from yanlm.statements import judge, parted, statement_rows
+from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.variants import laid_over
+from yanlm.tokenization import decode, load_tokenizer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MANY = {"num_experts": 8}
+ONE_A_TEXT = {**MANY, "scope": "sequence"}
+MIXTURE = {"ce": "mixture"}
+BASELINES = {"one pass": "mlm", "masked diffusion": "mdlm", "autoregressive": "gpt2"}
+FLOWS: dict[str, Json] = {
+    "K = 1": {"model": {"num_experts": 1}},
+    "one expert a word": {"model": MANY},
+    "one expert a text": {"model": ONE_A_TEXT},
+    "a text, consistent": {"model": ONE_A_TEXT, "stage2": {"objective": "consistent"}},
+    "a word, mixture CE": {"model": MANY, "stage2": MIXTURE},
+    "a text, mixture CE": {"model": ONE_A_TEXT, "stage2": MIXTURE},
+    "a text, mixture CE, trunk": {"model": {**ONE_A_TEXT, "experts": "trunk"}, "stage2": MIXTURE},
+}
+"""Flows by name; eight experts unless said, the paper's loss and the rollout cross-entropy unless said."""
+
+WORLDS = ["builtin:rooms@0.5", "builtin:statements@0.5"]
+SCORES = {"valid": "true", "people": "people named", "entropy": "entropy of the people"}
+_QUIET = 10**9
+
+
+def agreement_study(
+    out: Path,
+    *,
+    first: float = 5.0,
+    second: float = 15.0,
+    seeds: Sequence[int] = (0, 1, 2),
+    only: Sequence[str] = (),
+    steps: Sequence[int] = (1, 2, 3, 4, 8),
+    worlds: int = 300,
+    samples: int = 8,
+    options: Mapping[str, Any] | None = None,
+    page: Path | None = None,
+    command: str = "",
+    say: Say | None = None,
+) -> Json:
+    """Train every model on worlds and on statements about them, and judge what it writes about unseen worlds.
+
+    All models learn from questions and statements for ``first`` minutes and from statements alone for ``second``. The
+    flows share the first part, their stage 1.
+
+    Args:
+        out: Folder of the study.
+        first: Minutes on both, or steps where ``options`` has ``steps``.
+        second: Minutes on statements alone.
+        seeds: Of weights and training.
+        only: Names of the models; all if there is none.
+        steps: Numbers of steps T.
+        worlds: Test worlds.
+        samples: Statements about each.
+        options: Settings that all models share (:func:`yanlm.settings.resolve`); ``steps`` counts optimizer steps of
+            either part instead of the minutes.
+        page: Another place for the page.
+        command: As it was typed.
+        say: Hears how it goes.
+
+    Raises:
+        ValueError: An option or a name is wrong.
+    """
+    known = [*BASELINES, *FLOWS]
+    for name in only:
+        if name not in known:
+            raise ValueError(f"no model {name!r}; there are {', '.join(known)}")
+    chosen = [name for name in known if not only or name in only]
+    counted, drawn = integers("steps", steps), integers("seeds", seeds, 0)
+    check_count("worlds", worlds)
+    check_count("samples", samples, 2)
+    shared = dict(options or {})
+    length = shared.pop("steps", None)
+    settings = {
+        "first": first, "second": second, "worlds": worlds, "samples": samples, "steps": counted, "length": length,
+        "options": {name: str(value) for name, value in shared.items()},
+    }  # fmt: skip
+    study = Study(out, "agreement", settings, command=command, say=say)
+    trainer = _Trainer(out, shared, first, second, length)
+    found: dict[str, list[Json]] = {name: [] for name in chosen}
+    for seed in drawn:
+        for name in chosen:
+
+            def one(name: str = name, seed: int = seed) -> Json:
+                folder = trainer.baseline(name, seed) if name in BASELINES else trainer.flow(name, seed)
+                result = _judged(folder, counted, worlds, samples)
+                shutil.rmtree(out / "run")
+                return result
+
+            found[name].append(study.piece(f"{name}, seed {seed}", one))
+    truth = study.piece("data", lambda: judge(_true_texts(worlds, samples)))
+    summary = {"data": truth, "by_model": _summary(found)}
+    runs = f"{len(drawn)} seed{'s' * (len(drawn) > 1)}: median and range"
+    trained = f"{first:g} + {second:g} minutes" if length is None else f"{length} + {length} steps"
+    words = (
+        f"{worlds} unseen worlds, {samples} statements about each, {runs}. True: person and room go together. People "
+        f"named: of those that so many statements could name. Every model trained {trained}; eight experts unless K "
+        "is given."
+    )
+    tables = {score: _table(summary, score, counted) for score in SCORES}
+    titled = {f"{SCORES[score].capitalize()}": table for score, table in tables.items()}
+    return study.finish("Agreement between words", words, titled, agreement_figure(summary), summary, page)
+
+
+class _Trainer:
+    """Trains models for the study, the stage 1 that flows share once a seed."""
+
+    def __init__(self, out: Path, shared: Json, first: float, second: float, length: int | None) -> None:
+        self.out = out
+        quiet = {"save_every": _QUIET, "sample_every": _QUIET, "eval_rows": 20}
+        recipes = {"recipe1": {"batch_size": 32}, "recipe2": {"batch_size": 32}}
+        self.shared = laid_over(quiet | recipes, shared)
+        self.lengths = [(f"steps{stage}", length) for stage in (1, 2)] if length else None
+        self.minutes = (first, second)
+
+    def _length(self, part: int, stage: int) -> Json:
+        return {f"steps{stage}": self.lengths[0][1]} if self.lengths else {"minutes": self.minutes[part]}
+
+    def _train(self, options: Json, folder: Path) -> Path:
+        shutil.rmtree(folder, ignore_errors=True)
+        train(resolve(laid_over(self.shared, options)), folder)
+        return folder
+
+    def baseline(self, name: str, seed: int) -> Path:
+        """A baseline, trained on both sets and then on statements."""
+        kind = {"baseline": BASELINES[name], "seed": seed}
+        begun = self._train(kind | {"data": WORLDS} | self._length(0, 1), self.out / "run" / "first")
+        change = {"data": ["builtin:statements"], "init": str(begun)} | self._length(1, 1)
+        return self._train(kind | change, self.out / "run" / "second")
+
+    def flow(self, name: str, seed: int) -> Path:
+        """A flow on top of the stage 1 of its seed."""
+        start = self.out / f"stage1-seed{seed}"
+        if not (start / "stage1" / "model.safetensors").is_file():
+            self._train({"stage": "1", "seed": seed, "data": WORLDS} | self._length(0, 1), start)
+        change = {"stage": "2", "seed": seed, "init": str(start), "data": ["builtin:statements"]} | self._length(1, 2)
+        return self._train(laid_over(change, FLOWS[name]), self.out / "run" / "second")
+
+
+def _judged(folder: Path, steps: Sequence[int], worlds: int, samples: int) -> Json:
+    """What a model's statements are worth, by number of steps; for other methods drawn, and the most probable."""
+    folder = model_folder(folder)
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    builder = make_builder(model, tokenizer, Masking())
+    made = cases(builder, statement_rows("test", worlds))
+
+    def said(count: int, **options: Any) -> Json:
+        texts: list[list[str]] = []
+        for start in range(0, worlds, 50):
+            part = made[start : start + 50]
+            batch = builder.collate([case.example for case in part])
+            seeds = [row_seed(1, 0, start + i) for i in range(len(part))]
+            names = ("slots", "source_mask", "slot_mask")
+            out = model.generate(
+                batch["source_ids"],
+                **{name: batch[name] for name in names},
+                steps=count,
+                samples=samples,
+                seeds=seeds,
+                **options,
+            )
+            for case, rows in zip(part, out.tokens.tolist(), strict=True):
+                texts.append([_filled(case.example, row, tokenizer) for row in rows])
+        return judge(texts)
+
+    with torch.no_grad():
+        if model.config.method == "flow":
+            return {str(count): said(count) for count in steps}
+        if model.config.method == "gpt2":
+            return {"token by token": said(1, temperature=1.0), "most probable": said(1)}
+        return {str(count): said(count, temperature=1.0) for count in steps} | {"most probable": said(1)}
+
+
+def _filled(example: Any, tokens: Sequence[int], tokenizer: Any) -> str:
+    ids = list(example.target)
+    for slot, token in zip(example.slots, tokens, strict=False):
+        ids[slot] = token
+    return decode(tokenizer, ids)
+
+
+def _true_texts(worlds: int, samples: int) -> list[list[str]]:
+    """True statements about the test worlds, everybody as likely: what a perfect model would write."""
+    draw = random.Random("agreement")
+    texts = []
+    for row in statement_rows("test", worlds):
+        context, _ = parted(row["source"])
+        there = sorted(locations(context).items())
+        said = [draw.choice(there) for _ in range(samples)]
+        texts.append([f"{context} {who} is in the {room} ." for who, room in said])
+    return texts
+
+
+def _summary(found: Mapping[str, Sequence[Json]]) -> Json:
+    return {
+        name: {key: {score: [run[key][score] for run in runs] for score in SCORES} for key in runs[0]}
+        for name, runs in found.items()
+    }
+
+
+def _table(summary: Json, score: str, steps: Sequence[int]) -> str:
+    columns = [str(count) for count in steps]
+    more = ["token by token", "most probable"]
+    head = ["", *(f"T = {count}" for count in columns), *more]
+    rows = [
+        [name, *(spread(runs[key][score]) if key in runs else "" for key in [*columns, *more])]
+        for name, runs in summary["by_model"].items()
+    ]
+    rows.append(["the data", *([f"{summary['data'][score]:.3f}"] + [""] * (len(head) - 2))])
+    return markdown(head, rows)
+
+
+def agreement_figure(summary: Json) -> Figure:
+    """Truth against variety, a point for each model: at one step, or token by token; hollow: the most probable."""
+    import statistics
+
+    from matplotlib.figure import Figure
+
+    from yanlm.studies.plots import style
+
+    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    ax = figure.subplots()
+    for number, (name, runs) in enumerate(summary["by_model"].items()):
+        colour, marker = style(number)
+        key = next(key for key in ("1", "token by token", *runs) if key in runs)
+        for what, face in ((key, colour), ("most probable", "none")):
+            if what in runs:
+                x, y = (statistics.median(runs[what][score]) for score in ("entropy", "valid"))
+                label = name if what == key else None
+                ax.plot([x], [y], marker, color=colour, markerfacecolor=face, markersize=8, label=label, linestyle="")
+    data = summary["data"]
+    ax.plot([data["entropy"]], [data["valid"]], "*", color="#000000", markersize=13, label="the data", linestyle="")
+    ax.set_xlabel("entropy of the people named (1 = all alike)")
+    ax.set_ylabel("true statements")
+    ax.set_ylim(0, 1.05)
+    ax.grid(alpha=0.25)
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure

@@ -1,0 +1,215 @@
+"""What every study shares: a folder whose results survive a kill, a table, a page of Markdown."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from yanlm.records import write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RESULTS, MODELS = "results.json", "models"
+Json = dict[str, Any]
+Say = Callable[[str], None]
+
+
+class Study:
+    """A folder with ``results.json``, written after each piece: a study that is stopped goes on where it was.
+
+    Args:
+        out: The folder.
+        name: Of the study.
+        settings: What decides a piece beside its key; a folder with others is refused. Of ``models``, a mapping, only
+            the entries that both have are compared, so that models can be added.
+        command: As it was typed, for the page.
+        say: Hears one line a piece.
+
+    Raises:
+        ValueError: The folder holds another study or other settings, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     first = Study(Path(folder), "steps", {"rows": 9}).piece("T = 1", lambda: {"right": 0.5})
+        ...     again = Study(Path(folder), "steps", {"rows": 9}).piece("T = 1", lambda: 1 / 0)
+        >>> again
+        {'right': 0.5}
+    """
+
+    def __init__(
+        self, out: Path, name: str, settings: Mapping[str, Any], *, command: str = "", say: Say | None = None
+    ) -> None:
+        self.out, self.name, self.say = Path(out), name, say or (lambda line: None)
+        self.settings: Json = json.loads(json.dumps(settings))  # as the file will give them back
+        self.command = command or f"yanlm study {name}"
+        self.pieces: Json = {}
+        self.notes: list[str] = []
+        known = self._read()
+        if known is not None:
+            self._check(known)
+            self.pieces = known["pieces"]
+            self.settings = _laid_over(known["settings"], self.settings)
+
+    def piece(self, key: str, make: Callable[[], Any]) -> Any:
+        """What ``make`` gives, or what it gave before under this key."""
+        if key in self.pieces:
+            self.say(f"{key}: done before")
+            return self.pieces[key]
+        began = time.perf_counter()
+        self.put(key, make())
+        self.say(f"{key}: {time.perf_counter() - began:.1f} s")
+        return self.pieces[key]
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a piece that is there already."""
+        self.pieces[key] = json.loads(json.dumps(value))
+        self.write(self._document())
+
+    def note(self, text: str) -> None:
+        """Something the reader of the page should know; each line once."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.say(text)
+
+    def finish(
+        self, title: str, words: str, tables: Mapping[str, str], figure: Figure, summary: Json, page: Path | None = None
+    ) -> Json:
+        """Write figure and page, and ``results.json`` with the summary; return what ``--json`` prints.
+
+        Args:
+            title: Of the page.
+            words: What was measured, in a sentence or two.
+            tables: Markdown tables by heading; an empty heading is left out.
+            figure: The figure.
+            summary: Numbers of the tables, JSON-able.
+            page: Another place for the page, with the figure beside it.
+        """
+        files = {"figure": self.out / f"{self.name}.png", "page": self.out / f"{self.name}.md"}
+        places = [(files["page"], files["figure"]), *([(page, page.with_suffix(".png"))] if page else [])]
+        try:
+            for text, picture in places:
+                text.parent.mkdir(parents=True, exist_ok=True)
+                figure.savefig(picture, dpi=120)
+                text.write_text(self._page(title, words, tables, picture.name), encoding="utf-8")
+        except OSError as error:
+            raise ValueError(f"cannot write the page: {error}; choose another --out or --page") from None
+        shown = {kind: str(path) for kind, path in files.items()} | {"results": str(self.out / RESULTS)}
+        document = self._document() | {"summary": json.loads(json.dumps(summary)), "notes": self.notes}
+        self.write(document)
+        return document | {"files": shown}
+
+    def write(self, document: Json) -> None:
+        """Write ``results.json`` whole or not at all."""
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_json(self.out / RESULTS, document)
+        except OSError as error:
+            raise ValueError(f"cannot write to {self.out}: {error.strerror or error}; choose another --out") from None
+
+    def _page(self, title: str, words: str, tables: Mapping[str, str], picture: str) -> str:
+        parts = [f"# {title}", words, f"![{title}]({picture})"]
+        for heading, table in tables.items():
+            parts += [f"## {heading}"] if heading else []
+            parts.append(table)
+        parts += ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
+        parts.append(f"`{self.command}`; {machine()}.")
+        return "\n\n".join(parts) + "\n"
+
+    def _document(self) -> Json:
+        head = {"study": self.name, "command": self.command, "machine": machine()}
+        return head | {"settings": self.settings, "pieces": self.pieces}
+
+    def _read(self) -> Json | None:
+        file = self.out / RESULTS
+        if not file.is_file():
+            return None
+        try:
+            known: Json = json.loads(file.read_text(encoding="utf-8"))
+            if {"study", "settings", "pieces"} <= known.keys():
+                return known
+        except (OSError, ValueError, AttributeError):
+            pass
+        raise ValueError(f"{file} is damaged or no study's; choose another --out")
+
+    def _check(self, known: Json) -> None:
+        if known["study"] != self.name:
+            raise ValueError(f"{self.out} holds the study {known['study']!r}; choose another --out")
+        if changed := _conflicts(known["settings"], self.settings):
+            raise ValueError(f"{self.out} was measured with another {', '.join(changed)}; choose another --out")
+
+
+def _conflicts(old: Json, new: Json) -> list[str]:
+    found = []
+    for name in [*new, *(name for name in old if name not in new)]:
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            names = before.keys() & after.keys() if name == MODELS else before.keys() | after.keys()
+            found += [f"{name} {each}" for each in sorted(names) if before.get(each) != after.get(each)]
+        elif before != after:
+            found.append(name)
+    return found
+
+
+def _laid_over(old: Json, new: Json) -> Json:
+    return new | ({MODELS: old[MODELS] | new[MODELS]} if MODELS in old and MODELS in new else {})
+
+
+def machine() -> str:
+    """Hardware and versions in a phrase."""
+    if torch.cuda.is_available():
+        hardware = torch.cuda.get_device_name(0)
+    else:
+        threads = torch.get_num_threads()
+        hardware = f"{platform.machine()}, {threads} thread{'s' * (threads > 1)}"
+    return f"{hardware}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def spread(values: Sequence[float], form: str = ".3f") -> str:
+    """Median, and the range where there are several values.
+
+    Example:
+        >>> spread([0.2, 0.1, 0.4]), spread([1.0], ".1f"), spread([])
+        ('0.200 (0.100-0.400)', '1.0', '')
+    """
+    if not values:
+        return ""
+    middle, low, high = (format(value, form) for value in (statistics.median(values), min(values), max(values)))
+    return middle if len(values) == 1 else f"{middle} ({low}-{high})"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; ``|`` in a cell is escaped.
+
+    Example:
+        >>> print(markdown(["", "right"], [["flow", ".5"]]))
+        | | right |
+        |---|---|
+        | flow | .5 |
+    """
+
+    def line(cells: Sequence[str]) -> str:
+        escaped = [cell.replace("|", "\\|") for cell in cells]
+        return "|" + "|".join(f" {cell} " if cell else " " for cell in escaped) + "|"
+
+    return "\n".join([line(head), "|---" * len(head) + "|", *map(line, rows)])
+
+
+def integers(name: str, values: Sequence[int], minimum: int = 1) -> list[int]:
+    """Whole numbers of at least ``minimum``, each once, in order.
+
+    Example:
+        >>> integers("steps", [8, 1, 1])
+        [1, 8]
+    """
+    if not values or any(value < minimum for value in values):
+        raise ValueError(f"{name} must be whole numbers of at least {minimum}, got {list(values)}")
+    return sorted(set(values))

@@ -1,0 +1,193 @@
+"""Table 2 of the paper for any data: how many rows there are, and how long they are in words and in tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yanlm.data import Corpus, load_corpus
+from yanlm.llama3 import llama3_file
+from yanlm.rows import KINDS, DataError
+from yanlm.studies.common import Json, Say, Study, markdown
+from yanlm.tokenization import load_tokenizer, train_tokenizer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from transformers import PreTrainedTokenizerFast
+
+Counts = tuple[float, float, float]
+"""Smallest, mean and largest."""
+
+PAPER: dict[str, tuple[str, str, Counts, Counts]] = {
+    "finewikifineweb": ("FineWiki + FineWeb", "8.7M", (7, 501.16, 1770), (20, 769.67, 2048)),
+    "narrativeqa": ("NarrativeQA", "46.8k", (212, 600.74, 1048), (267, 765.88, 1406)),
+    "rocstories": ("ROCStories", "98.2k", (19, 43.96, 71), (26, 53.19, 88)),
+    "simplestories": ("SimpleStories", "2.1M", (42, 225.77, 606), (55, 280.65, 754)),
+    "babi": ("bAbI", "11k", (17, 38.05, 65), (32, 59.33, 92)),
+    "squad": ("SQuAD", "98.2k", (34, 139.53, 599), (56, 191.53, 787)),
+    "agnews": ("AG News", "127.6k", (17, 43.75, 162), (31, 64.47, 227)),
+    "dbpedia": ("DBpedia", "630k", (9, 54.69, 226), (23, 86.48, 303)),
+    "sst2": ("SST-2", "68.2k", (5, 12.89, 49), (15, 24.94, 69)),
+}
+"""The paper's rows of Table 2, by name: size, words, tokens of LLaMA-3."""
+
+TRAINED = "bpe:8192"
+"""The tokenizer where LLaMA-3's is not installed: one for each data set, trained on it."""
+
+_TOGETHER = 1000
+
+
+def datasets_study(
+    out: Path,
+    specs: Sequence[str],
+    *,
+    tokenizer: str | None = None,
+    text_column: str | None = None,
+    page: Path | None = None,
+    command: str = "",
+    say: Say | None = None,
+) -> Json:
+    """Rows, and words and tokens a row, of each data set, beside the paper's numbers where it is one of the paper's.
+
+    Args:
+        out: Folder of the study.
+        specs: Each as :func:`yanlm.data.load_corpus` takes it.
+        tokenizer: ``bpe:SIZE``, trained on each data set, or what :func:`yanlm.tokenization.load_tokenizer` takes; by
+            default ``llama3`` where it is installed, else ``bpe:8192``.
+        text_column: Name of the text's column in files.
+        page: Another place for the page.
+        command: As it was typed.
+        say: Hears how it goes.
+
+    Raises:
+        ValueError: A data set or the tokenizer cannot be read.
+    """
+    if not specs:
+        raise DataError("no data named; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
+    chosen = tokenizer or _default_tokenizer()
+    study = Study(out, "datasets", {"tokenizer": chosen, "text_column": text_column}, command=command, say=say)
+    found = {spec: study.piece(spec, partial(_measured, spec, chosen, text_column)) for spec in specs}
+    for spec, one in found.items():
+        if one["streamed"]:
+            study.note(f"{spec} is a stream: its size is unknown, and its lengths are those of {one['rows']} rows")
+    words = (
+        f"Size (all splits), and words and tokens of a row: its text, or context, question and answer. "
+        f"Tokenizer: {chosen}{', trained on each data set' if chosen.startswith('bpe:') else ''}."
+    )
+    return study.finish("Data sets", words, {"": _table(found)}, datasets_figure(found), found, page)
+
+
+def lengths_of(rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerFast) -> dict[str, list[float]]:
+    """Smallest, mean and largest number of words and of tokens of a row.
+
+    Example:
+        >>> tokenizer = train_tokenizer(["a b"], 258)
+        >>> lengths_of([{"text": "a b"}, {"context": "a", "question": "b c ?", "answer": "d"}], tokenizer)["words"]
+        [2, 3.5, 5]
+    """
+    texts = [whole_text(row) for row in rows]
+    words = [len(text.split()) for text in texts]
+    tokens: list[int] = []
+    for start in range(0, len(texts), _TOGETHER):  # many at once are several times faster than one by one
+        batch = tokenizer(texts[start : start + _TOGETHER], add_special_tokens=False, split_special_tokens=True,
+                          return_attention_mask=False, verbose=False)  # fmt: skip
+        tokens += map(len, batch["input_ids"])
+    return {"words": _range(words), "tokens": _range(tokens)}
+
+
+def whole_text(row: Mapping[str, Any]) -> str:
+    """What a model reads and writes of a row, a label apart.
+
+    Example:
+        >>> whole_text({"text": "Dull .", "label": "negative"})
+        'Dull .'
+    """
+    fields = next(fields for fields in KINDS.values() if all(field in row for field in fields))
+    return " ".join(str(row[field]) for field in fields if field != "label")
+
+
+def papers_row(spec: str) -> str | None:
+    """Key of the paper's row that a spec names, if it does.
+
+    Example:
+        >>> papers_row("data/ag_news/train.jsonl.gz"), papers_row("hf:stanfordnlp/sst2"), papers_row("stories.txt")
+        ('agnews', 'sst2', None)
+    """
+    parts = {re.sub(r"[^a-z0-9]", "", part.split(".")[0]) for part in re.split(r"[/:\\]", spec.lower())}
+    return "finewikifineweb" if spec == "paper" else next((key for key in PAPER if key in parts), None)
+
+
+def _default_tokenizer() -> str:
+    try:
+        llama3_file()
+    except ValueError:
+        return TRAINED
+    return "llama3"
+
+
+def _measured(spec: str, tokenizer: str, text_column: str | None) -> Json:
+    corpus = load_corpus(spec, text_column=text_column)
+    rows = [*(corpus.rows or []), *corpus.validation, *corpus.test]
+    lengths = lengths_of(rows, _tokenizer(tokenizer, corpus))
+    return {"rows": len(rows), "streamed": corpus.rows is None, "kind": corpus.kind, **lengths}
+
+
+def _tokenizer(spec: str, corpus: Corpus) -> PreTrainedTokenizerFast:
+    if not spec.startswith("bpe:"):
+        return load_tokenizer(spec)
+    if not spec.removeprefix("bpe:").isdigit():
+        raise ValueError(f"tokenizer must be bpe:SIZE, a folder, a file or a name, got {spec!r}")
+    rows = corpus.rows or [*corpus.validation, *corpus.test]
+    return train_tokenizer((whole_text(row) for row in rows[:200_000]), int(spec.removeprefix("bpe:")))
+
+
+def _range(values: Sequence[int]) -> list[float]:
+    return [min(values), sum(values) / len(values), max(values)]
+
+
+def _table(found: Mapping[str, Json]) -> str:
+    head = ["data", "rows", "words: min", "mean", "max", "tokens: min", "mean", "max"]
+    rows = []
+    for spec, one in found.items():
+        size = "stream" if one["streamed"] else f"{one['rows']:,}"
+        rows.append([spec, size, *_cells(one["words"]), *_cells(one["tokens"])])
+        if key := papers_row(spec):
+            name, size, words, tokens = PAPER[key]
+            rows.append([f"{name}, paper", size, *_cells(words), *_cells(tokens)])
+    return markdown(head, rows)
+
+
+def _cells(counts: Sequence[float]) -> list[str]:
+    low, mean, high = counts
+    return [f"{low:.0f}", f"{mean:.1f}", f"{high:.0f}"]
+
+
+def datasets_figure(found: Mapping[str, Json]) -> Figure:
+    """A line from the shortest to the longest row of each data set, in tokens; a dot at the mean."""
+    from matplotlib.figure import Figure
+
+    from yanlm.studies.plots import PALETTE
+
+    figure = Figure(figsize=(9.0, 1.5 + 0.5 * len(found)), layout="constrained")
+    ax = figure.subplots()
+    for place, (spec, one) in enumerate(found.items()):
+        paper = papers_row(spec)
+        ranges = [("here", one["tokens"], PALETTE[0], 0.0 if paper is None else -0.14)]
+        ranges += [("paper", PAPER[paper][3], PALETTE[1], 0.14)] if paper else []
+        for label, (low, mean, high), colour, shift in ranges:
+            ax.plot([low, high], [place + shift] * 2, color=colour, linewidth=3, alpha=0.55, solid_capstyle="butt")
+            marker = "o" if label == "here" else "D"
+            ax.plot([mean], [place + shift], marker, color=colour, markersize=6, label=label)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_yticks(range(len(found)), [spec if len(spec) <= 40 else f"...{spec[-37:]}" for spec in found], fontsize=9)
+    ax.set_ylim(len(found) - 0.5, -0.5)
+    ax.set_xlabel("tokens a row: shortest to longest, the mean marked")
+    ax.grid(alpha=0.25, axis="x", which="both")
+    known = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    if len(known) > 1:
+        figure.legend(known.values(), known.keys(), loc="outside upper right", ncols=2, fontsize=9, frameon=False)
+    return figure

@@ -1,0 +1,159 @@
+"""Quality against diversity (the paper's Fig. 5): several samples of every text, by steps, noise and routing."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moefm._checks import check_choice, check_count, check_positive
+from moefm.routing import ROUTINGS
+from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.models import Named, load_named
+from yanlm.studies.quality import held_rows, scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MEASURES = {"distinct_2": "Dist-2", "self_bleu": "Self-BLEU", "sem_dist": "SemDist"}
+"""Measures of diversity; of Self-BLEU less is more diverse."""
+
+
+def diversity_study(
+    out: Path,
+    models: Sequence[str],
+    data: Sequence[str],
+    task: str = "infill",
+    *,
+    steps: Sequence[int] = (1, 2, 4, 8),
+    z0_scales: Sequence[float] = (0.5, 1.0, 1.5),
+    routings: Sequence[str] = ("frozen", "argmax", "resampled"),
+    temperatures: Sequence[float] = (0.7, 1.0),
+    samples: int = 4,
+    metric: str | None = None,
+    rows: int = 100,
+    seeds: Sequence[int] = (0,),
+    encoder: str | None = None,
+    text_column: str | None = None,
+    device: str = "cpu",
+    page: Path | None = None,
+    command: str = "",
+    say: Say | None = None,
+) -> Json:
+    """Several samples of every held-out row for every setting of generation: how good they are, and how different.
+
+    A flow is varied in steps, scale of the noise z0 and routing, other methods in steps and temperature.
+
+    Args:
+        out: Folder of the study.
+        models: Folders of models, or LABEL=DIR.
+        data: Specs of the data.
+        task: One of :data:`yanlm.task_rows.TASKS`.
+        steps: Numbers of steps T.
+        z0_scales: Standard deviations of the noise.
+        routings: Names of routings.
+        temperatures: Of models without a flow.
+        samples: Of every row; at least 2.
+        metric: What counts as quality; the task's own if not given.
+        rows: Held-out rows.
+        seeds: Of everything drawn.
+        encoder: Folder of a sentence encoder for SemDist; without it the measure is left out.
+        text_column: Name of the text's column in files.
+        device: Where the models run.
+        page: Another place for the page.
+        command: As it was typed.
+        say: Hears how it goes.
+
+    Raises:
+        ValueError: A model, the data, or an option is wrong.
+    """
+    wanted, drawn = integers("steps", steps), integers("seeds", seeds, 0)
+    check_count("samples", samples, 2)
+    for routing in routings:
+        check_choice("routing", routing, ROUTINGS)
+    for name, values in (("z0_scale", z0_scales), ("temperature", temperatures)):
+        for value in values:
+            check_positive(name, value)
+    loaded = load_named(models, device)
+    held = held_rows(data, task, rows, metric=metric, text_column=text_column, samples=samples, encoder=encoder)
+    settings = {
+        "data": list(data), "task": task, "metric": held.metric, "rows": rows, "samples": samples, "encoder": encoder,
+        "text_column": text_column, "models": {one.label: one.mark for one in loaded},
+    }  # fmt: skip
+    study = Study(out, "diversity", settings, command=command, say=say)
+    points: list[Json] = []
+    for one in loaded:
+        for options in _settings(one, z0_scales, routings, temperatures):
+            found = [scores(study, one, held, wanted, seed, **options) for seed in drawn]
+            for count in found[0]:
+                point = {"model": one.label, "method": one.method, "steps": count or None, **options}
+                measured = {name: [run[count].get(name) for run in found] for name in (held.metric, *MEASURES)}
+                points.append(point | {name: values for name, values in measured.items() if None not in values})
+    summary: Json = {"metric": held.metric, "called": held.called, "points": points}
+    if encoder is None:
+        study.note("SemDist is left out: it needs --encoder, a folder with a sentence encoder")
+    words = (
+        f"{held.asked}, one sample, and diversity of {samples} samples: Dist-2 over all samples of all rows, Self-BLEU "
+        f"and SemDist among those of a row. Known words do not count."
+    )
+    return study.finish("Quality and diversity", words, {"": _table(summary)}, diversity_figure(summary), summary, page)
+
+
+def _settings(
+    named: Named, z0_scales: Sequence[float], routings: Sequence[str], temperatures: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    if named.method == "flow":
+        yield from ({"routing": routing, "z0_scale": scale} for routing, scale in product(routings, z0_scales))
+    else:
+        yield from ({"temperature": temperature} for temperature in temperatures)
+
+
+def _table(summary: Json) -> str:
+    present = [name for name in MEASURES if any(name in point for point in summary["points"])]
+    head = ["", "T", "routing", "noise or temperature", summary["called"], *(MEASURES[name] for name in present)]
+    rows = []
+    for point in summary["points"]:
+        scale = point.get("z0_scale", point.get("temperature"))
+        cells = [point["model"], str(point["steps"] or ""), point.get("routing", ""), f"{scale:g}"]
+        rows.append([*cells, *(spread(point.get(name, [])) for name in (summary["metric"], *present))])
+    return markdown(head, rows)
+
+
+def diversity_figure(summary: Mapping[str, Any]) -> Figure:
+    """A panel for each measure, the more diverse to the right; colour: model and steps, shape: routing, size: noise."""
+    from yanlm.studies.plots import MARKERS, PALETTE, key, panels
+
+    points = summary["points"]
+    present = [name for name in MEASURES if any(name in point for point in points)]
+    several = len({point["model"] for point in points}) > 1
+    figure, axes = panels(len(present), height=3.9, most=3)
+
+    def group(point: Json) -> str:
+        steps = f"T = {point['steps']}" if point["steps"] else ""
+        return ", ".join(filter(None, [point["model"] if several or not steps else "", steps]))
+
+    groups = list(dict.fromkeys(group(point) for point in points))
+    routings = list(dict.fromkeys(point.get("routing", "temperature") for point in points))
+    scales = sorted({point.get("z0_scale", point.get("temperature")) for point in points})
+    colours = dict(zip(groups, (PALETTE[i % len(PALETTE)] for i in range(len(groups))), strict=True))
+    shapes = dict(zip(routings, (MARKERS[i % len(MARKERS)] for i in range(len(routings))), strict=True))
+    sizes = {scale: 4.0 + 5.0 * rank / max(1, len(scales) - 1) for rank, scale in enumerate(scales)}
+    for ax, name in zip(axes, present, strict=True):
+        for point in (point for point in points if name in point):
+            x, y = statistics.median(point[name]), statistics.median(point[summary["metric"]])
+            shape = shapes[point.get("routing", "temperature")]
+            size = sizes[point.get("z0_scale", point.get("temperature"))]
+            ax.plot([x], [y], shape, color=colours[group(point)], markersize=size, alpha=0.8, markeredgewidth=0)
+        if name == "self_bleu":
+            ax.invert_xaxis()
+        ax.set_xlabel(MEASURES[name] + (" (reversed)" if name == "self_bleu" else ""))
+        ax.tick_params(labelsize=9)
+        ax.grid(alpha=0.25)
+    axes[0].set_ylabel(summary["called"])
+    entries = [(label, "o", colour, 6.0) for label, colour in colours.items()]
+    entries += [(label, shape, "#555555", 6.0) for label, shape in shapes.items()] if len(shapes) > 1 else []
+    entries += [(f"scale {scale:g}", "o", "#bbbbbb", size) for scale, size in sizes.items()] if len(sizes) > 1 else []
+    key(figure, entries)
+    return figure

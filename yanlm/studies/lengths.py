@@ -1,0 +1,169 @@
+"""Seconds a text takes, by its length (the paper's Fig. 4, bottom, and Fig. 9): all models side by side in one run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moefm._checks import check_choice, check_count, check_positive
+from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.models import fresh_models, load_named, size_of
+from yanlm.studies.timing import CLOCKS, Contestant, contestants, timed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REFERENCE = 3
+"""Steps of the first flow that times are divided by."""
+
+FRESH = ("flow", "gpt2", "bart", "mdlm")
+
+
+def lengths_study(
+    out: Path,
+    lengths: Sequence[int],
+    *,
+    models: Sequence[str] = (),
+    preset: str | None = None,
+    methods: Sequence[str] = FRESH,
+    steps: Sequence[int] = (1, 3),
+    mdlm_steps: Sequence[int] = (8, 32, 0),
+    rate: float = 1.0,
+    repeats: int = 5,
+    slow: float = 60.0,
+    clock: str = "wall",
+    seed: int = 0,
+    device: str = "cpu",
+    page: Path | None = None,
+    command: str = "",
+    say: Say | None = None,
+) -> Json:
+    """Time one generation of a text of L tokens at batch size 1, for every model and L.
+
+    Every round times each model once, in an order that changes from round to round; the first round is discarded, and
+    the median of the others counts.
+
+    Args:
+        out: Folder of the study.
+        lengths: Numbers of tokens L.
+        models: Folders of trained models; or none, and
+        preset: builds one model a method with random weights and the context they need.
+        methods: Methods of these models.
+        steps: Steps T of flows; 3 is always among them.
+        mdlm_steps: Steps of masked diffusion; 0 stands for L, one token a step.
+        rate: Share of the tokens to write: 1 for all, .1 as in infilling.
+        repeats: Rounds that count.
+        slow: A generation that takes more seconds than this is timed once.
+        clock: ``wall``, or ``cpu`` for the processor's time of this process, which other programs disturb less.
+        seed: Of the texts and everything drawn.
+        device: Where the models run.
+        page: Another place for the page.
+        command: As it was typed.
+        say: Hears how it goes.
+
+    Raises:
+        ValueError: Neither or both of models and preset are given, or a number is out of range.
+    """
+    if bool(models) == bool(preset):
+        raise ValueError("give --model DIR, or --preset NAME for models with random weights: one of them")
+    wanted = integers("lengths", lengths)
+    check_count("repeats", repeats)
+    check_positive("slow", slow)
+    check_choice("clock", clock, CLOCKS)
+    if clock == "cpu" and device != "cpu":
+        raise ValueError(f"clock cpu does not see what runs on {device}; use wall")
+    if not 0 < rate <= 1:
+        raise ValueError(f"rate must lie in (0, 1], got {rate}")
+    loaded = fresh_models(preset, methods, max(wanted), device) if preset else load_named(models, device)
+    entered = contestants(loaded, integers("steps", [*steps, REFERENCE]), integers("mdlm_steps", mdlm_steps, 0))
+    settings = {
+        "preset": preset, "rate": rate, "repeats": repeats, "slow": slow, "clock": clock, "seed": seed,
+        "device": device, "contestants": [one.label for one in entered], "weights": [one.mark for one in loaded],
+    }  # fmt: skip
+    study = Study(out, "lengths", settings, command=command, say=say)
+    for one in loaded:
+        kind = "" if one.label == one.method else f"{one.method}, "
+        study.note(f"{one.label}: {kind}{size_of(one.model) / 1e6:.1f}M parameters")
+    found: dict[str, Json] = {}
+    for length in wanted:
+        fits = [one for one in entered if length <= one.named.model.config.max_length]
+        for label in dict.fromkeys(one.named.label for one in entered if one not in fits):
+            study.note(f"{label} is left out at {length} tokens, which its context does not hold")
+        if fits:
+            runs = study.piece(f"L = {length}", partial(timed, fits, length, rate, repeats, slow, clock, seed))
+            found[str(length)] = runs
+            once = [label for label, run in runs.items() if len(run["seconds"]) < repeats]
+            if once:
+                study.note(f"at {length} tokens timed once, for it took over {slow:g} s: {', '.join(once)}")
+    if not found:
+        raise ValueError(f"lengths must fit the context of a model, got {wanted}")
+    summary = _summary(found, _reference(entered), [one.label for one in entered])
+    seconds, share = "Processor seconds" if clock == "cpu" else "Seconds", "all" if rate == 1 else f"{rate:.0%}"
+    words = (
+        f"{seconds} of one generation at batch size 1: a text of L tokens, of which {share} are to be written. "
+        f"{'Random weights; m' if preset else 'M'}edian and range of {repeats} interleaved rounds."
+    )
+    if summary["reference"]:
+        words += f" Ratios are to {summary['reference']}, round by round, and their median."
+    return study.finish("Time by length", words, _tables(summary), lengths_figure(summary), summary, page)
+
+
+def _reference(entered: Sequence[Contestant]) -> str | None:
+    return next((one.label for one in entered if one.named.method == "flow" and one.steps == REFERENCE), None)
+
+
+def _summary(found: Mapping[str, Json], reference: str | None, labels: Sequence[str]) -> Json:
+    by_label: dict[str, Json] = {label: {} for label in labels}
+    for length, runs in found.items():
+        base = runs[reference]["seconds"] if reference in runs else []
+        for label, run in runs.items():
+            own = run["seconds"]
+            pairs = zip(own, base, strict=True) if len(own) == len(base) else ((x, y) for x in own for y in base)
+            ratio = (
+                statistics.median([x / y for x, y in pairs]) if base else None
+            )  # what disturbs a round disturbs both
+            by_label[label][length] = {**run, "median": statistics.median(own), "ratio": ratio}
+    return {"reference": reference, "by_model": {label: runs for label, runs in by_label.items() if runs}}
+
+
+def _tables(summary: Json) -> dict[str, str]:
+    lengths = list(dict.fromkeys(length for runs in summary["by_model"].values() for length in runs))
+    head = ["", *(f"L = {length}" for length in sorted(lengths, key=int))]
+    seconds, ratios = [], []
+    for label, runs in summary["by_model"].items():
+        here = [runs.get(length) for length in sorted(lengths, key=int)]
+        seconds.append([label, *(spread(run["seconds"], ".3g") if run else "" for run in here)])
+        ratios.append([label, *(f"{run['ratio']:.2f}" if run and run["ratio"] else "" for run in here)])
+    tables = {"Seconds": markdown(head, seconds)}
+    return tables | ({f"Times {summary['reference']}": markdown(head, ratios)} if summary["reference"] else {})
+
+
+def lengths_figure(summary: Json) -> Figure:
+    """Seconds against length, and the same as a ratio to the reference; both axes logarithmic."""
+    from yanlm.studies.plots import REFERENCE as GREY
+    from yanlm.studies.plots import Curve, draw, legend, panels
+
+    figure, axes = panels(2 if summary["reference"] else 1, height=4.2)
+    runs = {label: sorted((int(n), run) for n, run in found.items()) for label, found in summary["by_model"].items()}
+    curves = {
+        label: Curve(
+            [n for n, _ in found], [run["median"] for _, run in found],
+            [min(run["seconds"]) for _, run in found], [max(run["seconds"]) for _, run in found],
+        )
+        for label, found in runs.items()
+    }  # fmt: skip
+    draw(axes[0], curves, log="xy")
+    axes[0].set_ylabel("seconds of a generation")
+    if summary["reference"]:
+        kept = {label: [(n, run["ratio"]) for n, run in found if run["ratio"]] for label, found in runs.items()}
+        ratios = {label: Curve([n for n, _ in at], [ratio for _, ratio in at]) for label, at in kept.items() if at}
+        draw(axes[1], ratios, log="xy", styles=list(curves))
+        axes[1].axhline(1, color=GREY, linewidth=0.8, zorder=0)
+        axes[1].set_ylabel(f"times {summary['reference']}")
+    for ax in axes:
+        ax.set_xlabel("tokens L")
+    legend(figure, axes)
+    return figure

@@ -1,0 +1,116 @@
+"""The models of a study: trained ones from folders, or fresh ones of equal size where weights do not matter."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yanlm.baseline import AUTOREGRESSIVE, BASELINES
+from yanlm.building import _fresh, baseline_config, make_builder
+from yanlm.config import YanConfig
+from yanlm.folders import load_model, model_folder
+from yanlm.masking import Masking
+from yanlm.presets import count_parameters, get_preset
+from yanlm.tasks import Builder
+from yanlm.tokenization import load_tokenizer
+
+STEPLESS = (*AUTOREGRESSIVE, "mlm")
+"""Methods that are run once: token by token, or all at once in one pass."""
+
+STAGES = ("stage1", "stage2")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A model with what it is called in tables and figures.
+
+    Attributes:
+        label: The name.
+        model: Of any method.
+        builder: Makes its examples; ``None`` for a fresh model, which has no tokenizer.
+        mark: Hash of the weights' file, so that a study notices another training under the same name.
+    """
+
+    label: str
+    model: Any
+    builder: Builder | None = None
+    mark: str = ""
+
+    @property
+    def method(self) -> str:
+        """``flow``, ``mlm``, ``mdlm``, ``gpt2`` or ``bart``."""
+        return str(self.model.config.method)
+
+
+def named_folders(specs: Sequence[str]) -> dict[str, Path]:
+    """Folders of models by label: ``LABEL=DIR``, or ``DIR``, which is called by its last parts that differ.
+
+    Raises:
+        ValueError: There is none, a label is given twice, or a folder holds no model.
+    """
+    if not specs:
+        raise ValueError("no model named; give --model DIR, or --model LABEL=DIR")
+    given = [_split(spec) for spec in specs]
+    depth = 1
+    while len(names := [label or _name(path, depth) for label, path in given]) > len(set(names)) and depth < 8:
+        depth += 1
+    if len(set(names)) < len(names):
+        raise ValueError(f"model {next(n for n in names if names.count(n) > 1)!r} is given twice; label them LABEL=DIR")
+    return {name: model_folder(path) for name, (_, path) in zip(names, given, strict=True)}
+
+
+def load_named(specs: Sequence[str], device: str = "cpu") -> list[Named]:
+    """Load the models of :func:`named_folders`."""
+    found = []
+    for label, folder in named_folders(specs).items():
+        model = load_model(folder, device)
+        builder = make_builder(model, load_tokenizer(folder), Masking())
+        found.append(Named(label, model, builder, mark_of(folder)))
+    return found
+
+
+def mark_of(folder: Path) -> str:
+    """Hash of the weights in a model's folder."""
+    with (folder / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+
+
+def fresh_models(preset: str, methods: Sequence[str], max_length: int, device: str = "cpu") -> list[Named]:
+    """Models with random weights, each as large as the preset's flow, for contexts of ``max_length`` tokens.
+
+    Raises:
+        ValueError: There is no such preset or method.
+    """
+    known = ("flow", *BASELINES)
+    if unknown := [method for method in methods if method not in known]:
+        raise ValueError(f"methods must be among {', '.join(known)}, got {unknown[0]!r}")
+    chosen = get_preset(preset)
+    size = int(chosen.tokenizer.removeprefix("bpe:")) if chosen.tokenizer.startswith("bpe:") else None
+    ids = {"vocab_size": size, "pad_token_id": size - 2, "mask_token_id": size - 1} if size else {}
+    flow = YanConfig(**(ids | chosen.model | {"max_length": max_length}))
+    configs = {method: flow if method == "flow" else baseline_config(method, flow) for method in methods}
+    return [Named(method, _fresh(config, 0).eval().to(device)) for method, config in configs.items()]
+
+
+def size_of(model: Any) -> int:
+    """Number of parameters."""
+    return int(count_parameters(model)["total"])
+
+
+def _split(spec: str) -> tuple[str | None, Path]:
+    label, mark, folder = spec.partition("=")
+    if not mark or Path(spec).exists():
+        return None, Path(spec)
+    if not label or not folder:
+        raise ValueError(f"--model must be DIR or LABEL=DIR, got {spec!r}")
+    return label, Path(folder)
+
+
+def _name(path: Path, depth: int) -> str:
+    """The last ``depth`` parts of a folder, a stage apart."""
+    parts = path.resolve().parts[1:]
+    own = [part for part in parts if part not in STAGES] if depth == 1 else list(parts)
+    return "/".join(own[-depth:]) or str(path)

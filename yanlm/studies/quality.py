@@ -1,0 +1,133 @@
+"""Quality of models on one task, kept piece by piece: what the studies of steps and of diversity share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moefm._checks import check_choice, check_count
+from yanlm.evaluation import repeated
+from yanlm.rows import Row
+from yanlm.studies.common import Json, Study
+from yanlm.studies.models import STEPLESS, Named
+from yanlm.task_evaluation import evaluate_task
+from yanlm.task_rows import load_task
+from yanlm.task_scores import MAIN
+
+SHORT = {
+    "masked_accuracy": "masked tokens right",
+    "span_exact": "masked spans right",
+    "exact_match": "exact match",
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "rouge1": "ROUGE-1",
+    "rougeL": "ROUGE-L",
+    "bert_score": "BERTScore F1",
+}
+"""What metrics are called on axes; others keep their own name."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows of a task that models are compared on.
+
+    Attributes:
+        task: The task.
+        metric: What counts as quality.
+        train: Rows that baselines learn from.
+        test: Held-out rows.
+        data: Name of the data.
+        options: Further options of :func:`yanlm.task_evaluation.evaluate_task` that all models share.
+    """
+
+    task: str
+    metric: str
+    train: list[Row]
+    test: list[Row]
+    data: str
+    options: dict[str, Any]
+
+    @property
+    def called(self) -> str:
+        """The metric in words."""
+        return SHORT.get(self.metric, self.metric.replace("_", " "))
+
+    @property
+    def asked(self) -> str:
+        """The metric and the rows, at the beginning of a sentence."""
+        rows = f"{len(self.test)} held-out rows ({self.task}, {self.data})"
+        return f"{self.called[0].upper()}{self.called[1:]} on {rows}"
+
+
+def held_rows(
+    specs: Sequence[str],
+    task: str,
+    rows: int,
+    *,
+    metric: str | None = None,
+    text_column: str | None = None,
+    **options: Any,
+) -> Held:
+    """Read data as a task's rows; of texts, ``rows`` held-out maskings, else at most so many rows.
+
+    Args:
+        specs: As :func:`yanlm.task_rows.load_task` takes them.
+        task: One of :data:`yanlm.task_rows.TASKS`.
+        rows: How many.
+        metric: What counts as quality; the task's own if not given.
+        text_column: Name of the text's column in files.
+        options: Of :func:`yanlm.task_evaluation.evaluate_task`.
+
+    Raises:
+        ValueError: Data, task or number are wrong.
+    """
+    check_count("rows", rows)
+    check_choice("task", task, tuple(MAIN))
+    corpus = load_task(list(specs), task, text_column=text_column)
+    test = [dict(row) for row in repeated(corpus.test or corpus.validation, rows)]
+    return Held(task, metric or MAIN[task][0], corpus.rows or [], test, corpus.name, options)
+
+
+def scores(study: Study, named: Named, held: Held, steps: Sequence[int], seed: int, **options: Any) -> dict[int, Json]:
+    """Scores of a model for every number of steps, and ``one pass`` and ``baselines`` among the study's pieces.
+
+    A model that writes token by token, or all at once, has one entry, under 0.
+
+    Raises:
+        ValueError: The model cannot be evaluated so, or the metric is none of its scores.
+    """
+    wanted = [0] if named.method in STEPLESS else list(steps)
+    where = ", ".join([named.label, *(f"{name} {value}" for name, value in options.items()), f"seed {seed}"])
+    keys = {count: f"{where}, T = {count}" if count else where for count in wanted}
+    missing = [count for count in wanted if keys[count] not in study.pieces]
+    if missing:
+        assert named.builder is not None
+        first = "baselines" not in study.pieces
+        report = evaluate_task(
+            named.model, named.builder, held.train if first else [], held.test, held.task,
+            steps=[count or 1 for count in missing], seeds=[seed], data=held.data, **held.options, **options,
+        ).report  # fmt: skip
+        if first:
+            study.put("baselines", report["baselines"])
+        if "one_pass" in report:
+            study.put(f"{named.label}, one pass", report["one_pass"])
+        for count in missing:
+            found = report["by_steps"][str(count or 1)]
+            if held.metric not in found:
+                known = ", ".join(name for name, value in found.items() if isinstance(value, float))
+                raise ValueError(f"metric must be one of {known} for task {held.task}, got {held.metric!r}")
+            study.put(keys[count], found)
+            study.say(f"{keys[count]}: {held.called} {found[held.metric]:.3f}")
+    return {count: study.pieces[keys[count]] for count in wanted}
+
+
+def seeds_of(named: Named, seeds: Sequence[int], drawn: bool = False) -> Sequence[int]:
+    """Seeds that make a difference: one where nothing is drawn."""
+    return seeds if named.method == "flow" or drawn else seeds[:1]
+
+
+def best_baseline(study: Study, metric: str) -> tuple[str, float] | None:
+    """Name and score of the best baseline that has the metric."""
+    found = {name: one[metric] for name, one in study.pieces.get("baselines", {}).items() if metric in one}
+    return max(found.items(), key=lambda pair: pair[1]) if found else None

@@ -1,0 +1,110 @@
+"""Contestants against the clock: one generation each, round after round, side by side."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from yanlm.masking import mask_spans
+from yanlm.studies.common import Json
+from yanlm.studies.models import STEPLESS, Named
+
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+"""What seconds are: those of the wall, or those that the processor spent on this process."""
+
+
+class Contestant(NamedTuple):
+    """A model with its number of steps: None for what takes none, 0 for as many as there are tokens."""
+
+    label: str
+    named: Named
+    steps: int | None
+
+
+def question(config: Any, length: int, rate: float, seed: int) -> dict[str, torch.Tensor]:
+    """A text of random tokens, a share of them to be written, as :meth:`generate` of any model takes it.
+
+    Example:
+        >>> from yanlm.config import YanConfig
+        >>> asked = question(YanConfig(), 8, 1.0, 0)
+        >>> asked["source_ids"].shape, asked["slots"].tolist()
+        (torch.Size([1, 8]), [[0, 1, 2, 3, 4, 5, 6, 7]])
+    """
+    rng = random.Random(seed)
+    words = [rng.randrange(min(config.pad_token_id, config.mask_token_id)) for _ in range(length)]
+    hidden = list(range(length)) if rate == 1 else mask_spans(length, rng, rate=(rate, rate))
+    behind = set(hidden)
+    source = [config.mask_token_id if i in behind else id for i, id in enumerate(words)]
+    slots = hidden
+    if config.form == "separate":  # one mask a span, and the whole text is written
+        source = [id for i, id in enumerate(source) if not (i in behind and i - 1 in behind)]
+        slots = list(range(length))
+    return {"source_ids": torch.tensor([source]), "slots": torch.tensor([slots])}
+
+
+def contestants(loaded: Sequence[Named], steps: Sequence[int], mdlm_steps: Sequence[int]) -> list[Contestant]:
+    """Every model with every number of steps of its method."""
+    found = []
+    for one in loaded:
+        if one.method in STEPLESS:
+            found.append(Contestant(one.label, one, None))
+            continue
+        counts = steps if one.method == "flow" else [*filter(None, mdlm_steps), *(n for n in mdlm_steps if not n)]
+        found += [Contestant(f"{one.label}, T = {count or 'L'}", one, count) for count in counts]
+    return found
+
+
+def timed(
+    entered: Sequence[Contestant], length: int, rate: float, repeats: int, slow: float, clock: str, seed: int
+) -> dict[str, Json]:
+    """Seconds of every contestant, round by round, and evaluations of its network.
+
+    Args:
+        entered: The contestants.
+        length: Of the text in tokens.
+        rate: Share of them to be written.
+        repeats: Rounds that count, after one that does not.
+        slow: Seconds from which a contestant is timed once.
+        clock: One of :data:`CLOCKS`.
+        seed: Of the text and everything drawn.
+    """
+    asked = {
+        one.named.label: {
+            name: tensor.to(one.named.model.device)
+            for name, tensor in question(one.named.model.config, length, rate, seed).items()
+        }
+        for one in entered
+    }
+    runs: dict[str, Json] = {one.label: {"seconds": [], "nfe": 0} for one in entered}
+    for turn in range(repeats + 1):
+        shift = turn % len(entered)
+        for one in [*entered[shift:], *entered[:shift]]:
+            run = runs[one.label]
+            if turn and run["seconds"] and run["seconds"][0] > slow:
+                continue
+            seconds, run["nfe"] = _once(one, asked[one.named.label], length, CLOCKS[clock], seed + turn)
+            if turn == 1:
+                run["seconds"].clear()  # the first round warms up
+            run["seconds"].append(seconds)
+    return runs
+
+
+def _once(
+    one: Contestant, asked: Mapping[str, torch.Tensor], length: int, now: Callable[[], float], seed: int
+) -> tuple[float, int]:
+    model = one.named.model
+    _wait(model)
+    began = now()
+    out = model.generate(**asked, seeds=[seed], steps=1 if one.steps is None else one.steps or length)
+    _wait(model)
+    return now() - began, int(out.nfe)
+
+
+def _wait(model: Any) -> None:
+    kind = model.device.type
+    if kind != "cpu":
+        getattr(torch, kind).synchronize()

@@ -1,0 +1,128 @@
+"""From the sums of items to what a report says: means over seeds, intervals over items, diversity of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from yanlm import metrics
+from yanlm.held_out import Item
+from yanlm.task_scores import EXACT, MAIN, Sums, label_key
+
+FAILED = 0.05
+"""Error above which a bAbI task counts as failed."""
+
+Runs = Sequence[Sequence[Sums]]
+"""Sums by run (a seed and a sample), then by item."""
+
+
+def summary(task: str, runs: Runs) -> dict[str, Any]:
+    """Means over items and runs, and for the main metrics ``NAME_ci95``, by bootstrap over the items.
+
+    Example:
+        >>> found = summary("classify", [[{"accuracy": (1.0, 1.0)}, {"accuracy": (0.0, 1.0)}]] * 2)
+        >>> found["accuracy"], found["accuracy_ci95"]
+        (0.5, [0.0, 1.0])
+    """
+    items = [_together(one) for one in zip(*runs, strict=True)]
+    names = dict.fromkeys(name for sums in items for name in sums)
+    found: dict[str, Any] = {}
+    for name in names:
+        pairs = [sums[name] for sums in items]
+        if not (count := math.fsum(n for _, n in pairs)):
+            continue  # no span of three tokens, say
+        found[name] = math.fsum(x for x, _ in pairs) / count
+        if name in MAIN[task]:
+            found[f"{name}_ci95"] = interval(pairs)
+    return found
+
+
+def interval(pairs: Sequence[tuple[float, float]]) -> list[float]:
+    r"""95% bootstrap interval of :math:`R = \sum x_i / \sum n_i` over items.
+
+    Where counts differ, the ratio is linearised: item i is resampled as :math:`R + (x_i - R n_i) / \bar n`.
+    """
+    count = math.fsum(n for _, n in pairs)
+    ratio, mean = math.fsum(x for x, _ in pairs) / count, count / len(pairs)
+    low, high = metrics.bootstrap([ratio + (x - ratio * n) / mean for x, n in pairs])
+    return [max(0.0, low), min(1.0, high)]
+
+
+def by_seed(task: str, runs: Runs, samples: int) -> dict[str, list[float]]:
+    """``NAME_by_seed`` of the main metrics, where there are several seeds; runs are ordered by seed."""
+    each = [summary(task, runs[i : i + samples]) for i in range(0, len(runs), samples)]
+    if len(each) < 2:
+        return {}
+    return {f"{name}_by_seed": [one[name] for one in each] for name in MAIN[task] if name in each[0]}
+
+
+def _together(runs: Sequence[Sums]) -> Sums:
+    """Sums of one item over its runs."""
+    return {
+        name: (math.fsum(run[name][0] for run in runs), math.fsum(run[name][1] for run in runs)) for name in runs[0]
+    }
+
+
+def macro_f1(predicted: Sequence[str], truth: Sequence[str]) -> float:
+    """Mean over the true labels of their F1; a text that is no label is a miss.
+
+    Example:
+        >>> macro_f1(["a", "a", "?"], ["a", "b", "b"])  # F1 of a is 2/3, of b 0
+        0.333...
+    """
+    guesses, labels = [label_key(text) for text in predicted], [label_key(text) for text in truth]
+    total = 0.0
+    for label in set(labels):
+        hits = sum(a == b == label for a, b in zip(guesses, labels, strict=True))
+        total += 2 * hits / (guesses.count(label) + labels.count(label))
+    return total / len(set(labels))
+
+
+def by_task(made: Sequence[Item], runs: Runs) -> dict[str, Any]:
+    """Errors by the rows' ``task`` (bAbI), their mean, and how many tasks fail; nothing where rows have none."""
+    places: dict[str, list[int]] = {}
+    for i, item in enumerate(made):
+        if "task" in item.row:
+            places.setdefault(str(item.row["task"]), []).append(i)
+    if not places:
+        return {}
+    scores = {name: summary("qa", [[run[i] for i in at] for run in runs]) for name, at in places.items()}
+    errors = {name: 1 - scores[name]["exact_match"] for name in sorted(scores, key=_natural)}
+    failed = sum(error > FAILED for error in errors.values())
+    return {"by_task": errors, "mean_error": sum(errors.values()) / len(errors), "failed_tasks": failed}
+
+
+def _natural(name: str) -> tuple[float, str]:
+    """``qa2`` before ``qa10``."""
+    digits = "".join(char for char in name if char.isdigit())
+    return (float(digits) if digits else math.inf, name)
+
+
+def diversity(groups: Sequence[Sequence[str]], encoder: Any = None) -> dict[str, float]:
+    """How much the samples of a source differ.
+
+    ``distinct_2`` over all samples of all sources, ``self_bleu`` and ``sem_dist`` within a source, and ``unique``, the
+    share of different texts among the samples of a source.
+    """
+    texts = [text for group in groups for text in group]
+    found = {
+        "distinct_2": metrics.distinct(texts, 2),
+        "self_bleu": sum(metrics.self_bleu(group) for group in groups) / len(groups),
+        "unique": sum(len(set(group)) / len(group) for group in groups) / len(groups),
+    }
+    if encoder is not None:
+        from yanlm.semantic import sem_dist
+
+        found["sem_dist"] = sem_dist(groups, encoder)
+    return found
+
+
+def best_of(task: str, runs: Runs) -> float:
+    """Share of the items of which any sample is right."""
+    return sum(max(sums[EXACT[task]][0] for sums in one) for one in zip(*runs, strict=True)) / len(runs[0])
+
+
+def mean_of(dicts: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean of every entry, over seeds."""
+    return {name: sum(one[name] for one in dicts) / len(dicts) for name in dicts[0]}

@@ -1,0 +1,227 @@
+"""Evaluation of a model of any kind on the held-out rows of a task, beside what needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yanlm.collation import Example
+from yanlm.filling import Filled, fill_freely, fill_items, one_pass_fills, with_predicted_lengths
+from yanlm.held_out import ANSWERED, Fill, Row, items
+from yanlm.predictions import record
+from yanlm.protocol import Protocol, model_facts, protocol
+from yanlm.semantic import Encoder
+from yanlm.summaries import best_of, by_seed, by_task, diversity, macro_f1, mean_of, summary
+from yanlm.task_baselines import baseline_fills, length_determines
+from yanlm.task_scores import Scorer, Sums, prediction, written
+from yanlm.tasks import Builder
+
+if TYPE_CHECKING:
+    from yanlm.modeling import YanModel
+
+Hear = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What :func:`evaluate_task` found.
+
+    Attributes:
+        report: JSON-able numbers.
+        predictions: One record for each example, number of steps, seed and sample: :func:`yanlm.predictions.record`.
+    """
+
+    report: dict[str, Any]
+    predictions: list[dict[str, Any]] = field(repr=False)
+
+
+def evaluate_task(
+    model: YanModel,
+    builder: Builder,
+    train_rows: Sequence[Row],
+    test_rows: Sequence[Row],
+    task: str,
+    *,
+    steps: Sequence[int] = (1, 2, 3, 4, 8),
+    seeds: Sequence[int] = (0,),
+    samples: int = 1,
+    length: str = "given",
+    routing: str = "frozen",
+    z0_scale: float = 1.0,
+    temperature: float = 0.0,
+    encoder: str | Path | None = None,
+    batch_size: int = 50,
+    data: str = "",
+    hear: Hear = lambda stage, done, total: None,
+) -> Evaluation:
+    """Fill the masks of held-out rows and score what was written, as the task asks.
+
+    Masks are the same for every model and seed. A seed decides the noise z0 and the experts that are drawn, and with
+    other methods what is drawn at a temperature. Scores are means over seeds and samples, intervals are over examples.
+
+    Args:
+        model: A trained model of any method.
+        builder: Makes its examples (:func:`yanlm.building.make_builder`).
+        train_rows: Rows of the task that baselines learn from; without any, few baselines are left.
+        test_rows: Held-out rows of the task (:func:`yanlm.task_rows.task_rows`).
+        task: ``infill``, ``sentence``, ``completion``, ``qa`` or ``classify``.
+        steps: Numbers of steps T; a method that writes token by token is run once, as ``1``.
+        seeds: One generation of everything for each; where nothing is drawn the first alone is run.
+        samples: Results for every row; above 1 their diversity is reported too.
+        length: ``given``: as many slots as the truth has tokens. ``predicted``: by the model. Answers of a model with
+            ``pad_to`` end at the padding it writes, either way.
+        routing: Of the flow.
+        z0_scale: Of the flow.
+        temperature: Of other methods than the flow; 0 takes the most probable tokens.
+        encoder: Folder of a sentence encoder, for ``bert_score`` and ``sem_dist``.
+        batch_size: Rows generated together.
+        data: Name of the data, for the report.
+        hear: Called with a stage, and how many rows of how many are done.
+
+    Raises:
+        ValueError: There are no rows or they are not of the task, an option is out of range or not the model's, the
+            flow is not trained, or a package is missing.
+
+    Example:
+        >>> from yanlm.config import YanConfig
+        >>> from yanlm.modeling import YanModel
+        >>> from yanlm.tokenization import train_tokenizer
+        >>> tokenizer = train_tokenizer(["a small text"], 260)
+        >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)
+        >>> rows = [{"text": "a small text"}] * 2
+        >>> found = evaluate_task(YanModel(config), Builder(tokenizer, max_length=16), rows, rows, "infill", steps=[2])
+        >>> list(found.report["by_steps"]), sorted(found.report["baselines"]), len(found.predictions)
+        (['2'], ['copy_source', 'unigram'], 2)
+    """
+    plan = protocol(
+        model,
+        builder,
+        task,
+        steps=steps,
+        seeds=seeds,
+        samples=samples,
+        length=length,
+        routing=routing,
+        z0_scale=z0_scale,
+        temperature=temperature,
+        batch_size=batch_size,
+    )
+    was_training = model.training
+    model.eval()
+    try:
+        return _Evaluator(model, builder, plan, train_rows, test_rows, encoder, hear).run(data)
+    finally:
+        model.train(was_training)
+
+
+class _Evaluator:
+    """One evaluation: the items, what is asked, and the scorer that all numbers of steps share."""
+
+    def __init__(
+        self,
+        model: YanModel,
+        builder: Builder,
+        plan: Protocol,
+        train: Sequence[Row],
+        test: Sequence[Row],
+        encoder: str | Path | None,
+        hear: Hear,
+    ) -> None:
+        self.model, self.builder, self.plan, self.train, self.hear = model, builder, plan, train, hear
+        self.made = items(builder, test, plan.task)
+        labels = [row["label"] for row in train] if plan.task == "classify" else []
+        aligned = plan.length == "given"
+        self.encoder = None if encoder is None else Encoder(encoder, str(model.device))
+        self.scorer = Scorer(plan.task, self.made, labels=labels, aligned=aligned, encoder=self.encoder)
+
+    def run(self, data: str) -> Evaluation:
+        plan, made = self.plan, self.made
+        report: dict[str, Any] = {
+            "task": plan.task,
+            "data": data,
+            "n": len(made),
+            "cut": sum(item.cut for item in made),
+            "masked_tokens": sum(len(span) for item in made for span in item.truth),
+            "model": model_facts(self.model),
+            "length": plan.length,
+            "samples": plan.samples,
+            "seeds": list(plan.seeds),
+            **plan.drawn,
+        }
+        if plan.task in ANSWERED:
+            differ, report["length_determines"] = length_determines(self.builder, made, plan.task, self.train)
+            report["length_leaks"] = differ and plan.length == "given"
+        prompts = [item.example for item in made]
+        if plan.length == "predicted" and not plan.free:
+            prompts = with_predicted_lengths(self.model, self.builder, made, plan.batch_size)
+        report["by_steps"], predictions = {}, []
+        self._fill(prompts[: plan.batch_size], plan.steps[0], 0, lambda done: None)  # warms up, and is not counted
+        for steps in plan.steps:
+            filled = [self._fill(prompts, steps, i, partial(self._tell, steps, i)) for i in range(len(plan.seeds))]
+            report["by_steps"][str(steps)], records = self._result(filled, steps)
+            predictions += records
+        guessed = baseline_fills(self.builder, made, plan.task, self.train)
+        report["baselines"] = {name: self._once(fills) for name, fills in guessed.items()}
+        if self.model.config.method == "flow" and self.builder.form == "slots":
+            report["one_pass"] = self._once(one_pass_fills(self.model, self.builder, made, prompts))
+        return Evaluation(report, predictions)
+
+    def _tell(self, steps: int, number: int, done: int) -> None:
+        rows = len(self.made)
+        self.hear(f"T = {steps}", number * rows + done, len(self.plan.seeds) * rows)
+
+    def _fill(self, prompts: Sequence[Example], steps: int, number: int, hear: Callable[[int], None]) -> Filled:
+        """The first items, as many as prompts, filled by the seed of this number."""
+        plan, made = self.plan, self.made[: len(prompts)]
+        common: dict[str, Any] = {"samples": plan.samples, "batch_size": plan.batch_size, "hear": hear}
+        if plan.free:
+            return fill_freely(self.model, self.builder, made, **common)
+        common |= {"steps": steps, "seed": plan.seeds[number], **plan.drawn}
+        return fill_items(self.model, self.builder, made, prompts, **common)
+
+    def _result(self, filled: Sequence[Filled], steps: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Scores of one number of steps over all seeds and samples, and the predictions."""
+        plan = self.plan
+        fills = [[one[j] for one in run.fills] for run in filled for j in range(plan.samples)]
+        runs = [self.scorer.score(one) for one in fills]
+        seconds = sum(run.seconds for run in filled)
+        scores = self._scores(fills, runs) | by_seed(plan.task, runs, plan.samples)
+        if plan.samples > 1:
+            scores |= self._diversity(filled, runs)
+        scores |= {
+            "nfe": sum(run.nfe for run in filled) / len(filled),
+            "seconds": seconds,
+            "tokens_per_second": sum(run.tokens for run in filled) / max(seconds, 1e-9),
+        }
+        which = [(seed, sample) for seed in plan.seeds for sample in range(plan.samples)]
+        records = [
+            record(self.builder, item, plan.task, fill, sums, steps=steps, seed=seed, sample=sample)
+            for (seed, sample), one, run in zip(which, fills, runs, strict=True)
+            for item, fill, sums in zip(self.made, one, run, strict=True)
+        ]
+        return scores, records
+
+    def _diversity(self, filled: Sequence[Filled], runs: Sequence[list[Sums]]) -> dict[str, float]:
+        """Diversity within each seed's samples, the mean over seeds."""
+        count = self.plan.samples
+        each = []
+        for number, run in enumerate(filled):
+            found = diversity([[written(fill) for fill in samples] for samples in run.fills], self.encoder)
+            each.append(found | {"best_of": best_of(self.plan.task, runs[number * count : (number + 1) * count])})
+        return mean_of(each)
+
+    def _once(self, fills: list[Fill]) -> dict[str, Any]:
+        return self._scores([fills], [self.scorer.score(fills)])
+
+    def _scores(self, fills: Sequence[list[Fill]], runs: Sequence[list[Sums]]) -> dict[str, Any]:
+        """Means and intervals, and what is no mean over items: F1 by label, errors by bAbI task."""
+        task, made = self.plan.task, self.made
+        scores = summary(task, runs)
+        if task == "classify":
+            truth = [item.references[0] for item in made]
+            each = [macro_f1([prediction(task, fill) for fill in one], truth) for one in fills]
+            scores["macro_f1"] = sum(each) / len(each)
+        return scores | (by_task(made, runs) if task == "qa" else {})

@@ -1,0 +1,172 @@
+"""Baselines of the same blocks without a flow: a masked language model, and masked diffusion that unmasks in steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from moefm._checks import check_count
+from yanlm.choosing import check_generation, choose, refuse_flow_options, sample_streams, special_ids
+from yanlm.flow import gather_tokens
+from yanlm.generation import Generation
+from yanlm.noise import TIME, generators
+from yanlm.stage1 import Batch, Parts, token_mean
+from yanlm.stage2 import length_loss
+
+if TYPE_CHECKING:
+    from yanlm.modeling import YanModel
+
+_CHUNK = 2048  # slots whose logits are held at once
+
+
+def masked_loss(model: YanModel, batch: Batch, seeds: Sequence[int], totals: Tensor) -> tuple[Tensor, Parts]:
+    r"""Cross-entropy at masked slots, and the length head's where the batch has what it needs.
+
+    ``mlm`` masks every slot. ``mdlm`` is masked diffusion (Sahoo et al. 2024; LLaDA, Nie et al. 2025): the row draws r
+    from U(0, 1], each slot stays masked with probability r while the others show their token, and a masked slot
+    weighs one over the probability of being masked, so that a slot counts once on average:
+
+    .. math:: E_r E_m \sum_i \frac{1[m_i]}{P(m_i | r)} \, (-\log p(y_i | y_{\setminus m}, x))
+
+    Both are means over slots.
+    """
+    source, slots, slot_mask = batch["source_ids"], batch["slots"], batch["slot_mask"]
+    if source.shape != batch["target_ids"].shape:
+        raise ValueError(
+            f"{model.config.method} needs a batch in the slots form, got source {tuple(source.shape)}, "
+            f"target {tuple(batch['target_ids'].shape)}"
+        )
+    labels = batch["target_ids"].gather(1, slots)
+    masked, weights = slot_mask, slot_mask.float()
+    if model.config.method == "mdlm":
+        masked, weights = (x.to(slots.device) for x in partly_masked(slot_mask, seeds))
+        source = shown(source, slots, labels, slot_mask & ~masked)
+    states = gather_tokens(model.encode(source, batch["source_mask"]), slots)
+    losses = model.decoder.loss(states[masked], labels[masked])
+    total = token_mean(weights[masked] * losses, totals[1])
+    parts: Parts = {"ce": total}
+    if "collapsed_ids" in batch:
+        parts["length"] = length_loss(model, batch, seeds, totals)
+        total = total + parts["length"]
+    return total, {name: part.detach() for name, part in parts.items()}
+
+
+def partly_masked(slot_mask: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Which slots stay masked, and what each of them weighs, both ``(B, M)`` on the CPU.
+
+    Where the draw leaves none of a row's M slots masked, one of them is. So a slot is masked with probability
+    :math:`r + (1 - r)^M / M`, and one over it is bounded by M, however small r is.
+
+    Example:
+        >>> masked, weights = partly_masked(torch.tensor([[True, True, True, False]]), seeds=[1])
+        >>> masked.any(1), masked[:, 3], bool((weights[masked] <= 3).all())
+        (tensor([True]), tensor([False]), True)
+    """
+    masked = torch.zeros(slot_mask.shape, dtype=torch.bool)
+    weights = torch.zeros(slot_mask.shape)
+    for row, (source, held) in enumerate(zip(generators(seeds, TIME), slot_mask.cpu(), strict=True)):
+        places = held.nonzero().squeeze(1)
+        if not (count := len(places)):
+            continue
+        rate = 1 - float(torch.rand((), generator=source, dtype=torch.float64))
+        drawn = torch.rand(count, generator=source)
+        stays = drawn < rate
+        if not stays.any():
+            stays[drawn.argmin()] = True
+        masked[row, places] = stays
+        weights[row, places] = stays / (rate + (1 - rate) ** count / count)
+    return masked, weights
+
+
+def shown(source: Tensor, slots: Tensor, tokens: Tensor, where: Tensor) -> Tensor:
+    """The source ``(B, S)`` with ``tokens`` ``(B, M)`` written into the slots that ``where`` ``(B, M)`` names."""
+    source = source.clone()
+    rows = torch.arange(len(source), device=source.device).unsqueeze(1).expand_as(slots)
+    source[rows[where], slots[where]] = tokens[where]
+    return source
+
+
+@torch.no_grad()
+def unmask(
+    model: YanModel,
+    source_ids: Tensor,
+    *,
+    slots: Tensor,
+    source_mask: Tensor | None = None,
+    slot_mask: Tensor | None = None,
+    steps: int = 3,
+    samples: int = 1,
+    seeds: Sequence[int] | None = None,
+    temperature: float = 0.0,
+    **options: Any,
+) -> Generation:
+    """Fill slots in ``steps`` passes of the encoder, the tokens the model is most sure of first.
+
+    After pass i of T, ``ceil(i M / T)`` of a row's M slots are filled (mask-predict, MaskGIT; LLaDA's low-confidence
+    remasking), and what is filled stays. One pass fills all slots at once; a row never takes more than it has slots.
+
+    Args:
+        model: A model whose method is ``mlm`` or ``mdlm``.
+        source_ids: ``(B, S)`` with the mask at every slot.
+        slots: Positions of the slots ``(B, M)``.
+        source_mask: ``(B, S)``, True = a token.
+        slot_mask: ``(B, M)``, True = a slot.
+        steps: Passes T.
+        samples: Results for every row.
+        seeds: One integer a row.
+        temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
+        options: Those of the flow, at their defaults.
+
+    Returns:
+        Tokens ``(B, samples, M)``, no assignment, and ``nfe``, the passes that were made.
+
+    Raises:
+        ValueError: An argument is out of range, shapes do not fit, or an option is the flow's.
+    """
+    refuse_flow_options(model.config.method, options)
+    check_count("steps", steps)
+    seeds = check_generation(model.config, source_ids, slots, samples, seeds, temperature)
+    different = samples if temperature else 1  # without drawing, all samples are the same
+    streams = sample_streams(seeds, different)
+    held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
+    seen = torch.ones_like(source_ids, dtype=torch.bool) if source_mask is None else source_mask
+    ids, seen, slots, held = (x.repeat_interleave(different, 0) for x in (source_ids, seen, slots, held))
+    counts = held.sum(1)
+    passes = counts.clamp_max(steps)
+    tokens = torch.full_like(slots, model.config.pad_token_id or 0)
+    left, nfe = held.clone(), int(passes.max()) if len(passes) else 0
+    for step in range(1, nfe + 1):
+        active = (step <= passes).nonzero().squeeze(1)
+        states = gather_tokens(model.encode(ids[active], seen[active]), slots[active])
+        found, sure = _predict(model, states, left[active], temperature, [streams[i] for i in active.tolist()])
+        filled = -(-step * counts[active] // passes[active])
+        more = filled - (held & ~left)[active].sum(1)
+        rank = sure.masked_fill(~left[active], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
+        fills = torch.zeros_like(left)
+        fills[active] = (rank < more.unsqueeze(1)) & left[active]
+        tokens[fills] = found[fills[active]]
+        left &= ~fills
+        ids = shown(ids, slots, tokens, fills)
+    return Generation(tokens.unflatten(0, (-1, different)).repeat(1, samples // different, 1), None, nfe)
+
+
+def _predict(
+    model: YanModel, states: Tensor, left: Tensor, temperature: float, streams: Sequence[torch.Generator]
+) -> tuple[Tensor, Tensor]:
+    """A token for every masked slot and how sure the model is of it, both ``(B, M)``."""
+    uniforms = None
+    if temperature:  # a row draws for its masked slots alone, whatever padding is beside them
+        drawn = [torch.rand(int(n), generator=g) for n, g in zip(left.sum(1).tolist(), streams, strict=True)]
+        uniforms = torch.cat(drawn).to(states.device)
+    flat, forbidden = states[left], special_ids(model.config)
+    chosen = [
+        choose(model.decoder(part), forbidden, temperature, None if uniforms is None else uniforms[at : at + _CHUNK])
+        for at, part in zip(range(0, len(flat), _CHUNK), flat.split(_CHUNK), strict=False)
+    ]
+    tokens, sure = left.new_zeros(left.shape, dtype=torch.long), states.new_zeros(left.shape, dtype=torch.float32)
+    tokens[left] = torch.cat([part[0] for part in chosen])
+    sure[left] = torch.cat([part[1] for part in chosen])
+    return tokens, sure
