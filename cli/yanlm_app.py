@@ -47,7 +47,7 @@ yanlm train                                   a tiny model on built-in text, 6 m
 yanlm train --data stories.jsonl.gz --minutes 20
 yanlm train --data builtin:rooms --batch-size 32    questions about small worlds
 yanlm train --backbone mamba --experts 6 --objective consistent
-yanlm train --baseline gpt2                   a baseline as large, on the same data, in as much time
+yanlm train --baseline gpt2                   a baseline instead, on the same data, in as much time
 yanlm train --resume runs/yanlm               go on after Ctrl-C, a crash, a full disk
 accelerate launch --num_processes 8 $(which yanlm) train --preset paper-transformer --data paper
 """

@@ -84,10 +84,10 @@ def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrai
 
 
 def baseline_config(name: str, flow: YanConfig) -> Any:
-    """Configuration of a baseline as large as a model with a flow.
+    """Configuration of a baseline that stands beside a model with a flow.
 
-    ``mlm`` and ``mdlm`` have all its blocks in the encoder; ``gpt2`` and ``bart`` have its width and as many layers as
-    bring them closest to its number of parameters.
+    ``mlm`` and ``mdlm`` have as many blocks, all in the encoder, and no experts; ``gpt2`` and ``bart`` have its width
+    and as many layers as bring them closest to its number of parameters.
     """
     own = {n: v for n, v in flow.to_diff_dict().items() if n not in FLOW_OPTIONS or n == "pad_to"}
     if name in MASKED:
