@@ -52,6 +52,12 @@ AGREEMENT_HELP = """Whether words written at once agree: true statements about s
 yanlm study agreement --seeds 0                       every model, about four hours on one core
 yanlm study agreement --only "one pass" --only "a text, mixture CE, trunk" --first 5 --second 15
 """
+TABLE_HELP = """Every task and set, the flow and every baseline, trained alike for the same time, over seeds (Table 1).
+
+\b
+yanlm study table --set qa=builtin:rooms --methods flow,mlm,gpt2 --first 3 --second 1
+yanlm study table --set infill=stories.jsonl --set classify=ag_news/train.jsonl.gz --text stories.jsonl --first 20
+"""
 DATASETS_HELP = """Rows, words and tokens of data sets, beside the paper's (Table 2).
 
 \b
@@ -198,6 +204,26 @@ def agreement(
     given: dict[str, Any] = {"steps": integers("--steps", steps), "seeds": integers("--seeds", seeds)}
     given |= {"first": first, "second": second, "only": only or [], "worlds": worlds, "samples": samples}
     run_study("agreement", out, json_, options={} if config is None else table_of(config), page=page, **given)
+
+
+@study_app.command(help=TABLE_HELP)
+def table(
+    sets: Annotated[list[str], typer.Option("--set", help="TASK=SPEC; repeatable.")],
+    methods: Annotated[str, typer.Option(help="Methods of these.")] = "flow,vfm,gpt2,bart,mdlm,mlm",
+    text: Annotated[list[str] | None, typer.Option(help="Data all models begin with. Default: each set's own.")] = None,
+    first: Annotated[float, typer.Option(help="Minutes of training before the task.")] = 4.0,
+    second: Annotated[float, typer.Option(help="Minutes of fine-tuning on the task.")] = 2.0,
+    seeds: Seeds = "0,1,2",
+    steps: Annotated[str, typer.Option(help="Numbers of steps T.")] = "1,2,3,4,8",
+    rows: Annotated[int, typer.Option(help="Most test rows.")] = 1000,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings that all models share.")] = None,
+    device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
+) -> None:  # fmt: skip
+    """Run the table."""
+    given: dict[str, Any] = {"steps": integers("--steps", steps), "seeds": integers("--seeds", seeds)}
+    given |= {"methods": [part.strip() for part in methods.split(",")], "text": text or [], "sets": sets}
+    given |= {"first": first, "second": second, "rows": rows, "options": {} if config is None else table_of(config)}
+    run_study("table", out, json_, page=page, device=pick_device(device), **given)
 
 
 @study_app.command(help=DATASETS_HELP)

@@ -15,7 +15,7 @@ from yanlm.building import _fresh, baseline_config
 from yanlm.config import YanConfig
 from yanlm.folders import save_model
 from yanlm.settings import resolve
-from yanlm.studies import ablation, common, datasets, diversity, latents, lengths, models, steps, timing, variants
+from yanlm.studies import ablation, common, datasets, diversity, latents, lengths, models, steps, table, timing, variants
 from yanlm.tokenization import train_tokenizer
 
 WORDS = """the cat sat on the mat and the dog ran to the red house near a small river in the old town""".split()  # noqa: SIM905
@@ -235,6 +235,48 @@ def test_ablation(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
         ablation.ablation_study(tmp_path, [str(toys / "own.txt")], minutes=1.0, **given)
     with pytest.raises(ValueError, match="leave out baseline"):
         ablation.ablation_study(tmp_path / "other", [], options={"baseline": "gpt2"})
+
+
+def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    small = {"model": SMALL | {"cross_layers": [0]}, "tokenizer": "bpe:300", "steps": 2, "recipe1": {"batch_size": 2}}
+    given: dict[str, Any] = {"sets": [f"infill={toys / 'own.txt'}", f"completion={toys / 'own.txt'}"], "seeds": [0]}
+    given |= {"methods": ["flow", "mlm"], "text": [str(toys / "own.txt")], "steps": [1, 2], "rows": 4}
+    given["options"] = small | {"finetune": {"check_rows": 4, "recipe": {"batch_size": 2}}}
+    begun: list[str | None] = []
+    train = table.train
+
+    def heard(settings: Any, folder: Path, **options: Any) -> Any:
+        begun.append(settings.task)
+        return train(settings, folder, **options)
+
+    monkeypatch.setattr(table, "train", heard)
+    document = table.table_study(tmp_path, **given)
+    assert whole(document, tmp_path)
+    assert begun == [None, "infill", None, "infill", "completion", "completion"]  # each method begins once
+    infill, completion = document["summary"].values()
+    assert list(infill["columns"]) == ["flow, T = 1", "flow, T = 2", "flow, one pass", "mlm"]
+    assert infill["metric"] == "masked_accuracy" and completion["metric"] == "exact_match"
+    assert set(infill["guesses"]) == {"copy_source", "unigram"} and infill["n"] == 4
+    text = Path(document["files"]["page"]).read_text()
+    assert "| infill, own.txt |" in text and "steps of fine-tuning" in text
+    more = table.table_study(tmp_path, **(given | {"methods": ["flow", "mlm", "gpt2"]}))
+    assert more["pieces"].items() > document["pieces"].items() and len(begun) == 9
+    for change, message in (
+        ({"sets": []}, "no set named"),
+        ({"sets": ["infill"]}, "TASK=SPEC"),
+        ({"sets": ["colour=own.txt"]}, "task must be one of"),
+        ({"methods": ["magic"]}, "methods must be among"),
+        ({"first": 0.0}, "first must be"),
+        ({"rows": 5}, "another rows"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            table.table_study(tmp_path, **(given | change))
+
+
+def test_names_of_sets_in_the_table() -> None:
+    assert table._short("data/ag_news/train.jsonl.gz") == "ag_news"
+    assert table._short("stories.jsonl") == "stories.jsonl"
+    assert table._short("builtin:rooms") == "builtin:rooms"
 
 
 def test_datasets(toys: Path, tmp_path: Path) -> None:
