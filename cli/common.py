@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -62,6 +63,11 @@ def need_extra() -> None:
 def print_json(document: dict[str, Any]) -> None:
     """JSON alone on standard output."""
     print(json.dumps(document, indent=2))
+
+
+def command_line(name: str) -> str:
+    """The command as it was typed."""
+    return shlex.join([name, *sys.argv[1:]])
 
 
 def pick_device(name: str) -> str:

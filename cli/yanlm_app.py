@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 import tomllib
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from cli.common import (
     UsageError,
+    command_line,
     err,
     keep_memory,
     machine_facts,
@@ -191,21 +191,14 @@ def _unused(folder: Path) -> Path:
 
 
 def _train(settings: RunSettings, folder: Path, resume: bool, device: str, json_: bool) -> None:
-    from cli.training_view import TrainingView
+    from cli.training_view import watched
     from yanlm.runs import train as run
-    from yanlm.training import DivergedError
 
     keep_memory()
-    command = shlex.join(["yanlm", *sys.argv[1:]])
+    command = command_line("yanlm")
     device = device if device == "auto" else pick_device(device)
-    try:
-        with TrainingView() as view:
-            record = run(settings, folder, resume=resume, device=device, command=command, listener=view)
-    except KeyboardInterrupt:
-        err.print(f"stopped and saved; go on with: yanlm train --resume {folder}", soft_wrap=True, markup=False)
-        raise
-    except DivergedError as error:
-        raise RuntimeError(f"{error}; the last good state is in {folder}") from None
+    with watched("yanlm train --resume", folder) as view:
+        record = run(settings, folder, resume=resume, device=device, command=command, listener=view)
     if record is None:
         return
     if json_:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from cli.common import UsageError, err, need_extra, pick_device, print_json, progress
+from cli.common import UsageError, command_line, err, need_extra, pick_device, print_json, progress
 
 EVALUATE_HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
 
@@ -115,7 +113,7 @@ def evaluate(
         )
     files = {"report": out / "report.json", "predictions": out / "predictions.jsonl"}
     report = {
-        "command": shlex.join(["yanlm", *sys.argv[1:]]),
+        "command": command_line("yanlm"),
         **found.report,
         "split": split,
         "folder": str(model),

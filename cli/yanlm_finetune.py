@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from cli.common import UsageError, err, keep_memory, need_extra, pick_device, print_json
+from cli.common import UsageError, command_line, err, keep_memory, need_extra, pick_device, print_json
 
 HELP = """Train a model on a task, keep the weights that do best on validation, evaluate them on the test rows.
 
@@ -56,10 +54,9 @@ def finetune(
 ) -> None:
     """Gather the settings, train every seed, show the scores."""
     need_extra()
-    from cli.training_view import TrainingView
+    from cli.training_view import watched
     from yanlm.finetuning import finetune as run
     from yanlm.finetuning import finetune_settings, read_plan, write_plan
-    from yanlm.training import DivergedError
 
     keep_memory()
     if resume is not None:
@@ -88,18 +85,10 @@ def finetune(
         settings = finetune_settings(model, task, data, given, padded=pad_to)
         folder = out or Path(model) / f"finetune-{task}"
         write_plan(folder, settings, seeds)
-    command = shlex.join(["yanlm", *sys.argv[1:]])
+    command = command_line("yanlm")
     device = device if device == "auto" else pick_device(device)
-    try:
-        with TrainingView() as view:
-            summary = run(
-                settings, seeds, folder, resume=resume is not None, device=device, command=command, listener=view
-            )
-    except KeyboardInterrupt:
-        err.print(f"stopped and saved; go on with: yanlm finetune --resume {folder}", soft_wrap=True, markup=False)
-        raise
-    except DivergedError as error:
-        raise RuntimeError(f"{error}; the last good state is in {folder}") from None
+    with watched("yanlm finetune --resume", folder) as view:
+        summary = run(settings, seeds, folder, resume=resume is not None, device=device, command=command, listener=view)
     if summary is None:
         return
     if json_:
