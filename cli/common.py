@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.text import Text
 
 err = Console(stderr=True, highlight=False)
 """People read standard error; standard output is for results and JSON."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 class UsageError(Exception):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.common import UsageError, command_line, err, keep_memory, need_extra, pick_device, print_json
+from cli.common import Device, Json, UsageError, command_line, err, keep_memory, need_extra, pick_device, print_json
 
 HELP = """Train a model on a task, keep the weights that do best on validation, evaluate them on the test rows.
 
@@ -47,10 +47,10 @@ def finetune(
         int | None, typer.Option(help="Experts K; another number than the model's begins a new flow.")
     ] = None,
     eval_rows: Annotated[int | None, typer.Option(help="Most test rows. Default: all.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder. Default: finetune-TASK in the model's.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the fine-tuning in this folder.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+    json_: Json = False,
 ) -> None:
     """Gather the settings, train every seed, show the scores."""
     need_extra()
