@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,6 +17,9 @@ from rich.text import Text
 
 err = Console(stderr=True, highlight=False)
 """People read standard error; standard output is for results and JSON."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 class UsageError(Exception):
@@ -62,6 +66,11 @@ def need_extra() -> None:
 def print_json(document: dict[str, Any]) -> None:
     """JSON alone on standard output."""
     print(json.dumps(document, indent=2))
+
+
+def command_line(name: str) -> str:
+    """The command as it was typed."""
+    return shlex.join([name, *sys.argv[1:]])
 
 
 def pick_device(name: str) -> str:

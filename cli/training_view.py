@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from rich.text import Text
 
 from cli.common import err
 from yanlm.runs import Listener
+from yanlm.training import DivergedError
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel
@@ -111,6 +114,23 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
                 [Panel(self.example, title="held out")] if self.example.plain else []
             )
             self.live.update(Group(*shown))
+
+
+@contextmanager
+def watched(resume: str, folder: Path) -> Iterator[TrainingView]:
+    """A view of training into ``folder``; stopped early, it says to go on with it by ``resume``.
+
+    Raises:
+        RuntimeError: The loss diverged.
+    """
+    try:
+        with TrainingView() as view:
+            yield view
+    except KeyboardInterrupt:
+        err.print(f"stopped and saved; go on with: {resume} {folder}", soft_wrap=True, markup=False)
+        raise
+    except DivergedError as error:
+        raise RuntimeError(f"{error}; the last good state is in {folder}") from None
 
 
 def _short(text: str, most: int = 400) -> str:

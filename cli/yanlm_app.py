@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-import time
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.table import Table
 
-from cli.common import (
-    UsageError,
-    err,
-    keep_memory,
-    machine_facts,
-    need_extra,
-    package_versions,
-    pick_device,
-    print_json,
-    progress,
-    run_app,
-)
-from cli.yanlm_evaluate import EVALUATE_HELP, evaluate
-from cli.yanlm_finetune import HELP as FINETUNE_HELP
-from cli.yanlm_finetune import finetune
+from cli import yanlm_evaluate, yanlm_finetune, yanlm_generate, yanlm_train
+from cli.common import Json, UsageError, machine_facts, need_extra, package_versions, print_json, progress, run_app
 from cli.yanlm_study import study_app
-
-if TYPE_CHECKING:
-    from yanlm.settings import RunSettings
 
 app = typer.Typer(
     help="A language model that writes all its words at once.",
@@ -39,307 +19,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study_app, name="study")
-
-TRAIN_HELP = """Train a model in two stages, then say what it learned.
-
-\b
-yanlm train                                   a tiny model on built-in text, 6 minutes
-yanlm train --data stories.jsonl.gz --minutes 20
-yanlm train --data builtin:rooms --batch-size 32    questions about small worlds
-yanlm train --backbone mamba --experts 6 --objective consistent
-yanlm train --baseline gpt2                   a baseline instead, on the same data, in as much time
-yanlm train --resume runs/yanlm               go on after Ctrl-C, a crash, a full disk
-accelerate launch --num_processes 8 $(which yanlm) train --preset paper-transformer --data paper
-"""
-GENERATE_HELP = """Fill <mask> in a text, all of it at once, in a few steps.
-
-\b
-yanlm generate --model runs/yanlm "The <mask> statement is used to <mask> names ."
-yanlm generate --model runs/yanlm "A text without a mask is continued"
-yanlm generate --model runs/yanlm --samples 4 --z0-scale 1.5 "The <mask> ."
-cat texts.txt | yanlm generate --model runs/yanlm - --json
-"""
-Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+app.command(help=yanlm_train.HELP)(yanlm_train.train)
+app.command(help=yanlm_generate.HELP)(yanlm_generate.generate)
 
 
 def main() -> NoReturn:
     """Entry point of ``yanlm``."""
     run_app(app, "yanlm")
-
-
-@app.command(help=TRAIN_HELP)
-def train(
-    preset: Annotated[str, typer.Option(help="tiny, small, base, paper-transformer, paper-mamba.")] = "tiny",
-    data: Annotated[
-        list[str] | None,
-        typer.Option(help="builtin:pydoc, builtin:rooms, a file, hf:NAME, paper; repeatable, SPEC@0.75 weighs it."),
-    ] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="gpt2, bart, mdlm, mlm or vfm (one expert) instead of the mixture flow.")
-    ] = None,
-    stage: Annotated[str, typer.Option(help="both, 1 (autoencoder) or 2 (flow).")] = "both",
-    minutes: Annotated[float | None, typer.Option(help="Training time of all stages. Default: the preset's.")] = None,
-    steps1: Annotated[int | None, typer.Option(help="Steps of stage 1, instead of --minutes.")] = None,
-    steps2: Annotated[int | None, typer.Option(help="Steps of stage 2, instead of --minutes.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="transformer or mamba.")] = None,
-    objective: Annotated[str | None, typer.Option(help="paper or consistent.")] = None,
-    experts: Annotated[int | None, typer.Option(help="Experts K.")] = None,
-    prediction: Annotated[str | None, typer.Option(help="velocity or data.")] = None,
-    ce: Annotated[str | None, typer.Option(help="unrolled, onestep or rollout.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows of a step, over all processes.")] = None,
-    accumulate: Annotated[int | None, typer.Option(help="Micro-batches a step is split into.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate of both stages.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="bpe:SIZE, llama3, a folder, a file or a name.")] = None,
-    precision: Annotated[str | None, typer.Option(help="no (float32) or bf16.")] = None,
-    save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    device: Device = "auto",
-    init: Annotated[Path | None, typer.Option(help="Model folder to begin from.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the run. Default: runs/yanlm.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of settings; options here win over it.")] = None,
-    json_: Json = False,
-) -> None:
-    """Gather the settings, train, show the report."""
-    need_extra()
-    given: dict[str, Any] = {
-        "preset": None if preset == "tiny" else preset,
-        "data": data,
-        "text_column": text_column,
-        "baseline": baseline,
-        "stage": None if stage == "both" else stage,
-        "minutes": minutes,
-        "steps1": steps1,
-        "steps2": steps2,
-        "tokenizer": tokenizer,
-        "precision": precision,
-        "accumulate": accumulate,
-        "save_every": save_every,
-        "seed": seed,
-        "init": None if init is None else str(init),
-        "model": {"backbone": backbone, "num_experts": experts, "prediction": prediction},
-        "stage2": {"objective": objective, "ce": ce},
-        "recipe1": {"batch_size": batch_size, "lr": lr},
-        "recipe2": {"batch_size": batch_size, "lr": lr},
-    }
-    if resume is not None:
-        _only_resume(given, out, config)
-    settings = _saved(resume) if resume is not None else _settings(given, config)
-    folder = resume or out or Path("runs/yanlm")
-    if out is None and resume is None:
-        folder = _unused(folder)
-    _train(settings, folder, resume is not None, device, json_)
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """Options that were given, tables without their empty entries."""
-    trimmed = {k: _given(v) if isinstance(v, dict) else v for k, v in options.items()}
-    return {k: v for k, v in trimmed.items() if v is not None and v != {}}
-
-
-def _only_resume(options: dict[str, Any], out: Path | None, config: Path | None) -> None:
-    if _given(options) or out is not None or config is not None:
-        raise UsageError(
-            "--resume takes every setting from the run it goes on with; give no others (but --device, --json)"
-        )
-
-
-def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
-    from yanlm.settings import resolve
-
-    laid: dict[str, Any] = {}
-    if config is not None:
-        try:
-            laid = tomllib.loads(config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"--config {config}: {error}") from None
-    given = _given(options)
-    if {"steps1", "steps2"} & given.keys():
-        laid.pop("minutes", None)  # of the file: steps on the command line win over it
-    for name, value in given.items():
-        laid[name] = {**laid.get(name, {}), **value} if isinstance(value, dict) else value
-    return resolve(laid)
-
-
-def _saved(folder: Path) -> RunSettings:
-    import json
-
-    from yanlm.settings import from_dict
-
-    try:
-        return from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"])
-    except FileNotFoundError:
-        raise UsageError(f"--resume {folder}: there is no run.json in it; give the --out folder of a run") from None
-    except (OSError, KeyError, ValueError) as error:
-        raise UsageError(f"--resume {folder}: run.json cannot be used: {error}") from None
-
-
-def _unused(folder: Path) -> Path:
-    """The first of runs/yanlm, runs/yanlm-2, ... that holds no run: a new run never overwrites an old one.
-
-    Several processes would not agree on it while the first is writing: they take the plain name, or fail.
-    """
-    import os
-
-    name, number = folder, 1
-    while int(os.environ.get("WORLD_SIZE", "1")) == 1 and (name / "run.json").exists():
-        number += 1
-        name = folder.with_name(f"{folder.name}-{number}")
-    return name
-
-
-def _train(settings: RunSettings, folder: Path, resume: bool, device: str, json_: bool) -> None:
-    from cli.training_view import TrainingView
-    from yanlm.runs import train as run
-    from yanlm.training import DivergedError
-
-    keep_memory()
-    command = shlex.join(["yanlm", *sys.argv[1:]])
-    device = device if device == "auto" else pick_device(device)
-    try:
-        with TrainingView() as view:
-            record = run(settings, folder, resume=resume, device=device, command=command, listener=view)
-    except KeyboardInterrupt:
-        err.print(f"stopped and saved; go on with: yanlm train --resume {folder}", soft_wrap=True, markup=False)
-        raise
-    except DivergedError as error:
-        raise RuntimeError(f"{error}; the last good state is in {folder}") from None
-    if record is None:
-        return
-    if json_:
-        print_json(record)
-        return
-    _show_report(record["report"], folder)
-
-
-def _show_report(report: dict[str, Any], folder: Path) -> None:
-    """A table of methods by measure, five examples, and where the files are."""
-    for one in report["examples"]:
-        err.print(
-            f"[dim]masked[/dim]  {_plain(one['source'])}\n[dim]filled[/dim]  {_plain(one['filled'])}\n", soft_wrap=True
-        )
-    names = {"masked_accuracy": "masked", "exact_match": "exact", "copied_accuracy": "copied"}
-    rows: dict[str, dict[str, float]] = dict(report["baselines"])
-    if one_pass := report.get("stage1", {}).get("one_pass"):
-        rows["one pass, stage 1"] = one_pass
-    if "one_pass" in report:
-        rows["one pass"] = report["one_pass"]
-    method = report.get("method", "flow")
-    for steps, scores in report.get("by_steps", {}).items():
-        rows[f"{method}, T = {steps}" if steps.isdigit() else f"{method}, token by token"] = scores
-    columns = {**names, "rouge1": "ROUGE-1", "rougeL": "ROUGE-L"}
-    title = f"{report['rows']} held-out rows, {report['masked_tokens']} masked tokens: share of them right, of rows"
-    title += " with all right, of known tokens kept"
-    table = Table(title=title, title_justify="left")
-    table.add_column("", no_wrap=True)
-    for name in columns.values():
-        table.add_column(name, justify="right")
-    for label, scores in rows.items():
-        table.add_row(label.replace("_", " "), *(f"{scores[c]:.3f}" if c in scores else "" for c in columns))
-    err.print(table)
-    if "experts" in report:
-        shares = " ".join(f"{share:.2f}" for share in report["experts"])
-        err.print(f"experts    {shares}  ({report['effective_experts']:.1f} in effect)")
-    if "reconstruction" in report:
-        share = report["reconstruction"]
-        err.print(f"stage 1    {share:.4f} of the tokens of whole texts survive encoding and decoding")
-    print(f"model:   {folder}")
-    stages = "stage1/, stage2/" if method == "flow" else "stage1/"
-    print(f"more:    {folder}/run.json, losses.png, samples.txt, {stages}")
-    if "by_steps" in report:
-        start = report["examples"][0]["source"][:60].rsplit(" ", 1)[0]
-        print(f'try:     yanlm generate --model {folder} "{start} <mask>"')
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(" ".join(text.split()))
-
-
-def _texts(text: str | None, file: Path | None) -> list[str]:
-    """One text from the command line, or one a line from a file or standard input."""
-    if (text is None) == (file is None):
-        raise UsageError("give one TEXT, or --file FILE, or - to read standard input")
-    if file is not None:
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--file {file}: {error}") from None
-    elif text == "-":
-        try:
-            lines = sys.stdin.buffer.read().decode("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"standard input is not UTF-8: {error}") from None
-    else:
-        lines = [str(text)]
-    texts = [line.strip() for line in lines if line.strip()]
-    if not texts:
-        raise UsageError("there is no text; give one, with <mask> where something is wanted")
-    return texts
-
-
-def _length(value: str) -> str | int:
-    if value in ("auto", "source"):
-        return value
-    if value.isdigit() and int(value) > 0:
-        return int(value)
-    raise UsageError(f"--length must be auto, source or a number of tokens, got {value!r}")
-
-
-@app.command(help=GENERATE_HELP)
-def generate(
-    model: Annotated[Path, typer.Option(help="Folder of a run, or of one of its stages.")],
-    text: Annotated[
-        str | None, typer.Argument(help="Text with <mask>, or - for one text a line on standard input.")
-    ] = None,
-    file: Annotated[Path | None, typer.Option(help="File with one text a line.")] = None,
-    steps: Annotated[int, typer.Option(help="Euler steps T.")] = 3,
-    samples: Annotated[int, typer.Option(help="Results for each text.")] = 1,
-    length: Annotated[
-        str, typer.Option(help="Tokens behind each mask: auto (predicted), source, or a number.")
-    ] = "auto",
-    z0_scale: Annotated[float, typer.Option(help="Scale of the noise: lower is less diverse.")] = 1.0,
-    temperature: Annotated[
-        float, typer.Option(help="Of a baseline, which has no noise: 0 takes the most probable.")
-    ] = 0.0,
-    routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
-    batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    device: Device = "auto",
-    json_: Json = False,
-) -> None:
-    """Read texts, fill them, print them."""
-    need_extra()
-    from yanlm.writer import Writer
-
-    for option, value in (("--steps", steps), ("--samples", samples), ("--batch-size", batch_size)):
-        if value < 1:
-            raise UsageError(f"{option} must be at least 1, got {value}")
-    texts = _texts(text, file)
-    writer = Writer.load(model, pick_device(device))
-    began = time.perf_counter()
-    written = writer.write(
-        texts,
-        length=_length(length),
-        samples=samples,
-        seed=seed,
-        batch_size=batch_size,
-        steps=steps,
-        routing=routing,
-        z0_scale=z0_scale,
-        temperature=temperature,
-    )
-    rate = samples * sum(one.tokens for one in written) / (time.perf_counter() - began)
-    if json_:
-        outputs = [vars(one) for one in written]
-        print_json({"outputs": outputs, "steps": steps, "nfe": writer.nfe, "tokens_per_second": round(rate, 1)})
-        return
-    for one in written:
-        print("\n".join(one.samples))
-    err.print(f"{rate:,.0f} tokens/s, nfe {writer.nfe}", style="dim")
 
 
 @app.command()
@@ -439,8 +125,8 @@ def doctor(json_: Json = False) -> None:
         print(f"{name:<14} {version or 'not installed'}")
 
 
-app.command(help=FINETUNE_HELP)(finetune)
-app.command(help=EVALUATE_HELP)(evaluate)
+app.command(help=yanlm_finetune.HELP)(yanlm_finetune.finetune)
+app.command(help=yanlm_evaluate.HELP)(yanlm_evaluate.evaluate)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,9 +13,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from cli.common import UsageError, err, need_extra, pick_device, print_json, progress
+from cli.common import Device, Json, UsageError, command_line, err, need_extra, pick_device, print_json, progress
 
-EVALUATE_HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
+HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
 
 \b
 yanlm evaluate --model runs/yanlm --task infill --data builtin:pydoc
@@ -61,11 +59,11 @@ def evaluate(
     target_field: Annotated[str | None, typer.Option(help="Field of the answer or label.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
     batch_size: Annotated[int, typer.Option(help="Rows generated together.")] = 50,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the report. Default: evaluation/ in the model's.")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+    json_: Json = False,
 ) -> None:
     """Read the data, evaluate, write the files, show the report."""
     need_extra()
@@ -115,7 +113,7 @@ def evaluate(
         )
     files = {"report": out / "report.json", "predictions": out / "predictions.jsonl"}
     report = {
-        "command": shlex.join(["yanlm", *sys.argv[1:]]),
+        "command": command_line("yanlm"),
         **found.report,
         "split": split,
         "folder": str(model),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from cli.common import UsageError, err, keep_memory, need_extra, pick_device, print_json
+from cli.common import Device, Json, UsageError, command_line, err, keep_memory, need_extra, pick_device, print_json
 
 HELP = """Train a model on a task, keep the weights that do best on validation, evaluate them on the test rows.
 
@@ -49,17 +47,16 @@ def finetune(
         int | None, typer.Option(help="Experts K; another number than the model's begins a new flow.")
     ] = None,
     eval_rows: Annotated[int | None, typer.Option(help="Most test rows. Default: all.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder. Default: finetune-TASK in the model's.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the fine-tuning in this folder.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+    json_: Json = False,
 ) -> None:
     """Gather the settings, train every seed, show the scores."""
     need_extra()
-    from cli.training_view import TrainingView
+    from cli.training_view import watched
     from yanlm.finetuning import finetune as run
     from yanlm.finetuning import finetune_settings, read_plan, write_plan
-    from yanlm.training import DivergedError
 
     keep_memory()
     if resume is not None:
@@ -88,18 +85,10 @@ def finetune(
         settings = finetune_settings(model, task, data, given, padded=pad_to)
         folder = out or Path(model) / f"finetune-{task}"
         write_plan(folder, settings, seeds)
-    command = shlex.join(["yanlm", *sys.argv[1:]])
+    command = command_line("yanlm")
     device = device if device == "auto" else pick_device(device)
-    try:
-        with TrainingView() as view:
-            summary = run(
-                settings, seeds, folder, resume=resume is not None, device=device, command=command, listener=view
-            )
-    except KeyboardInterrupt:
-        err.print(f"stopped and saved; go on with: yanlm finetune --resume {folder}", soft_wrap=True, markup=False)
-        raise
-    except DivergedError as error:
-        raise RuntimeError(f"{error}; the last good state is in {folder}") from None
+    with watched("yanlm finetune --resume", folder) as view:
+        summary = run(settings, seeds, folder, resume=resume is not None, device=device, command=command, listener=view)
     if summary is None:
         return
     if json_:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moefm._checks import check_count
 from yanlm.ar_layout import Prefix, padded
-from yanlm.choosing import check_generation, choose, refuse_flow_options, sample_streams, special_ids
+from yanlm.choosing import Canvas, choose, special_ids
 from yanlm.generation import Generation
 
 if TYPE_CHECKING:
@@ -91,27 +91,21 @@ def write(
         ValueError: An argument is out of range, shapes do not fit, or an option is the flow's.
     """
     config = model.config
-    refuse_flow_options(config.method, options)
-    check_count("steps", steps)
-    seeds = check_generation(config, source_ids, slots, samples, seeds, temperature)
-    different = samples if temperature else 1  # without drawing, all samples are the same
-    before = [one for one in model.read(source_ids, slots, source_mask, slot_mask) for _ in range(different)]
-    streams = sample_streams(seeds, different)
+    given: dict[str, Any] = {"steps": steps, "samples": samples, "seeds": seeds, "temperature": temperature}
+    canvas = Canvas(config, source_ids, slots, slot_mask, options=options, **given)
+    before = [one for one in model.read(source_ids, slots, source_mask, slot_mask) for _ in range(canvas.different)]
     plans, _ = padded([_plan(one.spans) for one in before], 0, model.device)
     pen = Pen(model, before)
     last = torch.full((len(before),), cast(int, config.mask_token_id), device=model.device)
     steps_of: list[Tensor] = []
     for is_slot in plans.bool().T if plans.any() else ():
-        uniforms = _uniforms(streams, is_slot) if temperature else None
+        uniforms = _uniforms(canvas.streams, is_slot) if temperature else None
         chosen, _ = choose(pen.write(last), special_ids(config), temperature, uniforms)
         last = torch.where(is_slot, chosen, cast(int, config.mask_token_id))
         steps_of.append(chosen)
-    held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
-    held = held.repeat_interleave(different, 0)
-    tokens = torch.full(held.shape, cast(int, config.pad_token_id), device=model.device)
     if steps_of:
-        tokens[held] = torch.stack(steps_of, 1)[plans.bool()]  # both row after row, slot after slot
-    return Generation(tokens.unflatten(0, (-1, different)).repeat(1, samples // different, 1), None, pen.passes)
+        canvas.tokens[canvas.held] = torch.stack(steps_of, 1)[plans.bool()]  # both row after row, slot after slot
+    return canvas.result(pen.passes)
 
 
 def _plan(spans: Sequence[int]) -> list[int]:

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 
 from moefm._checks import check_choice, check_count
 from yanlm.ar_layout import Prefix, answer, padded, prefixes, rows
+from yanlm.ar_networks import network
 from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.config import check_options
 from yanlm.cross_entropy import token_cross_entropy
@@ -77,58 +78,6 @@ class ARConfig(PretrainedConfig):
                 raise ValueError(f"{name} must lie in 0 .. {self.vocab_size - 1}, got {id}")
 
 
-def _spread(config: ARConfig) -> float:
-    """Standard deviation of fresh weights: the 0.02 of GPT-2's and BART's width of 768, at our width."""
-    return 0.02 * (768 / config.d_model) ** 0.5
-
-
-def _gpt2(config: ARConfig) -> Any:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=config.vocab_size,
-            n_positions=2 * config.max_length + 2,  # a source of masks and tokens in turn, and all its spans
-            n_embd=config.d_model,
-            n_layer=config.layers,
-            n_head=config.num_heads,
-            n_inner=config.ffn_mult * config.d_model,
-            resid_pdrop=config.dropout,
-            embd_pdrop=config.dropout,
-            attn_pdrop=config.dropout,
-            initializer_range=_spread(config),
-            bos_token_id=config.mask_token_id,
-            eos_token_id=config.pad_token_id,
-            pad_token_id=config.pad_token_id,
-        )
-    )
-
-
-def _bart(config: ARConfig) -> Any:
-    from transformers import BartConfig, BartForConditionalGeneration
-
-    return BartForConditionalGeneration(
-        BartConfig(
-            vocab_size=config.vocab_size,
-            max_position_embeddings=config.max_length + 2,
-            d_model=config.d_model,
-            encoder_layers=config.layers - config.layers // 2,
-            decoder_layers=config.layers // 2,
-            encoder_attention_heads=config.num_heads,
-            decoder_attention_heads=config.num_heads,
-            encoder_ffn_dim=config.ffn_mult * config.d_model,
-            decoder_ffn_dim=config.ffn_mult * config.d_model,
-            dropout=config.dropout,
-            init_std=_spread(config),
-            bos_token_id=config.mask_token_id,
-            eos_token_id=config.pad_token_id,
-            pad_token_id=config.pad_token_id,
-            decoder_start_token_id=config.mask_token_id,
-            forced_eos_token_id=None,
-        )
-    )
-
-
 def matched_layers(target: int, *, method: str, **sizes: Any) -> int:
     """Number of layers that brings the parameters of a baseline closest to ``target``.
 
@@ -176,7 +125,7 @@ class ARModel(PreTrainedModel):
 
     def __init__(self, config: ARConfig) -> None:
         super().__init__(config)
-        self.net = _gpt2(config) if config.method == "gpt2" else _bart(config)
+        self.net: Any = network(config)
         self.stage1: Any = None  # objectives of the flow, which a run hands to every model
         self.stage2: Any = None
         self.post_init()

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from moefm._checks import check_count
-from yanlm.noise import NOISE, fresh_seeds, generators
+from yanlm.generation import Generation, check_generation
+from yanlm.noise import NOISE, sample_streams
 
 FLOW_OPTIONS: dict[str, Any] = {"routing": "frozen", "solver": "euler", "z0_scale": 1.0}
 """Options of generation that only a flow has, and their defaults."""
@@ -28,26 +29,58 @@ def refuse_flow_options(method: str, options: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is an option of the flow, and this is a {method} model: leave it out")
 
 
-def check_generation(
-    config: Any, source_ids: Tensor, slots: Tensor, samples: int, seeds: Sequence[int] | None, temperature: float
-) -> list[int]:
-    """Check what every kind of generation takes; return one seed a row."""
-    check_count("samples", samples)
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature must be a finite number of at least 0, got {temperature!r}")
-    if slots.ndim != 2 or slots.shape[0] != len(source_ids):
-        raise ValueError(f"slots must have shape (B, M) with B = {len(source_ids)}, got {tuple(slots.shape)}")
-    if slots.numel() and int(slots.max()) >= config.max_length:
-        raise ValueError(f"slots must lie below max_length={config.max_length}, got {int(slots.max())}")
-    seeds = fresh_seeds(len(slots)) if seeds is None else list(seeds)
-    if len(seeds) != len(slots):
-        raise ValueError(f"seeds must hold one integer for each of the {len(slots)} rows, got {len(seeds)}")
-    return seeds
+class Canvas:
+    """Slots to fill with words: checked arguments, and what is written, samples of a row one below the other.
 
+    Args:
+        config: The model's.
+        source_ids: ``(B, S)``.
+        slots: ``(B, M)``.
+        slot_mask: ``(B, M)``, True = a slot.
+        steps: At least 1.
+        samples: Results for every row.
+        seeds: One integer a row.
+        temperature: 0 where nothing is drawn.
+        options: Those of the flow, at their defaults.
 
-def sample_streams(seeds: Sequence[int], samples: int) -> list[torch.Generator]:
-    """One generator for every sample of every row: asking for more samples leaves the first ones as they were."""
-    return [generators([seed], NOISE + 8 * sample)[0] for seed in seeds for sample in range(samples)]
+    Attributes:
+        different: Results computed for each row: without drawing, all samples are the same.
+        streams: A generator for each of the N = B different results.
+        held: ``(N, M)``, True = a slot.
+        tokens: ``(N, M)``, all padding at first.
+
+    Raises:
+        ValueError: An argument is out of range, shapes do not fit, or an option is the flow's.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        source_ids: Tensor,
+        slots: Tensor,
+        slot_mask: Tensor | None,
+        *,
+        steps: int,
+        samples: int,
+        seeds: Sequence[int] | None,
+        temperature: float,
+        options: Mapping[str, Any],
+    ) -> None:
+        refuse_flow_options(config.method, options)
+        check_count("steps", steps)
+        if not 0 <= temperature < float("inf"):
+            raise ValueError(f"temperature must be a finite number of at least 0, got {temperature!r}")
+        seeds = check_generation(config, source_ids, slots, samples, seeds)
+        self.samples, self.different = samples, samples if temperature else 1
+        self.streams = sample_streams(seeds, self.different, NOISE)
+        held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
+        self.held = held.repeat_interleave(self.different, 0)
+        self.tokens = torch.full(self.held.shape, config.pad_token_id or 0, device=slots.device)
+
+    def result(self, nfe: int) -> Generation:
+        """What was written, after ``nfe`` passes of the network."""
+        tokens = self.tokens.unflatten(0, (-1, self.different)).repeat(1, self.samples // self.different, 1)
+        return Generation(tokens, None, nfe)
 
 
 def special_ids(config: Any) -> list[int]:

@@ -11,6 +11,7 @@ from moefm._checks import check_count
 from yanlm.data import Corpus, load_corpus
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
+from yanlm.predictions import write_predictions
 from yanlm.records import RUN_FILE, write_json
 from yanlm.settings import RunSettings, from_dict, resolve
 from yanlm.task_evaluation import evaluate_task
@@ -28,9 +29,6 @@ SCORE = {
     "classify": "accuracy",
 }
 """What early stopping looks at, by task."""
-
-STEPS = (1, 2, 3, 4, 8)
-"""Numbers of Euler steps that the evaluation at the end reports."""
 
 RECIPES: dict[str, dict[str, Any]] = {
     "tiny": {"lr": 1e-3, "warmup": 50, "batch_size": 32},
@@ -70,13 +68,7 @@ def validation_score(
         raise ValueError(f"early stopping needs validation rows, and {corpus.name} has none; add validation.jsonl")
 
     def score(model: Any, step: int) -> float:
-        stage = 2 if model.config.method == "flow" else 1
-        own, model.config.stage = model.config.stage, stage  # it is being trained, so it may be asked
-        try:
-            builder = make_builder(model, tokenizer, Masking())
-            report = evaluate_task(model, builder, [], rows, task, steps=(2,)).report
-        finally:
-            model.config.stage = own
+        report = evaluate_task(model, make_builder(model, tokenizer, Masking()), [], rows, task, steps=(2,)).report
         found = float(next(iter(report["by_steps"].values()))[SCORE[task]])
         hear(step, SCORE[task].replace("_", " "), found)
         return found
@@ -93,11 +85,8 @@ def final_evaluation(
     assert settings.task is not None
     rows = (corpus.test or corpus.validation)[: settings.eval_rows]
     builder = make_builder(model, tokenizer, Masking())
-    found = evaluate_task(
-        model, builder, corpus.rows or [], rows, settings.task, steps=STEPS, data=corpus.name
-    )  # fmt: skip
-    with (out / "predictions.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in found.predictions)
+    found = evaluate_task(model, builder, corpus.rows or [], rows, settings.task, data=corpus.name)
+    write_predictions(out / "predictions.jsonl", found.predictions)
     return found.report
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from moefm import Routing, sample
 from moefm._checks import check_count, check_positive
-from yanlm.noise import EXPERT, NOISE, fresh_seeds, generators, row_normal
+from yanlm.noise import EXPERT, NOISE, fresh_seeds, row_normal, sample_streams
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel
@@ -28,6 +28,21 @@ class Generation(NamedTuple):
     tokens: Tensor
     assignment: Tensor | None
     nfe: int
+
+
+def check_generation(
+    config: Any, source_ids: Tensor, slots: Tensor, samples: int, seeds: Sequence[int] | None
+) -> list[int]:
+    """Check what every kind of generation takes; return one seed a row."""
+    check_count("samples", samples)
+    if slots.ndim != 2 or slots.shape[0] != len(source_ids):
+        raise ValueError(f"slots must have shape (B, M) with B = {len(source_ids)}, got {tuple(slots.shape)}")
+    if slots.numel() and int(slots.max()) >= config.max_length:
+        raise ValueError(f"slots must lie below max_length={config.max_length}, got {int(slots.max())}")
+    seeds = fresh_seeds(len(slots)) if seeds is None else list(seeds)
+    if len(seeds) != len(slots):
+        raise ValueError(f"seeds must hold one integer for each of the {len(slots)} rows, got {len(seeds)}")
+    return seeds
 
 
 @torch.no_grad()
@@ -66,21 +81,12 @@ def generate(
     Raises:
         ValueError: An argument is out of range or shapes do not fit.
     """
-    check_count("samples", samples)
     check_positive("z0_scale", z0_scale)
-    if slots.ndim != 2 or slots.shape[0] != len(source_ids):
-        raise ValueError(f"slots must have shape (B, M) with B = {len(source_ids)}, got {tuple(slots.shape)}")
-    if slots.numel() and int(slots.max()) >= model.config.max_length:
-        raise ValueError(f"slots must lie below max_length={model.config.max_length}, got {int(slots.max())}")
-    seeds = fresh_seeds(len(slots)) if seeds is None else list(seeds)
-    if len(seeds) != len(slots):
-        raise ValueError(f"seeds must hold one integer for each of the {len(slots)} rows, got {len(seeds)}")
+    seeds = check_generation(model.config, source_ids, slots, samples, seeds)
     states = model.encode(source_ids, source_mask)
     cond = model.flow.condition(states, source_mask, slots, slot_mask, model.positions).repeated(samples)
     counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
-    # Sample j of a row has a stream of its own, so that asking for more samples leaves the first ones as they were.
-    noise = [g for seed in seeds for g in _streams(seed, samples, NOISE)]
-    experts = [g for seed in seeds for g in _streams(seed, samples, EXPERT)]
+    noise, experts = (sample_streams(seeds, samples, salt) for salt in (NOISE, EXPERT))
     rows = [count for count in counts for _ in range(samples)]
     z0 = z0_scale * row_normal(noise, rows, slots.shape[1], states.shape[-1]).to(states)
     out = sample(
@@ -99,7 +105,3 @@ def generate(
         tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)
     assignment = None if out.assignment is None else out.assignment.unflatten(0, (-1, samples))
     return Generation(tokens.unflatten(0, (-1, samples)), assignment, out.nfe)
-
-
-def _streams(seed: int, samples: int, salt: int) -> list[torch.Generator]:
-    return [generators([seed], salt + 8 * sample)[0] for sample in range(samples)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from moefm._checks import check_choice
-from yanlm import scores
 from yanlm.ngram import TOKENS, NGram
 from yanlm.prompts import MASKS
 
@@ -76,14 +76,26 @@ def last_mentioned(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[
     for answer in filter(None, answers):
         first_words[answer.split()[0]].append(answer)
 
+    @cache  # several questions often share a context
     def last(context: str) -> str:
-        possible = {answer: 1 for word in set(context.split()) for answer in first_words.get(word, ())}
-        return answers.get(scores.last_mentioned(context, possible), "")
+        spaced = _spaced(context)
+        possible = (answer for word in set(spaced.split()) for answer in first_words.get(word, ()))
+        return answers.get(_last(spaced, possible), "")
 
-    contexts = {row["context"]: "" for row in test_rows}  # several questions often share one
-    for context in contexts:
-        contexts[context] = last(_spaced(context))
-    return [contexts[row["context"]] for row in test_rows]
+    return [last(row["context"]) for row in test_rows]
+
+
+def _last(context: str, answers: Iterable[str]) -> str:
+    """The known answer that occurs last in the context, or nothing.
+
+    Example:
+        >>> _last("Ann is in the hall . Bob went to the attic .", ["attic", "hall"])
+        'attic'
+    """
+    padded = f" {context} "
+    found = {answer: padded.rfind(f" {answer} ") for answer in answers}
+    best = max(found, key=lambda answer: found[answer], default="")
+    return best if best and found[best] >= 0 else ""
 
 
 def _spaced(text: str) -> str:

@@ -111,6 +111,7 @@ def train(
             hear.note(f"stage {stage} is finished already")
             continue
         model = stage_model(settings, stage, out, tokenizer)
+        model.config.stage = stage  # from here on: what is being trained may be asked already
         hear.stage(stage, model, settings)
         result = _train_stage(model, stage, settings, corpus, tokenizer, folder, accelerator, hear, resume)
         if main:
@@ -118,7 +119,6 @@ def train(
             if stage != settings.stages[-1]:  # what the decoder does alone, before there is a flow
                 seen = report(settings, model, tokenizer, corpus, flow=False)
                 stages[str(stage)] |= {name: seen[name] for name in ("one_pass", "reconstruction") if name in seen}
-            model.config.stage = stage
             save_model(folder, model, tokenizer, record)
             write_json(out / RUN_FILE, record)  # last: a stage counts as finished when its model is whole
         accelerator.wait_for_everyone()
@@ -190,7 +190,7 @@ def _train_stage(
         resume=resume,
         on_log=lambda record: hear.log(stage, record),
         on_sample=on_sample if shown else None,
-        on_check=validation_score(settings, tokenizer, corpus, hear.check),
+        on_check=validation_score(settings, tokenizer, corpus, hear.check) if stage == settings.stages[-1] else None,
     )
 
 
@@ -223,5 +223,7 @@ def report(
 ) -> dict[str, Any]:
     """What the model learned, on held-out rows masked as in the paper (5 to 10% in spans of 1 to 3)."""
     builder = make_builder(model, tokenizer, Masking())
-    rows = repeated(corpus.test or corpus.validation, settings.eval_rows)
+    # A task has an evaluation of its own, of as many rows as there are; texts would be repeated up to their number.
+    most = settings.eval_rows if settings.task is None else min(settings.eval_rows, RunSettings.eval_rows)
+    rows = repeated(corpus.test or corpus.validation, most)
     return evaluate(model, builder, corpus.rows or corpus.validation, rows, flow=flow)

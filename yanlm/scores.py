@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from yanlm import metrics
 from yanlm.collation import Example
+from yanlm.guesses import last_mentioned
 from yanlm.tasks import Builder
 from yanlm.tokenization import decode, encode
 
@@ -70,22 +71,7 @@ def baselines(builder: Builder, made: Sequence[Case], train: Sequence[Row], test
         majority = answers.most_common(1)[0][0] if answers else ""
         found["majority"] = {"exact_match": sum(row[name].strip() == majority for row in asked) / len(asked)}
         if name == "answer":
-            from yanlm.guesses import last_mentioned as guess  # which is made of the function below
-
-            known = [row for row in train if name in row]
-            hits = sum(said == row[name].strip() for said, row in zip(guess(known, asked), asked, strict=True))
+            said = last_mentioned([row for row in train if name in row], asked)
+            hits = sum(guess == row[name].strip() for guess, row in zip(said, asked, strict=True))
             found["last_mentioned"] = {"exact_match": hits / len(asked)}
     return found
-
-
-def last_mentioned(context: str, answers: Mapping[str, int]) -> str:
-    """The known answer that occurs last in the context, or nothing.
-
-    Example:
-        >>> last_mentioned("Ann is in the hall . Bob went to the attic .", {"attic": 3, "hall": 5})
-        'attic'
-    """
-    padded = f" {context} "
-    found = {answer: padded.rfind(f" {answer} ") for answer in answers}
-    best = max(found, key=lambda answer: found[answer], default="")
-    return best if best and found[best] >= 0 else ""

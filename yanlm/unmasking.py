@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from moefm._checks import check_count
-from yanlm.choosing import check_generation, choose, refuse_flow_options, sample_streams, special_ids
+from yanlm.choosing import Canvas, choose, special_ids
 from yanlm.flow import gather_tokens
 from yanlm.generation import Generation
 from yanlm.noise import TIME, generators
@@ -126,22 +125,18 @@ def unmask(
     Raises:
         ValueError: An argument is out of range, shapes do not fit, or an option is the flow's.
     """
-    refuse_flow_options(model.config.method, options)
-    check_count("steps", steps)
-    seeds = check_generation(model.config, source_ids, slots, samples, seeds, temperature)
-    different = samples if temperature else 1  # without drawing, all samples are the same
-    streams = sample_streams(seeds, different)
-    held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
+    given: dict[str, Any] = {"steps": steps, "samples": samples, "seeds": seeds, "temperature": temperature}
+    canvas = Canvas(model.config, source_ids, slots, slot_mask, options=options, **given)
+    held, tokens = canvas.held, canvas.tokens
     seen = torch.ones_like(source_ids, dtype=torch.bool) if source_mask is None else source_mask
-    ids, seen, slots, held = (x.repeat_interleave(different, 0) for x in (source_ids, seen, slots, held))
+    ids, seen, slots = (x.repeat_interleave(canvas.different, 0) for x in (source_ids, seen, slots))
     counts = held.sum(1)
     passes = counts.clamp_max(steps)
-    tokens = torch.full_like(slots, model.config.pad_token_id or 0)
     left, nfe = held.clone(), int(passes.max()) if len(passes) else 0
     for step in range(1, nfe + 1):
         active = (step <= passes).nonzero().squeeze(1)
         states = gather_tokens(model.encode(ids[active], seen[active]), slots[active])
-        found, sure = _predict(model, states, left[active], temperature, [streams[i] for i in active.tolist()])
+        found, sure = _predict(model, states, left[active], temperature, [canvas.streams[i] for i in active.tolist()])
         filled = -(-step * counts[active] // passes[active])
         more = filled - (held & ~left)[active].sum(1)
         rank = sure.masked_fill(~left[active], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
@@ -150,7 +145,7 @@ def unmask(
         tokens[fills] = found[fills[active]]
         left &= ~fills
         ids = shown(ids, slots, tokens, fills)
-    return Generation(tokens.unflatten(0, (-1, different)).repeat(1, samples // different, 1), None, nfe)
+    return canvas.result(nfe)
 
 
 def _predict(

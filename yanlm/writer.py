@@ -12,6 +12,7 @@ import torch
 from moefm._checks import check_count
 from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.collation import Example
+from yanlm.filling import predicted_lengths
 from yanlm.masking import span_lengths
 from yanlm.noise import row_seed
 from yanlm.prompts import fill, split_at_masks
@@ -169,21 +170,18 @@ class Writer:
         except ValueError as error:
             raise ValueError(f"text {number + 1}: {error}") from None
 
-    @torch.no_grad()
     def _predicted(self, examples: list[Example]) -> list[list[int]]:
         """Number of tokens behind each single mask: what the length head finds most probable there.
 
         A model that writes token by token comes to its own; masks without a word between them share what it wrote.
         """
+        if self.model.config.method not in AUTOREGRESSIVE:
+            return predicted_lengths(self.model, self.builder, [example.source for example in examples])
         lengths = []
         for example in examples:
             ids = torch.tensor([example.source], device=self.model.device)
-            if self.model.config.method in AUTOREGRESSIVE:
-                [spans] = self.model.generate_free(ids, slots=torch.tensor([example.slots], device=ids.device))
-                lengths.append(shared_lengths(example.slots, [len(span) for span in spans]))
-                continue
-            states = self.model.encode(ids)[ids == self.builder.mask]
-            lengths.append((self.model.length_head(states).argmax(-1) + 1).tolist())
+            [spans] = self.model.generate_free(ids, slots=torch.tensor([example.slots], device=ids.device))
+            lengths.append(shared_lengths(example.slots, [len(span) for span in spans]))
         return lengths
 
     def _written(self, source: str, example: Example, samples: list[list[int]]) -> Written:

@@ -1,6 +1,5 @@
 """The yanlm command, end to end."""
 
-import io
 import json
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import yanlm_app
+from yanlm.baseline import AUTOREGRESSIVE, BASELINES
 
 SMALL = """
 minutes = 1.0
@@ -35,20 +34,9 @@ FILES = {"stage1", "stage2", "tokenizer", "run.json", "losses.png", "samples.txt
 
 
 @pytest.fixture
-def yanlm(capsys, monkeypatch, tmp_path):
-    """Run the command in a folder of its own; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
+def yanlm(yanlm):
     Path("small.toml").write_text(SMALL)
-
-    def run(*args, stdin=None):
-        monkeypatch.setattr(sys, "argv", ["yanlm", *map(str, args)])
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as stop:
-            yanlm_app.main()
-        return stop.value.code, *capsys.readouterr()
-
-    return run
+    return yanlm
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +147,30 @@ def test_own_text_and_the_mamba_backbone(yanlm):
     record = json.loads(Path("m/run.json").read_text())
     assert record["settings"]["model"]["backbone"] == "mamba" and len(record["report"]["experts"]) == 2
     assert {"copy_source", "unigram"} == set(record["report"]["baselines"])
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_command_trains_baselines(yanlm, name):
+    train = ("train", "--config", "small.toml", "--baseline", name, "--steps1", 3, "--out", "run")
+    code, out, err = yanlm(*train)
+    assert code == 0, err
+    assert f"baseline: {name}" in err and "stage 2" not in err and "stage2/" not in out
+    assert (f"{name}, token by token" if name in AUTOREGRESSIVE else f"{name}, T = 3") in err
+    assert {p.name for p in Path("run").iterdir()} == {"stage1", "tokenizer", "run.json", "losses.png", "samples.txt"}
+    record = json.loads(Path("run/run.json").read_text())
+    assert record["settings"]["baseline"] == name and record["stages"]["1"]["steps"] == 3
+    assert json.loads(Path("run/stage1/config.json").read_text())["stage"] == 1
+    code, out, err = yanlm("generate", "--model", "run", "Mary went to the <mask> .", "--length", 2)
+    assert code == 0 and out.startswith("Mary went to the"), err
+    code, out, _ = yanlm("info", "--model", "run", "--json")
+    assert code == 0 and json.loads(out)["config"]["method"] == name
+    code, _, err = yanlm("train", "--resume", "run")
+    assert code == 0 and "finished already" in err
+    if name == "gpt2":
+        code, _, err = yanlm("inspect", "--model", "run")
+        assert code == 2 and "no latents" in err
+        code, _, err = yanlm(*train[:-1], "other", "--objective", "consistent")
+        assert code == 2 and "leave out objective" in err
 
 
 MISTAKES = {

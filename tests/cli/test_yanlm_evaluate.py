@@ -1,13 +1,12 @@
 """yanlm evaluate, end to end on a tiny model that was never trained."""
 
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from cli import yanlm_app
 from yanlm.config import YanConfig
 from yanlm.folders import save_model
 from yanlm.modeling import YanModel
@@ -34,9 +33,8 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def evaluate(capsys, monkeypatch, tmp_path):
+def evaluate(yanlm):
     """Run the command in a folder with data of its own; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
     rows = rooms_rows("train", 60)
     for name, made in {
         "rooms.jsonl": [row | {"task": f"qa{i % 3}"} for i, row in enumerate(rows)],
@@ -44,14 +42,7 @@ def evaluate(capsys, monkeypatch, tmp_path):
         "texts.jsonl": [{"text": row["context"]} for row in rows],
     }.items():
         Path(name).write_text("\n".join(map(json.dumps, made)))
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["yanlm", "evaluate", *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            yanlm_app.main()
-        return stop.value.code, *capsys.readouterr()
-
-    return run
+    return partial(yanlm, "evaluate")
 
 
 def test_questions(evaluate, model):

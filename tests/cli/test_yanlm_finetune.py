@@ -1,14 +1,13 @@
 """yanlm finetune, end to end on tiny models: every kind, early stopping, resume, a user's mistakes."""
 
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from cli import yanlm_app
 from yanlm.building import baseline_config
 from yanlm.config import YanConfig
 from yanlm.folders import save_model
@@ -35,9 +34,8 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture
-def finetune(capsys, monkeypatch, tmp_path):
+def finetune(yanlm):
     """Run the command in a folder with data of its own; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
     rows = rooms_rows("train", 200)
     for name, made in {
         "rooms.jsonl": rows,
@@ -45,14 +43,7 @@ def finetune(capsys, monkeypatch, tmp_path):
         "texts.jsonl": [{"text": row["context"]} for row in rows],
     }.items():
         Path(name).write_text("\n".join(map(json.dumps, made)))
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["yanlm", "finetune", *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            yanlm_app.main()
-        return stop.value.code, *capsys.readouterr()
-
-    return run
+    return partial(yanlm, "finetune")
 
 
 def weights(folder):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from yanlm.config import YanConfig
 from yanlm.modeling import YanModel
 from yanlm.tasks import Builder
 from yanlm.tokenization import train_tokenizer
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests share standin.py and toys.py
 
 WORDS = """the cat sat on the mat and the dog ran to the red house near a small river in the old town""".split()  # noqa: SIM905
 TEXTS = [" ".join(WORDS[i % 7 :: 1 + i % 3]) + " ." for i in range(21)]

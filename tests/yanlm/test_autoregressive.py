@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch.nn import functional as F
+from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 from transformers import AutoModel
 
 from yanlm.ar_layout import Prefix, answer, padded, prefixes
@@ -18,8 +19,6 @@ from yanlm.masking import Masking
 from yanlm.tasks import Builder
 
 Make = Callable[..., ARModel]
-Batch = dict[str, torch.Tensor]
-TEXT_ROWS = ["the cat sat on the mat", "the dog ran to the red house near a small river", "the old town"]
 KINDS = ["gpt2", "bart"]
 
 
@@ -47,15 +46,6 @@ def model(request: pytest.FixtureRequest, make: Make) -> ARModel:
 def batch(tokenizer: Any) -> Batch:
     builder = Builder(tokenizer, max_length=48, masking=Masking(rate=(0.4, 0.4)))
     return builder.batch([{"text": text} for text in TEXT_ROWS], [1, 2, 3])
-
-
-def trimmed(batch: Batch, row: int) -> Batch:
-    """One row of a batch without its padding."""
-    alone = {}
-    for name, mask in (("source_ids", "source_mask"), ("target_ids", "target_mask"), ("slots", "slot_mask")):
-        keep = batch[mask][row]
-        alone |= {name: batch[name][row : row + 1, keep], mask: keep[keep][None]}
-    return alone
 
 
 def given(part: Batch) -> dict[str, torch.Tensor]:
@@ -304,30 +294,13 @@ def test_bad_batches_are_named(model: ARModel, tokenizer: Any) -> None:
         model.generate_free(torch.tensor([[1, 2]]), slots=torch.tensor([[1]]), max_new=0)
 
 
-SENTENCES = [
-    "the cat sat on the mat .",
-    "a dog ran to a red house .",
-    "on the small river we saw",
-    "near old town it sat",
-]
-
-
 @pytest.mark.parametrize("method", KINDS)
 def test_four_sentences_are_learned(make: Make, tokenizer: Any, method: str) -> None:
     model = make(method=method, d_model=32)
     builder = Builder(tokenizer, max_length=48, masking=Masking(rate=(0.2, 0.4)))
-    model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(300):
-        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 300)
-        seeds = [16 * step + i for i in range(16)]
-        loss = model(**builder.batch([{"text": s} for s in 4 * SENTENCES], seeds), stage=1, seeds=seeds).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    held = builder.batch([{"text": s} for s in 4 * SENTENCES], range(10_000, 10_016))
+    held = learn_sentences(model, builder, 300, decay=True)
     wanted = held["target_ids"].gather(1, held["slots"])
-    tokens = generate(model.eval(), held, [0] * 16).tokens[:, 0]
+    tokens = generate(model, held, [0] * 16).tokens[:, 0]
     assert (tokens == wanted)[held["slot_mask"]].float().mean() > 0.9
     spans = [one.spans for one in prefixes(held["source_ids"], held["slots"], held["source_mask"], held["slot_mask"])]
     found = model.generate_free(held["source_ids"], **given(held))

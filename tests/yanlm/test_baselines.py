@@ -1,18 +1,14 @@
-"""Trained baselines in a run: settings, sizes, reports, and the command end to end."""
+"""Trained baselines in a run: settings, sizes, reports, lengths."""
 
 from __future__ import annotations
 
-import io
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from cli import yanlm_app
 from yanlm.autoregressive import ARModel
 from yanlm.baseline import AUTOREGRESSIVE, BASELINES, MASKED
 from yanlm.building import FLOW_OPTIONS, stage_model
@@ -176,61 +172,3 @@ def test_what_has_no_latents_is_not_inspected(model: Any, tokenizer: Any, tmp_pa
             inspect_folder(tmp_path, data=[str(file)])
     else:
         assert inspect_folder(tmp_path, data=[str(file)], tokens=60)["dim"] == 16
-
-
-SMALL = """
-minutes = 1.0
-data = ["builtin:rooms"]
-eval_rows = 20
-tokenizer = "bpe:400"
-[model]
-d_model = 16
-num_heads = 2
-encoder_layers = 1
-flow_layers = 1
-cross_layers = [0]
-max_length = 96
-[recipe1]
-batch_size = 4
-warmup = 2
-"""
-
-
-@pytest.fixture
-def yanlm(capsys: Any, monkeypatch: Any, tmp_path: Path) -> Callable[..., Any]:
-    """Run the command in a folder of its own; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    Path("small.toml").write_text(SMALL)
-
-    def run(*args: Any) -> Any:
-        monkeypatch.setattr(sys, "argv", ["yanlm", *map(str, args)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
-        with pytest.raises(SystemExit) as stop:
-            yanlm_app.main()
-        return stop.value.code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.mark.parametrize("name", BASELINES)
-def test_the_command(yanlm: Callable[..., Any], name: str) -> None:
-    train = ("train", "--config", "small.toml", "--baseline", name, "--steps1", 3, "--out", "run")
-    code, out, err = yanlm(*train)
-    assert code == 0, err
-    assert f"baseline: {name}" in err and "stage 2" not in err and "stage2/" not in out
-    assert (f"{name}, token by token" if name in AUTOREGRESSIVE else f"{name}, T = 3") in err
-    assert {p.name for p in Path("run").iterdir()} == {"stage1", "tokenizer", "run.json", "losses.png", "samples.txt"}
-    record = json.loads(Path("run/run.json").read_text())
-    assert record["settings"]["baseline"] == name and record["stages"]["1"]["steps"] == 3
-    assert json.loads(Path("run/stage1/config.json").read_text())["stage"] == 1
-    code, out, err = yanlm("generate", "--model", "run", "Mary went to the <mask> .", "--length", 2)
-    assert code == 0 and out.startswith("Mary went to the"), err
-    code, out, _ = yanlm("info", "--model", "run", "--json")
-    assert code == 0 and json.loads(out)["config"]["method"] == name
-    code, _, err = yanlm("train", "--resume", "run")
-    assert code == 0 and "finished already" in err
-    if name == "gpt2":
-        code, _, err = yanlm("inspect", "--model", "run")
-        assert code == 2 and "no latents" in err
-        code, _, err = yanlm(*train[:-1], "other", "--objective", "consistent")
-        assert code == 2 and "leave out objective" in err

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-
-sys.path.insert(0, str(Path(__file__).parent))
 from standin import StandIn, StandInDraw
 
 from yanlm.best import BEST_FILE, Best

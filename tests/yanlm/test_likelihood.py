@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import TEXT_ROWS
 
 from yanlm.flow import slot_groups
 from yanlm.generation import generate
@@ -20,7 +21,6 @@ from yanlm.stage2 import stage2_loss
 from yanlm.tasks import Builder
 
 Make = Callable[..., YanModel]
-TEXT_ROWS = ["the cat sat on the mat", "the dog ran to the red house near a small river", "the old town"]
 
 
 class Parts:

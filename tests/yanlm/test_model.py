@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from toys import TEXT_ROWS, trimmed
 from transformers import AutoConfig, AutoModel
 
 from moefm import sample
@@ -37,7 +38,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "sequence": {"scope": "sequence", "prediction": "velocity"},
     "trunk": {"scope": "sequence", "experts": "trunk"},
 }
-TEXT_ROWS = ["the cat sat on the mat", "the dog ran to the red house near a small river", "the old town"]
 
 
 @pytest.fixture(params=KINDS, ids=str)
@@ -60,16 +60,6 @@ def stage_batches(batch: dict[str, torch.Tensor], autoencoder_batch: dict[str, t
 def batch(model: YanModel, tokenizer: Any) -> dict[str, torch.Tensor]:
     build = Builder(tokenizer, form=model.config.form, max_length=48)
     return build.batch([{"text": text} for text in TEXT_ROWS], [1, 2, 3], with_lengths=True)
-
-
-def trimmed(batch: dict[str, torch.Tensor], row: int) -> dict[str, torch.Tensor]:
-    """One row of a batch without its padding."""
-    alone = {}
-    for name, mask in (("source", "source_mask"), ("target", "target_mask")):
-        keep = batch[mask][row]
-        alone |= {f"{name}_ids": batch[f"{name}_ids"][row : row + 1, keep], mask: keep[keep][None]}
-    keep = batch["slot_mask"][row]
-    return alone | {"slots": batch["slots"][row : row + 1, keep], "slot_mask": keep[keep][None]}
 
 
 def test_padding_never_changes_an_encoding(model: YanModel, batch: dict[str, torch.Tensor]) -> None:

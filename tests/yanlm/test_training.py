@@ -5,16 +5,12 @@ import json
 import math
 import os
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState, PartialState
-from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parent))
 from standin import StandIn, StandInDraw, fill_disk, run
+from torch import nn
 
 from yanlm import _processes, _stage, checkpoints
 from yanlm.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint

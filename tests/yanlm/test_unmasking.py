@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch.nn import functional as F
+from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 
 from yanlm.choosing import choose
 from yanlm.folders import load_model, save_model
@@ -19,8 +20,6 @@ from yanlm.tasks import Builder
 from yanlm.unmasking import partly_masked, shown, unmask
 
 Make = Callable[..., YanModel]
-Batch = dict[str, torch.Tensor]
-TEXT_ROWS = ["the cat sat on the mat", "the dog ran to the red house near a small river", "the old town"]
 KINDS = ["mlm", "mdlm"]
 
 
@@ -39,15 +38,6 @@ def batch(tokenizer: Any) -> Batch:
 
 def without_lengths(batch: Batch) -> Batch:
     return {name: x for name, x in batch.items() if name.startswith(("source", "target", "slot"))}
-
-
-def trimmed(batch: Batch, row: int) -> Batch:
-    """One row of a batch without its padding."""
-    alone = {}
-    for name, mask in (("source_ids", "source_mask"), ("target_ids", "target_mask"), ("slots", "slot_mask")):
-        keep = batch[mask][row]
-        alone |= {name: batch[name][row : row + 1, keep], mask: keep[keep][None]}
-    return alone
 
 
 def generate(model: Any, part: Batch, seeds: list[int], **options: Any) -> Any:
@@ -264,28 +254,12 @@ def test_saved_and_loaded_models_are_equal(model: YanModel, batch: Batch, tokeni
     assert torch.equal(generate(loaded, batch, [1] * 3).tokens, generate(model, batch, [1] * 3).tokens)
 
 
-SENTENCES = [
-    "the cat sat on the mat .",
-    "a dog ran to a red house .",
-    "on the small river we saw",
-    "near old town it sat",
-]
-
-
 @pytest.mark.parametrize("method", KINDS)
 def test_four_sentences_are_learned(make_model: Make, builder: Builder, method: str) -> None:
     model = make_model(method=method, d_model=32)
     model.prepare_stage(1)
-    model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(150):
-        seeds = [16 * step + i for i in range(16)]
-        loss = model(**builder.batch([{"text": s} for s in 4 * SENTENCES], seeds), stage=1, seeds=seeds).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    held = builder.batch([{"text": s} for s in 4 * SENTENCES], range(10_000, 10_016))
+    held = learn_sentences(model, builder, 150)
     wanted = held["target_ids"].gather(1, held["slots"])
     for steps in (1, 3):
-        tokens = generate(model.eval(), held, [0] * 16, steps=steps).tokens[:, 0]
+        tokens = generate(model, held, [0] * 16, steps=steps).tokens[:, 0]
         assert (tokens == wanted)[held["slot_mask"]].float().mean() > 0.9

@@ -1,0 +1,103 @@
+"""``yanlm generate``: fill the masks of texts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json
+
+HELP = """Fill <mask> in a text, all of it at once, in a few steps.
+
+\b
+yanlm generate --model runs/yanlm "The <mask> statement is used to <mask> names ."
+yanlm generate --model runs/yanlm "A text without a mask is continued"
+yanlm generate --model runs/yanlm --samples 4 --z0-scale 1.5 "The <mask> ."
+cat texts.txt | yanlm generate --model runs/yanlm - --json
+"""
+
+
+def generate(
+    model: Annotated[Path, typer.Option(help="Folder of a run, or of one of its stages.")],
+    text: Annotated[
+        str | None, typer.Argument(help="Text with <mask>, or - for one text a line on standard input.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one text a line.")] = None,
+    steps: Annotated[int, typer.Option(help="Euler steps T.")] = 3,
+    samples: Annotated[int, typer.Option(help="Results for each text.")] = 1,
+    length: Annotated[
+        str, typer.Option(help="Tokens behind each mask: auto (predicted), source, or a number.")
+    ] = "auto",
+    z0_scale: Annotated[float, typer.Option(help="Scale of the noise: lower is less diverse.")] = 1.0,
+    temperature: Annotated[
+        float, typer.Option(help="Of a baseline, which has no noise: 0 takes the most probable.")
+    ] = 0.0,
+    routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
+    batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Read texts, fill them, print them."""
+    need_extra()
+    from yanlm.writer import Writer
+
+    for option, value in (("--steps", steps), ("--samples", samples), ("--batch-size", batch_size)):
+        if value < 1:
+            raise UsageError(f"{option} must be at least 1, got {value}")
+    texts = _texts(text, file)
+    writer = Writer.load(model, pick_device(device))
+    began = time.perf_counter()
+    written = writer.write(
+        texts,
+        length=_length(length),
+        samples=samples,
+        seed=seed,
+        batch_size=batch_size,
+        steps=steps,
+        routing=routing,
+        z0_scale=z0_scale,
+        temperature=temperature,
+    )
+    rate = samples * sum(one.tokens for one in written) / (time.perf_counter() - began)
+    if json_:
+        outputs = [vars(one) for one in written]
+        print_json({"outputs": outputs, "steps": steps, "nfe": writer.nfe, "tokens_per_second": round(rate, 1)})
+        return
+    for one in written:
+        print("\n".join(one.samples))
+    err.print(f"{rate:,.0f} tokens/s, nfe {writer.nfe}", style="dim")
+
+
+def _texts(text: str | None, file: Path | None) -> list[str]:
+    """One text from the command line, or one a line from a file or standard input."""
+    if (text is None) == (file is None):
+        raise UsageError("give one TEXT, or --file FILE, or - to read standard input")
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--file {file}: {error}") from None
+    elif text == "-":
+        try:
+            lines = sys.stdin.buffer.read().decode("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"standard input is not UTF-8: {error}") from None
+    else:
+        lines = [str(text)]
+    texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise UsageError("there is no text; give one, with <mask> where something is wanted")
+    return texts
+
+
+def _length(value: str) -> str | int:
+    if value in ("auto", "source"):
+        return value
+    if value.isdigit() and int(value) > 0:
+        return int(value)
+    raise UsageError(f"--length must be auto, source or a number of tokens, got {value!r}")
