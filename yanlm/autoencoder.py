@@ -30,19 +30,31 @@ class Encoder(nn.Module):
         self.head_dim = config.d_model // config.num_heads
         self.max_length = config.max_length
         self.is_rotary = config.positions == "rotary"
+        self.mask_token_id = config.mask_token_id
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         nn.init.normal_(self.embedding.weight, std=config.d_model**-0.5)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
         self.norm = nn.LayerNorm(config.d_model)
 
-    def forward(self, ids: Tensor, mask: Tensor | None = None, positions: Positions | None = None) -> Tensor:
-        """Encode ``ids`` ``(B, L)``; ``mask`` ``(B, L)`` says which are tokens. What lies outside it comes out as 0."""
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        positions: Positions | None = None,
+        marks: Tensor | None = None,
+    ) -> Tensor:
+        """Encode ``ids`` ``(B, L)``; ``mask`` ``(B, L)`` says which are tokens. What lies outside it comes out as 0.
+
+        ``marks`` ``(B, d)`` are added to every mask token of a row.
+        """
         if ids.shape[1] > self.max_length:
             raise ValueError(f"ids must hold at most max_length={self.max_length} tokens a row, got {ids.shape[1]}")
         at = torch.arange(ids.shape[1], device=ids.device)
         x = self.embedding(ids)
         if positions is not None:
             x = x + positions(at)
+        if marks is not None:
+            x = x + (ids == self.mask_token_id).unsqueeze(-1) * marks.unsqueeze(1)
         angles = rotary(at, self.head_dim) if self.is_rotary else None
         for block in self.blocks:
             x = block(x, mask, angles)

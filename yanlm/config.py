@@ -14,7 +14,7 @@ POSITIONS = ("rotary", "learned")
 PREDICTIONS = ("velocity", "data")
 FORMS = ("slots", "separate")
 METHODS = ("flow", "mlm", "mdlm")
-EXPERTS = ("heads", "trunk")
+EXPERTS = ("heads", "trunk", "source")
 SCOPES = ("token", "span", "sequence")
 _BASE_OPTIONS = {
     "architectures",
@@ -59,7 +59,8 @@ class YanConfig(PretrainedConfig):
         scope: Which slots share one expert: each ``token`` has its own (the paper's), each ``span`` of adjacent slots,
             or the whole ``sequence``.
         experts: ``heads`` on a shared trunk (the paper's), or ``trunk``: each expert also modulates the whole trunk,
-            and can look for other things in the source; needs ``scope="sequence"``.
+            and can look for other things in the source, or ``source``: each expert also has the encoder read the source
+            anew, with a mark of its own on the masks; both need ``scope="sequence"``.
         sigma: Standard deviation of the mixture components, Eq. (4).
         prediction: What an expert outputs: the ``velocity``, or the ``data`` z1 from which the velocity follows.
         form: ``slots`` (text with mask slots, filled in place) or ``separate`` (the paper's source and target).
@@ -143,9 +144,9 @@ class YanConfig(PretrainedConfig):
         check_choice("method", self.method, METHODS)
         check_choice("scope", self.scope, SCOPES)
         check_choice("experts", self.experts, EXPERTS)
-        if self.experts == "trunk" and self.scope != "sequence":
+        if self.experts != "heads" and self.scope != "sequence":
             raise ValueError(
-                f"experts='trunk' needs scope='sequence': slots that attend to one another share a trunk, "
+                f"experts={self.experts!r} needs scope='sequence': slots that attend to one another share a trunk, "
                 f"got scope={self.scope!r}"
             )
         if self.d_model % self.num_heads or (self.d_model // self.num_heads) % 2:

@@ -13,52 +13,12 @@ from moefm import Gate, MixtureField
 from moefm.experts import Dispatch, ExpertLinear, check_index
 from moefm.paths import expand_time
 from yanlm.autoencoder import Positions
-from yanlm.blocks import Block, KeysValues, Norm, Rotary, rotary
+from yanlm.blocks import Block, Norm, rotary
+from yanlm.condition import Condition, gather_tokens, pool, slot_groups
 from yanlm.config import YanConfig
 
 SHORTEST = 0.02
 """Least 1 - t by which a predicted z1 is turned into a velocity; Euler grids of up to 50 steps never meet it."""
-
-
-class Condition(NamedTuple):
-    """The source as the flow sees it, computed once per generation by :meth:`LatentFlow.condition`.
-
-    ``sources`` holds keys and values of each cross-attending block, ``start`` what is added to the flow's input at
-    every slot, ``guess`` the encoder's own state there, ``pooled`` the mean encoding ``(B, 1, d)`` that the gate reads,
-    ``scope`` which slots share one expert (:mod:`moefm.scope`).
-    """
-
-    sources: tuple[KeysValues, ...]
-    source_mask: Tensor | None
-    start: Tensor | None
-    guess: Tensor | None
-    pooled: Tensor
-    at: Rotary | None
-    mask: Tensor | None
-    scope: Tensor | None = None
-
-
-    def repeated(self, times: int) -> Condition:
-        """Every row ``times`` times in a row: for several samples, or several experts, of one encoded source."""
-        if times == 1:
-            return self
-
-        def rows(x: Tensor) -> Tensor:
-            return x.repeat_interleave(times, 0)
-
-        def maybe(x: Tensor | None) -> Tensor | None:
-            return None if x is None else rows(x)
-
-        return Condition(
-            tuple(KeysValues(rows(kv.keys), rows(kv.values)) for kv in self.sources),
-            maybe(self.source_mask),
-            maybe(self.start),
-            maybe(self.guess),
-            rows(self.pooled),
-            None if self.at is None else Rotary(rows(self.at.cos), rows(self.at.sin)),
-            maybe(self.mask),
-            maybe(self.scope),
-        )
 
 
 class Features(NamedTuple):
@@ -67,38 +27,9 @@ class Features(NamedTuple):
     hidden: Tensor  # (B, M, d); where experts modulate the trunk, its input
     gate: Tensor  # (B, M, 2 d + d_time)
     z: Tensor  # (B, M, d)
-    guess: Tensor | None  # (B, M, d)
     remaining: Tensor  # 1 - t, (B, M, 1)
     time: Tensor  # (1 or B, 1, d_time)
     cond: Condition
-
-
-def pool(states: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean state of every row over its tokens, ``(B, 1, d)``; zeros where there is none."""
-    if mask is None:
-        return states.mean(1, keepdim=True)
-    counted = states.masked_fill(~mask.unsqueeze(-1), 0)
-    return counted.sum(1, keepdim=True) / mask.sum(1).clamp_min(1)[:, None, None]
-
-
-def gather_tokens(states: Tensor, at: Tensor) -> Tensor:
-    """States ``(B, M, d)`` of positions ``at`` ``(B, M)`` in ``(B, L, d)``."""
-    return states.gather(1, at.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
-
-
-def slot_groups(slots: Tensor, scope: str) -> Tensor | None:
-    """Group number of every slot ``(B, M)``: one expert answers for a group; ``None`` where every slot has its own.
-
-    Example:
-        >>> slot_groups(torch.tensor([[1, 2, 5]]), "span")
-        tensor([[0, 0, 1]])
-    """
-    if scope == "token":
-        return None
-    if scope == "sequence":
-        return torch.zeros_like(slots)
-    breaks = slots.diff(dim=1) != 1
-    return torch.nn.functional.pad(breaks.cumsum(1), (1, 0))
 
 
 class TimeEmbedding(nn.Module):
@@ -151,7 +82,9 @@ class LatentFlow(MixtureField):
     States are ``(B, M, d)``: one for every slot that is to be filled. Every slot has its own gate and expert, unless
     the configuration's ``scope`` lets a span or all slots of a text share one. In the paper experts are heads on a
     shared trunk; with ``experts="trunk"`` each also modulates the norms of the whole trunk, so that it can look for
-    other things in the source, and the gate reads the trunk's input.
+    other things in the source, and the gate reads the trunk's input. With ``experts="source"`` each expert also reads
+    the source anew, its own mark added to the masks: what the encoder knows of words that are given it knows then of
+    the words that the expert has in mind. The gate reads the source without marks.
 
     Args:
         config: Sizes, backbone, K, prediction.
@@ -171,8 +104,11 @@ class LatentFlow(MixtureField):
         self.blocks = nn.ModuleList(Block(config, config.d_time, cross=i in cross) for i in range(config.flow_layers))
         self.norm = Norm(d, config.d_time)
         self.modulations = None
-        if config.experts == "trunk" and self.num_experts > 1:
+        self.marks = None
+        if config.experts != "heads" and self.num_experts > 1:
             self.modulations = nn.Parameter(torch.randn(self.num_experts, config.d_time))
+        if config.experts == "source" and self.num_experts > 1:
+            self.marks = nn.Parameter(torch.randn(self.num_experts, d) * d**-0.5)  # as large as embeddings
         self.head_layers = Experts(self.num_experts, d, config.ffn_mult)
         self.gating = Gate(2 * d + config.d_time, self.num_experts, hidden=d) if self.num_experts > 1 else None
 
@@ -211,13 +147,16 @@ class LatentFlow(MixtureField):
             raise ValueError("cond must be given: LatentFlow.condition(...) makes it")
         t = torch.as_tensor(t, device=z.device, dtype=torch.float32)
         time = self.time(t.reshape(*t.shape, *(1,) * (2 - t.ndim), 1))  # (1, 1, d_time) where one time serves all
-        x = self.inputs(z)
-        if cond.start is not None:
-            x = x + cond.start
+        x = self._begin(z, cond)
         hidden = self._through(x, time, cond) if self.modulations is None else x
         seen = [hidden, cond.pooled.expand_as(x), time.expand(*x.shape[:-1], -1)]
         gate = torch.cat(seen, -1) if self.gating is not None else x
-        return Features(hidden, gate, z, cond.guess, 1 - expand_time(t, z), time, cond)
+        return Features(hidden, gate, z, 1 - expand_time(t, z), time, cond)
+
+    def _begin(self, z: Tensor, cond: Condition) -> Tensor:
+        """The trunk's input."""
+        x: Tensor = self.inputs(z)
+        return x if cond.start is None else x + cond.start
 
     def _through(self, x: Tensor, time: Tensor, cond: Condition) -> Tensor:
         """Blocks and last norm."""
@@ -228,7 +167,7 @@ class LatentFlow(MixtureField):
         out: Tensor = self.norm(x, time)
         return out
 
-    def _velocity(self, output: Tensor, features: Features) -> Tensor:
+    def _velocity(self, output: Tensor, features: Features, guess: Tensor | None) -> Tensor:
         r"""What a head means as a velocity: itself, or :math:`(\hat z_1 - z_t) / (1 - t)`.
 
         Where the source has a state at the slot, :math:`\hat z_1` is that state plus the head's correction: the flow
@@ -236,28 +175,37 @@ class LatentFlow(MixtureField):
         """
         if not self.predicts_data:
             return output
-        base = features.z if features.guess is None else features.z - features.guess
-        remaining = features.remaining.clamp_min(SHORTEST)
-        if output.ndim > base.ndim:
-            base, remaining = base.unsqueeze(-2), remaining.unsqueeze(-2)
-        return (output - base) / remaining
+        z, remaining = features.z, features.remaining.clamp_min(SHORTEST)
+        if output.ndim > z.ndim:
+            z, remaining = z.unsqueeze(-2), remaining.unsqueeze(-2)
+        return (output - (z if guess is None else z - guess)) / remaining
 
     def heads(self, features: Features) -> Tensor:
         """Velocities of all experts, ``(B, M, K, d)``."""
+        cond = features.cond
         if self.modulations is None:
-            return self._velocity(self.head_layers(features.hidden), features)
-        rows, experts = len(features.hidden), self.num_experts
+            guess = None if cond.guess is None else cond.guess.unsqueeze(-2)
+            return self._velocity(self.head_layers(features.hidden), features, guess)
+        rows, experts = len(features.z), self.num_experts
+        cond = cond.repeated(experts) if cond.readings is None else cond.readings.every(rows)
         time = (features.time.expand(rows, -1, -1).unsqueeze(1) + self.modulations[:, None]).flatten(0, 1)
-        x = features.hidden.repeat_interleave(experts, 0)
-        hidden = self._through(x, time, features.cond.repeated(experts)).unflatten(0, (rows, experts))
-        return self._velocity(self.head_layers.each(hidden.transpose(1, 2)), features)
+        hidden = self._through(self._begin(features.z.repeat_interleave(experts, 0), cond), time, cond)
+
+        def apart(x: Tensor) -> Tensor:
+            return x.unflatten(0, (rows, experts)).transpose(1, 2)
+
+        guess = None if cond.guess is None else apart(cond.guess)
+        return self._velocity(self.head_layers.each(apart(hidden)), features, guess)
 
     def head(self, features: Features, index: Tensor) -> Tensor:
         """Velocity of expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""
-        hidden = features.hidden
+        hidden, cond = features.hidden, features.cond
+        if cond.readings is not None and index.numel():
+            cond = cond.readings.chosen(index[:, :1])  # one expert a text
+            hidden = self._begin(features.z, cond)
         if self.modulations is not None:
-            hidden = self._through(hidden, features.time + self.modulations[index], features.cond)
-        return self._velocity(self.head_layers.chosen(hidden, index), features)
+            hidden = self._through(hidden, features.time + self.modulations[index], cond)
+        return self._velocity(self.head_layers.chosen(hidden, index), features, cond.guess)
 
     def gate_logits(self, features: Features) -> Tensor:
         """Routing logits ``(B, M, K)`` from token, mean source and time."""

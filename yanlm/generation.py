@@ -84,7 +84,7 @@ def generate(
     check_positive("z0_scale", z0_scale)
     seeds = check_generation(model.config, source_ids, slots, samples, seeds)
     states = model.encode(source_ids, source_mask)
-    cond = model.flow.condition(states, source_mask, slots, slot_mask, model.positions).repeated(samples)
+    cond = model.condition(states, source_ids, source_mask, slots, slot_mask).repeated(samples)
     counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
     noise, experts = (sample_streams(seeds, samples, salt) for salt in (NOISE, EXPERT))
     rows = [count for count in counts for _ in range(samples)]

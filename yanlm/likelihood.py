@@ -12,7 +12,7 @@ from moefm.scope import group_mean, group_size, group_sum
 
 if TYPE_CHECKING:
     from yanlm.autoencoder import Decoder
-    from yanlm.flow import Condition
+    from yanlm.condition import Condition
 
 
 def text_likelihood(

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from yanlm.autoencoder import Decoder, Encoder, Positions
+from yanlm.condition import Condition, Readings
 from yanlm.config import YanConfig
 from yanlm.flow import LatentFlow
 from yanlm.generation import generate
@@ -90,10 +91,37 @@ class YanModel(PreTrainedModel):
         """Return the map to the vocabulary."""
         return self.decoder.head
 
-    def encode(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Latents ``(B, L, d)`` of tokens ``(B, L)``."""
-        states: Tensor = self.encoder(ids, mask, self.positions)
+    def encode(self, ids: Tensor, mask: Tensor | None = None, marks: Tensor | None = None) -> Tensor:
+        """Latents ``(B, L, d)`` of tokens ``(B, L)``; ``marks`` ``(B, d)`` are added to every mask of a row."""
+        states: Tensor = self.encoder(ids, mask, self.positions, marks)
         return states
+
+    def condition(
+        self,
+        states: Tensor,
+        ids: Tensor,
+        mask: Tensor | None,
+        slots: Tensor,
+        slot_mask: Tensor | None,
+    ) -> Condition:
+        """The source ``ids`` ``(B, S)``, encoded as ``states``, as the flow sees it."""
+        flow, positions = self.flow, self.positions
+        cond = flow.condition(states, mask, slots, slot_mask, positions)
+        if flow.marks is None:
+            return cond
+
+        def read(index: Tensor) -> Condition:
+            times = index.numel() // len(ids)
+
+            def rows(x: Tensor | None) -> Tensor | None:
+                return None if x is None else x.repeat_interleave(times, 0)
+
+            seen, there = cast(Tensor, rows(ids)), cast(Tensor, rows(slots))
+            marks = cast(Tensor, flow.marks)[index.flatten()]
+            again = self.encode(seen, rows(mask), marks)
+            return flow.condition(again, rows(mask), there, rows(slot_mask), positions)
+
+        return cond._replace(readings=Readings(read, flow.num_experts))
 
     def prepare_stage(self, stage: int) -> None:
         """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen.

@@ -13,7 +13,8 @@ from moefm import scale_penalty as mean_square
 from moefm.losses import Loss
 from moefm.routing import draw_expert
 from moefm.scope import group_mean
-from yanlm.flow import Condition, Features, gather_tokens
+from yanlm.condition import Condition, gather_tokens
+from yanlm.flow import Features
 from yanlm.likelihood import text_likelihood
 from yanlm.noise import EXPERT, NOISE, TIME, generators, row_normal
 from yanlm.objectives import Stage2
@@ -34,7 +35,7 @@ def stage2_loss(
         z1 = z1.masked_fill(~slot_mask.unsqueeze(-1), 0)
         z0 = row_normal(generators(seeds, NOISE), slot_mask.sum(1).tolist(), *z1.shape[1:]).to(z1)
         t = torch.cat([settings.time((1,), generator=g) for g in generators(seeds, TIME)]).to(z1)
-    cond = flow.condition(source, batch["source_mask"], slots, slot_mask, model.positions)
+    cond = model.condition(source, batch["source_ids"], batch["source_mask"], slots, slot_mask)
     z_t, target = linear_path(z0, z1, t)
     labels = batch["target_ids"].gather(1, slots)
     share = model.counts(batch)[1] / totals[1].clamp_min(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from yanlm.choosing import Canvas, choose, special_ids
-from yanlm.flow import gather_tokens
+from yanlm.condition import gather_tokens
 from yanlm.generation import Generation
 from yanlm.noise import TIME, generators
 from yanlm.stage1 import Batch, Parts, token_mean

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import TEXT_ROWS
 
-from yanlm.flow import slot_groups
+from yanlm.condition import slot_groups
 from yanlm.generation import generate
 from yanlm.likelihood import text_likelihood
 from yanlm.modeling import YanModel
@@ -119,6 +119,7 @@ def test_a_group_is_written_by_one_expert(
 
 
 OPTIONS = {"token": {}, "span": {"scope": "span"}, "trunk": {"scope": "sequence", "experts": "trunk"}}
+OPTIONS["source"] = {"scope": "sequence", "experts": "source"}
 
 
 @pytest.mark.parametrize("kind", OPTIONS)

@@ -12,8 +12,8 @@ from toys import TEXT_ROWS, trimmed
 from transformers import AutoConfig, AutoModel
 
 from moefm import sample
+from yanlm.condition import gather_tokens
 from yanlm.config import YanConfig
-from yanlm.flow import gather_tokens
 from yanlm.modeling import YanModel
 from yanlm.noise import generators, row_normal
 from yanlm.objectives import Stage1, Stage2
@@ -37,6 +37,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "span": {"scope": "span"},
     "sequence": {"scope": "sequence", "prediction": "velocity"},
     "trunk": {"scope": "sequence", "experts": "trunk"},
+    "source": {"scope": "sequence", "experts": "source"},
 }
 
 

@@ -15,7 +15,19 @@ from yanlm.building import _fresh, baseline_config
 from yanlm.config import YanConfig
 from yanlm.folders import save_model
 from yanlm.settings import resolve
-from yanlm.studies import ablation, common, datasets, diversity, latents, lengths, models, steps, table, timing, variants
+from yanlm.studies import (
+    ablation,
+    common,
+    datasets,
+    diversity,
+    latents,
+    lengths,
+    models,
+    steps,
+    table,
+    timing,
+    variants,
+)
 from yanlm.tokenization import train_tokenizer
 
 WORDS = """the cat sat on the mat and the dog ran to the red house near a small river in the old town""".split()  # noqa: SIM905

@@ -39,6 +39,7 @@ FLOWS: dict[str, Json] = {
     "a word, mixture CE": {"model": MANY, "stage2": MIXTURE},
     "a text, mixture CE": {"model": ONE_A_TEXT, "stage2": MIXTURE},
     "a text, mixture CE, trunk": {"model": {**ONE_A_TEXT, "experts": "trunk"}, "stage2": MIXTURE},
+    "a text, mixture CE, source": {"model": {**ONE_A_TEXT, "experts": "source"}, "stage2": MIXTURE},
 }
 """Flows by name; eight experts unless said, the paper's loss and the rollout cross-entropy unless said."""
 

@@ -238,9 +238,9 @@ def table_figure(summary: Json) -> Figure:
     ax = figure.subplots()
     for number, label in enumerate(labels):
         colour, marker = style(number)
-        places = [(place, one["columns"][label]) for place, one in enumerate(summary.values()) if label in one["columns"]]
         shift = 0.3 * (number / max(1, len(labels) - 1) - 0.5)
-        points = [(statistics.median(values), place + shift) for place, values in places]
+        found = [(place, one["columns"].get(label)) for place, one in enumerate(summary.values())]
+        points = [(statistics.median(values), place + shift) for place, values in found if values]
         ax.plot(*zip(*points, strict=True), marker, color=colour, markersize=6, alpha=0.8, linestyle="", label=label)
     for place, one in enumerate(summary.values()):
         for value in [max(one["guesses"].values(), default=None)]:

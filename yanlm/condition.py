@@ -1,0 +1,112 @@
+"""The source as the flow sees it: read once, for several samples, or by every expert in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from yanlm.blocks import KeysValues, Rotary
+
+
+class Condition(NamedTuple):
+    """The source as the flow sees it, computed once per generation by :meth:`LatentFlow.condition`.
+
+    ``sources`` holds keys and values of each cross-attending block, ``start`` what is added to the flow's input at
+    every slot, ``guess`` the encoder's own state there, ``pooled`` the mean encoding ``(B, 1, d)`` that the gate reads,
+    ``scope`` which slots share one expert (:mod:`moefm.scope`), ``readings`` the source as each expert reads it, where
+    experts do.
+    """
+
+    sources: tuple[KeysValues, ...]
+    source_mask: Tensor | None
+    start: Tensor | None
+    guess: Tensor | None
+    pooled: Tensor
+    at: Rotary | None
+    mask: Tensor | None
+    scope: Tensor | None = None
+    readings: Readings | None = None
+
+    def take(self, rows: Tensor) -> Condition:
+        """The rows of these numbers, in this order."""
+
+        def maybe(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x[rows]
+
+        return self._replace(
+            sources=tuple(KeysValues(kv.keys[rows], kv.values[rows]) for kv in self.sources),
+            source_mask=maybe(self.source_mask),
+            start=maybe(self.start),
+            guess=maybe(self.guess),
+            pooled=self.pooled[rows],
+            at=None if self.at is None else Rotary(self.at.cos[rows], self.at.sin[rows]),
+            mask=maybe(self.mask),
+            scope=maybe(self.scope),
+        )
+
+    def repeated(self, times: int) -> Condition:
+        """Every row ``times`` times in a row: for several samples, or several experts, of one encoded source."""
+        if times == 1:
+            return self
+        rows = torch.arange(len(self.pooled), device=self.pooled.device)
+        return self.take(rows.repeat_interleave(times))
+
+
+class Readings:
+    """The source as every expert reads it, with its own mark on the masks; nothing is read before it is asked for.
+
+    Args:
+        read: Conditions of experts ``(R, n)`` for R rows, ``R * n`` of them.
+        experts: K.
+    """
+
+    def __init__(self, read: Callable[[Tensor], Condition], experts: int) -> None:
+        self._read, self._experts = read, experts
+        self._every: Condition | None = None
+        self._last: tuple[Tensor, Condition] | None = None
+
+    def every(self, rows: int) -> Condition:
+        """Of all experts, the K of a row in a row."""
+        if self._every is None:
+            self._every = self._read(torch.arange(self._experts).expand(rows, -1))
+        return self._every
+
+    def chosen(self, index: Tensor) -> Condition:
+        """Of the expert ``(R, 1)`` of each row; the last ones asked for are kept, for the next step has the same."""
+        if self._every is not None:
+            rows = torch.arange(len(index), device=index.device)
+            return self._every.take(self._experts * rows + index.squeeze(1))
+        if self._last is None or not torch.equal(self._last[0], index):
+            self._last = index, self._read(index)
+        return self._last[1]
+
+
+def pool(states: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean state of every row over its tokens, ``(B, 1, d)``; zeros where there is none."""
+    if mask is None:
+        return states.mean(1, keepdim=True)
+    counted = states.masked_fill(~mask.unsqueeze(-1), 0)
+    return counted.sum(1, keepdim=True) / mask.sum(1).clamp_min(1)[:, None, None]
+
+
+def gather_tokens(states: Tensor, at: Tensor) -> Tensor:
+    """States ``(B, M, d)`` of positions ``at`` ``(B, M)`` in ``(B, L, d)``."""
+    return states.gather(1, at.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
+
+
+def slot_groups(slots: Tensor, scope: str) -> Tensor | None:
+    """Group number of every slot ``(B, M)``: one expert answers for a group; ``None`` where every slot has its own.
+
+    Example:
+        >>> slot_groups(torch.tensor([[1, 2, 5]]), "span")
+        tensor([[0, 0, 1]])
+    """
+    if scope == "token":
+        return None
+    if scope == "sequence":
+        return torch.zeros_like(slots)
+    breaks = slots.diff(dim=1) != 1
+    return torch.nn.functional.pad(breaks.cumsum(1), (1, 0))
