@@ -14,7 +14,7 @@ from yanlm import hub, pydoc_text, readers, rooms, statements
 from yanlm.rows import Columns, DataError, Row, trained
 from yanlm.splits import completed, row_key, siblings
 
-BUILTIN = ("rooms", "statements", "pydoc")
+BUILTIN = ("rooms", "statements", "lookups", "pydoc")
 ROOMS = {"train": 20000, "validation": 500, "test": 1000}
 """How many worlds ``builtin:rooms`` has."""
 
@@ -87,8 +87,9 @@ def _read_builtin(text: str, name: str, seed: int) -> Source:
     made: dict[str, list[Row]]
     if name == "rooms":
         made = {split: rooms.rooms_rows(split, n, seed) for split, n in ROOMS.items()}
-    elif name == "statements":
-        made = {split: statements.statement_rows(split, n, seed) for split, n in ROOMS.items()}
+    elif name in ("statements", "lookups"):
+        shown = name == "lookups"
+        made = {split: statements.statement_rows(split, n, seed, shown) for split, n in ROOMS.items()}
     elif name == "pydoc":
         made = pydoc_text.pydoc_rows()
     else:

@@ -13,20 +13,16 @@ from typing import Any
 
 from yanlm.rooms import locations, rooms_rows, says_true
 
-MASKED = ((0, 1), (0, 1), (0,), (1,))
-"""Which words of a training statement are masked, person and room; each as likely."""
 
-
-def statement_rows(split: str = "train", n: int = 20000, seed: int = 0) -> list[dict[str, Any]]:
+def statement_rows(split: str = "train", n: int = 20000, seed: int = 0, shown: bool = False) -> list[dict[str, Any]]:
     """Worlds of :func:`yanlm.rooms.rooms_rows`, each with one true statement whose person and room are masked.
-
-    In training a quarter of the statements show the person and a quarter the room: from words that are always masked
-    together nobody learns who is where.
 
     Args:
         split: ``train``, ``validation`` or ``test``.
         n: How many rows.
         seed: Which worlds.
+        shown: One of the two words is shown, either as likely; from words that are always masked together nobody
+            learns who is where.
 
     Raises:
         ValueError: The split is unknown or n is negative.
@@ -35,12 +31,15 @@ def statement_rows(split: str = "train", n: int = 20000, seed: int = 0) -> list[
         >>> row = statement_rows("test", 1)[0]
         >>> row["source"].split(" . ")[-1], row["target"]
         ('<mask> is in the <mask> .', ['Mary', 'bathroom'])
+        >>> row = statement_rows("test", 1, shown=True)[0]
+        >>> row["source"].split(" . ")[-1], row["target"]
+        ('Mary is in the <mask> .', ['bathroom'])
     """
     draw = random.Random(f"statements {split} {seed}")
     rows = []
     for world in rooms_rows(split, n, seed):
         words = draw.choice(sorted(locations(world["context"]).items()))
-        masked = draw.choice(MASKED) if split == "train" else MASKED[0]
+        masked = (draw.randrange(2),) if shown else (0, 1)
         statement = "{} is in the {} .".format(*("<mask>" if i in masked else word for i, word in enumerate(words)))
         rows.append({"source": f"{world['context']} {statement}", "target": [words[i] for i in masked]})
     return rows

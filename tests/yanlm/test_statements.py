@@ -11,10 +11,11 @@ WORLD = "Mary ran to the attic . John ran to the cellar ."
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_every_statement_is_true_and_masked(split: str) -> None:
-    for row in statement_rows(split, 300):
+@pytest.mark.parametrize("shown", [False, True])
+def test_every_statement_is_true_and_masked(split: str, shown: bool) -> None:
+    for row in statement_rows(split, 300, shown=shown):
         text = row["source"]
-        assert text.count("<mask>") == len(row["target"]) == 2 or split == "train"
+        assert text.count("<mask>") == len(row["target"]) == (1 if shown else 2)
         for word in row["target"]:
             text = text.replace("<mask>", word, 1)
         context, statement = parted(text)

@@ -43,7 +43,8 @@ FLOWS: dict[str, Json] = {
 }
 """Flows by name; eight experts unless said, the paper's loss and the rollout cross-entropy unless said."""
 
-WORLDS = ["builtin:rooms@0.5", "builtin:statements@0.5"]
+WORLDS = ["builtin:rooms@0.5", "builtin:lookups@0.25", "builtin:statements@0.25"]
+"""Questions, statements with one word masked, and with both: who is where is learned from what shows one of them."""
 SCORES = {"valid": "true", "people": "people named", "entropy": "entropy of the people"}
 _QUIET = 10**9
 
@@ -65,13 +66,14 @@ def agreement_study(
 ) -> Json:
     """Train every model on worlds and on statements about them, and judge what it writes about unseen worlds.
 
-    All models learn from questions and statements for ``first`` minutes and from statements alone for ``second``. The
-    flows share the first part, their stage 1.
+    Flows learn from questions and statements for ``first`` minutes, their stage 1, which those of a seed share, and
+    from statements with both words masked for ``second``, their stage 2. Other models learn from questions and
+    statements all the time.
 
     Args:
         out: Folder of the study.
-        first: Minutes on both, or steps where ``options`` has ``steps``.
-        second: Minutes on statements alone.
+        first: Minutes of stage 1, or steps where ``options`` has ``steps``.
+        second: Minutes of stage 2; other models train for the sum of both.
         seeds: Of weights and training.
         only: Names of the models; all if there is none.
         steps: Numbers of steps T.
@@ -135,11 +137,13 @@ class _Trainer:
         quiet = {"save_every": _QUIET, "sample_every": _QUIET, "eval_rows": 20}
         recipes = {"recipe1": {"batch_size": 32}, "recipe2": {"batch_size": 32}}
         self.shared = laid_over(quiet | recipes, shared)
-        self.lengths = [(f"steps{stage}", length) for stage in (1, 2)] if length else None
-        self.minutes = (first, second)
+        self.steps, self.minutes = length, (first, second)
 
-    def _length(self, part: int, stage: int) -> Json:
-        return {f"steps{stage}": self.lengths[0][1]} if self.lengths else {"minutes": self.minutes[part]}
+    def _length(self, *stages: int) -> Json:
+        """Length of the stages together; a model without stages has one."""
+        if self.steps:
+            return {f"steps{stages[0]}": self.steps * len(stages)}
+        return {"minutes": sum(self.minutes[stage - 1] for stage in stages)}
 
     def _train(self, options: Json, folder: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
@@ -147,18 +151,16 @@ class _Trainer:
         return folder
 
     def baseline(self, name: str, seed: int) -> Path:
-        """A baseline, trained on both sets and then on statements."""
-        kind = {"baseline": BASELINES[name], "seed": seed}
-        begun = self._train(kind | {"data": WORLDS} | self._length(0, 1), self.out / "run" / "first")
-        change = {"data": ["builtin:statements"], "init": str(begun)} | self._length(1, 1)
-        return self._train(kind | change, self.out / "run" / "second")
+        """A baseline."""
+        kind = {"baseline": BASELINES[name], "seed": seed, "data": WORLDS}
+        return self._train(kind | self._length(1, 2), self.out / "run" / "second")
 
     def flow(self, name: str, seed: int) -> Path:
         """A flow on top of the stage 1 of its seed."""
         start = self.out / f"stage1-seed{seed}"
         if not (start / "stage1" / "model.safetensors").is_file():
-            self._train({"stage": "1", "seed": seed, "data": WORLDS} | self._length(0, 1), start)
-        change = {"stage": "2", "seed": seed, "init": str(start), "data": ["builtin:statements"]} | self._length(1, 2)
+            self._train({"stage": "1", "seed": seed, "data": WORLDS} | self._length(1), start)
+        change = {"stage": "2", "seed": seed, "init": str(start), "data": ["builtin:statements"]} | self._length(2)
         return self._train(laid_over(change, FLOWS[name]), self.out / "run" / "second")
 
 
