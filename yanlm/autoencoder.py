@@ -30,7 +30,7 @@ class Encoder(nn.Module):
         self.head_dim = config.d_model // config.num_heads
         self.max_length = config.max_length
         self.is_rotary = config.positions == "rotary"
-        self.mask_token_id = config.mask_token_id
+        self.mask_token_id = -1 if config.mask_token_id is None else config.mask_token_id
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         nn.init.normal_(self.embedding.weight, std=config.d_model**-0.5)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
@@ -54,7 +54,7 @@ class Encoder(nn.Module):
         if positions is not None:
             x = x + positions(at)
         if marks is not None:
-            x = x + (ids == self.mask_token_id).unsqueeze(-1) * marks.unsqueeze(1)
+            x = x + ids.eq(self.mask_token_id).unsqueeze(-1) * marks.unsqueeze(1)
         angles = rotary(at, self.head_dim) if self.is_rotary else None
         for block in self.blocks:
             x = block(x, mask, angles)

@@ -11,7 +11,7 @@ import pytest
 
 from cli import yanlm_app
 
-STUDIES = ("steps", "lengths", "diversity", "latents", "ablation", "datasets")
+STUDIES = ("steps", "lengths", "diversity", "latents", "ablation", "agreement", "table", "datasets")
 
 
 @pytest.fixture
