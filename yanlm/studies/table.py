@@ -57,7 +57,7 @@ def table_study(
         first: Minutes of that, or steps of each stage where ``options`` has ``steps``.
         second: Minutes of fine-tuning, likewise.
         seeds: Of weights, training and noise.
-        steps: Numbers of steps T.
+        steps: Numbers of steps T; 1 is always among them.
         rows: Most test rows.
         options: Settings that all models share (:func:`yanlm.settings.resolve`); beside these ``finetune``, what
             changes in the fine-tuning (:func:`yanlm.finetuning.finetune_settings`), and ``steps``.
@@ -74,7 +74,7 @@ def table_study(
         raise ValueError("no set named; give --set TASK=SPEC, as --set qa=builtin:rooms")
     if unknown := [name for name in methods if name not in METHODS]:
         raise ValueError(f"methods must be among {', '.join(METHODS)}, got {unknown[0]!r}")
-    counted, drawn = integers("steps", steps), integers("seeds", seeds, 0)
+    counted, drawn = integers("steps", [1, *steps]), integers("seeds", seeds, 0)
     for name, value in (("first", first), ("second", second)):
         check_positive(name, value)
     shared = dict(options or {})
@@ -188,7 +188,7 @@ def _summary(task: str, runs: Mapping[str, list[Json]], steps: Sequence[int]) ->
     columns: dict[str, list[float]] = {}
     for method, results in runs.items():
         for count, label in _columns(method, steps):
-            columns[label] = [one["by_steps"][count if count in one["by_steps"] else "1"][metric] for one in results]
+            columns[label] = [one["by_steps"][count][metric] for one in results]
         if method in FLOWS and all("one_pass" in one for one in results):
             columns[f"{method}, {ONE_PASS}"] = [one["one_pass"][metric] for one in results]
     guesses = {name: one[metric] for name, one in first["baselines"].items() if metric in one}
@@ -200,7 +200,9 @@ def _columns(method: str, steps: Sequence[int]) -> list[tuple[str, str]]:
     if method in FLOWS:
         shown = sorted({steps[0], min(steps, key=lambda count: abs(count - 3)), steps[-1]})
         return [(str(count), f"{method}, T = {count}") for count in shown]
-    return [(str(steps[-1]), f"{method}, T = {steps[-1]}" if method == "mdlm" else method)]
+    if method == "mdlm":
+        return [(str(steps[-1]), f"mdlm, T = {steps[-1]}")]
+    return [("1", method)]  # in one pass, or token by token
 
 
 def _table(summary: Json) -> str:
