@@ -13,7 +13,7 @@ from yanlm.studies import agreement
 
 SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0]}
 OPTIONS = {"steps": 2, "model": SMALL, "recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
-KINDS = ["one pass", "autoregressive", "K = 1", "a text, mixture CE, trunk"]
+KINDS = ["one pass", "autoregressive", "K = 1", "a text, mixture CE, trunk", "a text, mixture CE, source"]
 
 
 def test_every_kind_is_trained_judged_and_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

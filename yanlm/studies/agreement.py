@@ -6,7 +6,7 @@ import random
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -20,12 +20,10 @@ from yanlm.rooms import locations
 from yanlm.runs import train
 from yanlm.settings import resolve
 from yanlm.statements import judge, parted, statement_rows
-from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.agreement_page import SCORES, agreement_figure, score_table, summary_of
+from yanlm.studies.common import Json, Say, Study, integers
 from yanlm.studies.variants import laid_over
 from yanlm.tokenization import decode, load_tokenizer
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MANY = {"num_experts": 8}
 ONE_A_TEXT = {**MANY, "scope": "sequence"}
@@ -39,13 +37,15 @@ FLOWS: dict[str, Json] = {
     "a word, mixture CE": {"model": MANY, "stage2": MIXTURE},
     "a text, mixture CE": {"model": ONE_A_TEXT, "stage2": MIXTURE},
     "a text, mixture CE, trunk": {"model": {**ONE_A_TEXT, "experts": "trunk"}, "stage2": MIXTURE},
-    "a text, mixture CE, source": {"model": {**ONE_A_TEXT, "experts": "source"}, "stage2": MIXTURE},
-}
+    "a text, mixture CE, source": {
+        "model": {**ONE_A_TEXT, "experts": "source"}, "stage2": MIXTURE,
+        "recipe2": {"batch_size": 16},  # every row is encoded once for each expert
+    },
+}  # fmt: skip
 """Flows by name; eight experts unless said, the paper's loss and the rollout cross-entropy unless said."""
 
 WORLDS = ["builtin:rooms@0.5", "builtin:lookups@0.25", "builtin:statements@0.25"]
 """Questions, statements with one word masked, and with both: who is where is learned from what shows one of them."""
-SCORES = {"valid": "true", "people": "people named", "entropy": "entropy of the people"}
 _QUIET = 10**9
 
 
@@ -116,7 +116,7 @@ def agreement_study(
 
             found[name].append(study.piece(f"{name}, seed {seed}", one))
     truth = study.piece("data", lambda: judge(_true_texts(worlds, samples)))
-    summary = {"data": truth, "by_model": _summary(found)}
+    summary = {"data": truth, "by_model": summary_of(found)}
     runs = f"{len(drawn)} seed{'s' * (len(drawn) > 1)}: median and range"
     trained = f"{first:g} + {second:g} minutes" if length is None else f"{length} + {length} steps"
     words = (
@@ -124,7 +124,7 @@ def agreement_study(
         f"named: of those that so many statements could name. Every model trained {trained}; eight experts unless K "
         "is given."
     )
-    tables = {score: _table(summary, score, counted) for score in SCORES}
+    tables = {score: score_table(summary, score, counted) for score in SCORES}
     titled = {f"{SCORES[score].capitalize()}": table for score, table in tables.items()}
     return study.finish("Agreement between words", words, titled, agreement_figure(summary), summary, page)
 
@@ -215,50 +215,3 @@ def _true_texts(worlds: int, samples: int) -> list[list[str]]:
         said = [draw.choice(there) for _ in range(samples)]
         texts.append([f"{context} {who} is in the {room} ." for who, room in said])
     return texts
-
-
-def _summary(found: Mapping[str, Sequence[Json]]) -> Json:
-    return {
-        name: {key: {score: [run[key][score] for run in runs] for score in SCORES} for key in runs[0]}
-        for name, runs in found.items()
-    }
-
-
-def _table(summary: Json, score: str, steps: Sequence[int]) -> str:
-    columns = [str(count) for count in steps]
-    more = ["token by token", "most probable"]
-    head = ["", *(f"T = {count}" for count in columns), *more]
-    rows = [
-        [name, *(spread(runs[key][score]) if key in runs else "" for key in [*columns, *more])]
-        for name, runs in summary["by_model"].items()
-    ]
-    rows.append(["the data", *([f"{summary['data'][score]:.3f}"] + [""] * (len(head) - 2))])
-    return markdown(head, rows)
-
-
-def agreement_figure(summary: Json) -> Figure:
-    """Truth against variety, a point for each model: at one step, or token by token; hollow: the most probable."""
-    import statistics
-
-    from matplotlib.figure import Figure
-
-    from yanlm.studies.plots import style
-
-    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
-    ax = figure.subplots()
-    for number, (name, runs) in enumerate(summary["by_model"].items()):
-        colour, marker = style(number)
-        key = next(key for key in ("1", "token by token", *runs) if key in runs)
-        for what, face in ((key, colour), ("most probable", "none")):
-            if what in runs:
-                x, y = (statistics.median(runs[what][score]) for score in ("entropy", "valid"))
-                label = name if what == key else None
-                ax.plot([x], [y], marker, color=colour, markerfacecolor=face, markersize=8, label=label, linestyle="")
-    data = summary["data"]
-    ax.plot([data["entropy"]], [data["valid"]], "*", color="#000000", markersize=13, label="the data", linestyle="")
-    ax.set_xlabel("entropy of the people named (1 = all alike)")
-    ax.set_ylabel("true statements")
-    ax.set_ylim(0, 1.05)
-    ax.grid(alpha=0.25)
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return figure
