@@ -68,7 +68,9 @@ def validation_score(
         raise ValueError(f"early stopping needs validation rows, and {corpus.name} has none; add validation.jsonl")
 
     def score(model: Any, step: int) -> float:
-        report = evaluate_task(model, make_builder(model, tokenizer, Masking()), [], rows, task, steps=(2,)).report
+        steps = (1,) if model.config.method == "mlm" else (2,)  # it has never seen an answer half written
+        builder = make_builder(model, tokenizer, Masking())
+        report = evaluate_task(model, builder, [], rows, task, steps=steps).report
         found = float(next(iter(report["by_steps"].values()))[SCORE[task]])
         hear(step, SCORE[task].replace("_", " "), found)
         return found
