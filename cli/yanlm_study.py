@@ -190,8 +190,8 @@ def ablation(
 
 @study_app.command(help=AGREEMENT_HELP)
 def agreement(
-    first: Annotated[float, typer.Option(help="Minutes of the flows' stage 1, on questions and statements.")] = 5.0,
-    second: Annotated[float, typer.Option(help="Minutes of their stage 2; others train for both.")] = 15.0,
+    first: Annotated[float, typer.Option(help="Minutes on questions and statements, a flow's stage 1.")] = 5.0,
+    second: Annotated[float, typer.Option(help="Minutes on statements, its stage 2.")] = 15.0,
     seeds: Seeds = "0,1,2",
     only: Annotated[list[str] | None, typer.Option(help="Name of a model; repeatable. Default: all.")] = None,
     steps: Annotated[str, typer.Option(help="Numbers of steps T.")] = "1,2,3,4,8",

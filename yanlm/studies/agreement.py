@@ -46,6 +46,7 @@ FLOWS: dict[str, Json] = {
 
 WORLDS = ["builtin:rooms@0.5", "builtin:lookups@0.25", "builtin:statements@0.25"]
 """Questions, statements with one word masked, and with both: who is where is learned from what shows one of them."""
+STATEMENTS = ["builtin:statements"]
 _QUIET = 10**9
 
 
@@ -67,13 +68,13 @@ def agreement_study(
     """Train every model on worlds and on statements about them, and judge what it writes about unseen worlds.
 
     Flows learn from questions and statements for ``first`` minutes, their stage 1, which those of a seed share, and
-    from statements with both words masked for ``second``, their stage 2. Other models learn from questions and
-    statements all the time.
+    from statements with both words masked for ``second``, their stage 2. Other models learn for the same time from the
+    same, but that the masked language model keeps what shows one of the words.
 
     Args:
         out: Folder of the study.
         first: Minutes of stage 1, or steps where ``options`` has ``steps``.
-        second: Minutes of stage 2; other models train for the sum of both.
+        second: Minutes of stage 2.
         seeds: Of weights and training.
         only: Names of the models; all if there is none.
         steps: Numbers of steps T.
@@ -139,11 +140,8 @@ class _Trainer:
         self.shared = laid_over(quiet | recipes, shared)
         self.steps, self.minutes = length, (first, second)
 
-    def _length(self, *stages: int) -> Json:
-        """Length of the stages together; a model without stages has one."""
-        if self.steps:
-            return {f"steps{stages[0]}": self.steps * len(stages)}
-        return {"minutes": sum(self.minutes[stage - 1] for stage in stages)}
+    def _length(self, part: int, stage: int) -> Json:
+        return {f"steps{stage}": self.steps} if self.steps else {"minutes": self.minutes[part - 1]}
 
     def _train(self, options: Json, folder: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
@@ -151,16 +149,18 @@ class _Trainer:
         return folder
 
     def baseline(self, name: str, seed: int) -> Path:
-        """A baseline."""
-        kind = {"baseline": BASELINES[name], "seed": seed, "data": WORLDS}
-        return self._train(kind | self._length(1, 2), self.out / "run" / "second")
+        """A baseline: in the second part of its time on what flows have then, if that teaches it who is where."""
+        kind = {"baseline": BASELINES[name], "seed": seed}
+        begun = self._train(kind | {"data": WORLDS} | self._length(1, 1), self.out / "run" / "first")
+        data = WORLDS if BASELINES[name] == "mlm" else STATEMENTS  # others see statements half written as it is
+        return self._train(kind | {"data": data, "init": str(begun)} | self._length(2, 1), self.out / "run" / "second")
 
     def flow(self, name: str, seed: int) -> Path:
         """A flow on top of the stage 1 of its seed."""
         start = self.out / f"stage1-seed{seed}"
         if not (start / "stage1" / "model.safetensors").is_file():
-            self._train({"stage": "1", "seed": seed, "data": WORLDS} | self._length(1), start)
-        change = {"stage": "2", "seed": seed, "init": str(start), "data": ["builtin:statements"]} | self._length(2)
+            self._train({"stage": "1", "seed": seed, "data": WORLDS} | self._length(1, 1), start)
+        change = {"stage": "2", "seed": seed, "init": str(start), "data": STATEMENTS} | self._length(2, 2)
         return self._train(laid_over(change, FLOWS[name]), self.out / "run" / "second")
 
 
