@@ -50,7 +50,7 @@ def fault(path: Path, text_column: str | None = None) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-def packed(content: bytes) -> bytes:
+def gzipped(content: bytes) -> bytes:
     """Packed without the time of day, which would give a test another name in every process that collects it."""
     return gzip.compress(content, mtime=0)
 
@@ -64,14 +64,14 @@ GOOD: list[tuple[str, bytes, list[Row]]] = [
     ("a.txt", b"One\n  day.\n \t\n\nTwo days.", [A, B]),
     ("a.TXT", b"\xef\xbb\xbfOne\r\nday.\r\n\r\nTwo days.\r\n", [A, B]),
     ("a.txt", b"One day.\rTwo days.\r", [A, B]),
-    ("a.txt.gz", packed(b"One day.\nTwo days."), [A, B]),
-    ("a.txt.gz", packed(b"One day.\n") + packed(b"Two days.\n"), [A, B]),
-    ("a.txt.gz", packed(b"One day.\nTwo days.\n") + b"\0" * 512, [A, B]),
-    ("a.txt", packed(b"One day.\nTwo days."), [A, B]),
+    ("a.txt.gz", gzipped(b"One day.\nTwo days."), [A, B]),
+    ("a.txt.gz", gzipped(b"One day.\n") + gzipped(b"Two days.\n"), [A, B]),
+    ("a.txt.gz", gzipped(b"One day.\nTwo days.\n") + b"\0" * 512, [A, B]),
+    ("a.txt", gzipped(b"One day.\nTwo days."), [A, B]),
     ("a.txt.gz", b"One day.\nTwo days.", [A, B]),
     ("stories.v1.jsonl", lines(A, B), [A, B]),
     ("a.jsonl", b"\xef\xbb\xbf" + lines(A, B).replace(b"\n", b"\r\n\r\n"), [A, B]),
-    ("a.jsonl.gz", packed(lines(A, B)), [A, B]),
+    ("a.jsonl.gz", gzipped(lines(A, B)), [A, B]),
     ("a.jsonl", lines({**A, "id": 3, "tags": ["x"]}, {"text": "\n Two days. "}), [A, B]),
     ("a.jsonl", lines({**A, "label": "sad"}, {**B, "label": 3}), [{**A, "label": "sad"}, {**B, "label": "3"}]),
     (
@@ -111,7 +111,7 @@ GOOD: list[tuple[str, bytes, list[Row]]] = [
     ("a.csv", b'text,"a;b"\nOne day.,1\nTwo days.,2\n', [A, B]),
     (
         "a.csv.gz",
-        packed(b"question,answer,context\nq,a,c\n"),
+        gzipped(b"question,answer,context\nq,a,c\n"),
         [{"context": "c", "question": "q", "answer": "a"}],
     ),
     ("a.csv", b"text\n" + b"x" * 200_000 + b"\n", [{"text": "x" * 200_000}]),
@@ -148,7 +148,7 @@ def test_jsonl_keeps_every_text(tmp_path_factory: pytest.TempPathFactory, writte
 BROKEN: list[tuple[str, bytes, list[str]]] = [
     ("a.txt", b"", ["is empty (0 bytes)", "at least one text"]),
     ("a.jsonl.gz", b"", ["is empty"]),
-    ("a.txt.gz", packed(b""), ["is empty (0 bytes once unpacked)"]),
+    ("a.txt.gz", gzipped(b""), ["is empty (0 bytes once unpacked)"]),
     ("a.txt", b" \n\t\n", ["holds no text, only white space"]),
     ("a.jsonl", b"\n\n", ["holds no text"]),
     ("a.csv", b"text,label\n", ["holds no text", "header"]),
@@ -162,10 +162,10 @@ BROKEN: list[tuple[str, bytes, list[str]]] = [
     ("a.jsonl", b'{"text": "\xe9t\xe9"}\n', ["1 of 1 lines cannot be used", "line 1: not UTF-8 (byte 11", "0xe9"]),
     (
         "a.txt.gz",
-        packed(b"One day.\nTwo days.\n")[:14],
+        gzipped(b"One day.\nTwo days.\n")[:14],
         ["gzip file ends early", "before its first line", "copy it again"],
     ),
-    ("a.jsonl.gz", packed(lines(*[A] * 50))[:20] + b"\xff" * 30, ["gzip file", "copy it again"]),
+    ("a.jsonl.gz", gzipped(lines(*[A] * 50))[:20] + b"\xff" * 30, ["gzip file", "copy it again"]),
     (
         "a.jsonl",
         b'{"text": "a"}\nx\ny\nz\n',
