@@ -85,7 +85,7 @@ class TestSpecs:
             (
                 ["builtin:books"],
                 {},
-                ["builtin:books: no such built-in", "builtin:rooms, builtin:statements, builtin:lookups, builtin:pydoc"],
+                ["builtin:books: no such built-in", "builtin:rooms, builtin:statements, builtin:lookups"],
             ),
             (["rooms"], {}, ["rooms: no such file", "builtin:rooms", "hf:NAME"]),
             (["a.jsonl"], {}, ["a.jsonl: does not exist"]),

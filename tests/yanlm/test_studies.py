@@ -25,6 +25,7 @@ from yanlm.studies import (
     models,
     steps,
     table,
+    table_page,
     timing,
     variants,
 )
@@ -252,7 +253,7 @@ def test_ablation(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
 def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
     small = {"model": SMALL | {"cross_layers": [0]}, "tokenizer": "bpe:300", "steps": 2, "recipe1": {"batch_size": 2}}
     given: dict[str, Any] = {"sets": [f"infill={toys / 'own.txt'}", f"completion={toys / 'own.txt'}"], "seeds": [0]}
-    given |= {"methods": ["flow", "mlm"], "text": [str(toys / "own.txt")], "steps": [2], "rows": 4}
+    given |= {"methods": ["flow", "mlm"], "text": [str(toys / "own.txt")], "steps": [6], "rows": 4}
     given["options"] = small | {"finetune": {"check_rows": 4, "recipe": {"batch_size": 2}}}
     begun: list[str | None] = []
     train = table.train
@@ -266,7 +267,7 @@ def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
     assert whole(document, tmp_path)
     assert begun == [None, "infill", None, "infill", "completion", "completion"]  # each method begins once
     infill, completion = document["summary"].values()
-    assert list(infill["columns"]) == ["flow, T = 1", "flow, T = 2", "flow, one pass", "mlm"]
+    assert list(infill["columns"]) == ["flow, T = 1", "flow, T = 6", "flow, one pass", "mlm"]
     assert infill["metric"] == "masked_accuracy" and completion["metric"] == "exact_match"
     assert set(infill["guesses"]) == {"copy_source", "unigram"} and infill["n"] == 4
     text = Path(document["files"]["page"]).read_text()
@@ -286,9 +287,9 @@ def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
 
 
 def test_names_of_sets_in_the_table() -> None:
-    assert table._short("data/ag_news/train.jsonl.gz") == "ag_news"
-    assert table._short("stories.jsonl") == "stories.jsonl"
-    assert table._short("builtin:rooms") == "builtin:rooms"
+    assert table_page.short("data/ag_news/train.jsonl.gz") == "ag_news"
+    assert table_page.short("stories.jsonl") == "stories.jsonl"
+    assert table_page.short("builtin:rooms") == "builtin:rooms"
 
 
 def test_datasets(toys: Path, tmp_path: Path) -> None:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import shutil
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moefm._checks import check_positive
 from yanlm.baseline import BASELINES
+from yanlm.building import make_builder
 from yanlm.finetuning import finetune_settings
+from yanlm.folders import load_model, model_folder
+from yanlm.masking import Masking
 from yanlm.runs import train
 from yanlm.settings import resolve
-from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.common import Json, Say, Study, integers
+from yanlm.studies.models import size_of
+from yanlm.studies.table_page import score_table, size_table, summary_of, table_figure
 from yanlm.studies.variants import laid_over
-from yanlm.task_rows import check_task
-from yanlm.task_scores import MAIN
+from yanlm.task_evaluation import evaluate_task
+from yanlm.task_rows import check_task, load_task
+from yanlm.tokenization import load_tokenizer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 METHODS = ("flow", "vfm", *BASELINES)
-FLOWS = ("flow", "vfm")
-ONE_PASS = "one pass"
+_FIELDS = ("text_column", "source_field", "target_field")
 _QUIET = 10**9
 
 
@@ -91,7 +95,7 @@ def table_study(
 
                 runs = found.setdefault(f"{task}={spec}", {}).setdefault(method, [])
                 runs.append(study.piece(f"{task}={spec}, {method}, seed {seed}", one))
-    summary = {name: _summary(name.partition("=")[0], runs, counted) for name, runs in found.items()}
+    summary = {name: summary_of(name.partition("=")[0], runs, counted) for name, runs in found.items()}
     begun = f"on {', '.join(text)}" if text else "on its own set"
     length = f"{first:g} + {second:g} minutes" if "steps" not in shared else f"steps of {shared['steps']}"
     words = (
@@ -99,7 +103,7 @@ def table_study(
         "median and range. A flow's *one pass* is its decoder on its encoder's own states; *guess* is the best that "
         "takes no neural network. Masked diffusion takes as many steps as the longest flow."
     )
-    tables = {"Scores": _table(summary), "What was trained": _sizes(found)}
+    tables = {"Scores": score_table(summary), "What was trained": size_table(found)}
     return study.finish("Tasks", words, tables, table_figure(summary), summary, page)
 
 
@@ -121,6 +125,7 @@ class _Trainer:
         self.count = shared.get("steps")
         self.shared = {name: value for name, value in shared.items() if name not in ("steps", "finetune")}
         self.finetune = dict(shared.get("finetune", {}))
+        self.fields = {name: shared[name] for name in _FIELDS if name in shared}
         self.minutes = (first, second)
 
     def result(self, task: str, spec: str, method: str, seed: int) -> Json:
@@ -132,8 +137,9 @@ class _Trainer:
         chosen = {
             "save_every": _QUIET,
             "sample_every": _QUIET,
-            "eval_rows": self.rows,
+            "eval_rows": 20,
             "seed": seed,
+            **self.fields,
             **({"steps": self.count} if self.count else {"minutes": self.minutes[1]}),
             **self.finetune,
         }
@@ -141,12 +147,23 @@ class _Trainer:
         shutil.rmtree(folder, ignore_errors=True)
         record = train(finetune_settings(begun, task, [spec], chosen), folder, device=self.device)
         assert record is not None  # a single process
-        report = record["evaluation"]
-        kept = {key: report[key] for key in ("data", "n", "by_steps", "one_pass", "baselines") if key in report}
+        kept = self._evaluated(folder, task, spec, seed)
         tuned = next(iter(record["stages"].values()))
-        size = _parameters(folder)
         shutil.rmtree(self.out / "run")
-        return kept | {"parameters": size, "steps": tuned["steps"], "tokens": tuned["tokens"]}
+        return kept | {"steps": tuned["steps"], "tokens": tuned["tokens"]}
+
+    def _evaluated(self, run: Path, task: str, spec: str, seed: int) -> Json:
+        """Scores on the test rows, and the model's size."""
+        corpus = load_task([spec], task, **self.fields)
+        folder = model_folder(run)
+        model = load_model(folder, self.device)
+        builder = make_builder(model, load_tokenizer(folder), Masking())
+        test = (corpus.test or corpus.validation)[: self.rows]
+        report = evaluate_task(
+            model, builder, corpus.rows or [], test, task, steps=self.steps, seeds=[seed], data=corpus.name
+        ).report
+        kept = {key: report[key] for key in ("data", "n", "by_steps", "one_pass", "baselines") if key in report}
+        return kept | {"parameters": size_of(model)}
 
     def _begin(self, method: str, seed: int, data: list[str], folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -161,97 +178,8 @@ class _Trainer:
         (folder / "done").touch()
 
 
-def _parameters(folder: Path) -> int:
-    from yanlm.folders import load_model, model_folder
-    from yanlm.studies.models import size_of
-
-    return size_of(load_model(model_folder(folder)))
-
-
-def _short(spec: str) -> str:
-    """A set by the folder that holds its three files, or by its file."""
-    path = Path(spec)
-    return path.parent.name if path.name.startswith("train.") and path.parent.name else path.name
-
-
 def _parted(text: str) -> tuple[str, str]:
     task, mark, spec = text.partition("=")
     if not mark or not spec:
         raise ValueError(f"--set must be TASK=SPEC, as qa=builtin:rooms, got {text!r}")
     return check_task(task), spec
-
-
-def _summary(task: str, runs: Mapping[str, list[Json]], steps: Sequence[int]) -> Json:
-    """For each column the task's main score over seeds; guesses by name."""
-    first = next(iter(runs.values()))[0]
-    metric = MAIN[task][0]
-    columns: dict[str, list[float]] = {}
-    for method, results in runs.items():
-        for count, label in _columns(method, steps):
-            columns[label] = [one["by_steps"][count][metric] for one in results]
-        if method in FLOWS and all("one_pass" in one for one in results):
-            columns[f"{method}, {ONE_PASS}"] = [one["one_pass"][metric] for one in results]
-    guesses = {name: one[metric] for name, one in first["baselines"].items() if metric in one}
-    return {"data": _short(first["data"]), "n": first["n"], "metric": metric, "columns": columns, "guesses": guesses}
-
-
-def _columns(method: str, steps: Sequence[int]) -> list[tuple[str, str]]:
-    """Steps shown for a method, and the headings: a flow's fewest, 3 and most, masked diffusion's most."""
-    if method in FLOWS:
-        shown = sorted({steps[0], min(steps, key=lambda count: abs(count - 3)), steps[-1]})
-        return [(str(count), f"{method}, T = {count}") for count in shown]
-    if method == "mdlm":
-        return [(str(steps[-1]), f"mdlm, T = {steps[-1]}")]
-    return [("1", method)]  # in one pass, or token by token
-
-
-def _table(summary: Json) -> str:
-    labels = list(dict.fromkeys(label for one in summary.values() for label in one["columns"]))
-    rows = []
-    for name, one in summary.items():
-        best = max(one["guesses"], key=one["guesses"].__getitem__, default=None)
-        guess = "" if best is None else f"{one['guesses'][best]:.3f} {best.replace('_', ' ')}"
-        task = name.split("=")[0]
-        cells = [spread(one["columns"].get(label, [])) for label in labels]
-        rows.append([f"{task}, {one['data']}", one["metric"].replace("_", " "), str(one["n"]), *cells, guess])
-    return markdown(["", "score", "rows", *labels, "guess"], rows)
-
-
-def _sizes(found: Mapping[str, Mapping[str, list[Json]]]) -> str:
-    """Medians over sets and seeds: parameters, optimizer steps of the fine-tuning, tokens seen in it."""
-    methods = list(dict.fromkeys(method for runs in found.values() for method in runs))
-    rows = []
-    for method in methods:
-        every = [one for runs in found.values() for one in runs.get(method, [])]
-        sizes = [one["parameters"] for one in every]
-        tuned = [statistics.median(one[key] for one in every) for key in ("steps", "tokens")]
-        rows.append([method, f"{statistics.median(sizes) / 1e6:.2g}M", f"{tuned[0]:.0f}", f"{tuned[1] / 1e3:.0f}k"])
-    return markdown(["", "parameters", "steps of fine-tuning", "tokens seen in them"], rows)
-
-
-def table_figure(summary: Json) -> Figure:
-    """A row a set, a mark a column of the table; a line at the best guess."""
-    from matplotlib.figure import Figure
-
-    from yanlm.studies.plots import REFERENCE, style
-
-    labels = list(dict.fromkeys(label for one in summary.values() for label in one["columns"]))
-    figure = Figure(figsize=(8.5, 1.6 + 0.5 * len(summary)), layout="constrained")
-    ax = figure.subplots()
-    for number, label in enumerate(labels):
-        colour, marker = style(number)
-        shift = 0.3 * (number / max(1, len(labels) - 1) - 0.5)
-        found = [(place, one["columns"].get(label)) for place, one in enumerate(summary.values())]
-        points = [(statistics.median(values), place + shift) for place, values in found if values]
-        ax.plot(*zip(*points, strict=True), marker, color=colour, markersize=6, alpha=0.8, linestyle="", label=label)
-    for place, one in enumerate(summary.values()):
-        for value in [max(one["guesses"].values(), default=None)]:
-            if value is not None:
-                ax.plot([value, value], [place - 0.35, place + 0.35], color=REFERENCE, linewidth=1.2)
-    names = [f"{name.split('=')[0]}, {one['data']}" for name, one in summary.items()]
-    ax.set_yticks(range(len(names)), names, fontsize=9)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_xlabel("score, median over seeds; grey line: the best guess without a network")
-    ax.grid(alpha=0.25, axis="x")
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return figure

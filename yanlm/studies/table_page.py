@@ -1,0 +1,99 @@
+"""The page of the table: a task and set a row, what each method reached, what it was, and a figure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yanlm.studies.common import Json, markdown, spread
+from yanlm.task_scores import MAIN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FLOWS = ("flow", "vfm")
+ONE_PASS = "one pass"
+
+
+def short(spec: str) -> str:
+    """A set by the folder that holds its three files, or by its file."""
+    path = Path(spec)
+    return path.parent.name if path.name.startswith("train.") and path.parent.name else path.name
+
+
+def summary_of(task: str, runs: Mapping[str, list[Json]], steps: Sequence[int]) -> Json:
+    """For each column the task's main score over seeds; guesses by name."""
+    first = next(iter(runs.values()))[0]
+    metric = MAIN[task][0]
+    columns: dict[str, list[float]] = {}
+    for method, results in runs.items():
+        for count, label in _columns(method, steps):
+            columns[label] = [one["by_steps"][count][metric] for one in results]
+        if method in FLOWS and all("one_pass" in one for one in results):
+            columns[f"{method}, {ONE_PASS}"] = [one["one_pass"][metric] for one in results]
+    guesses = {name: one[metric] for name, one in first["baselines"].items() if metric in one}
+    return {"data": short(first["data"]), "n": first["n"], "metric": metric, "columns": columns, "guesses": guesses}
+
+
+def _columns(method: str, steps: Sequence[int]) -> list[tuple[str, str]]:
+    """Steps shown for a method, and the headings: a flow's fewest, 3 and most, masked diffusion's most."""
+    if method in FLOWS:
+        shown = sorted({steps[0], min(steps, key=lambda count: abs(count - 3)), steps[-1]})
+        return [(str(count), f"{method}, T = {count}") for count in shown]
+    if method == "mdlm":
+        return [(str(steps[-1]), f"mdlm, T = {steps[-1]}")]
+    return [("1", method)]  # in one pass, or token by token
+
+
+def score_table(summary: Json) -> str:
+    labels = list(dict.fromkeys(label for one in summary.values() for label in one["columns"]))
+    rows = []
+    for name, one in summary.items():
+        best = max(one["guesses"], key=one["guesses"].__getitem__, default=None)
+        guess = "" if best is None else f"{one['guesses'][best]:.3f} {best.replace('_', ' ')}"
+        task = name.split("=")[0]
+        cells = [spread(one["columns"].get(label, [])) for label in labels]
+        rows.append([f"{task}, {one['data']}", one["metric"].replace("_", " "), str(one["n"]), *cells, guess])
+    return markdown(["", "score", "rows", *labels, "guess"], rows)
+
+
+def size_table(found: Mapping[str, Mapping[str, list[Json]]]) -> str:
+    """Medians over sets and seeds: parameters, optimizer steps of the fine-tuning, tokens seen in it."""
+    methods = list(dict.fromkeys(method for runs in found.values() for method in runs))
+    rows = []
+    for method in methods:
+        every = [one for runs in found.values() for one in runs.get(method, [])]
+        sizes = [one["parameters"] for one in every]
+        tuned = [statistics.median(one[key] for one in every) for key in ("steps", "tokens")]
+        rows.append([method, f"{statistics.median(sizes) / 1e6:.2g}M", f"{tuned[0]:.0f}", f"{tuned[1] / 1e3:.0f}k"])
+    return markdown(["", "parameters", "steps of fine-tuning", "tokens seen in them"], rows)
+
+
+def table_figure(summary: Json) -> Figure:
+    """A row a set, a mark a column of the table; a line at the best guess."""
+    from matplotlib.figure import Figure
+
+    from yanlm.studies.plots import REFERENCE, style
+
+    labels = list(dict.fromkeys(label for one in summary.values() for label in one["columns"]))
+    figure = Figure(figsize=(8.5, 1.6 + 0.5 * len(summary)), layout="constrained")
+    ax = figure.subplots()
+    for number, label in enumerate(labels):
+        colour, marker = style(number)
+        shift = 0.3 * (number / max(1, len(labels) - 1) - 0.5)
+        found = [(place, one["columns"].get(label)) for place, one in enumerate(summary.values())]
+        points = [(statistics.median(values), place + shift) for place, values in found if values]
+        ax.plot(*zip(*points, strict=True), marker, color=colour, markersize=6, alpha=0.8, linestyle="", label=label)
+    for place, one in enumerate(summary.values()):
+        for value in [max(one["guesses"].values(), default=None)]:
+            if value is not None:
+                ax.plot([value, value], [place - 0.35, place + 0.35], color=REFERENCE, linewidth=1.2)
+    names = [f"{name.split('=')[0]}, {one['data']}" for name, one in summary.items()]
+    ax.set_yticks(range(len(names)), names, fontsize=9)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel("score, median over seeds; grey line: the best guess without a network")
+    ax.grid(alpha=0.25, axis="x")
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
