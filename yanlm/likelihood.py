@@ -1,4 +1,4 @@
-"""Likelihood of a text under the mixture of what all experts would write in one step."""
+"""Likelihood of a text under the mixture of what all experts would write in one step, and a cheap gradient of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ from moefm.scope import group_mean, group_size, group_sum
 if TYPE_CHECKING:
     from yanlm.autoencoder import Decoder
     from yanlm.condition import Condition
+    from yanlm.modeling import YanModel
+
+
+class Start:
+    """What the flow says at t = 0, where experts are drawn: velocities, gate logits, each expert's one-step z1."""
+
+    def __init__(self, model: YanModel, z0: Tensor, cond: Condition) -> None:
+        features = model.flow.trunk(z0, 0.0, cond)
+        self.velocities, self.logits = model.flow.heads(features), model.flow.gate_logits(features)
+        self.ends = z0.unsqueeze(-2) + self.velocities
 
 
 def text_likelihood(
@@ -46,3 +56,33 @@ def text_likelihood(
     joint = log_pi - group_sum(placed, cond.scope, mask)
     size = group_size(joint, cond.scope, mask).squeeze(-1)
     return masked_mean(-joint.logsumexp(-1) / size, mask), joint.softmax(-1).detach()
+
+
+def drawn_likelihood(
+    decoder: Decoder, end: Tensor, logits: Tensor, posterior: Tensor, labels: Tensor, cond: Condition
+) -> Tensor:
+    r"""What has the gradient of :func:`text_likelihood` in expectation, from one expert drawn from its posterior.
+
+    By Fisher's identity the gradient of a mixture's log-likelihood is that of its parts under the posterior r,
+
+    .. math:: \nabla \log \sum_k \pi_k p_k = \sum_k r_k \nabla \log \pi_k + E_{k \sim r} \nabla \log p_k,
+
+    so that only the expert that is drawn has to be differentiated: the stochastic EM of Celeux and Diebolt (1985), one
+    gradient step at a time. The gate's sum is taken whole.
+
+    Args:
+        decoder: Reads tokens off latents.
+        end: One-step z1 of the expert drawn for every slot, ``(B, M, d)``.
+        logits: Gate logits at t = 0, ``(B, M, K)``.
+        posterior: r, ``(B, M, K)``, without gradient.
+        labels: Tokens ``(B, M)``.
+        cond: Its mask says which slots there are, its scope which share an expert.
+
+    Returns:
+        A scalar, a mean over slots.
+    """
+    mask = torch.ones_like(labels, dtype=torch.bool) if cond.mask is None else cond.mask
+    log_pi = torch.log_softmax(group_mean(logits.float(), cond.scope, mask), -1)
+    size = group_size(posterior, cond.scope, mask).squeeze(-1)
+    gate = masked_mean(-(posterior * log_pi).sum(-1) / size, mask)
+    return gate + decoder.loss(end[mask], labels[mask]).sum() / mask.sum().clamp_min(1)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from moefm import consistent_moefm_loss, gate_entropy, linear_path, load_balance, moefm_loss, sample
 from moefm import scale_penalty as mean_square
+from moefm._numeric import masked_mean
 from moefm.losses import Loss
 from moefm.routing import draw_expert
 from moefm.scope import group_mean
 from yanlm.condition import Condition, gather_tokens
 from yanlm.flow import Features
-from yanlm.likelihood import text_likelihood
+from yanlm.likelihood import Start, drawn_likelihood, text_likelihood
 from yanlm.noise import EXPERT, NOISE, TIME, generators, row_normal
 from yanlm.objectives import Stage2
 from yanlm.stage1 import Batch, Parts, stage1_loss, token_mean
@@ -28,7 +29,7 @@ def stage2_loss(
     model: YanModel, batch: Batch, settings: Stage2, seeds: Sequence[int], totals: Tensor
 ) -> tuple[Tensor, Parts]:
     """Flow loss and cross-entropy, Eq. (11), at one random time per row."""
-    flow, slots, slot_mask = model.flow, batch["slots"], batch["slot_mask"]
+    slots, slot_mask = batch["slots"], batch["slot_mask"]
     source = model.encode(batch["source_ids"], batch["source_mask"])
     with torch.no_grad():
         z1 = gather_tokens(model.encode(batch["target_ids"], batch["target_mask"]), slots)
@@ -39,30 +40,14 @@ def stage2_loss(
     z_t, target = linear_path(z0, z1, t)
     labels = batch["target_ids"].gather(1, slots)
     share = model.counts(batch)[1] / totals[1].clamp_min(1)
-    start = Start(model, z0, cond) if settings.ce == "mixture" or settings.objective == "consistent" else None
-    features = flow.trunk(z_t, t, cond)
-    velocities = flow.heads(features)
-    logits = flow.gate_logits(features) if start is None else start.logits
-    loss = _routing_loss(model, settings, features, velocities, logits, target, cond, start)
-    parts: Parts = {"flow": loss.velocity * share, "gate": loss.gate * share}
-    total = loss.total * share
-    logits = group_mean(logits, cond.scope, cond.mask)
-
-    if settings.ce == "unrolled":
-        z1_hat = _unrolled(model, settings, z0, cond, slot_mask, seeds)
-    elif settings.ce == "rollout":
-        z1_hat = _rollout(model, z0, t, cond, seeds)
-    elif settings.ce == "mixture":
-        assert start is not None
-        nll, posterior = text_likelihood(model.decoder, start.ends, start.logits, labels, cond)
-        parts["mixture"] = nll * share
-        total = total + settings.ce_weight * parts["mixture"]
-        z1_hat = _roll_on(model, start, posterior, z0, t, cond, seeds)
+    if settings.ce == "posterior":
+        quiet = model.condition(source.detach(), batch["source_ids"], batch["source_mask"], slots, slot_mask)
+        found = _one_expert(model, settings, z0, (z_t, t), target, labels, cond, quiet, seeds)
     else:
-        assert loss.responsibilities is not None
-        drawn_from = logits if settings.draw == "gate" else loss.responsibilities.clamp_min(1e-30).log()
-        index = draw_expert(drawn_from.detach(), generators(seeds, EXPERT), cond.scope).to(z1.device)
-        z1_hat = z_t + features.remaining * _chosen(velocities, index)
+        found = _all_experts(model, settings, z0, (z_t, t), target, labels, cond, seeds)
+    total, z1_hat = found.total * share, found.z1_hat
+    parts: Parts = {name: part * share for name, part in found.parts.items()}
+    logits = group_mean(found.logits, cond.scope, cond.mask)
     if settings.ce_weight:
         parts["ce"] = token_mean(model.decoder.loss(z1_hat[slot_mask], labels[slot_mask]), totals[1])
         total = total + settings.ce_weight * parts["ce"]
@@ -85,13 +70,90 @@ def stage2_loss(
     return total, {name: part.detach() for name, part in parts.items()}
 
 
-class Start:
-    """What the flow says at t = 0, where experts are drawn: velocities, gate logits, each expert's one-step z1."""
+class Routed(NamedTuple):
+    """The routing loss of a batch, and what the rest of the objective reads of it."""
 
-    def __init__(self, model: YanModel, z0: Tensor, cond: Condition) -> None:
-        features = model.flow.trunk(z0, 0.0, cond)
-        self.velocities, self.logits = model.flow.heads(features), model.flow.gate_logits(features)
-        self.ends = z0.unsqueeze(-2) + self.velocities
+    total: Tensor
+    parts: Parts
+    logits: Tensor  # (B, M, K)
+    z1_hat: Tensor  # (B, M, d), what the cross-entropy decodes
+
+
+Point = tuple[Tensor, Tensor]
+"""A point of the path, (B, M, d), and its time (B,)."""
+
+
+def _all_experts(
+    model: YanModel,
+    settings: Stage2,
+    z0: Tensor,
+    at: Point,
+    target: Tensor,
+    labels: Tensor,
+    cond: Condition,
+    seeds: Sequence[int],
+) -> Routed:
+    """Gradients through every expert: Eq. (5), or its variants."""
+    flow, (z_t, t) = model.flow, at
+    start = Start(model, z0, cond) if settings.ce == "mixture" or settings.objective == "consistent" else None
+    features = flow.trunk(z_t, t, cond)
+    velocities = flow.heads(features)
+    logits = flow.gate_logits(features) if start is None else start.logits
+    loss = _routing_loss(model, settings, features, velocities, logits, target, cond, start)
+    parts: Parts = {"flow": loss.velocity, "gate": loss.gate}
+    total = loss.total
+    if settings.ce == "unrolled":
+        z1_hat = _unrolled(model, settings, z0, cond, seeds)
+    elif settings.ce == "rollout":
+        z1_hat = _rollout(model, z0, t, cond, seeds)
+    elif settings.ce == "mixture":
+        assert start is not None
+        parts["mixture"], posterior = text_likelihood(model.decoder, start.ends, start.logits, labels, cond)
+        total = total + settings.ce_weight * parts["mixture"]
+        index = _writer_of(posterior, cond, seeds)
+        z1_hat = _roll_on(model, _chosen(start.velocities, index), index, z0, t, cond)
+    else:
+        assert loss.responsibilities is not None
+        pooled = group_mean(logits, cond.scope, cond.mask)
+        drawn_from = pooled if settings.draw == "gate" else loss.responsibilities.clamp_min(1e-30).log()
+        index = draw_expert(drawn_from.detach(), generators(seeds, EXPERT), cond.scope).to(z0.device)
+        z1_hat = z_t + features.remaining * _chosen(velocities, index)
+    return Routed(total, parts, logits, z1_hat)
+
+
+def _one_expert(
+    model: YanModel,
+    settings: Stage2,
+    z0: Tensor,
+    at: Point,
+    target: Tensor,
+    labels: Tensor,
+    cond: Condition,
+    quiet: Condition,
+    seeds: Sequence[int],
+) -> Routed:
+    """Gradients through the expert that is drawn from its posterior given the text; the others are only looked at."""
+    flow = model.flow
+    with torch.no_grad():
+        start = Start(model, z0, quiet)
+        nll, posterior = text_likelihood(model.decoder, start.ends, start.logits, labels, quiet)
+    index = _writer_of(posterior, cond, seeds)
+    begin, there = flow.trunk(z0, 0.0, cond), flow.trunk(*at, cond)
+    velocity, logits = flow.head(begin, index), flow.gate_logits(begin)
+    error = flow.head(there, index) - target
+    if model.config.prediction == "data":  # as in _routing_loss
+        error = there.remaining * error
+    square = masked_mean(error.square().mean(-1), cond.mask)
+    likelihood = drawn_likelihood(model.decoder, z0 + velocity, logits, posterior, labels, cond)
+    total = settings.flow * square + settings.ce_weight * likelihood
+    z1_hat = _roll_on(model, velocity, index, z0, at[1], cond)
+    return Routed(total, {"flow": square, "mixture": nll}, logits, z1_hat)
+
+
+def _writer_of(posterior: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
+    """An expert for every slot ``(B, M)``, drawn from its posterior ``(B, M, K)`` given the text."""
+    drawn = draw_expert(posterior.clamp_min(1e-30).log(), generators(seeds, EXPERT), cond.scope)
+    return drawn.to(posterior.device)
 
 
 def _chosen(velocities: Tensor, index: Tensor) -> Tensor:
@@ -146,13 +208,11 @@ def _routing_loss(
     return loss._replace(velocity=loss.velocity / config.d_model, gate=loss.gate / config.sigma**2)
 
 
-def _unrolled(
-    model: YanModel, settings: Stage2, z0: Tensor, cond: Condition, slot_mask: Tensor, seeds: Sequence[int]
-) -> Tensor:
+def _unrolled(model: YanModel, settings: Stage2, z0: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
     """End of the ODE from z0 under frozen routing, with gradients through every step (section 4.2)."""
     steps = 1 + seeds[0] % settings.steps if settings.random_steps else settings.steps
     return sample(
-        model.flow, z0, steps, cond=cond, scope=cond.scope, mask=slot_mask, generator=generators(seeds, EXPERT)
+        model.flow, z0, steps, cond=cond, scope=cond.scope, mask=cond.mask, generator=generators(seeds, EXPERT)
     ).z1
 
 
@@ -172,12 +232,9 @@ def _rollout(model: YanModel, z0: Tensor, t: Tensor, cond: Condition, seeds: Seq
     return z_t + features.remaining * flow.head(features, index)
 
 
-def _roll_on(
-    model: YanModel, start: Start, posterior: Tensor, z0: Tensor, t: Tensor, cond: Condition, seeds: Sequence[int]
-) -> Tensor:
-    """As :func:`_rollout`, with the expert drawn from its posterior given the text: who wrote it at t = 0 goes on."""
-    index = draw_expert(posterior.clamp_min(1e-30).log(), generators(seeds, EXPERT), cond.scope).to(z0.device)
-    z_t = (z0 + t[:, None, None] * _chosen(start.velocities, index)).detach()
+def _roll_on(model: YanModel, velocity: Tensor, index: Tensor, z0: Tensor, t: Tensor, cond: Condition) -> Tensor:
+    """As :func:`_rollout`, with the expert that wrote the text at t = 0, whose ``velocity`` there is known."""
+    z_t = (z0 + t[:, None, None] * velocity).detach()
     features = model.flow.trunk(z_t, t, cond)
     return z_t + features.remaining * model.flow.head(features, index)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from toys import TEXT_ROWS
 
 from yanlm.condition import slot_groups
 from yanlm.generation import generate
-from yanlm.likelihood import text_likelihood
+from yanlm.likelihood import drawn_likelihood, text_likelihood
 from yanlm.modeling import YanModel
 from yanlm.objectives import Stage1, Stage2
 from yanlm.stage2 import stage2_loss
@@ -80,7 +81,11 @@ def test_one_expert_is_cross_entropy(make_model: Make, batch: dict[str, torch.Te
     labels = batch["target_ids"].gather(1, batch["slots"])
     z = torch.randn(*labels.shape, 1, 16, generator=torch.Generator().manual_seed(0))
     nll, _ = text_likelihood(
-        model.decoder, z, torch.zeros(*labels.shape, 1), labels, Parts(batch["slot_mask"], None)  # type: ignore[arg-type]
+        model.decoder,
+        z,
+        torch.zeros(*labels.shape, 1),
+        labels,
+        Parts(batch["slot_mask"], None),  # type: ignore[arg-type]
     )
     keep = batch["slot_mask"]
     wanted = torch.nn.functional.cross_entropy(model.decoder(z.squeeze(2)[keep]), labels[keep])
@@ -123,13 +128,13 @@ OPTIONS["source"] = {"scope": "sequence", "experts": "source"}
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
-@pytest.mark.parametrize("objective", ["paper", "consistent"])
+@pytest.mark.parametrize(("ce", "objective"), [("mixture", "paper"), ("mixture", "consistent"), ("posterior", "paper")])
 def test_gradients_and_halves_of_a_batch(
-    make_model: Make, batch: dict[str, torch.Tensor], kind: str, objective: str
+    make_model: Make, batch: dict[str, torch.Tensor], kind: str, ce: str, objective: str
 ) -> None:
     """The mixture cross-entropy trains every part of the flow, and two halves add up to the whole."""
     model = make_model(**OPTIONS[kind])
-    model.stage1, model.stage2 = Stage1(mmd=0.0), Stage2(ce="mixture", objective=objective, freeze="none", length=0.0)
+    model.stage1, model.stage2 = Stage1(mmd=0.0), Stage2(ce=ce, objective=objective, freeze="none", length=0.0)
     model.prepare_stage(2)
     seeds, totals = [4, 2, 8], model.counts(batch)
     loss, parts = stage2_loss(model, batch, model.stage2, seeds, totals)
@@ -145,7 +150,40 @@ def test_gradients_and_halves_of_a_batch(
     assert {"mixture", "ce"} <= parts.keys()
 
 
-def test_it_learns_two_right_answers_that_go_together() -> None:
+GROUPS = {"token": None, "span": torch.tensor([[0, 0, 1, 2]]), "sequence": torch.zeros(1, 4).long()}
+
+
+@pytest.mark.parametrize("scope", GROUPS)
+@given(st.lists(st.floats(0.01, 5), min_size=8, max_size=8), st.lists(st.floats(-2, 2), min_size=8, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_one_drawn_expert_has_the_gradient_of_all_in_expectation(
+    scope: str, losses: list[float], gate: list[float]
+) -> None:
+    """Fisher's identity: the drawn experts' gradients, weighted by how likely they are drawn, are the likelihood's."""
+    ends = torch.tensor(losses, dtype=torch.float64).reshape(1, 4, 2, 1).requires_grad_()
+    logits = torch.tensor(gate, dtype=torch.float64).reshape(1, 4, 2).requires_grad_()
+    labels, cond = torch.zeros(1, 4).long(), Parts(torch.tensor([[True, True, True, False]]), GROUPS[scope])
+    nll, posterior = text_likelihood(Table(), ends, logits, labels, cond)  # type: ignore[arg-type]
+    wanted = torch.autograd.grad(nll, (ends, logits))
+    groups = range(3) if cond.scope is None else cond.scope[0, :3].tolist()
+    got = [torch.zeros_like(ends), torch.zeros_like(logits)]
+    for draw in itertools.product(range(2), repeat=max(groups) + 1):
+        index = torch.tensor([[draw[group] for group in groups] + [0]])
+        chance = math.prod(float(posterior[0, list(groups).index(g), k]) for g, k in enumerate(draw))
+        end = ends.take_along_dim(index[..., None, None], -2).squeeze(-2)
+        loss = drawn_likelihood(Table(), end, logits, posterior, labels, cond)  # type: ignore[arg-type]
+        for total, part in zip(got, torch.autograd.grad(loss, (ends, logits)), strict=True):
+            total += chance * part
+    torch.testing.assert_close(got, list(wanted), atol=1e-6, rtol=1e-5)  # the gate is float32
+
+
+def test_posterior_has_a_routing_loss_of_its_own() -> None:
+    with pytest.raises(ValueError, match="objective at 'paper'"):
+        Stage2(ce="posterior", objective="consistent")
+
+
+@pytest.mark.parametrize("ce", ["mixture", "posterior"])
+def test_it_learns_two_right_answers_that_go_together(ce: str) -> None:
     """Two words are both a or both b: one expert a text writes them so, one expert a token cannot."""
     torch.manual_seed(0)
     from yanlm.config import YanConfig
@@ -166,7 +204,7 @@ def test_it_learns_two_right_answers_that_go_together() -> None:
             torch.manual_seed(1)
             model = YanModel(config)
         model.stage1 = Stage1(mmd=0.0, noise=0.0)
-        model.stage2 = Stage2(ce="mixture", freeze="none", length=0.0, balance=0.1)
+        model.stage2 = Stage2(ce=ce, freeze="none", length=0.0, balance=0.1)
         model.prepare_stage(2)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
         batch = builder.batch(rows * 8, list(range(16)))

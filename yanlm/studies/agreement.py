@@ -41,6 +41,9 @@ FLOWS: dict[str, Json] = {
         "model": {**ONE_A_TEXT, "experts": "source"}, "stage2": MIXTURE,
         "recipe2": {"batch_size": 16},  # every row is encoded once for each expert
     },
+    "a text, posterior CE, source": {
+        "model": {**ONE_A_TEXT, "experts": "source"}, "stage2": {"ce": "posterior"}, "recipe2": {"batch_size": 16},
+    },
 }  # fmt: skip
 """Flows by name; eight experts unless said, the paper's loss and the rollout cross-entropy unless said."""
 
