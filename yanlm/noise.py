@@ -12,7 +12,7 @@ from moefm._random import fresh
 _MASK = (1 << 64) - 1
 
 # Independent streams of a row's randomness, so that switching one use off leaves the draws of the others alone.
-NOISE, TIME, EXPERT, ENCODER, GAUSSIAN = range(5)
+NOISE, TIME, EXPERT, ENCODER, GAUSSIAN, KNOWN = range(6)
 
 
 def _mix(x: int) -> int:

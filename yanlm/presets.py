@@ -52,7 +52,7 @@ class Preset:
 
 # Stage 1 sees texts from whole to 40% masked: the encoder has to give clean texts latents that can be read back, and
 # learns most from what it must guess. Stage 2 sees damage nearer to what it will be asked to repair.
-_DAMAGED = Masking(rate=(0.10, 0.40), clean=0.10, tail=0.05, context=0.7)
+_DAMAGED = Masking(rate=(0.10, 0.40), clean=0.10, tail=0.05)
 _INFILL = Masking(rate=(0.05, 0.30), tail=0.10)
 # Assignments at the paper's sigma of .1 are all or nothing in hundreds of dimensions; ours is .1 a dimension.
 _SIGMA = {"tiny": 1.0, "small": 2.0, "base": 3.0}

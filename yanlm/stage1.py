@@ -11,7 +11,7 @@ from torch import Tensor
 
 from moefm import mmd2
 from moefm import scale_penalty as mean_square
-from yanlm.noise import ENCODER, GAUSSIAN, generators, row_normal, row_uniform
+from yanlm.noise import ENCODER, GAUSSIAN, KNOWN, generators, row_normal, row_uniform
 from yanlm.objectives import Stage1
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Te
     scale = (largest * row_uniform(sources)).to(z)[:, None, None]
     noise = row_normal(sources, mask.sum(1).tolist(), z.shape[1], z.shape[2]).to(z)
     return z + scale * noise
+
+
+def kept(mask: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
+    """A random ``share`` of the positions of every row, boolean ``(B, L)``; each row's follow from its own seed."""
+    draws = [torch.rand(mask.shape[1], generator=source) for source in generators(seeds, KNOWN)]
+    return (torch.stack(draws) < share).to(mask.device)
 
 
 def regularizer_tokens(z: Tensor, mask: Tensor, most: int) -> Tensor:
@@ -77,9 +83,12 @@ def stage1_loss(
     noisy = perturb(z, mask, settings.noise, seeds) if settings.noise and model.training else z
     masked = mask & (ids == model.config.mask_token_id) & (labels != ids)
     known = mask & ~masked
+    if settings.known < 1:
+        known &= kept(mask, settings.known, seeds)
     counts = model.counts(batch)
     parts: Parts = {}
     ce = token_mean(model.decoder.loss(noisy[known], labels[known]), totals[0] if clean else totals[0] - totals[1])
+    ce = ce / settings.known
     slot = token_mean(model.decoder.loss(noisy[masked], labels[masked]), totals[1])
     parts["ce"], parts["slot_ce"] = ce, slot
     total = ce + settings.slot * slot

@@ -36,7 +36,7 @@ class Builder:
     """Turns rows into examples and batches, as a function of the row and its seed alone.
 
     A text longer than ``max_length`` gives a window of that length, drawn with the seed. Where there is an answer, it
-    and the question stay and the beginning of the context goes.
+    and the question stay and the beginning of the context goes; a text to classify loses its end.
 
     Args:
         tokenizer: Has a padding and a mask token, as those of :mod:`yanlm.tokenization` do.
@@ -106,7 +106,8 @@ class Builder:
                 raise ValueError(f"field {FIELDS[task][-1]!r} gives no token with this tokenizer; leave the row out")
             if clean:
                 return _unmasked(self._window([*before, *answer, *after], rng)[0])
-            return self._answer(before, answer, after)
+            hide = rng if rng.random() < self.masking.context else None
+            return self._answer(before, answer, after, hide, keep_start=task == "classify")
         if not (text := self._ids(_field(row, "text"))):
             raise ValueError("field 'text' gives no token with this tokenizer; leave the row out")
         if clean:
@@ -155,13 +156,23 @@ class Builder:
         return self._ids(text), self._ids(f" {answer}"), []
 
     def _answer(
-        self, before: list[int], answer: list[int], after: list[int], rng: random.Random | None = None
+        self,
+        before: list[int],
+        answer: list[int],
+        after: list[int],
+        rng: random.Random | None = None,
+        keep_start: bool = False,
     ) -> Example:
-        """An answer's example; with ``rng`` what comes before it is masked as well."""
+        """An answer's example; with ``rng`` what comes before it is masked as well.
+
+        Where there is no room for all of ``before``, what is nearest to the answer stays; a text that is to be
+        classified keeps its start, which says more about it.
+        """
         answer = self._ended(answer[: self.pad_to or self.reserve])
         room = self.max_length - (len(answer) if self.form == "slots" else 1)
         after = after[: max(room - len(before), room // 2)]
-        before = before[max(0, len(before) + len(after) - room) :]
+        cut = max(0, len(before) + len(after) - room)
+        before = before[: len(before) - cut] if keep_start else before[cut:]
         if self.form == "separate":
             return Example([*before, self.mask, *after], answer, list(range(len(answer))), [len(answer)])
         hidden: list[int] = []

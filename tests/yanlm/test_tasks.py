@@ -40,6 +40,7 @@ maskings = st.sampled_from(
         Masking(clean=0.5),
         Masking(tail=0.5, tail_max=5),
         Masking(clean=0.3, tail=0.7),
+        Masking(context=0.8, context_rate=(0.1, 0.5)),
     ]
 )
 
@@ -250,6 +251,30 @@ def test_the_context_gives_way_to_question_and_answer(context, question, answer,
     known = [id for id in source if id != MASK]
     assert (ids(row["context"]) + ids(" " + row["question"]))[-len(known) :] == known
     assert len(known) >= min(20, question)
+
+
+def test_contexts_are_masked_as_often_and_as_much_as_asked():
+    row = {"context": "Mary went to the garden. " * 4, "question": "Where is Mary?", "answer": "garden"}
+    build = builder(max_length=200, masking=Masking(context=0.7, context_rate=(0.1, 0.3), clean=0.1))
+    answer = len(ids(" garden"))
+    hidden = []
+    for seed in range(1000):
+        source, target, slots, spans = build.example(row, seed)
+        assert [source[i] for i in slots] == [MASK] * len(slots) and sum(spans) == len(slots)
+        if slots:
+            assert slots[-answer:] == list(range(len(target) - answer, len(target)))
+            hidden.append((len(slots) - answer) / (len(target) - answer))
+    assert 850 <= len(hidden) <= 950
+    masked = [share for share in hidden if share]
+    assert 0.6 <= len(masked) / len(hidden) <= 0.8
+    assert max(masked) <= 0.35 and 0.15 <= sum(masked) / len(masked) <= 0.25
+    assert builder(max_length=200).example(row, 3).spans == [answer]
+
+
+def test_a_text_to_classify_keeps_its_start():
+    row = {"text": "a b c d e f g h" * 20, "label": "garden"}
+    source, _, slots, _ = builder(max_length=32).example(row, 0)
+    assert source[: slots[0]] == ids(row["text"])[: slots[0]] and len(source) == 32
 
 
 def test_what_comes_after_an_answer_stays_near_it():
