@@ -198,9 +198,10 @@ def test_seeds_decide_everything(model: YanModel, stage_batches: Any) -> None:
     assert torch.equal(first.tokens[:, :1], generate(model, batch, [1, 2, 3]).tokens), "more samples changed the first"
 
 
-def test_parts_of_a_batch_add_up(model: YanModel, stage_batches: Any) -> None:
+@pytest.mark.parametrize("known", [1.0, 0.5])
+def test_parts_of_a_batch_add_up(model: YanModel, stage_batches: Any, known: float) -> None:
     """Two processes with half a batch each, totals shared, give the loss and gradient of one with all of it."""
-    model.stage1 = Stage1(mmd=0.0)
+    model.stage1 = Stage1(mmd=0.0, known=known)
     for stage, batch in stage_batches.items():
         totals = model.counts(batch) / 2
         model.prepare_stage(stage)
@@ -219,6 +220,24 @@ def test_parts_of_a_batch_add_up(model: YanModel, stage_batches: Any) -> None:
         for name, p in model.named_parameters():
             if p.grad is not None:
                 torch.testing.assert_close(p.grad, wanted[name], atol=2e-6, rtol=2e-3)
+
+
+def test_a_share_of_the_known_tokens_stands_for_all(model: YanModel, stage_batches: Any) -> None:
+    """Over seeds the reconstruction of a share has the mean of the whole, and costs a share of the decoding."""
+    batch = stage_batches[1]
+    model.eval()
+    decoded: list[int] = []
+    loss = model.decoder.loss
+    model.decoder.loss = lambda z, labels: (decoded.append(len(labels)), loss(z, labels))[1]  # type: ignore[method-assign]
+    with torch.no_grad():
+        model.stage1 = Stage1(mmd=0.0, noise=0.0)
+        whole = model(**batch, stage=1, seeds=[1, 2, 3]).parts
+        every, masked = decoded
+        model.stage1 = Stage1(mmd=0.0, noise=0.0, known=0.3)
+        shares = [model(**batch, stage=1, seeds=[n, n + 999, n + 5000]).parts for n in range(300)]
+    assert all(part["slot_ce"] == whole["slot_ce"] for part in shares) and set(decoded[3::2]) == {masked}
+    assert sum(decoded[2::2]) / 300 == pytest.approx(0.3 * every, rel=0.1)
+    assert sum(float(part["ce"]) for part in shares) / 300 == pytest.approx(float(whole["ce"]), rel=0.1)
 
 
 @pytest.mark.parametrize("steps", [1, 3, 8])
@@ -372,6 +391,9 @@ def test_bad_stages_and_settings_are_named(make_model: Make) -> None:
             Stage2(**bad)
     with pytest.raises(ValueError, match="mmd"):
         Stage1(mmd=-1.0)
+    for share in (0.0, 1.5, -0.1):
+        with pytest.raises(ValueError, match="known"):
+            Stage1(known=share)
 
 
 def test_texts_longer_than_the_model_are_refused(make_model: Make) -> None:
