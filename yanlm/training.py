@@ -18,7 +18,8 @@ import torch
 from moefm.training import DivergedError
 from yanlm._ahead import Draw
 from yanlm._runlog import Record
-from yanlm._stage import OnCheck, OnLog, OnSample, Stage
+from yanlm._stage import Stage
+from yanlm._stage_state import OnCheck, OnLog, OnSample
 from yanlm.checkpoints import CheckpointError
 from yanlm.schedule import TrainSettings
 

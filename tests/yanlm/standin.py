@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from yanlm import _stage, checkpoints
+from yanlm import _stage_state, checkpoints
 from yanlm.noise import generators, row_normal, row_seed
 from yanlm.training import TrainSettings, make_accelerator, train_stage
 
@@ -159,7 +159,7 @@ def fill_disk(module, step):
         module.save_file = full if at >= step else save_file
         return save(folder, at, tensors, state)
 
-    _stage.save_checkpoint = watched
+    _stage_state.save_checkpoint = watched
 
 
 def child(rank, world, port, environment, report, folder, settings, keywords):

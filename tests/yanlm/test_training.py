@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState, PartialState
 from standin import StandIn, StandInDraw, fill_disk, run
 from torch import nn
 
-from yanlm import _processes, _stage, checkpoints
+from yanlm import _processes, _stage_state, checkpoints
 from yanlm.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint
 from yanlm.ema import MovingAverage
 from yanlm.optimizer import make_optimizer
@@ -339,7 +339,7 @@ class Clock:
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "wsd"])
 def test_minutes_are_counted_over_resumes(tmp_path, monkeypatch, schedule):
     clock = Clock()
-    monkeypatch.setattr(_stage, "time", clock)
+    monkeypatch.setattr(_stage_state, "time", clock)
     settings = {"steps": None, "minutes": 1.0, "schedule": schedule, "save_every": 1000, "log_every": 5}
 
     def stop(record):
@@ -364,7 +364,7 @@ def test_minutes_are_counted_over_resumes(tmp_path, monkeypatch, schedule):
 
 
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(_stage, "save_checkpoint", checkpoints.save_checkpoint)
+    monkeypatch.setattr(_stage_state, "save_checkpoint", checkpoints.save_checkpoint)
     monkeypatch.setattr(checkpoints, "save_file", checkpoints.save_file)
     _, full = train(tmp_path / "a")
     fill_disk(checkpoints, 12)
@@ -384,9 +384,9 @@ def test_a_log_that_cannot_be_written_is_told_too(tmp_path, monkeypatch):
             pass
 
     def fill(record):
-        monkeypatch.setattr(_stage.RunLog, "write", lambda log, record: broken(log, record))
+        monkeypatch.setattr(_stage_state.RunLog, "write", lambda log, record: broken(log, record))
 
-    write = _stage.RunLog.write
+    write = _stage_state.RunLog.write
 
     def broken(log, record):
         log._file = Full()
