@@ -176,7 +176,7 @@ def inspect_folder(
     Raises:
         ValueError: There is no model, no data, or too little of it, or the files cannot be written.
     """
-    from yanlm.figures import latent_figure
+    from yanlm.latent_figures import latent_figure
 
     check_count("rows", rows)
     where = model_folder(folder)

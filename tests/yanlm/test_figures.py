@@ -8,9 +8,10 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from yanlm.figures import COLOURS, WIDTH, latent_figure, loss_figure, smoothed, token_colours
+from yanlm.figures import COLOURS, WIDTH, loss_figure, smoothed
 from yanlm.geometry import geometry, principal_components
 from yanlm.inspection import Inspection
+from yanlm.latent_figures import latent_figure, token_colours
 
 
 def ink(figure):

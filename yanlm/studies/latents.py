@@ -81,7 +81,7 @@ def latents_study(
     Raises:
         ValueError: A model has no latents, or the data is wrong or too little.
     """
-    from yanlm.figures import latent_figure
+    from yanlm.latent_figures import latent_figure
 
     loaded = load_named(models, device)
     if writers := [one for one in loaded if one.method in ("gpt2", "bart")]:
