@@ -11,9 +11,10 @@ import torch
 
 from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.collation import Example
+from yanlm.fields import task_of
 from yanlm.noise import row_seed
 from yanlm.scores import Case, Ids, Row, baselines, score
-from yanlm.tasks import Builder, task_of
+from yanlm.tasks import Builder
 from yanlm.tokenization import decode
 
 if TYPE_CHECKING:

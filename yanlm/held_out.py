@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 
 from yanlm.collation import Example, collapse
 from yanlm.evaluation import HELD_OUT, masked_positions
+from yanlm.fields import task_of
 from yanlm.noise import row_seed
 from yanlm.scores import Ids
-from yanlm.tasks import Builder, task_of
+from yanlm.tasks import Builder
 from yanlm.tokenization import decode, encode
 
 Row = Mapping[str, Any]
 
 WANTED = {"infill": "infill", "sentence": "seq2seq", "completion": "seq2seq", "qa": "qa", "classify": "classify"}
-"""Tasks, and what :func:`yanlm.tasks.task_of` calls their rows."""
+"""Tasks, and what :func:`yanlm.fields.task_of` calls their rows."""
 
 ANSWERED = {"qa": "answer", "classify": "label"}
 """Tasks whose rows have an answer after the text, and its field."""

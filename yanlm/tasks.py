@@ -18,16 +18,13 @@ from torch import Tensor
 
 from moefm._checks import check_choice, check_count
 from yanlm.collation import Example, collapse, collate
+from yanlm.fields import FIELDS, field, task_of, words
 from yanlm.masking import Masking, mask_spans, mask_tail, span_lengths
 from yanlm.prompts import MASKS, prompt, split_at_masks
-from yanlm.rows import KINDS
 from yanlm.tokenization import encode, mask_id, pad_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-FIELDS = {"infill" if kind == "text" else kind: fields for kind, fields in KINDS.items()}
-"""Tasks and the fields of their rows; the first whose fields are all there is the row's task."""
 
 _CACHED_TOKENS = 8_000_000  # four bytes each
 
@@ -108,7 +105,7 @@ class Builder:
                 return _unmasked(self._window([*before, *answer, *after], rng)[0])
             hide = rng if rng.random() < self.masking.context else None
             return self._answer(before, answer, after, hide, keep_start=task == "classify")
-        if not (text := self._ids(_field(row, "text"))):
+        if not (text := self._ids(field(row, "text"))):
             raise ValueError("field 'text' gives no token with this tokenizer; leave the row out")
         if clean:
             return _unmasked(self._window(text, rng)[0])
@@ -138,15 +135,15 @@ class Builder:
 
     def _parts(self, row: Mapping[str, Any], task: str) -> tuple[list[int], list[int], list[int]]:
         """What comes before the answer, the answer, and what comes after it."""
-        field = FIELDS[task][-1]
-        answer = _words(row, field)
+        name = FIELDS[task][-1]
+        answer = words(row, name)
         if task == "qa":
-            context, question = _words(row, "context", empty=True), _words(row, "question", empty=True)
+            context, question = words(row, "context", empty=True), words(row, "question", empty=True)
             before = self._ids(context) + self._ids(f" {question}" if context and question else question)
             if not before:
                 raise ValueError("context and question are both empty; a question needs at least one of them")
             return before, self._ids(f" {answer}"), []
-        text = _words(row, FIELDS[task][0])
+        text = words(row, FIELDS[task][0])
         if task == "seq2seq" and (masks := MASKS.findall(text)):
             if len(masks) > 1:
                 raise ValueError(f"source holds {len(masks)} masks, and target fills one; give one, or none at the end")
@@ -184,7 +181,7 @@ class Builder:
 
     def _cloze(self, row: Mapping[str, Any]) -> Example:
         """A source with several masks, filled by as many targets."""
-        source, targets = _words(row, "source"), list(row["target"])
+        source, targets = words(row, "source"), list(row["target"])
         if not targets or len(MASKS.findall(source)) != len(targets):
             raise ValueError(
                 f"source holds {len(MASKS.findall(source))} masks and target {len(targets)} texts; give one for each"
@@ -193,7 +190,7 @@ class Builder:
         full, spans = self._ids(first), []
         slots: list[int] = []
         for target, part in zip(targets, others, strict=True):
-            ids = self._ids(f" {_words({'target': target}, 'target')}" if full else target.strip())
+            ids = self._ids(f" {words({'target': target}, 'target')}" if full else target.strip())
             slots += range(len(full), len(full) + len(ids))
             spans.append(len(ids))
             full += ids + self._ids(part)
@@ -248,38 +245,5 @@ class Builder:
         return ids
 
 
-def task_of(row: Mapping[str, Any]) -> str:
-    """Task that the fields of ``row`` belong to: ``"infill"``, ``"qa"``, ``"classify"`` or ``"seq2seq"``.
-
-    Raises:
-        ValueError: They belong to none.
-
-    Example:
-        >>> task_of({"text": "Oil prices fell.", "label": "Business"})
-        'classify'
-    """
-    for task, fields in FIELDS.items():
-        if all(field in row for field in fields):
-            return task
-    accepted = "; ".join(f"{', '.join(fields)} ({task})" for task, fields in FIELDS.items())
-    given = ", ".join(map(str, row)) or "none"
-    raise ValueError(f"a row must have the fields of a task: {accepted}; got {given}")
-
-
 def _unmasked(ids: list[int]) -> Example:
     return Example(ids, list(ids), [], [])
-
-
-def _field(row: Mapping[str, Any], name: str, empty: bool = False) -> str:
-    value = row[name]
-    if not isinstance(value, str):
-        raise ValueError(f"field {name!r} must be text, got {type(value).__name__} {value!r:.60}")
-    if not value and not empty:
-        raise ValueError(f"field {name!r} is empty; leave the row out or give it text")
-    return value
-
-
-def _words(row: Mapping[str, Any], name: str, empty: bool = False) -> str:
-    """Field without the white space around it, which between the parts of a row is ours to set."""
-    value = _field(row, name, empty).strip()
-    return _field({name: value}, name, empty)

@@ -8,9 +8,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from yanlm import tasks
 from yanlm.collation import Example, collapse
+from yanlm.fields import task_of
 from yanlm.masking import Masking
 from yanlm.prompts import encode_with_masks, fill
-from yanlm.tasks import Builder, task_of
+from yanlm.tasks import Builder
 from yanlm.tokenization import decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer
 
 CORPUS = ["Mary went to the kitchen. John went to the garden. Where is Mary? Where is John?"] * 3
