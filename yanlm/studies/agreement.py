@@ -43,7 +43,7 @@ FLOWS: dict[str, Json] = {
     },
     "a text, posterior CE, source": {
         "model": {**ONE_A_TEXT, "experts": "source"}, "stage2": {"ce": "posterior"},
-        "recipe2": {"batch_size": 16, "lr": 5e-4},  # at 1.5e-3 nothing is learned between the first minute and the decay
+        "recipe2": {"batch_size": 16, "lr": 5e-4},  # at 1.5e-3 it learns only as the rate falls
     },
 }  # fmt: skip
 """Flows by name; eight experts unless said, the paper's loss and the rollout cross-entropy unless said."""
