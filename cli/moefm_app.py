@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import time
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.common import (
-    UsageError,
-    err,
-    machine_facts,
-    package_versions,
-    pick_device,
-    print_json,
-    progress,
-    run_app,
-)
-
-if TYPE_CHECKING:
-    from toy.settings import Settings
+from cli import moefm_toy
+from cli.common import machine_facts, package_versions, print_json, run_app
 
 app = typer.Typer(
     help="Mixture-of-experts flow matching.",
@@ -33,192 +18,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-TOY_HELP = """Train vanilla and mixture-of-experts flow matching on points and show what each does in few steps.
-
-\b
-moefm toy                              moons, three methods, a minute
-moefm toy --dataset grid --seeds 5     medians and ranges of five seeds
-moefm toy --dataset my.csv --experts 6 your points (csv npy npz parquet)
-moefm toy --quick --json               numbers alone on standard output
-"""
-QUICK = {"train_steps": 700, "points": 400}
+app.command(help=moefm_toy.HELP)(moefm_toy.toy)
 
 
 def main() -> NoReturn:
     """Entry point of ``moefm``."""
     run_app(app, "moefm")
-
-
-def _choice(option: str, value: str, accepted: Iterable[str]) -> str:
-    if value not in accepted:
-        raise UsageError(f"{option} must be one of {', '.join(accepted)}, got {value!r}")
-    return value
-
-
-def _methods(values: list[str] | None, accepted: tuple[str, ...]) -> tuple[str, ...]:
-    names = [part.strip() for value in values or accepted for part in value.split(",")]
-    return tuple(dict.fromkeys(_choice("--method", name, accepted) for name in names))
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(re.fullmatch(r"[1-9]\d{0,5}", part) for part in parts):
-        raise UsageError(f"--steps must be step counts such as 1,2,4,8,100, got {text!r}")
-    return tuple(sorted({int(part) for part in parts}))
-
-
-def _at_least(option: str, value: int | None, minimum: int) -> None:
-    if value is not None and value < minimum:
-        raise UsageError(f"{option} must be at least {minimum}, got {value}")
-
-
-@app.command(help=TOY_HELP)
-def toy(
-    dataset: Annotated[str, typer.Option(help="A name of `moefm datasets`, or a file of points.")] = "moons",
-    method: Annotated[list[str] | None, typer.Option(help="vfm, moefm, consistent; repeatable. Default: all.")] = None,
-    experts: Annotated[int | None, typer.Option(help="Experts K. Default: the data set's.")] = None,
-    sigma: Annotated[float | None, typer.Option(help="Mixture sigma. Default: .1 moefm, .2 consistent.")] = None,
-    steps: Annotated[str, typer.Option(help="Step counts to sample with.")] = "1,2,4,8,100",
-    train_steps: Annotated[int | None, typer.Option(help="Optimizer steps. Default: 3000; 700 with --quick.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Evaluations of the network a training step.")] = 256,
-    points: Annotated[int | None, typer.Option(help="Samples measured. Default: 1000; 400 with --quick.")] = None,
-    clouds: Annotated[int, typer.Option(help="Measurements averaged, each with its own held-out points.")] = 3,
-    hidden: Annotated[int, typer.Option(help="VFM's width; mixtures get as many parameters.")] = 128,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate. Default: .001 moefm, else .002.")] = None,
-    ema: Annotated[float, typer.Option(help="Decay of a weight average, 0 for none.")] = 0.0,
-    coupling: Annotated[str, typer.Option(help="independent or ot.")] = "independent",
-    routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
-    solver: Annotated[str, typer.Option(help="euler, midpoint, heun, rk4, or one of torchdiffeq.")] = "euler",
-    dim: Annotated[int | None, typer.Option(help="Principal components of digits, 2 to 16.")] = None,
-    seeds: Annotated[int, typer.Option(help="Number of seeds; more than one reports medians and ranges.")] = 1,
-    seed: Annotated[int, typer.Option(help="First seed.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: runs/toy-<dataset>.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print metrics.json alone on standard output.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="A rough result in seconds.")] = False,
-    animate: Annotated[bool, typer.Option("--animate", help="Also write transport.gif.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from an interrupted run of this command.")] = False,
-) -> None:
-    """Check the options, run the experiment, show it."""
-    began = time.perf_counter()
-    from moefm.couplings import COUPLINGS
-    from moefm.routing import ROUTINGS, get_routing
-    from moefm.sampling import check_pair
-    from moefm.solvers import check_solver
-    from toy.settings import METHODS, Settings
-
-    methods = _methods(method, METHODS)
-    limits = {
-        "--experts": experts,
-        "--train-steps": train_steps,
-        "--seeds": seeds,
-        "--hidden": hidden,
-        "--clouds": clouds,
-    }
-    for option, value in limits.items():
-        _at_least(option, value, 1)
-    _at_least("--batch-size", batch_size, 2)
-    _at_least("--points", points, 10)
-    _at_least("--seed", seed, 0)
-    for option, number in (("--sigma", sigma), ("--lr", lr)):
-        if number is not None and not 0 < number < float("inf"):
-            raise UsageError(f"{option} must be a finite number above 0, got {number}")
-    if not 0 <= ema < 1:
-        raise UsageError(f"--ema must lie in [0, 1), got {ema}")
-    _choice("--coupling", coupling, COUPLINGS)
-    check_pair(get_routing(_choice("--routing", routing, ROUTINGS)), check_solver(solver))
-    settings = Settings(
-        methods=methods,
-        experts=experts,
-        sigma=sigma,
-        steps=_steps(steps),
-        train_steps=train_steps or (QUICK["train_steps"] if quick else Settings.train_steps),
-        batch_size=batch_size,
-        points=points or (QUICK["points"] if quick else Settings.points),
-        clouds=clouds,
-        hidden=hidden,
-        coupling=coupling,
-        routing=routing,
-        solver=solver,
-        lr=lr,
-        ema=ema,
-        device=pick_device(device),
-    )
-    if routing != "frozen" and "consistent" in methods:
-        err.print(
-            f"note: the consistent loss trains its gate at t = 0 alone; {routing} routing reads it at every t",
-            soft_wrap=True,
-        )
-    result, folder = _run_toy(dataset, dim, settings, range(seed, seed + seeds), out, resume, animate)
-    if json_:
-        print_json(result)
-    else:
-        _show_toy(result, folder, time.perf_counter() - began)
-
-
-def _run_toy(
-    name: str, dim: int | None, settings: Settings, seeds: range, out: Path | None, resume: bool, animate: bool
-) -> tuple[dict[str, Any], Path]:
-    import torch
-
-    from toy.datasets import load_dataset
-    from toy.experiment import run_seed
-    from toy.report import document
-    from toy.results import prepare_folder, write_results
-
-    # A network this small gains nothing from more threads, and its numbers then do not depend on their number.
-    if settings.device == "cpu" and settings.batch_size * settings.hidden < 2**18:
-        torch.set_num_threads(1)
-    data = load_dataset(name, dim=dim)
-    folder = out or Path("runs") / f"toy-{data.name}"
-    prepare_folder(folder)
-    err.print(f"[bold]{data.name}[/bold]: {data.description}; K = {settings.experts or data.experts}", soft_wrap=True)
-    runs = []
-    try:
-        with progress() as report:
-            for seed in seeds:
-                prefix = "" if len(seeds) == 1 else f"seed {seed}: "
-
-                def stage(what: str, done: int, total: int, prefix: str = prefix) -> None:
-                    report(prefix + what, done, total)
-
-                runs.append(run_seed(data, settings, seed, stage, folder / "fields", resume))
-    except KeyboardInterrupt:
-        err.print(f"stopped; add --resume to go on from the fields in {folder / 'fields'}", soft_wrap=True)
-        raise
-    result = document(data.name, settings, runs)
-    with err.status("drawing figures"):
-        write_results(folder, data.name, data, result, runs[0], animate)
-    return result, folder
-
-
-def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
-    """A table of W2 by step count that names the winners, and where the files are."""
-    from toy.report import winners
-
-    methods, best = result["methods"], winners(result)
-    over = f", median of {len(result['seeds'])} seeds" if "seeds" in result else ""
-    table = Table(
-        title=f"W2 to held-out data{over}; noise floor {result['noise_floor_w2']:.3f}",
-        title_justify="left",
-    )
-    table.add_column("steps", justify="right")
-    for name in methods:
-        table.add_column(name, justify="right")
-    table.add_column("winner")
-    for t in best:
-        table.add_row(t, *(f"{one['by_steps'][t]['w2']:.3f}" for one in methods.values()), best[t])
-    table.add_section()
-    straight = {name: one["straightness"] for name, one in methods.items()}
-    straightest = min(straight, key=lambda name: straight[name])
-    table.add_row("straightness", *(f"{value:.3f}" for value in straight.values()), straightest, style="dim")
-    table.add_row("train seconds", *(f"{one['train_seconds']:.1f}" for one in methods.values()), "", style="dim")
-    table.add_row("parameters", *(f"{one['parameters']:,}" for one in methods.values()), "", style="dim")
-    err.print(table)
-    err.print(f"done in {seconds:.0f} s", soft_wrap=True)
-    print(f"figure: {folder / 'figure.png'}")
-    print(f"more:   {folder}/curves.png, experts.png, metrics.json, samples.npz, fields/")
 
 
 @app.command()
