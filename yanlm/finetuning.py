@@ -1,34 +1,21 @@
-"""Fine-tuning on a task: its rows, its score on validation while it trains, its evaluation at the end (B.4)."""
+"""Fine-tuning on a task (B.4): its settings, its plan, its seeds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moefm._checks import check_count
-from yanlm.data import Corpus, load_corpus
 from yanlm.folders import load_model, model_folder
-from yanlm.masking import Masking
-from yanlm.predictions import write_predictions
 from yanlm.records import RUN_FILE, write_json
 from yanlm.settings import RunSettings, from_dict, resolve
-from yanlm.task_evaluation import evaluate_task
 from yanlm.task_rows import check_task, load_task
 from yanlm.tokenization import encode, load_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-SCORE = {
-    "infill": "masked_accuracy",
-    "sentence": "rougeL",
-    "completion": "exact_match",
-    "qa": "exact_match",
-    "classify": "accuracy",
-}
-"""What early stopping looks at, by task."""
+    pass
 
 RECIPES: dict[str, dict[str, Any]] = {
     "tiny": {"lr": 1e-3, "warmup": 50, "batch_size": 32},
@@ -41,55 +28,6 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 MINUTES = 5.0
 _LONGEST_PADDED = 16
-
-
-def run_corpus(settings: RunSettings, say: Callable[[str], None]) -> Corpus:
-    """The corpus of a run: rows of its task, or all that its data holds."""
-    named: dict[str, Any] = {"weights": settings.weights, "text_column": settings.text_column, "on_note": say}
-    if settings.task is None:
-        return load_corpus(settings.data, **named)
-    fields: dict[str, Any] = {"source_field": settings.source_field, "target_field": settings.target_field}
-    return load_task(settings.data, settings.task, **named, **fields)
-
-
-def validation_score(
-    settings: RunSettings,
-    tokenizer: PreTrainedTokenizerFast,
-    corpus: Corpus,
-    hear: Callable[[int, str, float], None] = lambda step, name, score: None,
-) -> Callable[[Any, int], float] | None:
-    """What early stopping asks after every ``check_every`` steps: the task's score on the first validation rows."""
-    from yanlm.building import make_builder
-
-    if settings.task is None or settings.check_every is None:
-        return None
-    task, rows = settings.task, corpus.validation[: settings.check_rows]
-    if not rows:
-        raise ValueError(f"early stopping needs validation rows, and {corpus.name} has none; add validation.jsonl")
-
-    def score(model: Any, step: int) -> float:
-        steps = (1,) if model.config.method == "mlm" else (2,)  # it has never seen an answer half written
-        builder = make_builder(model, tokenizer, Masking())
-        report = evaluate_task(model, builder, [], rows, task, steps=steps).report
-        found = float(next(iter(report["by_steps"].values()))[SCORE[task]])
-        hear(step, SCORE[task].replace("_", " "), found)
-        return found
-
-    return score
-
-
-def final_evaluation(
-    settings: RunSettings, model: Any, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, out: Path
-) -> dict[str, Any]:
-    """Evaluate on the test rows; predictions go to ``predictions.jsonl``."""
-    from yanlm.building import make_builder
-
-    assert settings.task is not None
-    rows = (corpus.test or corpus.validation)[: settings.eval_rows]
-    builder = make_builder(model, tokenizer, Masking())
-    found = evaluate_task(model, builder, corpus.rows or [], rows, settings.task, data=corpus.name)
-    write_predictions(out / "predictions.jsonl", found.predictions)
-    return found.report
 
 
 def finetune_settings(
@@ -128,13 +66,14 @@ def finetune_settings(
         raise ValueError("give --steps or --minutes, not both")
     length = length or {"minutes": MINUTES}
     chosen |= {name: value for name, value in options.items() if name not in ("recipe", "steps", "minutes", "model")}
-    masking = {"masking": {"clean": 0.0, "tail": 0.0, "context": 0.0}}  # what is asked, and nothing else
+    # What is asked and nothing else, unless the recipe says so.
+    recipe["masking"] = {"clean": 0.0, "tail": 0.0, "context": 0.0} | dict(recipe.get("masking", {}))
     if config.method == "flow":
         chosen |= {"stage": "2", "stage1": saved.get("stage1", {}), "stage2": saved.get("stage2", {})}
-        chosen |= {"recipe2": recipe | masking, "model": _flow_options(config) | dict(options.get("model", {}))}
+        chosen |= {"recipe2": recipe, "model": _flow_options(config) | dict(options.get("model", {}))}
         chosen |= {"steps2": length["steps"]} if "steps" in length else length
     else:
-        chosen |= {"baseline": config.method, "recipe1": recipe | masking}
+        chosen |= {"baseline": config.method, "recipe1": recipe}
         chosen |= {"steps1": length["steps"]} if "steps" in length else length
     chosen.setdefault("model", {})
     if padded is not None or task == "classify":

@@ -13,7 +13,6 @@ from yanlm.baseline import MASKED
 from yanlm.building import make_builder, make_tokenizer, stage_model
 from yanlm.data import Corpus
 from yanlm.evaluation import evaluate, example_of, repeated
-from yanlm.finetuning import final_evaluation, run_corpus, validation_score
 from yanlm.folders import load_model, save_model
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
@@ -22,6 +21,7 @@ from yanlm.presets import Recipe
 from yanlm.records import RUN_FILE, describe_corpus, read_log, run_head, samples_text, write_json
 from yanlm.settings import RunSettings
 from yanlm.stream import RowStream
+from yanlm.task_training import final_evaluation, run_corpus, validation_score
 from yanlm.tasks import Builder
 from yanlm.tokenization import load_tokenizer
 from yanlm.training import TrainSettings, make_accelerator, train_stage

@@ -96,7 +96,7 @@ def test_a_table_is_shown(finetune, models):
 def test_stopped_and_resumed_is_as_never_stopped(finetune, models, monkeypatch):
     command = ("--model", models / "flow", "--task", "qa", "--data", "rooms.jsonl", *QUICK, "--seeds", 2)
     assert finetune(*command, "--out", "straight")[0] == 0
-    import yanlm.finetuning as module
+    import yanlm.task_training as module
 
     original, calls = module.evaluate_task, []
 
@@ -144,3 +144,14 @@ def test_an_old_fine_tuning_is_not_overwritten(finetune, models):
     assert finetune(*command)[0] == 0
     code, _, err = finetune(*command)
     assert code == 2 and "--resume out" in err
+
+
+def test_a_recipe_may_mask_more_than_the_answer(models):
+    from yanlm.finetuning import finetune_settings
+
+    for kind, recipe in (("flow", "recipe2"), ("mlm", "recipe1")):
+        plain = finetune_settings(models / kind, "qa", ["builtin:rooms"], {})
+        assert getattr(plain, recipe).masking.context == 0.0
+        more = {"recipe": {"masking": {"context": 0.5, "context_rate": (0.1, 0.2)}}}
+        masking = getattr(finetune_settings(models / kind, "qa", ["builtin:rooms"], more), recipe).masking
+        assert (masking.context, masking.context_rate, masking.clean, masking.tail) == (0.5, (0.1, 0.2), 0.0, 0.0)

@@ -1,0 +1,75 @@
+"""Training on a task: its rows, its score on validation while it trains, its evaluation at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yanlm.data import Corpus, load_corpus
+from yanlm.masking import Masking
+from yanlm.predictions import write_predictions
+from yanlm.settings import RunSettings
+from yanlm.task_evaluation import evaluate_task
+from yanlm.task_rows import load_task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+SCORE = {
+    "infill": "masked_accuracy",
+    "sentence": "rougeL",
+    "completion": "exact_match",
+    "qa": "exact_match",
+    "classify": "accuracy",
+}
+"""What early stopping looks at, by task."""
+
+
+def run_corpus(settings: RunSettings, say: Callable[[str], None]) -> Corpus:
+    """The corpus of a run: rows of its task, or all that its data holds."""
+    named: dict[str, Any] = {"weights": settings.weights, "text_column": settings.text_column, "on_note": say}
+    if settings.task is None:
+        return load_corpus(settings.data, **named)
+    fields: dict[str, Any] = {"source_field": settings.source_field, "target_field": settings.target_field}
+    return load_task(settings.data, settings.task, **named, **fields)
+
+
+def validation_score(
+    settings: RunSettings,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: Corpus,
+    hear: Callable[[int, str, float], None] = lambda step, name, score: None,
+) -> Callable[[Any, int], float] | None:
+    """What early stopping asks after every ``check_every`` steps: the task's score on the first validation rows."""
+    from yanlm.building import make_builder
+
+    if settings.task is None or settings.check_every is None:
+        return None
+    task, rows = settings.task, corpus.validation[: settings.check_rows]
+    if not rows:
+        raise ValueError(f"early stopping needs validation rows, and {corpus.name} has none; add validation.jsonl")
+
+    def score(model: Any, step: int) -> float:
+        steps = (1,) if model.config.method == "mlm" else (2,)  # it has never seen an answer half written
+        builder = make_builder(model, tokenizer, Masking())
+        report = evaluate_task(model, builder, [], rows, task, steps=steps).report
+        found = float(next(iter(report["by_steps"].values()))[SCORE[task]])
+        hear(step, SCORE[task].replace("_", " "), found)
+        return found
+
+    return score
+
+
+def final_evaluation(
+    settings: RunSettings, model: Any, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, out: Path
+) -> dict[str, Any]:
+    """Evaluate on the test rows; predictions go to ``predictions.jsonl``."""
+    from yanlm.building import make_builder
+
+    assert settings.task is not None
+    rows = (corpus.test or corpus.validation)[: settings.eval_rows]
+    builder = make_builder(model, tokenizer, Masking())
+    found = evaluate_task(model, builder, corpus.rows or [], rows, settings.task, data=corpus.name)
+    write_predictions(out / "predictions.jsonl", found.predictions)
+    return found.report
