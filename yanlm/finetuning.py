@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moefm._checks import check_count
 from yanlm.folders import load_model, model_folder
@@ -13,9 +13,6 @@ from yanlm.records import RUN_FILE, write_json
 from yanlm.settings import RunSettings, from_dict, resolve
 from yanlm.task_rows import check_task, load_task
 from yanlm.tokenization import encode, load_tokenizer
-
-if TYPE_CHECKING:
-    pass
 
 RECIPES: dict[str, dict[str, Any]] = {
     "tiny": {"lr": 1e-3, "warmup": 50, "batch_size": 32},

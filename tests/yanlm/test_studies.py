@@ -252,6 +252,7 @@ def test_ablation(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
 
 def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
     small = {"model": SMALL | {"cross_layers": [0]}, "tokenizer": "bpe:300", "steps": 2, "recipe1": {"batch_size": 2}}
+    small |= {"stage1": {"known": 0.5}}  # an objective of the flow, which mlm and gpt2 have not
     given: dict[str, Any] = {"sets": [f"infill={toys / 'own.txt'}", f"completion={toys / 'own.txt'}"], "seeds": [0]}
     given |= {"methods": ["flow", "mlm"], "text": [str(toys / "own.txt")], "steps": [6], "rows": 4}
     given["options"] = small | {"finetune": {"check_rows": 4, "recipe": {"batch_size": 2}}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moefm._checks import check_positive
 from yanlm.baseline import BASELINES
@@ -23,11 +23,9 @@ from yanlm.task_evaluation import evaluate_task
 from yanlm.task_rows import check_task, load_task
 from yanlm.tokenization import load_tokenizer
 
-if TYPE_CHECKING:
-    pass
-
 METHODS = ("flow", "vfm", *BASELINES)
 _FIELDS = ("text_column", "source_field", "target_field")
+_OBJECTIVES = ("stage1", "stage2")
 _QUIET = 10**9
 
 
@@ -63,8 +61,9 @@ def table_study(
         seeds: Of weights, training and noise.
         steps: Numbers of steps T; 1 is always among them.
         rows: Most test rows.
-        options: Settings that all models share (:func:`yanlm.settings.resolve`); beside these ``finetune``, what
-            changes in the fine-tuning (:func:`yanlm.finetuning.finetune_settings`), and ``steps``.
+        options: Settings that all models share (:func:`yanlm.settings.resolve`), ``stage1`` and ``stage2`` only the
+            flows; beside these ``finetune``, what changes in the fine-tuning
+            (:func:`yanlm.finetuning.finetune_settings`), and ``steps``.
         device: Where models are trained.
         page: Another place for the page.
         command: As it was typed.
@@ -173,7 +172,9 @@ class _Trainer:
         if self.count:
             length = {f"steps{stage}": self.count for stage in stages}
         quiet = {"save_every": _QUIET, "sample_every": _QUIET, "eval_rows": 20}
-        options = laid_over(self.shared, kind | length | quiet | {"seed": seed, "data": data})
+        without = _OBJECTIVES if method in BASELINES else ()
+        shared = {name: value for name, value in self.shared.items() if name not in without}
+        options = laid_over(shared, kind | length | quiet | {"seed": seed, "data": data})
         train(resolve(options), folder, device=self.device)
         (folder / "done").touch()
 
