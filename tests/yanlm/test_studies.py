@@ -253,6 +253,7 @@ def test_ablation(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
 def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
     small = {"model": SMALL | {"cross_layers": [0]}, "tokenizer": "bpe:300", "steps": 2, "recipe1": {"batch_size": 2}}
     small |= {"stage1": {"known": 0.5}}  # an objective of the flow, which mlm and gpt2 have not
+    small |= {"methods": {"mlm": {"model": {"encoder_layers": 9}}}}
     given: dict[str, Any] = {"sets": [f"infill={toys / 'own.txt'}", f"completion={toys / 'own.txt'}"], "seeds": [0]}
     given |= {"methods": ["flow", "mlm"], "text": [str(toys / "own.txt")], "steps": [6], "rows": 4}
     given["options"] = small | {"finetune": {"check_rows": 4, "recipe": {"batch_size": 2}}}
@@ -269,6 +270,8 @@ def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
     assert begun == [None, "infill", None, "infill", "completion", "completion"]  # each method begins once
     infill, completion = document["summary"].values()
     assert list(infill["columns"]) == ["flow, T = 1", "flow, T = 6", "flow, one pass", "mlm"]
+    sizes = [piece["parameters"] for piece in document["pieces"].values()]
+    assert sizes[1] > sizes[0], "mlm has layers of its own"
     assert infill["metric"] == "masked_accuracy" and completion["metric"] == "exact_match"
     assert set(infill["guesses"]) == {"copy_source", "unigram"} and infill["n"] == 4
     text = Path(document["files"]["page"]).read_text()
@@ -280,6 +283,7 @@ def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
         ({"sets": ["infill"]}, "TASK=SPEC"),
         ({"sets": ["colour=own.txt"]}, "task must be one of"),
         ({"methods": ["magic"]}, "methods must be among"),
+        ({"options": {"methods": {"magic": {}}}}, "methods in the config must be among"),
         ({"first": 0.0}, "first must be"),
         ({"rows": 5}, "another rows"),
     ):

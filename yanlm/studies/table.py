@@ -26,6 +26,7 @@ from yanlm.tokenization import load_tokenizer
 METHODS = ("flow", "vfm", *BASELINES)
 _FIELDS = ("text_column", "source_field", "target_field")
 _OBJECTIVES = ("stage1", "stage2")
+_OWN = ("steps", "finetune", "methods")
 _QUIET = 10**9
 
 
@@ -63,7 +64,8 @@ def table_study(
         rows: Most test rows.
         options: Settings that all models share (:func:`yanlm.settings.resolve`), ``stage1`` and ``stage2`` only the
             flows; beside these ``finetune``, what changes in the fine-tuning
-            (:func:`yanlm.finetuning.finetune_settings`), and ``steps``.
+            (:func:`yanlm.finetuning.finetune_settings`), ``steps``, and ``methods``, by name the settings that one
+            method has of its own, such as more layers.
         device: Where models are trained.
         page: Another place for the page.
         command: As it was typed.
@@ -77,10 +79,12 @@ def table_study(
         raise ValueError("no set named; give --set TASK=SPEC, as --set qa=builtin:rooms")
     if unknown := [name for name in methods if name not in METHODS]:
         raise ValueError(f"methods must be among {', '.join(METHODS)}, got {unknown[0]!r}")
+    shared = dict(options or {})
+    if unknown := [name for name in shared.get("methods", {}) if name not in METHODS]:
+        raise ValueError(f"methods in the config must be among {', '.join(METHODS)}, got {unknown[0]!r}")
     counted, drawn = integers("steps", [1, *steps]), integers("seeds", seeds, 0)
     for name, value in (("first", first), ("second", second)):
         check_positive(name, value)
-    shared = dict(options or {})
     settings = {"text": list(text), "first": first, "second": second, "steps": counted, "rows": rows, "options": shared}
     study = Study(out, "table", settings, command=command, say=say)
     trainer = _Trainer(out, shared, list(text), first, second, rows, counted, device)
@@ -122,7 +126,8 @@ class _Trainer:
     ) -> None:
         self.out, self.text, self.rows, self.steps, self.device = out, text, rows, steps, device
         self.count = shared.get("steps")
-        self.shared = {name: value for name, value in shared.items() if name not in ("steps", "finetune")}
+        self.shared = {name: value for name, value in shared.items() if name not in _OWN}
+        self.methods = shared.get("methods", {})
         self.finetune = dict(shared.get("finetune", {}))
         self.fields = {name: shared[name] for name in _FIELDS if name in shared}
         self.minutes = (first, second)
@@ -174,6 +179,7 @@ class _Trainer:
         quiet = {"save_every": _QUIET, "sample_every": _QUIET, "eval_rows": 20}
         without = _OBJECTIVES if method in BASELINES else ()
         shared = {name: value for name, value in self.shared.items() if name not in without}
+        shared = laid_over(shared, self.methods.get(method, {}))
         options = laid_over(shared, kind | length | quiet | {"seed": seed, "data": data})
         train(resolve(options), folder, device=self.device)
         (folder / "done").touch()
