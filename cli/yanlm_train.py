@@ -48,7 +48,7 @@ def train(
     objective: Annotated[str | None, typer.Option(help="paper or consistent.")] = None,
     experts: Annotated[int | None, typer.Option(help="Experts K.")] = None,
     prediction: Annotated[str | None, typer.Option(help="velocity or data.")] = None,
-    ce: Annotated[str | None, typer.Option(help="unrolled, onestep or rollout.")] = None,
+    ce: Annotated[str | None, typer.Option(help="unrolled, onestep, rollout, mixture or posterior.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows of a step, over all processes.")] = None,
     accumulate: Annotated[int | None, typer.Option(help="Micro-batches a step is split into.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of both stages.")] = None,
