@@ -47,6 +47,9 @@ def evaluate(
     steps: Annotated[str, typer.Option(help="Numbers of steps T.")] = "1,2,3,4,8",
     seeds: Annotated[int, typer.Option(help="Number of seeds, of which scores are the mean.")] = 3,
     samples: Annotated[int, typer.Option(help="Results for each row; above 1 their diversity is measured.")] = 1,
+    labels: Annotated[
+        str, typer.Option(help="any (written as text) or known (the most probable label of the training rows).")
+    ] = "any",
     length: Annotated[str, typer.Option(help="given (as many tokens as the truth has) or predicted.")] = "given",
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     z0_scale: Annotated[float, typer.Option(help="Scale of the flow's noise: lower is less diverse.")] = 1.0,
@@ -102,6 +105,7 @@ def evaluate(
             steps=wanted,
             seeds=range(seeds),
             samples=samples,
+            labels=labels,
             length=length,
             routing=routing,
             z0_scale=z0_scale,

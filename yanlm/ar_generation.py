@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from moefm._checks import check_count
-from yanlm.ar_layout import Prefix, padded
+from yanlm.ar_layout import Prefix, answer, padded
 from yanlm.choosing import Canvas, choose, special_ids
+from yanlm.cross_entropy import token_cross_entropy
 from yanlm.generation import Generation
+from yanlm.known import check_choices
 
 if TYPE_CHECKING:
     from yanlm.autoregressive import ARModel
@@ -68,6 +70,7 @@ def write(
     samples: int = 1,
     seeds: Sequence[int] | None = None,
     temperature: float = 0.0,
+    choices: Tensor | None = None,
     **options: Any,
 ) -> Generation:
     """Fill every span with exactly as many tokens as it has slots; the masks between spans are set, not written.
@@ -82,6 +85,7 @@ def write(
         samples: Results for every row.
         seeds: One integer a row.
         temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
+        choices: Known answers ``(C, M)``, of which one pass over all finds the most probable.
         options: Those of the flow, at their defaults.
 
     Returns:
@@ -93,6 +97,10 @@ def write(
     config = model.config
     given: dict[str, Any] = {"steps": steps, "samples": samples, "seeds": seeds, "temperature": temperature}
     canvas = Canvas(config, source_ids, slots, slot_mask, options=options, **given)
+    if choices is not None:
+        check_choices(choices, slots, slot_mask, temperature)
+        canvas.tokens = _likeliest_written(model, model.read(source_ids, slots, source_mask, slot_mask), choices)
+        return canvas.result(1)
     before = [one for one in model.read(source_ids, slots, source_mask, slot_mask) for _ in range(canvas.different)]
     plans, _ = padded([_plan(one.spans) for one in before], 0, model.device)
     pen = Pen(model, before)
@@ -106,6 +114,17 @@ def write(
     if steps_of:
         canvas.tokens[canvas.held] = torch.stack(steps_of, 1)[plans.bool()]  # both row after row, slot after slot
     return canvas.result(pen.passes)
+
+
+def _likeliest_written(model: ARModel, before: Sequence[Prefix], choices: Tensor) -> Tensor:
+    """The most probable of the answers ``(C, M)`` after each prefix, its end included; ``(B, M)``."""
+    mask, end = cast(int, model.config.mask_token_id), cast(int, model.config.pad_token_id)
+    repeated = [one for one in before for _ in range(len(choices))]
+    answers = [answer(ids, one.spans, mask, end) for one in before for ids in choices.tolist()]
+    written = torch.tensor([id for ids in answers for id in ids], device=model.device)
+    losses = token_cross_entropy(model.states(repeated, answers), model.net.lm_head.weight, None, written)
+    rows = torch.stack([part.sum() for part in losses.split([len(ids) for ids in answers])])
+    return choices.to(model.device)[rows.view(len(before), len(choices)).argmin(1)]
 
 
 def _plan(spans: Sequence[int]) -> list[int]:

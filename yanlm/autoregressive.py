@@ -176,7 +176,7 @@ class ARModel(PreTrainedModel):
         mask, end = self.config.mask_token_id, self.config.pad_token_id
         answers = [answer(ids, one.spans, mask, end) for ids, one in zip(hidden, before, strict=True)]
         labels = torch.tensor([id for written in answers for id in written], dtype=torch.long, device=self.device)
-        losses = token_cross_entropy(self._states(before, answers), self.net.lm_head.weight, None, labels)
+        losses = token_cross_entropy(self.states(before, answers), self.net.lm_head.weight, None, labels)
         loss = token_mean(losses, totals[1])
         return YanOutput(loss, {"ce": loss.detach()})
 
@@ -195,7 +195,7 @@ class ARModel(PreTrainedModel):
             )
         return prefixes(source_ids, slots, source_mask, slot_mask)
 
-    def _states(self, before: Sequence[Prefix], answers: Sequence[list[int]]) -> Tensor:
+    def states(self, before: Sequence[Prefix], answers: Sequence[list[int]]) -> Tensor:
         """States ``(N, d)`` from which every token of every answer is predicted, row after row."""
         pad, mask = self.config.pad_token_id, self.config.mask_token_id
         written = [[mask, *ids[:-1]] for ids in answers]  # each token is read off the one before it

@@ -11,7 +11,9 @@ import torch
 
 from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.collation import Example
+from yanlm.condition import gather_tokens
 from yanlm.fields import task_of
+from yanlm.known import likeliest
 from yanlm.noise import row_seed
 from yanlm.scores import Case, Ids, Row, baselines, score
 from yanlm.tasks import Builder
@@ -101,14 +103,25 @@ def _placed(example: Example, tokens: Sequence[int]) -> Ids:
 
 
 @torch.no_grad()
-def one_pass(model: YanModel, builder: Builder, made: Sequence[Case], *, batch_size: int = 50) -> list[Ids]:
-    """Targets filled by the stage-1 decoder from the encoder's own state at each slot: a one-pass masked model."""
+def one_pass(
+    model: YanModel,
+    builder: Builder,
+    made: Sequence[Case],
+    *,
+    choices: torch.Tensor | None = None,
+    batch_size: int = 50,
+) -> list[Ids]:
+    """Targets filled by the stage-1 decoder from the encoder's own state at each slot: a one-pass masked model.
+
+    With ``choices`` ``(C, M)`` the M slots of a row hold the most probable of them.
+    """
     filled = []
     for start, batch in _batches(builder, made, batch_size):
         states = model.encode(batch["source_ids"].to(model.device), batch["source_mask"].to(model.device))
-        tokens = model.decoder.tokens(states).tolist()
-        for case, row in zip(made[start : start + batch_size], tokens, strict=True):
-            filled.append(_placed(case.example, [row[slot] for slot in case.example.slots]))
+        at = gather_tokens(states, batch["slots"].to(model.device))
+        tokens = model.decoder.tokens(at) if choices is None else likeliest(model.decoder(at), choices)
+        for case, row in zip(made[start : start + batch_size], tokens.tolist(), strict=True):
+            filled.append(_placed(case.example, row[: len(case.example.slots)]))
     return filled
 
 

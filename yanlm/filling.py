@@ -148,10 +148,16 @@ def fill_freely(
     return Filled([found[i] for i in range(len(made))], seconds, tokens, sum(passes) / len(passes))
 
 
-def one_pass_fills(model: YanModel, builder: Builder, made: Sequence[Item], prompts: Sequence[Example]) -> list[Fill]:
+def one_pass_fills(
+    model: YanModel,
+    builder: Builder,
+    made: Sequence[Item],
+    prompts: Sequence[Example],
+    choices: torch.Tensor | None = None,
+) -> list[Fill]:
     """What the stage-1 decoder reads off the encoder's own states at the slots."""
     cases = [Case(prompt, [], "") for prompt in prompts]
-    ids = one_pass(model, builder, cases)
+    ids = one_pass(model, builder, cases, choices=choices)
     return [
         _read(builder, item, prompt, [row[slot] for slot in prompt.slots])
         for item, prompt, row in zip(made, prompts, ids, strict=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from moefm import Routing, sample
 from moefm._checks import check_count, check_positive
+from yanlm.known import check_choices, likeliest
 from yanlm.noise import EXPERT, NOISE, fresh_seeds, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def generate(
     z0_scale: float = 1.0,
     samples: int = 1,
     seeds: Sequence[int] | None = None,
+    choices: Tensor | None = None,
 ) -> Generation:
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, ``steps`` Euler steps, the most probable token of each latent.
 
@@ -77,12 +79,15 @@ def generate(
         z0_scale: Standard deviation s of the noise: below 1 less diverse, 0 is not allowed.
         samples: Results for every row.
         seeds: One integer a row.
+        choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
 
     Raises:
         ValueError: An argument is out of range or shapes do not fit.
     """
     check_positive("z0_scale", z0_scale)
     seeds = check_generation(model.config, source_ids, slots, samples, seeds)
+    if choices is not None:
+        check_choices(choices, slots, slot_mask)
     states = model.encode(source_ids, source_mask)
     cond = model.condition(states, source_ids, source_mask, slots, slot_mask).repeated(samples)
     counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
@@ -100,7 +105,7 @@ def generate(
         mask=cond.mask,
         generator=experts,
     )
-    tokens = model.decoder.tokens(out.z1)
+    tokens = model.decoder.tokens(out.z1) if choices is None else likeliest(model.decoder(out.z1), choices)
     if cond.mask is not None:
         tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)
     assignment = None if out.assignment is None else out.assignment.unflatten(0, (-1, samples))

@@ -12,9 +12,14 @@ from yanlm.objectives import Stage1, Stage2
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one stage is trained, apart from its length: optimizer, batch and masking."""
+    """How one stage is trained, apart from its length: optimizer, batch and masking.
+
+    The rows of ``bucket`` consecutive batches are sorted by length together (:class:`yanlm.stream.RowStream`): with
+    texts of very different lengths a batch is then less padding, and a minute holds more steps.
+    """
 
     batch_size: int = 32
+    bucket: int = 1
     lr: float = 1e-3
     warmup: int = 100
     schedule: str = "wsd"

@@ -28,6 +28,7 @@ class Protocol:
         steps: Numbers of steps T.
         seeds: Seeds of generation.
         samples: Results for every row.
+        labels: ``any`` or ``known``.
         length: ``given``, ``predicted``, or ``padding`` where the model ends its answers itself.
         drawn: Options of generation that are the model's: ``routing`` and ``z0_scale``, or ``temperature``.
         batch_size: Rows generated together.
@@ -38,6 +39,7 @@ class Protocol:
     steps: tuple[int, ...]
     seeds: tuple[int, ...]
     samples: int
+    labels: str
     length: str
     drawn: dict[str, Any]
     batch_size: int
@@ -52,6 +54,7 @@ def protocol(
     steps: Sequence[int],
     seeds: Sequence[int],
     samples: int,
+    labels: str,
     length: str,
     routing: str,
     z0_scale: float,
@@ -65,6 +68,9 @@ def protocol(
     """
     check_choice("task", task, tuple(WANTED))
     check_choice("length", length, ("given", "predicted"))
+    check_choice("labels", labels, ("any", "known"))
+    if labels == "known" and task != "classify":
+        raise ValueError(f"labels=known goes with the task classify, got the task {task}")
     check_count("samples", samples)
     check_count("batch_size", batch_size)
     if not steps or not seeds:
@@ -84,6 +90,8 @@ def protocol(
         if drawn != _FLOW:
             raise ValueError(f"routing and z0_scale are options of the flow, and this is a {method} model")
         drawn = {"temperature": temperature}
+    if labels == "known" and temperature:
+        raise ValueError("known labels are compared, and nothing is drawn: leave out temperature")
     kind = "padding" if builder.pad_to is not None and task != "infill" else length
     free = kind == "predicted" and method in AUTOREGRESSIVE
     if free and temperature:
@@ -95,6 +103,7 @@ def protocol(
         (1,) if method in AUTOREGRESSIVE else tuple(dict.fromkeys(steps)),
         tuple(dict.fromkeys(seeds)) if method == "flow" or temperature else (seeds[0],),  # nothing is drawn
         samples,
+        labels,
         kind,
         drawn,
         batch_size,

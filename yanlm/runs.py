@@ -170,6 +170,7 @@ def _train_stage(
         seed=settings.seed,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
+        bucket=recipe.bucket,
     )
     builder = make_builder(model, tokenizer, recipe.masking, stage)
     with_lengths = stage == 2 or settings.baseline in MASKED  # who has a length head to train

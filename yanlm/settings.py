@@ -106,6 +106,7 @@ class RunSettings:
             if steps is not None:
                 check_count(f"steps{number}", steps)
         for recipe in (self.recipe1, self.recipe2):
+            check_count("bucket", recipe.bucket)
             if recipe.batch_size % self.accumulate:
                 raise ValueError(
                     f"batch_size must be a multiple of accumulate={self.accumulate}, got {recipe.batch_size}"

@@ -3,6 +3,9 @@
 For rows in memory the batch of a step is a function of the seed and the step: each pass over a source is a fresh
 permutation, and the source of each row is drawn by the weights. A stream restored from its state goes on with exactly
 the rows that the uninterrupted one would give.
+
+Rows of like length may be brought together: the rows of ``bucket`` consecutive steps are sorted by length, cut into
+batches and these put in random order, so that little of a batch is padding and every row is still given once a pass.
 """
 
 from __future__ import annotations
@@ -15,13 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moefm._checks import check_count
 from yanlm import hub
 from yanlm.data import Corpus, Source
-from yanlm.rows import DataError, Row
+from yanlm.rows import DataError, Row, words_of
 from yanlm.splits import row_key
 
 Slice = list[tuple[int, Row]]
 """The rows of one process, each with its index in the global batch."""
+
+_ORDER = 1  # tells the order of a bucket's batches from other draws
 
 
 class RowStream(Iterator[Slice]):
@@ -36,9 +42,11 @@ class RowStream(Iterator[Slice]):
         seed: Of permutations and draws.
         rank: This process.
         world: How many processes there are; divides ``batch_size``.
+        bucket: Steps whose rows are sorted by length together; 1 leaves rows as they were drawn.
 
     Raises:
-        ValueError: The batch size is not positive or not divisible by ``world``, or there is no such rank.
+        ValueError: The batch size is not positive or not divisible by ``world``, there is no such rank, or ``bucket``
+            is not positive, or above 1 with a hub stream, of which no process sees all rows.
 
     Example:
         >>> from yanlm.data import load_corpus
@@ -47,35 +55,73 @@ class RowStream(Iterator[Slice]):
         [2, 3]
     """
 
-    def __init__(self, corpus: Corpus, batch_size: int, *, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, corpus: Corpus, batch_size: int, *, seed: int, rank: int = 0, world: int = 1, bucket: int = 1
+    ) -> None:
         if batch_size < 1 or world < 1 or batch_size % world:
             raise ValueError(f"batch_size must be a positive multiple of world ({world}), got {batch_size}")
         if not 0 <= rank < world:
             raise ValueError(f"rank must be from 0 to world - 1 = {world - 1}, got {rank}")
+        check_count("bucket", bucket)
+        if bucket > 1 and (streams := [source.name for source in corpus.sources if source.rows is None]):
+            raise ValueError(f"bucket must be 1 with the stream {streams[0]}, got {bucket}: its rows are not in memory")
         self.corpus, self.batch_size, self.seed, self.rank, self.world = corpus, batch_size, seed, rank, world
+        self.bucket = bucket
         self.step = 0
         """How many global batches were given."""
-        self._positions = [0] * len(corpus.sources)  # rows taken from each source in memory, by all processes
+        self._positions = [0] * len(corpus.sources)  # rows taken from each source in memory, up to the current bucket
+        self._batches: list[list[Row]] = []  # of the current bucket
+        self._after: list[int] = []  # positions when it is done
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
         self._cursors = [_Cursor(source, rank, world) if source.rows is None else None for source in corpus.sources]
         self._bounds = np.cumsum(corpus.weights)[:-1]
 
     def __next__(self) -> Slice:
         mine = range(self.rank * self.batch_size // self.world, (self.rank + 1) * self.batch_size // self.world)
+        if self.bucket == 1:
+            batch = self._drawn(mine)
+        else:
+            rows = self._sorted()
+            batch = [(index, rows[index]) for index in mine]
+        self.step += 1
+        return batch
+
+    def _drawn(self, mine: range) -> Slice:
+        """The batch of this step as it is drawn."""
         batch: Slice = []
-        for index, chosen in enumerate(self._draw_sources()):
+        for index, chosen in enumerate(self._draw_sources(self.step)):
             position = self._positions[chosen]
             self._positions[chosen] += 1
             if index in mine:
                 cursor = self._cursors[chosen]
                 batch.append((index, self._row(chosen, position) if cursor is None else next(cursor)))
-        self.step += 1
         return batch
 
-    def _draw_sources(self) -> list[int]:
+    def _sorted(self) -> list[Row]:
+        """The global batch of this step, from the sorted rows of its bucket."""
+        place = self.step % self.bucket
+        if not self._batches:
+            self._batches = self._bucket(self.step - place)
+        batch = self._batches[place]
+        if place == self.bucket - 1:  # only now: a stream restored in between draws its bucket again
+            self._positions, self._batches = self._after, []
+        return batch
+
+    def _bucket(self, first: int) -> list[list[Row]]:
+        rows: list[Row] = []
+        self._after = list(self._positions)
+        for step in range(first, first + self.bucket):
+            for chosen in self._draw_sources(step):
+                rows.append(self._row(chosen, self._after[chosen]))
+                self._after[chosen] += 1
+        rows.sort(key=lambda row: len(words_of(row)))
+        order = _generator(self.seed, first, self.bucket, _ORDER).permutation(self.bucket)
+        return [rows[k * self.batch_size : (k + 1) * self.batch_size] for k in order]
+
+    def _draw_sources(self, step: int) -> list[int]:
         if len(self.corpus.sources) == 1:
             return [0] * self.batch_size
-        points = _generator(self.seed, self.step).random(self.batch_size)
+        points = _generator(self.seed, step).random(self.batch_size)
         return [int(source) for source in np.searchsorted(self._bounds, points, side="right")]
 
     def _row(self, chosen: int, position: int) -> Row:
@@ -97,28 +143,31 @@ class RowStream(Iterator[Slice]):
             "seed": self.seed,
             "fingerprint": self.corpus.fingerprint,
         }
+        if self.bucket > 1:
+            state["bucket"] = self.bucket
         if any(self._cursors):
             state |= {"rank": self.rank, "world": self.world}
             state["streams"] = [cursor.state_dict() if cursor else None for cursor in self._cursors]
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes to where a stream of the same corpus, batch size and seed stood.
+        """Goes to where a stream of the same corpus, batch size, bucket and seed stood.
 
         Raises:
-            ValueError: The state is that of another corpus, batch size, seed or, with hub streams, process.
+            ValueError: The state is that of another corpus, batch size, bucket, seed or, with hub streams, process.
         """
         expected = self.state_dict()
         for name, why in (
             ("fingerprint", "the data changed since it was saved; resume with the same data"),
             ("batch_size", "resume with the same batch size"),
+            ("bucket", "resume with the same bucket"),
             ("seed", "resume with the same seed"),
             ("world", "a hub stream resumes with as many processes as before"),
             ("rank", "each process has its own state of a hub stream"),
         ):
             if state.get(name) != expected.get(name):
                 raise ValueError(f"state: {name} is {state.get(name)}, expected {expected.get(name)}: {why}")
-        self.step, self._positions = state["step"], list(state["positions"])
+        self.step, self._positions, self._batches = state["step"], list(state["positions"]), []
         for cursor, saved in zip(self._cursors, state.get("streams", ()), strict=False):
             if cursor is not None:
                 cursor.load_state_dict(saved)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from yanlm.collation import Example
 from yanlm.filling import Filled, fill_freely, fill_items, one_pass_fills, with_predicted_lengths
 from yanlm.held_out import ANSWERED, Fill, Row, items
+from yanlm.known import known_answers
 from yanlm.predictions import record
 from yanlm.protocol import Protocol, model_facts, protocol
 from yanlm.semantic import Encoder
@@ -48,6 +49,7 @@ def evaluate_task(
     steps: Sequence[int] = (1, 2, 3, 4, 8),
     seeds: Sequence[int] = (0,),
     samples: int = 1,
+    labels: str = "any",
     length: str = "given",
     routing: str = "frozen",
     z0_scale: float = 1.0,
@@ -71,6 +73,7 @@ def evaluate_task(
         steps: Numbers of steps T; a method that writes token by token is run once, as ``1``.
         seeds: One generation of everything for each; where nothing is drawn the first alone is run.
         samples: Results for every row; above 1 their diversity is reported too.
+        labels: ``any``: a label is written as any text. ``known``: it is the most probable of the training rows'.
         length: ``given``: as many slots as the truth has tokens. ``predicted``: by the model. Answers of a model with
             ``pad_to`` end at the padding it writes, either way.
         routing: Of the flow.
@@ -103,6 +106,7 @@ def evaluate_task(
         steps=steps,
         seeds=seeds,
         samples=samples,
+        labels=labels,
         length=length,
         routing=routing,
         z0_scale=z0_scale,
@@ -133,6 +137,8 @@ class _Evaluator:
         self.model, self.builder, self.plan, self.train, self.hear = model, builder, plan, train, hear
         self.made = items(builder, test, plan.task)
         labels = [row["label"] for row in train] if plan.task == "classify" else []
+        known = sorted({label.strip() for label in labels})
+        self.choices = known_answers(builder, known) if plan.labels == "known" else None
         aligned = plan.length == "given"
         self.encoder = None if encoder is None else Encoder(encoder, str(model.device))
         self.scorer = Scorer(plan.task, self.made, labels=labels, aligned=aligned, encoder=self.encoder)
@@ -148,6 +154,7 @@ class _Evaluator:
             "model": model_facts(self.model),
             "length": plan.length,
             "samples": plan.samples,
+            **({"labels": plan.labels} if plan.task == "classify" else {}),
             "seeds": list(plan.seeds),
             **plan.drawn,
         }
@@ -166,7 +173,7 @@ class _Evaluator:
         guessed = baseline_fills(self.builder, made, plan.task, self.train)
         report["baselines"] = {name: self._once(fills) for name, fills in guessed.items()}
         if self.model.config.method == "flow" and self.builder.form == "slots":
-            report["one_pass"] = self._once(one_pass_fills(self.model, self.builder, made, prompts))
+            report["one_pass"] = self._once(one_pass_fills(self.model, self.builder, made, prompts, self.choices))
         return Evaluation(report, predictions)
 
     def _tell(self, steps: int, number: int, done: int) -> None:
@@ -180,6 +187,7 @@ class _Evaluator:
         if plan.free:
             return fill_freely(self.model, self.builder, made, **common)
         common |= {"steps": steps, "seed": plan.seeds[number], **plan.drawn}
+        common |= {} if self.choices is None else {"choices": self.choices}
         return fill_items(self.model, self.builder, made, prompts, **common)
 
     def _result(self, filled: Sequence[Filled], steps: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:

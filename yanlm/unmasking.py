@@ -11,6 +11,7 @@ from torch import Tensor
 from yanlm.choosing import Canvas, choose, special_ids
 from yanlm.condition import gather_tokens
 from yanlm.generation import Generation
+from yanlm.known import check_choices, likeliest
 from yanlm.noise import TIME, generators
 from yanlm.stage1 import Batch, Parts, token_mean
 from yanlm.stage2 import length_loss
@@ -100,6 +101,7 @@ def unmask(
     samples: int = 1,
     seeds: Sequence[int] | None = None,
     temperature: float = 0.0,
+    choices: Tensor | None = None,
     **options: Any,
 ) -> Generation:
     """Fill slots in ``steps`` passes of the encoder, the tokens the model is most sure of first.
@@ -117,6 +119,7 @@ def unmask(
         samples: Results for every row.
         seeds: One integer a row.
         temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
+        choices: Known answers ``(C, M)``, of which one pass finds the most probable, whatever ``steps`` says.
         options: Those of the flow, at their defaults.
 
     Returns:
@@ -127,6 +130,11 @@ def unmask(
     """
     given: dict[str, Any] = {"steps": steps, "samples": samples, "seeds": seeds, "temperature": temperature}
     canvas = Canvas(model.config, source_ids, slots, slot_mask, options=options, **given)
+    if choices is not None:
+        check_choices(choices, slots, slot_mask, temperature)
+        logits = model.decoder(gather_tokens(model.encode(source_ids, source_mask), slots))
+        canvas.tokens = likeliest(logits, choices)
+        return canvas.result(1)
     held, tokens = canvas.held, canvas.tokens
     seen = torch.ones_like(source_ids, dtype=torch.bool) if source_mask is None else source_mask
     ids, seen, slots = (x.repeat_interleave(canvas.different, 0) for x in (source_ids, seen, slots))

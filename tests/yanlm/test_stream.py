@@ -29,7 +29,7 @@ def taken(stream: RowStream, steps: int) -> list[list[tuple[int, Row]]]:
 
 
 def restored(stream: RowStream, *, rank: int = 0, world: int = 1) -> RowStream:
-    other = RowStream(stream.corpus, stream.batch_size, seed=stream.seed, rank=rank, world=world)
+    other = RowStream(stream.corpus, stream.batch_size, seed=stream.seed, rank=rank, world=world, bucket=stream.bucket)
     text = json.dumps(stream.state_dict())
     assert len(text) < 4000
     other.load_state_dict(json.loads(text))
@@ -98,6 +98,55 @@ class TestMemory:
         stream = RowStream(memory(5), 4, seed=0)
         with pytest.raises(ValueError, match=f"state: {name} is {value}, expected .*{hint}"):
             stream.load_state_dict({**stream.state_dict(), name: value})
+
+
+class TestBuckets:
+    @given(corpora, st.integers(1, 6), st.integers(2, 5), st.integers(0, 2**40), st.integers(0, 12), st.integers(1, 8))
+    def test_restored_equals_uninterrupted(
+        self, corpus: Corpus, size: int, bucket: int, seed: int, before: int, after: int
+    ) -> None:
+        stream = RowStream(corpus, size, seed=seed, bucket=bucket)
+        taken(stream, before)
+        again = restored(stream)
+        assert taken(again, after) == taken(stream, after)
+        assert again.state_dict() == stream.state_dict()
+
+    @given(corpora, st.integers(1, 6), st.integers(2, 5), st.integers(0, 9))
+    def test_holds_what_is_drawn_without_it(self, corpus: Corpus, size: int, bucket: int, seed: int) -> None:
+        plain, sorted_ = (taken(RowStream(corpus, size, seed=seed, bucket=b), 2 * bucket) for b in (1, bucket))
+        for first in (0, bucket):
+            rows = [
+                Counter(row["text"] for batch in some[first : first + bucket] for _, row in batch)
+                for some in (plain, sorted_)
+            ]
+            assert rows[0] == rows[1]
+
+    @given(corpora, st.integers(1, 4), st.integers(1, 3), st.integers(2, 4), st.integers(0, 9))
+    def test_ranks_share_the_batch(self, corpus: Corpus, each: int, world: int, bucket: int, seed: int) -> None:
+        size, steps = each * world, 2 * bucket + 1
+        whole = taken(RowStream(corpus, size, seed=seed, bucket=bucket), steps)
+        ranks = [RowStream(corpus, size, seed=seed, rank=r, world=world, bucket=bucket) for r in range(world)]
+        parts = [taken(stream, steps) for stream in ranks]
+        assert [[pair for part in parts for pair in part[step]] for step in range(steps)] == whole
+
+    def test_rows_of_a_batch_are_of_like_length(self) -> None:
+        rows: list[Row] = [{"text": "x" * length} for length in range(1, 81)]
+        corpus = Corpus("m", (Source("s", rows, [], []),), (1.0,), [], [], "text", [], "f")
+        batches = [
+            [len(row["text"]) for _, row in batch] for batch in taken(RowStream(corpus, 8, seed=0, bucket=10), 20)
+        ]
+        assert all(max(batch) - min(batch) == 7 for batch in batches)
+        order = [batch[0] for batch in batches[:10]]
+        assert order != sorted(order) and order != [batch[0] for batch in batches[10:]]
+
+    def test_errors(self, hub_corpus: Corpus) -> None:
+        with pytest.raises(ValueError, match="bucket must be"):
+            RowStream(memory(5), 4, seed=0, bucket=0)
+        with pytest.raises(ValueError, match=r"bucket must be 1 with the stream .*, got 4"):
+            RowStream(hub_corpus, 4, seed=0, bucket=4)
+        state = RowStream(memory(5), 4, seed=0, bucket=2).state_dict()
+        with pytest.raises(ValueError, match="state: bucket is 2, expected None: resume with the same bucket"):
+            RowStream(memory(5), 4, seed=0).load_state_dict(state)
 
 
 @pytest.fixture

@@ -1,0 +1,66 @@
+"""One of several known answers: the most probable as a whole, in place of words chosen one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from yanlm.tokenization import encode
+
+if TYPE_CHECKING:
+    from yanlm.tasks import Builder
+
+
+def known_answers(builder: Builder, answers: Sequence[str]) -> Tensor:
+    """Ids ``(C, pad_to)`` of answers that end with padding, as the builder's examples have them.
+
+    Raises:
+        ValueError: The builder's answers do not end with padding, or there is none.
+    """
+    if builder.pad_to is None:
+        raise ValueError("known labels need a model that pads its answers: train it with pad_to, or yanlm finetune")
+    if not answers:
+        raise ValueError("there are no known labels: they are those of the training rows, and there are none")
+    found = [encode(builder.tokenizer, f" {answer.strip()}")[: builder.pad_to] for answer in answers]
+    return torch.tensor([ids + [builder.pad] * (builder.pad_to - len(ids)) for ids in found])
+
+
+def check_choices(choices: Tensor, slots: Tensor, slot_mask: Tensor | None, temperature: float = 0.0) -> None:
+    """Check that each of the answers ``(C, M)`` fills all slots ``(B, M)``, and that nothing is to be drawn.
+
+    Raises:
+        ValueError: Shapes do not fit, rows have different numbers of slots, or the temperature is not 0.
+    """
+    if choices.ndim != 2 or not len(choices) or choices.shape[1] != slots.shape[1]:
+        raise ValueError(
+            f"choices must have shape (C, M), a token for each of the M = {slots.shape[1]} slots, "
+            f"got {tuple(choices.shape)}"
+        )
+    if slot_mask is not None and not slot_mask.all():
+        raise ValueError("choices need as many slots in every row; generate rows of other numbers of slots apart")
+    if temperature:
+        raise ValueError(f"temperature draws words, and choices are compared: leave out one, got {temperature}")
+
+
+def likeliest(logits: Tensor, choices: Tensor) -> Tensor:
+    r"""The most probable answer of each row: :math:`\arg\max_c \sum_m \log p(c_m)`.
+
+    Args:
+        logits: ``(N, M, V)`` of the M slots.
+        choices: ``(C, M)``.
+
+    Returns:
+        Tokens ``(N, M)``.
+
+    Example:
+        >>> logits = torch.tensor([[[0.0, 2.0, 1.0], [0.0, 0.0, 9.0]]])  # word by word: 1, 2
+        >>> likeliest(logits, torch.tensor([[1, 1], [2, 2]]))
+        tensor([[2, 2]])
+    """
+    choices = choices.to(logits.device)
+    wanted = choices.T.expand(len(logits), -1, -1)  # (N, M, C)
+    found = logits.float().log_softmax(-1).gather(2, wanted).sum(1)
+    return choices[found.argmax(1)]
