@@ -37,6 +37,7 @@ def finetune(
         float | None, typer.Option(help="Peak learning rate. Default: the preset's (the paper's: 1e-5).")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows of a step.")] = None,
+    bucket: Annotated[int | None, typer.Option(help="Steps whose rows are sorted by length together.")] = None,
     check_every: Annotated[int, typer.Option(help="Steps between two looks at validation.")] = 50,
     check_rows: Annotated[int, typer.Option(help="Validation rows looked at.")] = 200,
     patience: Annotated[int, typer.Option(help="Looks without a better score before it stops.")] = 10,
@@ -67,6 +68,7 @@ def finetune(
     else:
         if model is None or task is None or not data:
             raise UsageError("give --model DIR, --task TASK and --data SPEC, or --resume DIR")
+        recipe = {"lr": lr, "batch_size": batch_size, "bucket": bucket}
         options: dict[str, Any] = {
             "source_field": source_field,
             "target_field": target_field,
@@ -78,7 +80,7 @@ def finetune(
             "check_rows": check_rows,
             "patience": patience,
             "eval_rows": eval_rows,
-            "recipe": {name: value for name, value in (("lr", lr), ("batch_size", batch_size)) if value is not None},
+            "recipe": {name: value for name, value in recipe.items() if value is not None},
             "model": {} if experts is None else {"num_experts": experts},
         }
         given = {name: value for name, value in options.items() if value is not None}

@@ -50,6 +50,7 @@ def train(
     prediction: Annotated[str | None, typer.Option(help="velocity or data.")] = None,
     ce: Annotated[str | None, typer.Option(help="unrolled, onestep, rollout, mixture or posterior.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows of a step, over all processes.")] = None,
+    bucket: Annotated[int | None, typer.Option(help="Steps whose rows are sorted by length together.")] = None,
     accumulate: Annotated[int | None, typer.Option(help="Micro-batches a step is split into.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of both stages.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="bpe:SIZE, llama3, a folder, a file or a name.")] = None,
@@ -82,8 +83,8 @@ def train(
         "init": None if init is None else str(init),
         "model": {"backbone": backbone, "num_experts": experts, "prediction": prediction},
         "stage2": {"objective": objective, "ce": ce},
-        "recipe1": {"batch_size": batch_size, "lr": lr},
-        "recipe2": {"batch_size": batch_size, "lr": lr},
+        "recipe1": {"batch_size": batch_size, "bucket": bucket, "lr": lr},
+        "recipe2": {"batch_size": batch_size, "bucket": bucket, "lr": lr},
     }
     if resume is not None:
         _only_resume(given, out, config)

@@ -58,9 +58,7 @@ def excess_w2(distance: float, floor: float) -> float:
 
 def nearest_distance(x: Tensor, y: Tensor, block: int = 2048) -> Tensor:
     """Distance of every point of ``x`` ``(N, D)`` to the nearest of ``y`` ``(M, D)``, ``(N,)``."""
-    return torch.cat(
-        [torch.cdist(b, y, compute_mode="donot_use_mm_for_euclid_dist").amin(-1) for b in x.split(block)]
-    )
+    return torch.cat([torch.cdist(b, y, compute_mode="donot_use_mm_for_euclid_dist").amin(-1) for b in x.split(block)])
 
 
 def off_support(samples: Tensor, data: Tensor, fresh: Tensor, quantile: float = 0.99) -> float:

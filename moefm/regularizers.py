@@ -24,9 +24,7 @@ class _KernelMean(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, y: Tensor, bandwidths: tuple[float, ...], block: int, within: bool
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, y: Tensor, bandwidths: tuple[float, ...], block: int, within: bool) -> Tensor:
         pairs = len(x) * (len(x) - 1) if within else len(x) * len(y)
         need_x, need_y = ctx.needs_input_grad[:2]
         total, grad_x, grad_y = x.new_zeros(()), torch.zeros_like(x), torch.zeros_like(y)

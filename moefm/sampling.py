@@ -106,7 +106,5 @@ def sample(
         u, assignment = policy(field, field.trunk(z, t, cond), assignment, router)
         return u.to(z0.dtype)
 
-    solution = integrate(
-        velocity, z0, time_grid(steps, z0.device), solver, trajectory=trajectory, rtol=rtol, atol=atol
-    )
+    solution = integrate(velocity, z0, time_grid(steps, z0.device), solver, trajectory=trajectory, rtol=rtol, atol=atol)
     return Sample(solution.z1, assignment, solution.trajectory, solution.times, nfe)

@@ -24,6 +24,7 @@ cross_layers = [0]
 max_length = 96
 [recipe1]
 batch_size = 4
+bucket = 2
 warmup = 2
 [recipe2]
 batch_size = 4
@@ -183,6 +184,7 @@ MISTAKES = {
     "bad ce": (("train", "--ce", "none"), "ce must be one of"),
     "bad experts": (("train", "--experts", "0"), "num_experts"),
     "bad seed": (("train", "--seed", "-1"), "seed"),
+    "bad bucket": (("train", "--bucket", "0"), "bucket"),
     "stage 2 without stage 1": (("train", "--stage", "2", "--minutes", "1"), "stage 1"),
     "resume nothing": (("train", "--resume", "nowhere"), "run.json"),
     "resume with options": (("train", "--resume", "nowhere", "--lr", "1"), "--resume"),

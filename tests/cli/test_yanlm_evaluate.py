@@ -79,6 +79,15 @@ def test_labels_with_other_names_on_the_validation_rows(evaluate, model):
     assert {"majority", "tfidf_logreg", "length_only"} == report["baselines"].keys()
 
 
+def test_known_labels(evaluate, tmp_path):
+    padded = folder_of(tmp_path / "padded", pad_to=4)
+    args = ("--model", padded, "--task", "classify", "--data", "labels.jsonl", "--steps", 1, "--labels", "known")
+    code, printed, err = evaluate(*args, "--source-field", "about", "--target-field", "where", "--json")
+    report = json.loads(printed)
+    assert code == 0, err
+    assert report["labels"] == "known" and report["by_steps"]["1"]["valid_labels"] == 1
+
+
 MISTAKES = {
     "no model": (("--model", "nowhere"), "nowhere"),
     "unknown task": (("--task", "translate"), "task must be one of"),
@@ -91,6 +100,8 @@ MISTAKES = {
     "samples": (("--samples", "0"), "--samples"),
     "limit": (("--limit", "0"), "--limit"),
     "length": (("--length", "long"), "length must be one of"),
+    "labels": (("--labels", "some"), "labels must be one of"),
+    "labels of a question": (("--labels", "known"), "labels=known goes with the task classify"),
     "routing": (("--routing", "best"), "routing"),
     "scale": (("--z0-scale", "0"), "z0_scale"),
     "temperature": (("--temperature", "1"), "temperature"),

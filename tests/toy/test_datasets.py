@@ -130,9 +130,7 @@ class TestFinite:
         first, second = dataset.draw_test(count, seeded(0)), dataset.draw_test(count, seeded(1))
         assert sorted(first.tolist()) == sorted(second.tolist())
         assert not torch.equal(first, second)
-        with pytest.raises(
-            ValueError, match=f"n must be at most {count}, the held-out points of .*, got {count + 1}"
-        ):
+        with pytest.raises(ValueError, match=f"n must be at most {count}, the held-out points of .*, got {count + 1}"):
             dataset.draw_test(count + 1, seeded())
 
     def test_held_out_is_disjoint_from_train(self, name: str, members: dict[str, Dataset]) -> None:
@@ -218,9 +216,7 @@ class TestReal:
 
         iris = load_dataset("iris")
         flowers = {tuple(row) for row in load_iris().data.tolist()}
-        assert {
-            tuple(row) for row in iris.inverse(iris.draw_test(30, seeded())).numpy().round(1).tolist()
-        } <= flowers
+        assert {tuple(row) for row in iris.inverse(iris.draw_test(30, seeded())).numpy().round(1).tolist()} <= flowers
 
 
 class TestFiles:
@@ -229,9 +225,7 @@ class TestFiles:
         assert (dataset.name, dataset.dim, dataset.experts) == ("my.points", 3, 8)
         assert dataset.description == "200 points of dimension 3 from my.points.npy"
         original = dataset.inverse(dataset.draw(20_000, seeded()))
-        torch.testing.assert_close(
-            original.std(dim=0), torch.tensor([2.0, 1e-3, 40.0]).double(), rtol=0.2, atol=0.0
-        )
+        torch.testing.assert_close(original.std(dim=0), torch.tensor([2.0, 1e-3, 40.0]).double(), rtol=0.2, atol=0.0)
         assert abs(float(original[:, 0].mean()) - 5e8) < 1  # not lost to float32, whose step there is 32
 
     def test_constant_columns_are_centred_only(self, tmp_path: Path) -> None:
@@ -271,9 +265,7 @@ class TestFiles:
         dataset = load_dataset(tmp_path / "x.npy")
         assert (dataset.max_train, dataset.max_test) == (8, 2)
 
-    def test_a_name_wins_over_a_file_of_that_name(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_name_wins_over_a_file_of_that_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         Path("moons").write_text("1,2\n")
         assert load_dataset("moons").name == "moons"

@@ -119,9 +119,7 @@ class TestCsv:
 
 
 class TestNumpy:
-    @pytest.mark.parametrize(
-        "dtype", ["float16", "float32", "float64", "longdouble", "int8", "uint64", ">f8"]
-    )
+    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble", "int8", "uint64", ">f8"])
     def test_dtypes(self, tmp_path: Path, dtype: str) -> None:
         np.save(tmp_path / "p.npy", np.arange(6).reshape(3, 2).astype(dtype))
         points = read_points(str(tmp_path / "p.npy"))
@@ -181,9 +179,7 @@ class TestNumpy:
 
     def test_npz_without_a_known_name(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "p.npz", a=XY, b=XY)
-        assert fault(tmp_path / "p.npz").startswith(
-            "holds the arrays a, b; save one array, or call the points one"
-        )
+        assert fault(tmp_path / "p.npz").startswith("holds the arrays a, b; save one array, or call the points one")
         np.savez(tmp_path / "none.npz")
         assert fault(tmp_path / "none.npz").startswith("holds no array")
 
@@ -266,9 +262,7 @@ class TestParquet:
     def test_broken(self, tmp_path: Path, columns: dict[str, object], message: str) -> None:
         assert message in fault(self.table(tmp_path / "p.parquet", **columns))
 
-    def test_without_pyarrow_the_remedy_is_named(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_without_pyarrow_the_remedy_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         real_import = builtins.__import__
 
         def without_pyarrow(name: str, *args: object, **kwargs: object) -> object:
@@ -289,9 +283,7 @@ class TestPaths:
         assert fault(tmp_path / "nothing.csv") == "does not exist; check the path"
         assert fault(tmp_path / "folder.csv") == "is a folder; give one file of points"
         assert fault(tmp_path) == "is a folder; give one file of points"
-        assert (
-            fault(tmp_path / "p.txt") == "has the extension '.txt'; accepted are .npy, .npz, .csv, .parquet"
-        )
+        assert fault(tmp_path / "p.txt") == "has the extension '.txt'; accepted are .npy, .npz, .csv, .parquet"
         assert fault(tmp_path / "p") == "has no extension; accepted are .npy, .npz, .csv, .parquet"
 
     def test_unreadable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
