@@ -14,11 +14,11 @@ from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
 from yanlm.presets import count_parameters
-from yanlm.rows import words_of
+from yanlm.rows import kind_of, words_of
 from yanlm.settings import RunSettings
 from yanlm.stream import RowStream
 from yanlm.tasks import Builder
-from yanlm.tokenization import load_tokenizer, train_tokenizer
+from yanlm.tokenization import encode, load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,6 +54,23 @@ def make_tokenizer(settings: RunSettings, corpus: Corpus) -> PreTrainedTokenizer
     else:
         rows = corpus.rows[:200_000]
     return train_tokenizer(map(words_of, rows), int(size))
+
+
+def check_labels(settings: RunSettings, corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Check that ``pad_to`` leaves every label whole: one that is cut could never be right.
+
+    Raises:
+        ValueError: A label has more tokens.
+    """
+    slots = settings.model.get("pad_to")
+    labels = {str(row["label"]).strip() for row in corpus.rows or [] if slots and kind_of(row) == "classify"}
+    lengths = {label: len(encode(tokenizer, f" {label}")) for label in sorted(labels)}
+    longest = max(lengths, key=lambda label: lengths[label], default=None)
+    if slots and longest is not None and lengths[longest] > slots:
+        raise ValueError(
+            f"pad_to = {slots} cuts the label {longest!r}, which has {lengths[longest]} tokens with this tokenizer: "
+            f"set pad_to = {lengths[longest]} or more"
+        )
 
 
 def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrainedTokenizerFast) -> Any:

@@ -18,13 +18,17 @@ def known_answers(builder: Builder, answers: Sequence[str]) -> Tensor:
     """Ids ``(C, pad_to)`` of answers that end with padding, as the builder's examples have them.
 
     Raises:
-        ValueError: The builder's answers do not end with padding, or there is none.
+        ValueError: The builder's answers do not end with padding, an answer has more tokens than its slots, or there
+            is none.
     """
     if builder.pad_to is None:
         raise ValueError("known labels need a model that pads its answers: train it with pad_to, or yanlm finetune")
     if not answers:
         raise ValueError("there are no known labels: they are those of the training rows, and there are none")
-    found = [encode(builder.tokenizer, f" {answer.strip()}")[: builder.pad_to] for answer in answers]
+    found = [encode(builder.tokenizer, f" {answer.strip()}") for answer in answers]
+    for answer, ids in zip(answers, found, strict=True):
+        if len(ids) > builder.pad_to:
+            raise ValueError(f"the label {answer!r} has {len(ids)} tokens and the model {builder.pad_to} slots for it")
     return torch.tensor([ids + [builder.pad] * (builder.pad_to - len(ids)) for ids in found])
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from yanlm.baseline import MASKED
-from yanlm.building import make_builder, make_tokenizer, stage_model
+from yanlm.building import check_labels, make_builder, make_tokenizer, stage_model
 from yanlm.data import Corpus
 from yanlm.evaluation import evaluate, example_of, repeated
 from yanlm.folders import load_model, save_model
@@ -102,6 +102,7 @@ def train(
         make_tokenizer(settings, corpus).save_pretrained(out / "tokenizer")
     accelerator.wait_for_everyone()
     tokenizer = load_tokenizer(out / "tokenizer")
+    check_labels(settings, corpus, tokenizer)
     record = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
     record["data"] = describe_corpus(corpus)
     stages: dict[str, Any] = record.setdefault("stages", {})

@@ -211,6 +211,14 @@ def test_mistakes_end_in_one_line_and_code_2(yanlm, name):
     assert sum(line.startswith("error:") for line in err.splitlines()) == 1
 
 
+def test_a_label_that_is_cut_ends_before_training(yanlm):
+    rows = [{"text": f"a {i}", "label": ("good", "Sci/Tech 123")[i % 2]} for i in range(60)]
+    Path("labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    Path("cut.toml").write_text(SMALL.replace("[model]", "[model]\npad_to = 2"))
+    code, _, err = yanlm("train", "--config", "cut.toml", "--data", "labels.jsonl", *STEPS)
+    assert code == 2 and "pad_to = 2 cuts the label 'Sci/Tech 123'" in err and "set pad_to = " in err
+
+
 GENERATE_MISTAKES = {
     "no text": ((), "TEXT"),
     "empty": ((" ",), "no text"),

@@ -113,8 +113,8 @@ def test_evaluation_with_known_labels(build: Callable[[str], Any], padded: Build
 
 
 def test_known_answers_end_with_padding(padded: Builder) -> None:
-    ids = known_answers(padded, ["mat", " the red house near a small river "])
-    rows = [{"text": "x", "label": label} for label in ("mat", "the red house near a small river")]
+    ids = known_answers(padded, ["mat", " small river "])
+    rows = [{"text": "x", "label": label} for label in ("mat", "small river")]
     examples = [padded.example(row, 0) for row in rows]
     assert ids.tolist() == [[one.target[slot] for slot in one.slots] for one in examples]
 
@@ -148,5 +148,7 @@ def test_mistakes(build: Callable[[str], Any], padded: Builder, builder: Builder
     ):
         with pytest.raises(ValueError, match=message):
             evaluated(padded, **options)
+    with pytest.raises(ValueError, match="has 7 tokens and the model 4 slots"):
+        known_answers(padded, ["mat", "the red house near a small river"])
     with pytest.raises(ValueError, match="pads its answers"):
         evaluated(builder, labels="known")
