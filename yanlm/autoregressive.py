@@ -159,6 +159,9 @@ class ARModel(PreTrainedModel):
     ) -> YanOutput:
         """Mean cross-entropy of what is written, given the source and what was written before.
 
+        ``gpt2`` learns the source as well, each token from those before it, as it is pre-trained elsewhere; a mask is
+        never predicted. ``bart`` reads its source in both directions, and has nothing to predict there.
+
         Args:
             stage: Of no consequence.
             seeds: Of no consequence: nothing but dropout is random.
@@ -176,9 +179,14 @@ class ARModel(PreTrainedModel):
         mask, end = self.config.mask_token_id, self.config.pad_token_id
         answers = [answer(ids, one.spans, mask, end) for ids, one in zip(hidden, before, strict=True)]
         labels = torch.tensor([id for written in answers for id in written], dtype=torch.long, device=self.device)
-        losses = token_cross_entropy(self.states(before, answers), self.net.lm_head.weight, None, labels)
-        loss = token_mean(losses, totals[1])
-        return YanOutput(loss, {"ce": loss.detach()})
+        states, (known, tokens) = self._states(before, answers)
+        parts = {"ce": token_mean(self._losses(states, labels), totals[1])}
+        if self.config.method == "gpt2":
+            parts["source_ce"] = token_mean(self._losses(known, tokens), totals[0])
+        return YanOutput(torch.stack([*parts.values()]).sum(), {name: part.detach() for name, part in parts.items()})
+
+    def _losses(self, states: Tensor, labels: Tensor) -> Tensor:
+        return token_cross_entropy(states, self.net.lm_head.weight, None, labels)
 
     def read(
         self, source_ids: Tensor, slots: Tensor, source_mask: Tensor | None = None, slot_mask: Tensor | None = None
@@ -197,19 +205,29 @@ class ARModel(PreTrainedModel):
 
     def states(self, before: Sequence[Prefix], answers: Sequence[list[int]]) -> Tensor:
         """States ``(N, d)`` from which every token of every answer is predicted, row after row."""
+        return self._states(before, answers)[0]
+
+    def _states(self, before: Sequence[Prefix], answers: Sequence[list[int]]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """States of the answers' tokens, and of ``gpt2`` those of the sources' tokens, with these tokens."""
         pad, mask = self.config.pad_token_id, self.config.mask_token_id
         written = [[mask, *ids[:-1]] for ids in answers]  # each token is read off the one before it
-        wanted = [[int(bool(ids))] * len(own) for ids, own in zip(answers, written, strict=True)]
+        wanted = [[bool(ids)] * len(own) for ids, own in zip(answers, written, strict=True)]
         if self.config.method == "bart":
             ids, seen = padded([one.ids for one in before], pad, self.device)
             own, held = padded(written, pad, self.device)
             out = self.net.model(ids, seen, decoder_input_ids=own, decoder_attention_mask=held, use_cache=False)
-        else:
-            pairs = list(zip(before, written, wanted, strict=True))
-            wanted = [[0] * len(one.ids) + here for one, _, here in pairs]
-            ids, seen = padded([one.ids + own for one, own, _ in pairs], pad, self.device)
-            out = self.net.transformer(ids, attention_mask=seen, use_cache=False)
-        return cast(Tensor, out.last_hidden_state[padded(wanted, 0, self.device)[0].bool()])
+            states = out.last_hidden_state
+            return states[self._where(wanted)], (states[:0, 0], ids[:0, 0])
+        ids, seen = padded([one.ids + own for one, own in zip(before, written, strict=True)], pad, self.device)
+        states = self.net.transformer(ids, attention_mask=seen, use_cache=False).last_hidden_state
+        read = self._where([[id != mask for id in one.ids[1:]] for one in before], ids.shape[1])
+        wanted = [[False] * len(one.ids) + here for one, here in zip(before, wanted, strict=True)]
+        return states[self._where(wanted)], (states[read], ids.roll(-1, 1)[read])
+
+    def _where(self, rows: Sequence[Sequence[bool]], width: int = 0) -> Tensor:
+        """Rows of booleans as a mask, at least ``width`` columns wide."""
+        mask = padded(rows, False, self.device)[0]
+        return nn.functional.pad(mask, (0, max(0, width - mask.shape[1])))
 
     def generate(self, source_ids: Tensor, **options: Any) -> Any:
         """Fill slots token by token: :func:`yanlm.ar_generation.write`."""

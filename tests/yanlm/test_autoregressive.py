@@ -81,14 +81,23 @@ def test_a_layout() -> None:
 
 
 def test_the_loss_is_the_cross_entropy_of_all_that_is_written(model: ARModel, batch: Batch) -> None:
-    total = count = 0.0
+    mask = model.config.mask_token_id
+    total = count = source = 0.0
     for row in range(3):
         prefix, _, written = row_of(model, trimmed(batch, row))
-        logits = logits_of(model, prefix, [model.config.mask_token_id, *written[:-1]])
+        logits = logits_of(model, prefix, [mask, *written[:-1]])
         total += F.cross_entropy(logits, torch.tensor(written), reduction="sum").item()
         count += len(written)
-    assert model.counts(batch).tolist() == [float(batch["target_mask"].sum()), count]
-    assert model(**batch, stage=1, seeds=[1, 2, 3]).loss.item() == pytest.approx(total / count, rel=1e-5)
+        if model.config.method == "gpt2":  # the text it reads is text to learn from
+            read = model.net(input_ids=torch.tensor([prefix])).logits[0, :-1]
+            following = torch.tensor(prefix[1:])
+            source += F.cross_entropy(read, following.where(following != mask, -100), reduction="sum").item()
+    tokens = float(batch["target_mask"].sum())
+    assert model.counts(batch).tolist() == [tokens, count]
+    out = model(**batch, stage=1, seeds=[1, 2, 3])
+    assert out.parts["ce"].item() == pytest.approx(total / count, rel=1e-5)
+    assert out.loss.item() == pytest.approx(total / count + source / tokens, rel=1e-5)
+    assert ("source_ce" in out.parts) == (model.config.method == "gpt2")
 
 
 def test_parts_of_a_batch_add_up(model: ARModel, batch: Batch) -> None:
@@ -104,9 +113,9 @@ def test_parts_of_a_batch_add_up(model: ARModel, batch: Batch) -> None:
 def test_rows_without_a_slot_give_nothing(model: ARModel, batch: Batch, tokenizer: Any) -> None:
     clean = Builder(tokenizer, max_length=48, masking=Masking(clean=1.0)).batch([{"text": TEXT_ROWS[1]}], [0])
     assert model.counts(clean)[1] == 0
-    loss = model(**clean, stage=1).loss
-    loss.backward()
-    assert loss == 0
+    clean_loss = model(**clean, stage=1)
+    clean_loss.loss.backward()
+    assert clean_loss.parts["ce"] == 0
     out = generate(model, clean, [1])
     assert out.nfe == 0 and (out.tokens == tokenizer.pad_token_id).all()
     one = trimmed(batch, 2)
@@ -118,7 +127,8 @@ def test_rows_without_a_slot_give_nothing(model: ARModel, batch: Batch, tokenize
     mixed |= {n: torch.cat([F.pad(one[n], (0, wide)), both[n]]) for n in ("target_ids", "target_mask")}
     more = one["slots"].shape[1] - both["slots"].shape[1]
     mixed |= {n: torch.cat([one[n], F.pad(both[n], (0, more))]) for n in ("slots", "slot_mask")}
-    assert model(**mixed, stage=1).loss.item() == pytest.approx(model(**one, stage=1).loss.item(), rel=1e-5)
+    written = [model(**part, stage=1).parts["ce"].item() for part in (mixed, one)]
+    assert written[0] == pytest.approx(written[1], rel=1e-5)
 
 
 def test_gradients_reach_every_parameter(model: ARModel, batch: Batch) -> None:
