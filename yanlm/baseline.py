@@ -18,8 +18,8 @@ BASELINES = (*AUTOREGRESSIVE, *MASKED)
 def baseline_recipe(name: str, preset: Preset) -> Recipe:
     """How a baseline is trained: as stage 1 of the preset, on masks like those it is asked to fill.
 
-    ``gpt2`` and ``bart`` take stage 2's. ``mdlm`` draws what stays masked itself and gets wider ones to draw from.
-    ``mlm`` learns from stage 1's, but for rows without a mask, which would give it nothing.
+    ``gpt2`` and ``bart`` take stage 2's. ``mdlm`` draws what stays masked itself, and gets from a few words to whole
+    texts to draw from. ``mlm`` learns from stage 1's, but for rows without a mask, which would give it nothing.
 
     Example:
         >>> from yanlm.presets import get_preset
@@ -30,7 +30,7 @@ def baseline_recipe(name: str, preset: Preset) -> Recipe:
     if name == "mlm":
         masking = dataclasses.replace(preset.recipe1.masking, clean=0.0)
     elif name == "mdlm":
-        masking = dataclasses.replace(masking, rate=(0.05, 0.30))
+        masking = dataclasses.replace(masking, rate=(0.05, 1.0))
     return dataclasses.replace(preset.recipe1, masking=masking)
 
 
