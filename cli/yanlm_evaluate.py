@@ -87,8 +87,9 @@ def evaluate(
     folder = model_folder(model)
     loaded = load_model(folder, pick_device(device))
     scorer = _encoder(encoder)
+    specs, split = _of_sets(data, split)
     corpus = load_task(
-        data, task, source_field=source_field, target_field=target_field, text_column=text_column, on_note=_note
+        specs, task, source_field=source_field, target_field=target_field, text_column=text_column, on_note=_note
     )
     rows = corpus.test if split == "test" else corpus.validation
     if limit is not None and limit < len(rows):
@@ -137,6 +138,21 @@ def _numbers(text: str) -> list[int]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise UsageError(f"--steps must be positive numbers with commas, such as 1,2,3, got {text!r}")
     return [int(part) for part in parts]
+
+
+def _of_sets(specs: Sequence[str], split: str) -> tuple[list[str], str]:
+    """Specs with files called ``test`` or ``validation`` as the sets they belong to, and the split to evaluate."""
+    from yanlm.splits import training_file
+
+    found = [training_file(Path(spec).expanduser()) for spec in specs]
+    parts = {part for _, part in filter(None, found)}
+    if not parts:
+        return list(specs), split
+    if None in found or len(parts) > 1:
+        raise UsageError("--data names held-out files beside other data; give the file called train of each set")
+    for spec, (train, _) in zip(specs, filter(None, found), strict=True):
+        _note(f"{spec}: evaluated whole; what baselines learn from is {train.name} beside it")
+    return [str(train) for train, _ in filter(None, found)], parts.pop()
 
 
 def _encoder(given: str | None) -> str | Path | None:

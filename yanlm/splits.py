@@ -34,6 +34,18 @@ def siblings(path: Path) -> dict[str, Path]:
     return found
 
 
+def training_file(path: Path) -> tuple[Path, str] | None:
+    """The file called ``train`` of which ``path`` is a held-out part, and which part; None if it is not.
+
+    Example:
+        >>> training_file(Path("no/such/test.jsonl"))
+    """
+    ending = path.name[-len(extension(path)) :]
+    train = path.with_name(f"train{ending}")
+    parts = [split for split, file in siblings(train).items() if file == path and train.is_file()]
+    return (train, parts[0]) if parts else None
+
+
 def completed(
     name: str, rows: list[Row], found: dict[str, list[Row]], say: Callable[[str], None]
 ) -> tuple[list[Row], list[Row], list[Row]]:

@@ -58,6 +58,21 @@ def test_questions(evaluate, model):
     assert len(lines) == report["n"] * 2 * 2
 
 
+def test_a_held_out_file_is_evaluated_whole(evaluate, model):
+    rows = rooms_rows("train", 12)
+    for name, part in {"train": rows[:4], "dev": rows[4:7], "test": rows[7:]}.items():
+        Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)))
+    args = ("--model", model, "--task", "qa", "--steps", 1, "--seeds", 1, "--json", "--data")
+    for name, split, count in (("train", "test", 5), ("test", "test", 5), ("dev", "validation", 3)):
+        code, printed, err = evaluate(*args, f"{name}.jsonl")
+        report = json.loads(printed)
+        assert code == 0, err
+        assert (report["split"], report["n"]) == (split, count) and "retrieval" in report["baselines"]
+        assert ("evaluated whole" in err) == (name != "train")
+    code, _, err = evaluate(*args, "test.jsonl", "--data", "rooms.jsonl")
+    assert code == 2 and "--data" in err and "train" in err
+
+
 def test_json_alone_and_the_default_folder(evaluate, model):
     args = ("--model", model, "--task", "infill", "--data", "texts.jsonl", "--limit", 2, "--samples", 2, "--steps", 1)
     code, printed, err = evaluate(*args, "--json")
