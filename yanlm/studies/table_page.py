@@ -72,16 +72,18 @@ def size_table(found: Mapping[str, Mapping[str, list[Json]]]) -> str:
 
 
 def table_figure(summary: Json) -> Figure:
-    """A row a set, a mark a column of the table; a line at the best guess."""
+    """A row a set, a mark a column: a colour a method, a shape a number of steps; a line at the best guess."""
     from matplotlib.figure import Figure
 
-    from yanlm.studies.plots import REFERENCE, style
+    from yanlm.studies.plots import MARKERS, PALETTE, REFERENCE
 
     labels = list(dict.fromkeys(label for one in summary.values() for label in one["columns"]))
     figure = Figure(figsize=(8.5, 1.6 + 0.5 * len(summary)), layout="constrained")
     ax = figure.subplots()
+    methods = [label.split(",")[0] for label in labels]
+    colours = dict(zip(dict.fromkeys(methods), PALETTE, strict=False))
     for number, label in enumerate(labels):
-        colour, marker = style(number)
+        colour, marker = colours[methods[number]], MARKERS[methods[:number].count(methods[number])]
         shift = 0.3 * (number / max(1, len(labels) - 1) - 0.5)
         found = [(place, one["columns"].get(label)) for place, one in enumerate(summary.values())]
         points = [(statistics.median(values), place + shift) for place, values in found if values]
