@@ -50,7 +50,7 @@ def test_settings_of_a_baseline(name: str, preset: str) -> None:
     if name in AUTOREGRESSIVE:
         assert masking == own.recipe2.masking
     elif name == "mdlm":
-        assert masking.rate == (0.05, 0.30) and masking.tail == own.recipe2.masking.tail
+        assert masking.rate == (0.05, 1.0) and masking.tail == own.recipe2.masking.tail
     else:
         assert masking.rate == own.recipe1.masking.rate
     assert from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
