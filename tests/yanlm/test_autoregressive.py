@@ -115,7 +115,7 @@ def test_rows_without_a_slot_give_nothing(model: ARModel, batch: Batch, tokenize
     assert model.counts(clean)[1] == 0
     clean_loss = model(**clean, stage=1)
     clean_loss.loss.backward()
-    assert clean_loss.parts["ce"] == 0
+    assert clean_loss.parts["ce"] == 0 and (model.config.method == "gpt2" or clean_loss.loss == 0)
     out = generate(model, clean, [1])
     assert out.nfe == 0 and (out.tokens == tokenizer.pad_token_id).all()
     one = trimmed(batch, 2)
