@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count, cycle
 from typing import Any, cast
 
 import torch
@@ -17,7 +16,7 @@ from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.config import check_options
 from yanlm.cross_entropy import token_cross_entropy
 from yanlm.modeling import YanOutput
-from yanlm.stage1 import Batch, token_mean
+from yanlm.stage1 import Batch, kept, token_mean
 
 
 class ARConfig(PretrainedConfig):
@@ -78,34 +77,6 @@ class ARConfig(PretrainedConfig):
                 raise ValueError(f"{name} must lie in 0 .. {self.vocab_size - 1}, got {id}")
 
 
-def matched_layers(target: int, *, method: str, **sizes: Any) -> int:
-    """Number of layers that brings the parameters of a baseline closest to ``target``.
-
-    Args:
-        target: Parameters wanted.
-        method: ``gpt2`` or ``bart``.
-        sizes: Other options of :class:`ARConfig`.
-
-    Example:
-        >>> matched_layers(1_000_000, method="gpt2", vocab_size=512, pad_token_id=510, mask_token_id=511)
-        4
-    """
-    least = 2 if method == "bart" else 1
-    first = []
-    for layers in range(least, least + 3):
-        with torch.device("meta"):
-            model = ARModel(ARConfig(method=method, layers=layers, **sizes))
-        first.append(sum(p.numel() for p in model.parameters()))
-    total, best = first[0], (abs(first[0] - target), least)
-    grows = cycle([first[1] - first[0], first[2] - first[1]])  # of bart the encoder and the decoder in turn
-    for layers, more in zip(count(least + 1), grows, strict=False):
-        total += more
-        best = min(best, (abs(total - target), layers))
-        if total >= target:
-            break
-    return best[1]
-
-
 class ARModel(PreTrainedModel):
     r"""Baseline :math:`p(y | x) = \prod_i p(y_i | y_{<i}, x)`: one pass of the network for every token.
 
@@ -159,12 +130,12 @@ class ARModel(PreTrainedModel):
     ) -> YanOutput:
         """Mean cross-entropy of what is written, given the source and what was written before.
 
-        ``gpt2`` learns the source as well, each token from those before it, as it is pre-trained elsewhere; a mask is
-        never predicted. ``bart`` reads its source in both directions, and has nothing to predict there.
+        ``gpt2`` learns its source as well, as it is pre-trained elsewhere: a share ``known`` (:class:`Stage1
+        <yanlm.objectives.Stage1>`), 0 in fine-tuning. ``bart`` reads it in both directions: nothing to predict there.
 
         Args:
             stage: Of no consequence.
-            seeds: Of no consequence: nothing but dropout is random.
+            seeds: Of each row, for the share of its source that is learned.
             totals: What :meth:`counts` returns, over which means are taken; that of this batch by default.
             batch: Tensors of :mod:`yanlm.tasks` in the slots form.
         """
@@ -179,10 +150,11 @@ class ARModel(PreTrainedModel):
         mask, end = self.config.mask_token_id, self.config.pad_token_id
         answers = [answer(ids, one.spans, mask, end) for ids, one in zip(hidden, before, strict=True)]
         labels = torch.tensor([id for written in answers for id in written], dtype=torch.long, device=self.device)
-        states, (known, tokens) = self._states(before, answers)
+        share = 0.0 if self.config.method == "bart" else getattr(self.stage1, "known", 1.0)
+        states, (known, tokens) = self._states(before, answers, share, seeds)
         parts = {"ce": token_mean(self._losses(states, labels), totals[1])}
-        if self.config.method == "gpt2":
-            parts["source_ce"] = token_mean(self._losses(known, tokens), totals[0])
+        if share:
+            parts["source_ce"] = token_mean(self._losses(known, tokens), totals[0]) / share
         return YanOutput(torch.stack([*parts.values()]).sum(), {name: part.detach() for name, part in parts.items()})
 
     def _losses(self, states: Tensor, labels: Tensor) -> Tensor:
@@ -207,8 +179,14 @@ class ARModel(PreTrainedModel):
         """States ``(N, d)`` from which every token of every answer is predicted, row after row."""
         return self._states(before, answers)[0]
 
-    def _states(self, before: Sequence[Prefix], answers: Sequence[list[int]]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """States of the answers' tokens, and of ``gpt2`` those of the sources' tokens, with these tokens."""
+    def _states(
+        self,
+        before: Sequence[Prefix],
+        answers: Sequence[list[int]],
+        share: float = 0,
+        seeds: Sequence[int] | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """States of the answers' tokens, and those of a ``share`` of the sources' tokens, with these tokens."""
         pad, mask = self.config.pad_token_id, self.config.mask_token_id
         written = [[mask, *ids[:-1]] for ids in answers]  # each token is read off the one before it
         wanted = [[bool(ids)] * len(own) for ids, own in zip(answers, written, strict=True)]
@@ -221,6 +199,7 @@ class ARModel(PreTrainedModel):
         ids, seen = padded([one.ids + own for one, own in zip(before, written, strict=True)], pad, self.device)
         states = self.net.transformer(ids, attention_mask=seen, use_cache=False).last_hidden_state
         read = self._where([[id != mask for id in one.ids[1:]] for one in before], ids.shape[1])
+        read &= kept(read, share, range(len(before)) if seeds is None else seeds)
         wanted = [[False] * len(one.ids) + here for one, here in zip(before, wanted, strict=True)]
         return states[self._where(wanted)], (states[read], ids.roll(-1, 1)[read])
 

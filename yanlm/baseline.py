@@ -47,8 +47,8 @@ def for_baseline(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, di
             raise ValueError(f"baseline vfm is a flow with one expert, got num_experts={model['num_experts']}")
         return preset, {**options, "model": model, "baseline": None}
     for table in ("stage1", "stage2"):
-        if options.get(table):
-            given = ", ".join(options[table])
+        given = ", ".join(n for n in options.get(table) or () if (name, table, n) != ("gpt2", "stage1", "known"))
+        if given:
             raise ValueError(f"{table} is an objective of the flow, and baseline {name} has its own: leave out {given}")
     length = preset.length
     if "steps1" in length:

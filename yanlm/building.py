@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count, cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,13 +111,43 @@ def baseline_config(name: str, flow: YanConfig) -> Any:
     if name in MASKED:
         layers = flow.encoder_layers + flow.flow_layers
         return YanConfig(**(own | {"method": name, "encoder_layers": layers}))
-    from yanlm.autoregressive import ARConfig, matched_layers
+    from yanlm.autoregressive import ARConfig
 
     with torch.device("meta"):
         target = count_parameters(YanModel(flow))["total"]
     names = ("vocab_size", "d_model", "num_heads", "ffn_mult", "dropout", "max_length", "pad_to")
     sizes = {n: getattr(flow, n) for n in (*names, "pad_token_id", "mask_token_id")}
     return ARConfig(**sizes, method=name, layers=matched_layers(target, method=name, **sizes))
+
+
+def matched_layers(target: int, *, method: str, **sizes: Any) -> int:
+    """Number of layers that brings the parameters of a baseline closest to ``target``.
+
+    Args:
+        target: Parameters wanted.
+        method: ``gpt2`` or ``bart``.
+        sizes: Other options of :class:`ARConfig`.
+
+    Example:
+        >>> matched_layers(1_000_000, method="gpt2", vocab_size=512, pad_token_id=510, mask_token_id=511)
+        4
+    """
+    from yanlm.autoregressive import ARConfig, ARModel
+
+    least = 2 if method == "bart" else 1
+    first = []
+    for layers in range(least, least + 3):
+        with torch.device("meta"):
+            model = ARModel(ARConfig(method=method, layers=layers, **sizes))
+        first.append(sum(p.numel() for p in model.parameters()))
+    total, best = first[0], (abs(first[0] - target), least)
+    grows = cycle([first[1] - first[0], first[2] - first[1]])  # of bart the encoder and the decoder in turn
+    for layers, more in zip(count(least + 1), grows, strict=False):
+        total += more
+        best = min(best, (abs(total - target), layers))
+        if total >= target:
+            break
+    return best[1]
 
 
 def _initial(settings: RunSettings) -> Any:

@@ -72,6 +72,8 @@ def finetune_settings(
     else:
         chosen |= {"baseline": config.method, "recipe1": recipe}
         chosen |= {"steps1": length["steps"]} if "steps" in length else length
+        if config.method == "gpt2":
+            chosen["stage1"] = {"known": 0.0} | dict(options.get("stage1", {}))  # answers, no longer their sources
     chosen.setdefault("model", {})
     if padded is not None or task == "classify":
         slots = padded if padded is not None else _longest_label(chosen, folder)

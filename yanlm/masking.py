@@ -22,6 +22,8 @@ class Masking:
         clean: Share of rows without any mask, for the autoencoder.
         context: Share of rows with an answer whose context is masked too: many more tokens to learn from.
         context_rate: Share of its tokens; low, because what is masked there may be what the answer needs.
+        drop: Greatest share of a context's tokens that are left out, drawn uniformly from 0 on: word dropout (Iyyer
+            et al., 2015), against learning long texts and few labels by heart. Nothing is learned in their place.
 
     Raises:
         ValueError: A share is outside [0, 1], ``tail`` and ``clean`` exceed 1 together, or there is no span length.
@@ -29,7 +31,7 @@ class Masking:
     Example:
         >>> Masking(rate=(0.15, 0.15))
         Masking(rate=(0.15, 0.15), spans=(1, 2, 3), tail=0.0, tail_max=32, clean=0.0, context=0.0,
-                context_rate=(0.05, 0.1))
+                context_rate=(0.05, 0.1), drop=0.0)
     """
 
     rate: tuple[float, float] = (0.05, 0.10)
@@ -39,6 +41,7 @@ class Masking:
     clean: float = 0.0
     context: float = 0.0
     context_rate: tuple[float, float] = (0.05, 0.10)
+    drop: float = 0.0
 
     def __post_init__(self) -> None:
         _check_rate(self.rate)
@@ -48,6 +51,7 @@ class Masking:
         _check_share("tail", self.tail)
         _check_share("clean", self.clean)
         _check_share("context", self.context)
+        _check_share("drop", self.drop)
         if self.tail + self.clean > 1:
             raise ValueError(f"tail and clean must not exceed 1 together, got {self.tail} and {self.clean}")
 
@@ -99,6 +103,19 @@ def mask_tail(length: int, rng: random.Random, *, longest: int) -> list[int]:
     if length < 2:
         return list(range(length))
     return list(range(length - rng.randint(1, min(longest, length - 1)), length))
+
+
+def drop_tokens(ids: Sequence[int], rng: random.Random, most: float) -> list[int]:
+    """Leave out a share of the tokens that is drawn uniformly from 0 to ``most``; one is always left.
+
+    Example:
+        >>> drop_tokens(range(9), random.Random(0), most=0.5)
+        [0, 3, 5, 7, 8]
+    """
+    if not most or not ids:
+        return list(ids)
+    share = rng.uniform(0, most)
+    return [id for id in ids if rng.random() >= share] or [rng.choice(ids)]
 
 
 def span_lengths(slots: Sequence[int]) -> list[int]:

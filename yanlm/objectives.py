@@ -25,7 +25,8 @@ class Stage1:
     Attributes:
         slot: Weight of the cross-entropy at masked positions, decoded from the encoder's state there.
         known: Share of the tokens that are not masked that is decoded, drawn at random, each with the weight of those
-            that are not: with a large vocabulary a small share saves half of a step's time.
+            that are not: with a large vocabulary a small share saves half of a step's time. 0 leaves them out, and what
+            is masked is all there is to learn.
         mmd: Weight of the maximum mean discrepancy to a standard normal.
         scale: Weight of the mean square of the latents.
         noise: Largest standard deviation of the perturbation of the latents; each text draws its own below it.
@@ -45,8 +46,8 @@ class Stage1:
         """Check the weights."""
         _not_negative(self, ("slot", "mmd", "scale", "noise"))
         check_count("mmd_tokens", self.mmd_tokens, minimum=2)
-        if not 0 < self.known <= 1:
-            raise ValueError(f"known must be a share in (0, 1], got {self.known!r}")
+        if not 0 <= self.known <= 1:
+            raise ValueError(f"known must be a share from 0 to 1, got {self.known!r}")
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def stage1_loss(
     counts = model.counts(batch)
     parts: Parts = {}
     ce = token_mean(model.decoder.loss(noisy[known], labels[known]), totals[0] if clean else totals[0] - totals[1])
-    ce = ce / settings.known
+    ce = ce / (settings.known or 1)
     slot = token_mean(model.decoder.loss(noisy[masked], labels[masked]), totals[1])
     parts["ce"], parts["slot_ce"] = ce, slot
     total = ce + settings.slot * slot

@@ -19,7 +19,7 @@ from torch import Tensor
 from moefm._checks import check_choice, check_count
 from yanlm.collation import Example, collapse, collate
 from yanlm.fields import FIELDS, field, task_of, words
-from yanlm.masking import Masking, mask_spans, mask_tail, span_lengths
+from yanlm.masking import Masking, drop_tokens, mask_spans, mask_tail, span_lengths
 from yanlm.prompts import MASKS, prompt, split_at_masks
 from yanlm.tokenization import encode, mask_id, pad_id
 
@@ -104,6 +104,7 @@ class Builder:
             if clean:
                 return _unmasked(self._window([*before, *answer, *after], rng)[0])
             hide = rng if rng.random() < self.masking.context else None
+            before = drop_tokens(before, rng, self.masking.drop)
             return self._answer(before, answer, after, hide, keep_start=task == "classify")
         if not (text := self._ids(field(row, "text"))):
             raise ValueError("field 'text' gives no token with this tokenizer; leave the row out")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from yanlm.autoregressive import ARModel
 from yanlm.building import baseline_config
 from yanlm.config import YanConfig
 from yanlm.folders import save_model
@@ -21,15 +22,16 @@ QUICK = ("--steps", "4", "--check-every", "2", "--check-rows", "5", "--eval-rows
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A flow and a masked model, never trained."""
+    """A flow and two baselines, never trained."""
     root = tmp_path_factory.mktemp("models")
     tokenizer = train_tokenizer([" ".join(row.values()) for row in rooms_rows("train", 50)], 400)
     ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
     flow = YanConfig(**SIZES, **ids, mask_token_id=tokenizer.mask_token_id, stage=2)
-    for name, config in {"flow": flow, "mlm": baseline_config("mlm", flow)}.items():
+    kinds = {"flow": flow, "mlm": baseline_config("mlm", flow), "gpt2": baseline_config("gpt2", flow)}
+    for name, config in kinds.items():
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
-            save_model(root / name, YanModel(config), tokenizer)
+            save_model(root / name, ARModel(config) if name == "gpt2" else YanModel(config), tokenizer)
     return root
 
 
@@ -144,6 +146,16 @@ def test_an_old_fine_tuning_is_not_overwritten(finetune, models):
     assert finetune(*command)[0] == 0
     code, _, err = finetune(*command)
     assert code == 2 and "--resume out" in err
+
+
+def test_gpt2_is_tuned_on_answers_alone_unless_told_otherwise(models):
+    from yanlm.finetuning import finetune_settings
+
+    plain = finetune_settings(models / "gpt2", "qa", ["builtin:rooms"], {})
+    assert plain.stage1.known == 0.0
+    more = finetune_settings(models / "gpt2", "qa", ["builtin:rooms"], {"stage1": {"known": 0.5}})
+    assert more.stage1.known == 0.5
+    assert finetune_settings(models / "mlm", "qa", ["builtin:rooms"], {}).stage1.known == 1.0
 
 
 def test_a_recipe_may_mask_more_than_the_answer(models):

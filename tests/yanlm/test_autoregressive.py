@@ -13,9 +13,11 @@ from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 from transformers import AutoModel
 
 from yanlm.ar_layout import Prefix, answer, padded, prefixes
-from yanlm.autoregressive import ARConfig, ARModel, matched_layers
+from yanlm.autoregressive import ARConfig, ARModel
+from yanlm.building import matched_layers
 from yanlm.folders import load_model, save_model
 from yanlm.masking import Masking
+from yanlm.objectives import Stage1
 from yanlm.tasks import Builder
 
 Make = Callable[..., ARModel]
@@ -100,11 +102,27 @@ def test_the_loss_is_the_cross_entropy_of_all_that_is_written(model: ARModel, ba
     assert ("source_ce" in out.parts) == (model.config.method == "gpt2")
 
 
-def test_parts_of_a_batch_add_up(model: ARModel, batch: Batch) -> None:
+def test_a_share_of_the_source_stands_for_all_of_it(make: Make, batch: Batch) -> None:
+    model = make(method="gpt2")
+    with torch.no_grad():
+        whole = model(**batch).parts
+        model.stage1 = Stage1(known=0.3)
+        shares = [model(**batch, seeds=[n, n + 999, n + 5000]).parts for n in range(300)]
+        assert {float(part["ce"]) for part in shares} == {float(whole["ce"])}
+        mean = sum(float(part["source_ce"]) for part in shares) / 300
+        assert mean == pytest.approx(float(whole["source_ce"]), rel=0.1)
+        model.stage1 = Stage1(known=0.0)
+        assert model(**batch).parts == {"ce": whole["ce"]} and model(**batch).loss == whole["ce"]
+
+
+@pytest.mark.parametrize("known", [1.0, 0.5])
+def test_parts_of_a_batch_add_up(model: ARModel, batch: Batch, known: float) -> None:
+    model.stage1 = Stage1(known=known)
     totals = model.counts(batch) / 2
-    loss = model(**batch, stage=1).loss
+    seeds = [4, 2, 8]
+    loss = model(**batch, stage=1, seeds=seeds).loss
     halves = [
-        model(**{n: x[at] for n, x in batch.items()}, stage=1, totals=totals).loss / 2
+        model(**{n: x[at] for n, x in batch.items()}, stage=1, seeds=seeds[at], totals=totals).loss / 2
         for at in (slice(0, 2), slice(2, 3))
     ]
     assert sum(half.item() for half in halves) == pytest.approx(loss.item(), rel=1e-5)

@@ -76,6 +76,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "steps": ({"baseline": "gpt2", "steps1": 1, "steps2": 1}, "baseline gpt2 has one stage"),
     "no steps": ({"baseline": "gpt2", "steps2": 1}, "baseline gpt2 has one stage"),
     "objective": ({"baseline": "bart", "minutes": 1, "stage2": {"objective": "consistent"}}, "leave out objective"),
+    "source": ({"baseline": "bart", "minutes": 1, "stage1": {"known": 0.1}}, "leave out known"),
+    "mmd": ({"baseline": "gpt2", "minutes": 1, "stage1": {"known": 0.1, "mmd": 0.0}}, "leave out mmd"),
 }
 
 
@@ -84,6 +86,10 @@ def test_bad_settings_are_named(name: str) -> None:
     options, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         resolve(options)
+
+
+def test_gpt2_learns_a_share_of_its_source() -> None:
+    assert resolve({"minutes": 1, "baseline": "gpt2", "stage1": {"known": 0.1}}).stage1.known == 0.1
 
 
 def test_sizes_follow_the_flow(tokenizer: Any, tmp_path: Path, model: Any) -> None:

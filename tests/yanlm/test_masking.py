@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.masking import Masking, mask_spans, mask_tail
+from yanlm.masking import Masking, drop_tokens, mask_spans, mask_tail
 
 seeds = st.integers(0, 2**64 - 1)
 rates = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))
@@ -33,6 +33,14 @@ def test_positions_are_sorted_distinct_within_the_text_and_never_all(length, see
         assert 1 <= len(positions) < length
     else:
         assert len(positions) == length
+
+
+@given(st.lists(st.integers(0, 9), max_size=50), seeds, st.floats(0, 1))
+def test_what_is_not_dropped_keeps_its_order_and_something_is_left(ids, seed, most):
+    left = drop_tokens(ids, random.Random(seed), most)
+    rest = iter(ids)
+    assert all(id in rest for id in left)
+    assert bool(left) == bool(ids) and (most or left == ids)
 
 
 @given(st.integers(0, 300), seeds, rates, span_lengths)

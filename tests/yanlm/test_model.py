@@ -238,6 +238,9 @@ def test_a_share_of_the_known_tokens_stands_for_all(model: YanModel, stage_batch
     assert all(part["slot_ce"] == whole["slot_ce"] for part in shares) and set(decoded[3::2]) == {masked}
     assert sum(decoded[2::2]) / 300 == pytest.approx(0.3 * every, rel=0.1)
     assert sum(float(part["ce"]) for part in shares) / 300 == pytest.approx(float(whole["ce"]), rel=0.1)
+    model.stage1 = Stage1(mmd=0.0, noise=0.0, known=0.0)
+    none = model(**batch, stage=1, seeds=[1, 2, 3]).parts
+    assert none["ce"] == 0 and none["slot_ce"] == whole["slot_ce"]
 
 
 @pytest.mark.parametrize("steps", [1, 3, 8])
@@ -391,7 +394,7 @@ def test_bad_stages_and_settings_are_named(make_model: Make) -> None:
             Stage2(**bad)
     with pytest.raises(ValueError, match="mmd"):
         Stage1(mmd=-1.0)
-    for share in (0.0, 1.5, -0.1):
+    for share in (1.5, -0.1):
         with pytest.raises(ValueError, match="known"):
             Stage1(known=share)
 

@@ -42,6 +42,7 @@ maskings = st.sampled_from(
         Masking(tail=0.5, tail_max=5),
         Masking(clean=0.3, tail=0.7),
         Masking(context=0.8, context_rate=(0.1, 0.5)),
+        Masking(context=0.3, drop=0.8),
     ]
 )
 
@@ -270,6 +271,24 @@ def test_contexts_are_masked_as_often_and_as_much_as_asked():
     assert 0.6 <= len(masked) / len(hidden) <= 0.8
     assert max(masked) <= 0.35 and 0.15 <= sum(masked) / len(masked) <= 0.25
     assert builder(max_length=200).example(row, 3).spans == [answer]
+
+
+def test_words_of_a_context_are_dropped_as_often_as_asked_and_answers_never():
+    row = {"context": "Mary went to the garden. " * 4, "question": "Where is Mary?", "answer": "garden"}
+    build = builder(max_length=200, masking=Masking(drop=0.6))
+    whole = builder(max_length=200).example(row, 0)
+    answer = ids(" garden")
+    left = []
+    for seed in range(500):
+        source, target, slots, spans = build.example(row, seed)
+        assert slots == list(range(len(source) - len(answer), len(source))) and spans == [len(answer)]
+        assert target[slots[0] :] == answer
+        rest = iter(whole.source)
+        assert all(id in rest for id in source[: slots[0]]), "what is left keeps its order"
+        left.append(slots[0] / whole.slots[0])
+    assert 0.65 <= sum(left) / len(left) <= 0.75
+    assert 0.2 <= min(left) <= 0.5 and max(left) == 1
+    assert builder(masking=Masking(drop=1.0)).example({"text": "a", "label": "b"}, 1).source[0] == ids("a")[0]
 
 
 def test_a_text_to_classify_keeps_its_start():
