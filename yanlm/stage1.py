@@ -36,6 +36,8 @@ def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Te
 
 def kept(mask: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
     """A random ``share`` of the positions of every row, boolean ``(B, L)``; each row's follow from its own seed."""
+    if share in (0, 1):  # nothing to draw
+        return torch.full_like(mask, bool(share))
     draws = [torch.rand(mask.shape[1], generator=source) for source in generators(seeds, KNOWN)]
     return (torch.stack(draws) < share).to(mask.device)
 
@@ -82,9 +84,7 @@ def stage1_loss(
     z = model.encode(ids, mask) if source is None or clean else source
     noisy = perturb(z, mask, settings.noise, seeds) if settings.noise and model.training else z
     masked = mask & (ids == model.config.mask_token_id) & (labels != ids)
-    known = mask & ~masked
-    if settings.known < 1:
-        known &= kept(mask, settings.known, seeds)
+    known = mask & ~masked & kept(mask, settings.known, seeds)
     counts = model.counts(batch)
     parts: Parts = {}
     ce = token_mean(model.decoder.loss(noisy[known], labels[known]), totals[0] if clean else totals[0] - totals[1])
