@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from statistics import median_low
 from typing import Any
 
 import numpy as np
 
 from moefm._checks import check_choice
+from yanlm.metrics import normalize
 from yanlm.ngram import TOKENS, NGram
 from yanlm.prompts import MASKS
+from yanlm.sentences import sentence_spans
 
 Row = Mapping[str, Any]
 
@@ -22,8 +25,8 @@ _TASKS = ("infill", "sentence", "completion", "qa", "classify")
 def guesses(task: str, train_rows: Sequence[Row], test_rows: Sequence[Row]) -> dict[str, list[str]]:
     """What the baselines of a task answer to the test rows, by the name of the baseline.
 
-    Questions: majority, last_mentioned, retrieval. Labels: majority, tfidf_logreg. Last words: majority, ngram. Texts
-    and sentences have none here: there copying the source is the baseline.
+    Questions: majority, last_mentioned, retrieval. Labels: majority, tfidf_logreg. Last words: majority, ngram.
+    Sentences: neighbour, frequent_words. Texts have none here: there copying the source is the baseline.
 
     Raises:
         ValueError: The task is unknown, or a task with baselines has no training row to learn from.
@@ -34,8 +37,14 @@ def guesses(task: str, train_rows: Sequence[Row], test_rows: Sequence[Row]) -> d
         {'majority': ['tea'], 'ngram': ['tea']}
     """
     check_choice("task", task, _TASKS)
-    if task in ("infill", "sentence"):
+    if task == "infill":
         return {}
+    if task == "sentence":
+        words = frequent_words([joined_target(row["target"]) for row in train_rows])
+        return {
+            "neighbour": [neighbour(row["source"]) for row in test_rows],
+            "frequent_words": [words] * len(test_rows),
+        }
     field = {"completion": "target", "qa": "answer", "classify": "label"}[task]
     found = {"majority": majority([row[field] for row in train_rows], len(test_rows))}
     if task == "qa":
@@ -55,6 +64,11 @@ def _around(source: str) -> tuple[str, str]:
     return before, "".join(after)
 
 
+def joined_target(target: str | Sequence[str]) -> str:
+    """The target of one mask, or those of several with a space between."""
+    return target if isinstance(target, str) else " ".join(target)
+
+
 def majority(train_answers: Sequence[str], n: int) -> list[str]:
     """The most frequent answer, n times; of equally frequent ones the first.
 
@@ -67,6 +81,38 @@ def majority(train_answers: Sequence[str], n: int) -> list[str]:
     """
     _check_rows(train_answers)
     return [Counter(answer.strip() for answer in train_answers).most_common(1)[0][0]] * n
+
+
+def neighbour(source: str) -> str:
+    """The sentence before the mask or, where there is none, the one after it; an empty string without either.
+
+    Example:
+        >>> neighbour("It rained. Tom slept. <mask> Then he woke.")
+        'Tom slept.'
+    """
+    before, after = _around(source)
+    if spans := sentence_spans(before):
+        return before[slice(*spans[-1])]
+    return after[slice(*spans[0])] if (spans := sentence_spans(after)) else ""
+
+
+def frequent_words(train_sentences: Sequence[str]) -> str:
+    """The most frequent words, without articles, as many as half of the sentences have at most.
+
+    A reply of this kind says nothing, and a score by words in common (F1) above which nobody gets says as much.
+
+    Raises:
+        ValueError: There is no sentence.
+
+    Example:
+        >>> frequent_words(["The cat sat.", "A cat ran and ran.", "He ran."])
+        'ran cat'
+    """
+    _check_rows(train_sentences)
+    sentences = [normalize(sentence).split() for sentence in train_sentences]
+    counts = Counter(word for words in sentences for word in words)
+    length = median_low([len(words) for words in sentences])
+    return " ".join(word for word, _ in counts.most_common(length))
 
 
 def last_mentioned(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[str]:

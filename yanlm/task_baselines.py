@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from yanlm.guesses import guesses
+from yanlm.guesses import guesses, joined_target
 from yanlm.held_out import ANSWERED, Fill, Item, Row, filled
 from yanlm.tasks import Builder
 from yanlm.tokenization import encode
@@ -68,12 +68,12 @@ def _by_length(builder: Builder, made: Sequence[Item], train: Sequence[Row], fie
 
 def _guessed(builder: Builder, item: Item, text: str) -> Fill:
     """A guess as a fill; the words stay as they are, whatever the tokenizer makes of them."""
-    one = filled(builder, item, [encode(builder.tokenizer, f" {text}")])
+    one = filled(builder, item, [encode(builder.tokenizer, f" {text}"), *([] for _ in item.truth[1:])])
     return one._replace(fills=[text])
 
 
 def _most_frequent(builder: Builder, task: str, train: Sequence[Row]) -> int:
     field = "text" if task == "infill" else "target"
-    texts = [row[field] if isinstance(row[field], str) else " ".join(row[field]) for row in train[:COUNTED]]
+    texts = [joined_target(row[field]) for row in train[:COUNTED]]
     counts = Counter(token for text in texts for token in encode(builder.tokenizer, text))
     return counts.most_common(1)[0][0] if counts else builder.pad

@@ -116,6 +116,7 @@ class TestGuesses:
         "classify": labelled(4, 0),
     }
     NAMES: ClassVar[dict[str, set[str]]] = {
+        "sentence": {"neighbour", "frequent_words"},
         "completion": {"majority", "ngram"},
         "qa": {"majority", "last_mentioned", "retrieval"},
         "classify": {"majority", "tfidf_logreg"},
