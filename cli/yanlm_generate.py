@@ -17,6 +17,7 @@ HELP = """Fill <mask> in a text, all of it at once, in a few steps.
 yanlm generate --model runs/yanlm "The <mask> statement is used to <mask> names ."
 yanlm generate --model runs/yanlm "A text without a mask is continued"
 yanlm generate --model runs/yanlm --samples 4 --z0-scale 1.5 "The <mask> ."
+yanlm generate --model runs/yanlm --steps 4 --reread --length 12 "It was <mask> ."
 cat texts.txt | yanlm generate --model runs/yanlm - --json
 """
 
@@ -33,8 +34,11 @@ def generate(
         str, typer.Option(help="Tokens behind each mask: auto (predicted), source, or a number.")
     ] = "auto",
     z0_scale: Annotated[float, typer.Option(help="Scale of the noise: lower is less diverse.")] = 1.0,
+    reread: Annotated[
+        bool, typer.Option(help="Read what was written after each step: longer spans hold together.")
+    ] = False,
     temperature: Annotated[
-        float, typer.Option(help="Of a baseline, which has no noise: 0 takes the most probable.")
+        float, typer.Option(help="Of a baseline, or with --reread: 0 takes the most probable token.")
     ] = 0.0,
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
@@ -61,6 +65,7 @@ def generate(
         steps=steps,
         routing=routing,
         z0_scale=z0_scale,
+        reread=reread,
         temperature=temperature,
     )
     rate = samples * sum(one.tokens for one in written) / (time.perf_counter() - began)

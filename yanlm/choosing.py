@@ -12,7 +12,7 @@ from moefm._checks import check_count
 from yanlm.generation import Generation, check_generation
 from yanlm.noise import NOISE, sample_streams
 
-FLOW_OPTIONS: dict[str, Any] = {"routing": "frozen", "solver": "euler", "z0_scale": 1.0}
+FLOW_OPTIONS: dict[str, Any] = {"routing": "frozen", "solver": "euler", "z0_scale": 1.0, "reread": False}
 """Options of generation that only a flow has, and their defaults."""
 
 
@@ -42,9 +42,11 @@ class Canvas:
         seeds: One integer a row.
         temperature: 0 where nothing is drawn.
         options: Those of the flow, at their defaults.
+        alike: Whether all samples of a row are the same at temperature 0.
 
     Attributes:
-        different: Results computed for each row: without drawing, all samples are the same.
+        seeds: One integer a row.
+        different: Results computed for each row: one, where all samples are the same.
         streams: A generator for each of the N = B different results.
         held: ``(N, M)``, True = a slot.
         tokens: ``(N, M)``, all padding at first.
@@ -65,14 +67,15 @@ class Canvas:
         seeds: Sequence[int] | None,
         temperature: float,
         options: Mapping[str, Any],
+        alike: bool = True,
     ) -> None:
         refuse_flow_options(config.method, options)
         check_count("steps", steps)
         if not 0 <= temperature < float("inf"):
             raise ValueError(f"temperature must be a finite number of at least 0, got {temperature!r}")
-        seeds = check_generation(config, source_ids, slots, samples, seeds)
-        self.samples, self.different = samples, samples if temperature else 1
-        self.streams = sample_streams(seeds, self.different, NOISE)
+        self.seeds = check_generation(config, source_ids, slots, samples, seeds)
+        self.samples, self.different = samples, 1 if alike and not temperature else samples
+        self.streams = sample_streams(self.seeds, self.different, NOISE)
         held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
         self.held = held.repeat_interleave(self.different, 0)
         self.tokens = torch.full(self.held.shape, config.pad_token_id or 0, device=slots.device)

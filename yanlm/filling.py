@@ -106,7 +106,8 @@ def fill_items(
     """
     found: dict[int, list[Fill]] = {}
     seconds, tokens, nfes = 0.0, 0, []
-    drawn = samples if options.get("temperature", 1.0) else 1  # at temperature 0 one result is computed and repeated
+    noisy = options.get("temperature", 1.0) or options.get("reread", False)
+    drawn = samples if noisy else 1  # where nothing is drawn one result is computed and repeated
     for places, batch in _batches(model, builder, prompts, batch_size):
         began = _now(model)
         out = model.generate(

@@ -18,6 +18,7 @@ from yanlm.flow import LatentFlow
 from yanlm.generation import generate
 from yanlm.noise import fresh_seeds
 from yanlm.objectives import Stage1, Stage2
+from yanlm.rereading import reread
 from yanlm.stage1 import Batch, stage1_loss
 from yanlm.stage2 import stage2_loss
 from yanlm.unmasking import masked_loss, unmask
@@ -183,13 +184,17 @@ class YanModel(PreTrainedModel):
     def generate(self, source_ids: Tensor, **options: Any) -> Any:
         """Fill slots: :func:`yanlm.generation.generate`, or :func:`yanlm.unmasking.unmask` without a flow.
 
+        With ``reread=True`` a flow reads what it wrote after each step: :func:`yanlm.rereading.reread`.
+
         Raises:
             ValueError: An option is out of range, or of the other kind of model.
         """
         if self.config.method != "flow":
             return unmask(self, source_ids, **options)
+        if options.pop("reread", False):
+            return reread(self, source_ids, **options)
         if options.pop("temperature", 0.0):
-            raise ValueError("temperature is for models without a flow; z0_scale makes a flow more or less diverse")
+            raise ValueError("temperature goes with reread=True where there is a flow; z0_scale changes its diversity")
         return generate(self, source_ids, **options)
 
 

@@ -12,7 +12,7 @@ from moefm._random import fresh
 _MASK = (1 << 64) - 1
 
 # Independent streams of a row's randomness, so that switching one use off leaves the draws of the others alone.
-NOISE, TIME, EXPERT, ENCODER, GAUSSIAN, KNOWN = range(6)
+NOISE, TIME, EXPERT, ENCODER, GAUSSIAN, KNOWN, REVEALED, LEFT = range(8)  # below 8: see sample_streams
 
 
 def _mix(x: int) -> int:

@@ -76,6 +76,8 @@ class Stage2:
         balance: Weight that favours an even use of the experts.
         freeze: ``all`` of the autoencoder, ``decoder`` alone, or ``none``; what is not frozen keeps its stage 1 loss.
         length: Weight of the length head's cross-entropy, whose gradient stays inside the head.
+        reveal: Share of the rows in which some slots show their tokens, as many as masked diffusion would show: what a
+            model meets that reads what it wrote (:func:`yanlm.rereading.reread`). The loss stays a mean over all slots.
     """
 
     objective: str = "paper"
@@ -93,6 +95,7 @@ class Stage2:
     balance: float = 0.0
     freeze: str = "all"
     length: float = 1.0
+    reveal: float = 0.0
 
     def __post_init__(self) -> None:
         """Check weights and choices."""
@@ -104,6 +107,8 @@ class Stage2:
         check_choice("freeze", self.freeze, ("all", "decoder", "none"))
         _not_negative(self, ("flow", "gate", "ce_weight", "latent", "entropy", "balance", "length"))
         check_count("steps", self.steps)
+        if not 0 <= self.reveal <= 1:
+            raise ValueError(f"reveal must be a share from 0 to 1, got {self.reveal!r}")
         self.time  # noqa: B018 - builds the sampler, which checks the share and the exponents
 
     @property

@@ -15,7 +15,7 @@ from yanlm.tasks import Builder
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel
 
-_FLOW = {"routing": "frozen", "z0_scale": 1.0}
+_FLOW = {"routing": "frozen", "z0_scale": 1.0, "reread": False}
 _FACTS = ("method", "num_experts", "scope", "backbone", "form", "max_length", "pad_to", "stage")
 
 
@@ -30,7 +30,8 @@ class Protocol:
         samples: Results for every row.
         labels: ``any`` or ``known``.
         length: ``given``, ``predicted``, or ``padding`` where the model ends its answers itself.
-        drawn: Options of generation that are the model's: ``routing`` and ``z0_scale``, or ``temperature``.
+        drawn: Options of generation that are the model's: ``routing``, ``z0_scale`` and ``reread``, or ``temperature``;
+            all four where a flow rereads.
         batch_size: Rows generated together.
         free: Whether the model writes token by token and comes to the lengths as it writes.
     """
@@ -58,6 +59,7 @@ def protocol(
     length: str,
     routing: str,
     z0_scale: float,
+    reread: bool,
     temperature: float,
     batch_size: int,
 ) -> Protocol:
@@ -83,15 +85,17 @@ def protocol(
     if method == "flow" and model.config.stage == 1:
         raise ValueError("this model went through stage 1 alone and has no flow yet: yanlm train --stage 2 --init DIR")
     _need_packages(samples)
-    drawn: dict[str, Any] = {"routing": routing, "z0_scale": z0_scale}
-    if method == "flow" and temperature:
-        raise ValueError("temperature is no option of the flow; z0_scale makes its samples differ more or less")
+    drawn: dict[str, Any] = {"routing": routing, "z0_scale": z0_scale, "reread": reread}
     if method != "flow":
         if drawn != _FLOW:
-            raise ValueError(f"routing and z0_scale are options of the flow, and this is a {method} model")
+            raise ValueError(f"routing, z0_scale and reread are options of the flow, and this is a {method} model")
         drawn = {"temperature": temperature}
-    if labels == "known" and temperature:
-        raise ValueError("known labels are compared, and nothing is drawn: leave out temperature")
+    elif reread:
+        drawn["temperature"] = temperature
+    elif temperature:
+        raise ValueError("temperature goes with reread where there is a flow; z0_scale changes its diversity")
+    if labels == "known" and (temperature or reread):
+        raise ValueError("known labels are compared, and nothing is written: leave out temperature and reread")
     kind = "padding" if builder.pad_to is not None and task != "infill" else length
     free = kind == "predicted" and method in AUTOREGRESSIVE
     if free and temperature:

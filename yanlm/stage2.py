@@ -14,6 +14,7 @@ from moefm.scope import group_mean
 from yanlm.condition import gather_tokens
 from yanlm.noise import NOISE, TIME, generators, row_normal
 from yanlm.objectives import Stage2
+from yanlm.revealing import revealed
 from yanlm.routed import all_experts, one_expert
 from yanlm.stage1 import Batch, Parts, stage1_loss, token_mean
 
@@ -25,6 +26,8 @@ def stage2_loss(
     model: YanModel, batch: Batch, settings: Stage2, seeds: Sequence[int], totals: Tensor
 ) -> tuple[Tensor, Parts]:
     """Flow loss and cross-entropy, Eq. (11), at one random time per row."""
+    if settings.reveal:
+        batch = revealed(model, batch, settings.reveal, seeds)
     slots, slot_mask = batch["slots"], batch["slot_mask"]
     source = model.encode(batch["source_ids"], batch["source_mask"])
     with torch.no_grad():

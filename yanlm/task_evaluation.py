@@ -53,6 +53,7 @@ def evaluate_task(
     length: str = "given",
     routing: str = "frozen",
     z0_scale: float = 1.0,
+    reread: bool = False,
     temperature: float = 0.0,
     encoder: str | Path | None = None,
     batch_size: int = 50,
@@ -78,7 +79,8 @@ def evaluate_task(
             ``pad_to`` end at the padding it writes, either way.
         routing: Of the flow.
         z0_scale: Of the flow.
-        temperature: Of other methods than the flow; 0 takes the most probable tokens.
+        reread: Whether a flow reads what it wrote after each step (:func:`yanlm.rereading.reread`).
+        temperature: Of other methods than the flow, and of a flow that rereads; 0 takes the most probable tokens.
         encoder: Folder of a sentence encoder, for ``bert_score`` and ``sem_dist``.
         batch_size: Rows generated together.
         data: Name of the data, for the report.
@@ -110,6 +112,7 @@ def evaluate_task(
         length=length,
         routing=routing,
         z0_scale=z0_scale,
+        reread=reread,
         temperature=temperature,
         batch_size=batch_size,
     )

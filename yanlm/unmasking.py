@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from yanlm.choosing import Canvas, choose, special_ids
 from yanlm.condition import gather_tokens
 from yanlm.generation import Generation
 from yanlm.known import check_choices, likeliest
-from yanlm.noise import TIME, generators
+from yanlm.revealing import partly_masked, shown
 from yanlm.stage1 import Batch, Parts, token_mean
 from yanlm.stage2 import length_loss
 
@@ -52,41 +52,6 @@ def masked_loss(model: YanModel, batch: Batch, seeds: Sequence[int], totals: Ten
         parts["length"] = length_loss(model, batch, seeds, totals)
         total = total + parts["length"]
     return total, {name: part.detach() for name, part in parts.items()}
-
-
-def partly_masked(slot_mask: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Which slots stay masked, and what each of them weighs, both ``(B, M)`` on the CPU.
-
-    Where the draw leaves none of a row's M slots masked, one of them is. So a slot is masked with probability
-    :math:`r + (1 - r)^M / M`, and one over it is bounded by M, however small r is.
-
-    Example:
-        >>> masked, weights = partly_masked(torch.tensor([[True, True, True, False]]), seeds=[1])
-        >>> masked.any(1), masked[:, 3], bool((weights[masked] <= 3).all())
-        (tensor([True]), tensor([False]), True)
-    """
-    masked = torch.zeros(slot_mask.shape, dtype=torch.bool)
-    weights = torch.zeros(slot_mask.shape)
-    for row, (source, held) in enumerate(zip(generators(seeds, TIME), slot_mask.cpu(), strict=True)):
-        places = held.nonzero().squeeze(1)
-        if not (count := len(places)):
-            continue
-        rate = 1 - float(torch.rand((), generator=source, dtype=torch.float64))
-        drawn = torch.rand(count, generator=source)
-        stays = drawn < rate
-        if not stays.any():
-            stays[drawn.argmin()] = True
-        masked[row, places] = stays
-        weights[row, places] = stays / (rate + (1 - rate) ** count / count)
-    return masked, weights
-
-
-def shown(source: Tensor, slots: Tensor, tokens: Tensor, where: Tensor) -> Tensor:
-    """The source ``(B, S)`` with ``tokens`` ``(B, M)`` written into the slots that ``where`` ``(B, M)`` names."""
-    source = source.clone()
-    rows = torch.arange(len(source), device=source.device).unsqueeze(1).expand_as(slots)
-    source[rows[where], slots[where]] = tokens[where]
-    return source
 
 
 @torch.no_grad()
@@ -135,22 +100,59 @@ def unmask(
         logits = model.decoder(gather_tokens(model.encode(source_ids, source_mask), slots))
         canvas.tokens = likeliest(logits, choices)
         return canvas.result(1)
+
+    def latents(turn: Turn) -> Tensor:
+        return gather_tokens(model.encode(turn.ids, turn.seen), turn.slots)
+
+    return in_turns(model, canvas, latents, source_ids, source_mask, slots, steps, temperature)
+
+
+class Turn(NamedTuple):
+    """What a turn has to fill.
+
+    Attributes:
+        rows: Numbers of the canvas's rows that are not full, ``(b,)``.
+        ids: Their tokens ``(b, S)``, with what earlier turns wrote.
+        seen: Which of them are tokens ``(b, S)``.
+        slots: Positions of all slots ``(b, M)``.
+        left: Which slots are empty ``(b, M)``.
+    """
+
+    rows: Tensor
+    ids: Tensor
+    seen: Tensor
+    slots: Tensor
+    left: Tensor
+
+
+def in_turns(
+    model: YanModel,
+    canvas: Canvas,
+    latents: Callable[[Turn], Tensor],
+    source_ids: Tensor,
+    source_mask: Tensor | None,
+    slots: Tensor,
+    steps: int,
+    temperature: float,
+) -> Generation:
+    """Fill the canvas in ``steps`` turns: in each, the decoder reads ``latents`` ``(b, M, d)`` of the slots, and the
+    tokens it is most sure of are written into the ids that the next turn reads."""
     held, tokens = canvas.held, canvas.tokens
     seen = torch.ones_like(source_ids, dtype=torch.bool) if source_mask is None else source_mask
     ids, seen, slots = (x.repeat_interleave(canvas.different, 0) for x in (source_ids, seen, slots))
     counts = held.sum(1)
-    passes = counts.clamp_max(steps)
-    left, nfe = held.clone(), int(passes.max()) if len(passes) else 0
+    turns = counts.clamp_max(steps)
+    left, nfe = held.clone(), int(turns.max()) if len(turns) else 0
     for step in range(1, nfe + 1):
-        active = (step <= passes).nonzero().squeeze(1)
-        states = gather_tokens(model.encode(ids[active], seen[active]), slots[active])
-        found, sure = _predict(model, states, left[active], temperature, [canvas.streams[i] for i in active.tolist()])
-        filled = -(-step * counts[active] // passes[active])
-        more = filled - (held & ~left)[active].sum(1)
-        rank = sure.masked_fill(~left[active], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
+        rows = (step <= turns).nonzero().squeeze(1)
+        states = latents(Turn(rows, ids[rows], seen[rows], slots[rows], left[rows]))
+        found, sure = _predict(model, states, left[rows], temperature, [canvas.streams[i] for i in rows.tolist()])
+        filled = -(-step * counts[rows] // turns[rows])
+        more = filled - (held & ~left)[rows].sum(1)
+        rank = sure.masked_fill(~left[rows], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
         fills = torch.zeros_like(left)
-        fills[active] = (rank < more.unsqueeze(1)) & left[active]
-        tokens[fills] = found[fills[active]]
+        fills[rows] = (rank < more.unsqueeze(1)) & left[rows]
+        tokens[fills] = found[fills[rows]]
         left &= ~fills
         ids = shown(ids, slots, tokens, fills)
     return canvas.result(nfe)

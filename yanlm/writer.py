@@ -108,8 +108,9 @@ class Writer:
             samples: Results for each text.
             seed: Every text has its own randomness, from this and its place in ``texts``.
             batch_size: Texts generated together.
-            options: ``steps``, ``routing``, ``solver``, ``z0_scale`` of :func:`yanlm.generation.generate`; a baseline
-                takes ``temperature`` instead of the last three.
+            options: ``steps``, ``routing``, ``solver``, ``z0_scale`` of :func:`yanlm.generation.generate`, or
+                ``reread=True`` and those of :func:`yanlm.rereading.reread`; a baseline takes ``steps`` and
+                ``temperature``.
 
         Raises:
             ValueError: A text is empty or too long, or an option is out of range.

@@ -23,11 +23,12 @@ def test_every_kind_is_trained_judged_and_not_done_again(tmp_path: Path, monkeyp
     found = document["summary"]["by_model"]
     assert set(found) == set(KINDS)
     assert set(found["one pass"]) == {"1", "2", "most probable"}
+    assert set(found["K = 1"]) == {"1", "2", "reread 2", "reread, drawn 2"}
     assert set(found["autoregressive"]) == {"token by token", "most probable"}
     assert all(0 <= value <= 1 for runs in found.values() for one in runs.values() for v in one.values() for value in v)
     assert document["summary"]["data"]["valid"] == 1.0
     text = Path(document["files"]["page"]).read_text()
-    assert "2 + 2 steps" in text and "| the data | 1.000 |" in text
+    assert "2 + 2 steps" in text and "| the data | 1.000 |" in text and "| K = 1, reread, drawn |" in text
     assert Path(document["files"]["figure"]).stat().st_size > 5000
     assert json.loads((tmp_path / "results.json").read_text())["pieces"]["K = 1, seed 0"]
     monkeypatch.setattr(agreement, "train", lambda *_: pytest.fail("trained again"))

@@ -128,6 +128,14 @@ class TestGuesses:
         assert set(found) == self.NAMES.get(task, set())
         assert all(len(made) == 3 * len(self.ROWS[task]) for made in found.values())
 
+    def test_sentences(self) -> None:
+        rows = [{"source": "<mask> He woke. It rained.", "target": "The cat, the cat ran and ran!"}]
+        rows += [{"source": "<mask>", "target": ["He ran.", "A dog sat."]}]  # of two masks, which a task never has
+        found = guesses("sentence", rows, rows)
+        assert found["neighbour"] == ["He woke.", ""]  # nothing before the mask
+        assert found["frequent_words"] == ["ran cat and he"] * 2  # the shorter has four words without articles
+        assert guesses("sentence", rows[:1], [{"source": "One. Two. <mask> Four."}])["neighbour"] == ["Two."]
+
     def test_completions(self) -> None:
         rows = self.ROWS["completion"] + [{"source": r"I saw <mask>!", "target": r"\1"}] * 2  # no pattern of re
         found = guesses("completion", rows, self.ROWS["completion"])
@@ -138,4 +146,6 @@ class TestGuesses:
             guesses("poetry", [], [])
         with pytest.raises(ValueError, match="train_rows holds nothing"):
             guesses("qa", [], self.ROWS["qa"])
+        with pytest.raises(ValueError, match="train_rows holds nothing"):
+            guesses("sentence", [], self.ROWS["sentence"])
         assert guesses("infill", [], []) == {}

@@ -171,7 +171,7 @@ def test_baselines(builder: Builder) -> None:
         "qa": {"majority", "last_mentioned", "retrieval", "length_only"},
         "classify": {"majority", "tfidf_logreg", "length_only"},
         "completion": {"majority", "ngram"},
-        "sentence": {"copy_source", "unigram"},
+        "sentence": {"copy_source", "unigram", "neighbour", "frequent_words"},
     }.items():
         model = Oracle(builder, ROWS[task], task, lambda truth: truth)
         base = evaluate_task(model, builder, ROWS[task], ROWS[task], task, steps=[1]).report["baselines"]
@@ -318,7 +318,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "length": ({"length": "long"}, "length must be one of"),
     "routing": ({"routing": "best"}, "routing"),
     "scale": ({"z0_scale": 0.0}, "z0_scale"),
-    "temperature": ({"temperature": 1.0}, "no option of the flow"),
+    "temperature": ({"temperature": 1.0}, "temperature goes with reread"),
     "stage": ({"stage": 1}, "stage 1 alone"),
     "option of the flow": ({"method": "mdlm", "z0_scale": 2.0}, "options of the flow"),
     "encoder": ({"encoder": "nowhere"}, "--encoder"),

@@ -16,8 +16,9 @@ from yanlm.choosing import choose
 from yanlm.folders import load_model, save_model
 from yanlm.modeling import YanModel
 from yanlm.noise import TIME, generators
+from yanlm.revealing import partly_masked, shown
 from yanlm.tasks import Builder
-from yanlm.unmasking import partly_masked, shown, unmask
+from yanlm.unmasking import unmask
 
 Make = Callable[..., YanModel]
 KINDS = ["mlm", "mdlm"]

@@ -20,7 +20,7 @@ from yanlm.rooms import locations
 from yanlm.runs import train
 from yanlm.settings import resolve
 from yanlm.statements import judge, parted, statement_rows
-from yanlm.studies.agreement_page import SCORES, agreement_figure, score_table, summary_of
+from yanlm.studies.agreement_page import DRAWN, REREAD, SCORES, agreement_figure, score_table, summary_of
 from yanlm.studies.common import Json, Say, Study, integers
 from yanlm.studies.variants import laid_over
 from yanlm.tokenization import decode, load_tokenizer
@@ -196,7 +196,11 @@ def _judged(folder: Path, steps: Sequence[int], worlds: int, samples: int) -> Js
 
     with torch.no_grad():
         if model.config.method == "flow":
-            return {str(count): said(count) for count in steps}
+            plain = {str(count): said(count) for count in steps}
+            turns = [count for count in steps if count > 1]
+            read = {f"{REREAD} {count}": said(count, reread=True) for count in turns}
+            drawn = {f"{DRAWN} {count}": said(count, reread=True, temperature=1.0) for count in turns}
+            return plain | read | drawn
         if model.config.method == "gpt2":
             return {"token by token": said(1, temperature=1.0), "most probable": said(1)}
         return {str(count): said(count, temperature=1.0) for count in steps} | {"most probable": said(1)}

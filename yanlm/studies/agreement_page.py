@@ -15,6 +15,10 @@ SCORES = {"valid": "true", "people": "people named", "entropy": "entropy of the 
 """What :func:`yanlm.statements.judge` says, by what the page calls it."""
 
 
+REREAD, DRAWN = "reread", "reread, drawn"
+"""What keys of a flow that reads what it wrote begin with: the most probable words, and drawn ones."""
+
+
 def summary_of(found: Mapping[str, Sequence[Json]]) -> Json:
     """Scores of all seeds, by model and number of steps."""
     return {
@@ -28,10 +32,12 @@ def score_table(summary: Json, score: str, steps: Sequence[int]) -> str:
     columns = [str(count) for count in steps]
     more = ["token by token", "most probable"]
     head = ["", *(f"T = {count}" for count in columns), *more]
-    rows = [
-        [name, *(spread(runs[key][score]) if key in runs else "" for key in [*columns, *more])]
-        for name, runs in summary["by_model"].items()
-    ]
+    rows = []
+    for name, runs in summary["by_model"].items():
+        rows.append([name, *(spread(runs[key][score]) if key in runs else "" for key in [*columns, *more])])
+        for how in (REREAD, DRAWN):
+            cells = [spread(runs[f"{how} {count}"][score]) if f"{how} {count}" in runs else "" for count in columns]
+            rows += [[f"{name}, {how}", *cells, *[""] * len(more)]] if any(cells) else []
     rows.append(["the data", *([f"{summary['data'][score]:.3f}"] + [""] * (len(head) - 2))])
     return markdown(head, rows)
 

@@ -1,0 +1,97 @@
+"""A flow that reads what it wrote: slots filled in turns, the surest first, the source encoded anew for each turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from moefm import Routing, sample
+from moefm._checks import check_positive
+from moefm.routing import get_routing
+from yanlm.choosing import Canvas
+from yanlm.generation import Generation
+from yanlm.noise import EXPERT, row_normal, sample_streams
+from yanlm.unmasking import Turn, in_turns
+
+if TYPE_CHECKING:
+    from yanlm.modeling import YanModel
+
+
+@torch.no_grad()
+def reread(
+    model: YanModel,
+    source_ids: Tensor,
+    *,
+    slots: Tensor,
+    source_mask: Tensor | None = None,
+    slot_mask: Tensor | None = None,
+    steps: int = 3,
+    routing: str | Routing = "frozen",
+    z0_scale: float = 1.0,
+    temperature: float = 0.0,
+    samples: int = 1,
+    seeds: Sequence[int] | None = None,
+) -> Generation:
+    r"""Fill slots in ``steps`` turns of one Euler step from noise to latents.
+
+    Tokens that :func:`yanlm.generation.generate` reads off its latents know of each other only what the latents say.
+    Here, after turn i of T, the decoder's surest tokens are written into the source until :math:`\lceil iM/T \rceil`
+    of a row's M slots are filled, as masked diffusion does it (MaskGIT, Chang et al. 2022), and the source is encoded
+    anew for the slots that are left. Noise and frozen experts of a slot stay the same in all turns. One turn is one
+    step of ``generate``; each costs an evaluation of the flow and one of the encoder.
+
+    Args:
+        model: A trained flow of the slots form.
+        source_ids: ``(B, S)`` with the mask at every slot.
+        slots: Positions of the slots ``(B, M)``.
+        source_mask: ``(B, S)``, True = a token.
+        slot_mask: ``(B, M)``, True = a slot.
+        steps: Turns T; a row never takes more than it has slots.
+        routing: As for :func:`moefm.sample`.
+        z0_scale: Standard deviation of the noise.
+        temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
+        samples: Results for every row.
+        seeds: One integer a row.
+
+    Returns:
+        Tokens ``(B, samples, M)``, the experts of the first turn, and ``nfe``, the turns that were made.
+
+    Raises:
+        ValueError: An argument is out of range, shapes do not fit, or the model is of the separate form.
+    """
+    if model.config.form != "slots":
+        raise ValueError(
+            "reread needs a model of form='slots': in the other one masks are not where tokens are written"
+        )
+    check_positive("z0_scale", z0_scale)
+    given: dict[str, Any] = {"steps": steps, "samples": samples, "seeds": seeds, "temperature": temperature}
+    canvas = Canvas(model.config, source_ids, slots, slot_mask, options={}, alike=False, **given)
+    experts = sample_streams(canvas.seeds, samples, EXPERT)
+    z0 = z0_scale * row_normal(canvas.streams, canvas.held.sum(1).tolist(), slots.shape[1], model.config.d_model)
+    z0, policy = z0.to(model.device, model.dtype), get_routing(routing)
+    first: Tensor | None = None
+
+    def latents(turn: Turn) -> Tensor:
+        nonlocal first
+        states = model.encode(turn.ids, turn.seen)
+        cond = model.condition(states, turn.ids, turn.seen, turn.slots, turn.left)
+        out = sample(
+            model.flow,
+            z0[turn.rows],
+            1,
+            routing=policy,
+            cond=cond,
+            assignment=first[turn.rows] if first is not None and policy.uses_assignment else None,
+            scope=cond.scope,
+            mask=turn.left,
+            generator=[experts[i] for i in turn.rows.tolist()],
+        )
+        if first is None and out.assignment is not None:
+            first = torch.zeros_like(canvas.tokens).index_copy(0, turn.rows, out.assignment)
+        return out.z1
+
+    out = in_turns(model, canvas, latents, source_ids, source_mask, slots, steps, temperature)
+    return out._replace(assignment=None if first is None else first.unflatten(0, (-1, samples)))
