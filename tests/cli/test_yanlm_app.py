@@ -79,6 +79,13 @@ def test_generate_fills_masks(yanlm, trained):
     assert "tokens/s, nfe 3" in err
 
 
+def test_generate_reads_what_it_wrote(yanlm, trained):
+    args = ("generate", "--model", trained[0], "Mary <mask> the", "--length", "4", "--reread", "--steps", "2")
+    code, out, err = yanlm(*args, "--temperature", "0.7", "--samples", "3")
+    assert code == 0 and len(out.splitlines()) == 3 and all(line.startswith("Mary") for line in out.splitlines())
+    assert "nfe 2" in err and yanlm(*args)[1] == yanlm(*args)[1] != ""
+
+
 def test_generate_json(yanlm, trained):
     args = ("generate", "--model", trained[0] / "stage2", "-", "--json", "--samples", "2", "--steps", "2")
     code, out, _ = yanlm(*args, stdin=b"Mary is in the <mask> .\n\nWhere is Mary ?\n")
@@ -228,6 +235,8 @@ GENERATE_MISTAKES = {
     "length": (("x <mask>", "--length", "long"), "--length"),
     "routing": (("x <mask>", "--routing", "best"), "routing"),
     "scale": (("x <mask>", "--z0-scale", "0"), "z0_scale"),
+    "temperature without reread": (("x <mask>", "--temperature", "1"), "temperature goes with reread"),
+    "negative temperature": (("x <mask>", "--reread", "--temperature", "-1"), "temperature"),
     "too long": (("word " * 200 + "<mask>",), "text 1"),
 }
 

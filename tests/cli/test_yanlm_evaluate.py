@@ -85,6 +85,17 @@ def test_json_alone_and_the_default_folder(evaluate, model):
     assert code == 0 and "self bleu" in err and "<mask>" in err
 
 
+def test_reread(evaluate, model):
+    args = ("--model", model, "--task", "sentence", "--data", "sentences.txt", "--steps", "1,2", "--seeds", 1)
+    Path("sentences.txt").write_text("\n\n".join(f"The first {i}. A second one. The third." for i in range(50)))
+    code, printed, err = evaluate(*args, "--reread", "--temperature", 0.7, "--json")
+    report = json.loads(printed)
+    assert code == 0, err
+    assert report["reread"] and report["temperature"] == 0.7 and report["by_steps"]["2"]["nfe"] == 2
+    assert {"copy_source", "unigram", "neighbour", "frequent_words"} == report["baselines"].keys()
+    assert "reread" in evaluate(*args, "--reread")[2] and "reread" not in evaluate(*args)[2]
+
+
 def test_labels_with_other_names_on_the_validation_rows(evaluate, model):
     args = ("--model", model, "--task", "classify", "--data", "labels.jsonl", "--steps", 1, "--split", "validation")
     code, printed, err = evaluate(*args, "--source-field", "about", "--target-field", "where", "--json")
@@ -120,6 +131,7 @@ MISTAKES = {
     "routing": (("--routing", "best"), "routing"),
     "scale": (("--z0-scale", "0"), "z0_scale"),
     "temperature": (("--temperature", "1"), "temperature"),
+    "temperature of a reread": (("--temperature", "-1"), "temperature"),
     "encoder": (("--encoder", "nowhere"), "--encoder"),
     "device": (("--device", "tpu"), "--device"),
     "out": (("--out", "texts.jsonl/x"), "--out"),

@@ -108,14 +108,19 @@ def test_steps(toys: Path, tmp_path: Path) -> None:
     document = steps.steps_study(tmp_path, steps=[1], **given)
     assert whole(document, tmp_path)
     found = document["summary"]
-    assert {label: list(runs) for label, runs in found["by_model"].items()} == {"flow": ["1"], "mdlm": ["1"]}
+    assert {label: list(runs) for label, runs in found["by_model"].items()} == {
+        "flow": ["1"],
+        "mdlm": ["1"],
+        "flow, reread": ["1"],
+    }
+    assert found["by_model"]["flow, reread"] == found["by_model"]["flow"], "one step is the same"
     assert set(found["flat"]) == {"flow, one pass", "gpt2", "mlm", "best guess: unigram"}
     assert len(found["by_model"]["flow"]["1"]) == 2 and len(found["by_model"]["mdlm"]["1"]) == 1
     more = steps.steps_study(tmp_path, steps=[1, 2], **given)
     assert more["pieces"].items() > document["pieces"].items()
-    assert set(more["pieces"]) - set(document["pieces"]) == {f"flow, seed {s}, T = 2" for s in (0, 1)} | {
-        "mdlm, seed 0, T = 2"
-    }
+    assert set(more["pieces"]) - set(document["pieces"]) == {
+        f"flow, {how}seed {s}, T = 2" for s in (0, 1) for how in ("", "reread True, ")
+    } | {"mdlm, seed 0, T = 2"}
     with pytest.raises(ValueError, match="metric must be one of"):
         steps.steps_study(tmp_path / "other", steps=[1], metric="colour", **given)
 
@@ -269,7 +274,7 @@ def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
     assert whole(document, tmp_path)
     assert begun == [None, "infill", None, "infill", "completion", "completion"]  # each method begins once
     infill, completion = document["summary"].values()
-    assert list(infill["columns"]) == ["flow, T = 1", "flow, T = 6", "flow, one pass", "mlm"]
+    assert list(infill["columns"]) == ["flow, T = 1", "flow, T = 6", "flow, one pass", "flow, reread, T = 6", "mlm"]
     sizes = [piece["parameters"] for piece in document["pieces"].values()]
     assert sizes[1] > sizes[0], "mlm has layers of its own"
     assert infill["metric"] == "masked_accuracy" and completion["metric"] == "exact_match"

@@ -14,7 +14,7 @@ from yanlm.studies.quality import best_baseline, held_rows, scores, seeds_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ONE_PASS, GUESS = ", one pass", "best guess: "
+ONE_PASS, REREAD, GUESS = ", one pass", ", reread", "best guess: "
 
 
 def steps_study(
@@ -37,7 +37,7 @@ def steps_study(
     """Evaluate every model on the same held-out rows for every number of steps.
 
     What takes no steps is a horizontal line: ``gpt2``, ``bart``, ``mlm``, and *one pass*, a flow's own decoder on its
-    encoder's states.
+    encoder's states. *reread* is a flow that reads what it wrote (:func:`yanlm.rereading.reread`).
 
     Args:
         out: Folder of the study.
@@ -67,13 +67,15 @@ def steps_study(
     }  # fmt: skip
     study = Study(out, "steps", settings, command=command, say=say)
     summary: Json = {"metric": held.metric, "called": held.called, "by_model": {}, "flat": {}}
-    for one in loaded:
-        found = [scores(study, one, held, wanted, seed) for seed in seeds_of(one, drawn)]
+    rereads = [one for one in loaded if one.method == "flow" and one.model.config.form == "slots"]
+    for one, how in [(one, {}) for one in loaded] + [(one, {"reread": True}) for one in rereads]:
+        found = [scores(study, one, held, wanted, seed, **how) for seed in seeds_of(one, drawn)]
+        label = one.label + REREAD * bool(how)
         values = {count: [run[count][held.metric] for run in found] for count in found[0]}
         if 0 in values:
-            summary["flat"][one.label] = values[0]
+            summary["flat"][label] = values[0]
         else:
-            summary["by_model"][one.label] = {str(count): at for count, at in values.items()}
+            summary["by_model"][label] = {str(count): at for count, at in values.items()}
         if alone := study.pieces.get(one.label + ONE_PASS):
             summary["flat"][one.label + ONE_PASS] = [alone[held.metric]]
     if best := best_baseline(study, held.metric):

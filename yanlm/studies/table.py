@@ -17,7 +17,7 @@ from yanlm.runs import train
 from yanlm.settings import resolve
 from yanlm.studies.common import Json, Say, Study, integers
 from yanlm.studies.models import size_of
-from yanlm.studies.table_page import score_table, size_table, summary_of, table_figure
+from yanlm.studies.table_page import REREAD, score_table, size_table, summary_of, table_figure
 from yanlm.studies.variants import laid_over
 from yanlm.task_evaluation import evaluate_task
 from yanlm.task_rows import check_task, load_task
@@ -103,8 +103,8 @@ def table_study(
     length = f"{first:g} + {second:g} minutes" if "steps" not in shared else f"steps of {shared['steps']}"
     words = (
         f"Every model trained {length}, {begun} and then on the task; {len(drawn)} seed{'s' * (len(drawn) > 1)}: "
-        "median and range. A flow's *one pass* is its decoder on its encoder's own states; *guess* is the best that "
-        "takes no neural network. Masked diffusion takes as many steps as the longest flow."
+        "median and range. A flow's *one pass* is its decoder on its encoder's own states; *reread* is a flow that reads "
+        "what it wrote; *guess* is the best that takes no neural network. Masked diffusion takes as many steps as the longest flow."
     )
     tables = {"Scores": score_table(summary), "What was trained": size_table(found)}
     return study.finish("Tasks", words, tables, table_figure(summary), summary, page)
@@ -167,6 +167,10 @@ class _Trainer:
             model, builder, corpus.rows or [], test, task, steps=self.steps, seeds=[seed], data=corpus.name
         ).report
         kept = {key: report[key] for key in ("data", "n", "by_steps", "one_pass", "baselines") if key in report}
+        if len(self.steps) > 1 and model.config.method == "flow" and builder.form == "slots":
+            turns = [count for count in self.steps if count > 1]
+            again = evaluate_task(model, builder, [], test, task, steps=turns, seeds=[seed], reread=True)
+            kept[REREAD] = again.report["by_steps"]
         return kept | {"parameters": size_of(model)}
 
     def _begin(self, method: str, seed: int, data: list[str], folder: Path) -> None:
