@@ -103,8 +103,9 @@ def table_study(
     length = f"{first:g} + {second:g} minutes" if "steps" not in shared else f"steps of {shared['steps']}"
     words = (
         f"Every model trained {length}, {begun} and then on the task; {len(drawn)} seed{'s' * (len(drawn) > 1)}: "
-        "median and range. A flow's *one pass* is its decoder on its encoder's own states; *reread* is a flow that reads "
-        "what it wrote; *guess* is the best that takes no neural network. Masked diffusion takes as many steps as the longest flow."
+        "median and range. A flow's *one pass* is its decoder on its encoder's own states; *reread* is a flow that "
+        "reads what it wrote; *guess* is the best that takes no neural network. Masked diffusion takes as many steps "
+        "as the longest flow."
     )
     tables = {"Scores": score_table(summary), "What was trained": size_table(found)}
     return study.finish("Tasks", words, tables, table_figure(summary), summary, page)
