@@ -107,7 +107,7 @@ def baseline_config(name: str, flow: YanConfig) -> Any:
     ``mlm`` and ``mdlm`` have as many blocks, all in the encoder, and no experts; ``gpt2`` and ``bart`` have its width
     and as many layers as bring them closest to its number of parameters.
     """
-    own = {n: v for n, v in flow.to_diff_dict().items() if n not in FLOW_OPTIONS or n == "pad_to"}
+    own = _without_options_of_flow(flow)
     if name in MASKED:
         layers = flow.encoder_layers + flow.flow_layers
         return YanConfig(**(own | {"method": name, "encoder_layers": layers}))
@@ -118,6 +118,26 @@ def baseline_config(name: str, flow: YanConfig) -> Any:
     names = ("vocab_size", "d_model", "num_heads", "ffn_mult", "dropout", "max_length", "pad_to")
     sizes = {n: getattr(flow, n) for n in (*names, "pad_token_id", "mask_token_id")}
     return ARConfig(**sizes, method=name, layers=matched_layers(target, method=name, **sizes))
+
+
+def without_flow(model: YanModel) -> YanModel:
+    """The one-pass masked model that a flow is built on: a copy of its encoder and decoder, of the method ``mlm``.
+
+    It answers what the flow adds, for it fills the same slots with the same weights.
+
+    Raises:
+        ValueError: The model has no flow, or is of the separate form.
+    """
+    if model.config.method != "flow" or model.config.form != "slots":
+        raise ValueError(f"model must be a flow of form='slots', got {model.config.method!r}, {model.config.form!r}")
+    alone = _fresh(YanConfig(**(_without_options_of_flow(model.config) | {"method": "mlm"})), 0)
+    alone.load_state_dict({name: x for name, x in model.state_dict().items() if not name.startswith("flow.")})
+    alone.to(device=model.device, dtype=model.dtype)
+    return alone.train(model.training)
+
+
+def _without_options_of_flow(flow: Any) -> dict[str, Any]:
+    return {n: v for n, v in flow.to_diff_dict().items() if n not in FLOW_OPTIONS or n == "pad_to"}
 
 
 def matched_layers(target: int, *, method: str, **sizes: Any) -> int:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from toys import TEXT_ROWS, Batch, trimmed
 
+from yanlm.building import without_flow
 from yanlm.folders import load_model, save_model
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
@@ -246,3 +247,17 @@ def test_evaluation_says_that_it_reread(make_model: Make, builder: Builder) -> N
         evaluate_task(model, padded, labelled, labelled, "classify", labels="known", reread=True, **given)
     with pytest.raises(ValueError, match="reread are options of the flow"):
         evaluate_task(make_model(method="mlm"), builder, rows, rows, "sentence", reread=True, **given)
+
+
+def test_without_its_flow_a_model_is_its_own_one_pass(make_model: Make, batch: Batch, tokenizer: Any) -> None:
+    model = speaking(make_model(pad_to=4, positions="learned"))
+    alone = without_flow(model)
+    assert alone.config.method == "mlm" and alone.flow is None and not alone.training
+    names = ("source_mask", "slots", "slot_mask")
+    out = alone.generate(batch["source_ids"], **{name: batch[name] for name in names}, steps=1, seeds=[0] * 3)
+    states = model.encode(batch["source_ids"], batch["source_mask"])
+    wanted = model.decoder.tokens(states.gather(1, batch["slots"].unsqueeze(-1).expand(-1, -1, states.shape[-1])))
+    assert torch.equal(out.tokens[:, 0][batch["slot_mask"]], wanted[batch["slot_mask"]])
+    for other in (alone, make_model(form="separate", align=False)):
+        with pytest.raises(ValueError, match="model must be a flow"):
+            without_flow(other)

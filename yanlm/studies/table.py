@@ -9,7 +9,7 @@ from typing import Any
 
 from moefm._checks import check_positive
 from yanlm.baseline import BASELINES
-from yanlm.building import make_builder
+from yanlm.building import make_builder, without_flow
 from yanlm.finetuning import finetune_settings
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
@@ -17,7 +17,7 @@ from yanlm.runs import train
 from yanlm.settings import resolve
 from yanlm.studies.common import Json, Say, Study, integers
 from yanlm.studies.models import size_of
-from yanlm.studies.table_page import REREAD, score_table, size_table, summary_of, table_figure
+from yanlm.studies.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
 from yanlm.studies.variants import laid_over
 from yanlm.task_evaluation import evaluate_task
 from yanlm.task_rows import check_task, load_task
@@ -103,8 +103,8 @@ def table_study(
     length = f"{first:g} + {second:g} minutes" if "steps" not in shared else f"steps of {shared['steps']}"
     words = (
         f"Every model trained {length}, {begun} and then on the task; {len(drawn)} seed{'s' * (len(drawn) > 1)}: "
-        "median and range. A flow's *one pass* is its decoder on its encoder's own states; *reread* is a flow that "
-        "reads what it wrote; *guess* is the best that takes no neural network. Masked diffusion takes as many steps "
+        "median and range. A flow's *one pass* is its decoder on its encoder's own states; *reread* is either "
+        "reading what it wrote; *guess* is the best that takes no neural network. Masked diffusion takes as many steps "
         "as the longest flow."
     )
     tables = {"Scores": score_table(summary), "What was trained": size_table(found)}
@@ -167,11 +167,12 @@ class _Trainer:
         report = evaluate_task(
             model, builder, corpus.rows or [], test, task, steps=self.steps, seeds=[seed], data=corpus.name
         ).report
-        kept = {key: report[key] for key in ("data", "n", "by_steps", "one_pass", "baselines") if key in report}
+        kept: Json = {k: report[k] for k in ("data", "n", "by_steps", "one_pass", "baselines") if k in report}
         if len(self.steps) > 1 and model.config.method == "flow" and builder.form == "slots":
-            turns = [count for count in self.steps if count > 1]
-            again = evaluate_task(model, builder, [], test, task, steps=turns, seeds=[seed], reread=True)
-            kept[REREAD] = again.report["by_steps"]
+            turns: Json = {"steps": [count for count in self.steps if count > 1], "seeds": [seed]}
+            for name, one in ((REREAD, model), (ONE_PASS_REREAD, without_flow(model))):
+                again = evaluate_task(one, builder, [], test, task, reread=one is model, **turns)
+                kept[name] = again.report["by_steps"]
         return kept | {"parameters": size_of(model)}
 
     def _begin(self, method: str, seed: int, data: list[str], folder: Path) -> None:

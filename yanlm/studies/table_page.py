@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FLOWS = ("flow", "vfm")
-ONE_PASS, REREAD = "one pass", "reread"
+ONE_PASS, REREAD, ONE_PASS_REREAD = "one pass", "reread", "one pass, reread"
 
 
 def short(spec: str) -> str:
@@ -33,9 +33,10 @@ def summary_of(task: str, runs: Mapping[str, list[Json]], steps: Sequence[int]) 
             columns[label] = [one["by_steps"][count][metric] for one in results]
         if method in FLOWS and all("one_pass" in one for one in results):
             columns[f"{method}, {ONE_PASS}"] = [one["one_pass"][metric] for one in results]
-        if all(REREAD in one for one in results):
+        for how in (REREAD, ONE_PASS_REREAD):
             for count, label in _columns(method, [count for count in steps if count > 1]):
-                columns[label.replace(",", f", {REREAD},")] = [one[REREAD][count][metric] for one in results]
+                if all(how in one for one in results):
+                    columns[label.replace(",", f", {how},")] = [one[how][count][metric] for one in results]
     guesses = {name: one[metric] for name, one in first["baselines"].items() if metric in one}
     return {"data": short(first["data"]), "n": first["n"], "metric": metric, "columns": columns, "guesses": guesses}
 
