@@ -61,6 +61,15 @@ def reread(
 
     Raises:
         ValueError: An argument is out of range, shapes do not fit, or the model is of the separate form.
+
+    Example:
+        >>> from yanlm.config import YanConfig
+        >>> from yanlm.modeling import YanModel
+        >>> model = YanModel(YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49))
+        >>> source, slots = torch.tensor([[5, 49, 49, 49, 7]]), torch.tensor([[1, 2, 3]])
+        >>> out = model.generate(source, slots=slots, reread=True, steps=2, samples=4, seeds=[0])  # calls this
+        >>> out.tokens.shape, out.nfe
+        (torch.Size([1, 4, 3]), 2)
     """
     if model.config.form != "slots":
         raise ValueError(
