@@ -299,6 +299,12 @@ def test_table(toys: Path, tmp_path: Path, monkeypatch: Any) -> None:
             table.table_study(tmp_path, **(given | change))
 
 
+def test_the_figure_of_the_table_has_a_mark_for_any_number_of_columns() -> None:
+    columns = {f"flow, T = {count}": [0.1] for count in range(40)}
+    figure = table_page.table_figure({"infill=a": {"data": "a", "columns": columns, "guesses": {}}})
+    assert len(figure.axes[0].lines) == 40
+
+
 def test_names_of_sets_in_the_table() -> None:
     assert table_page.short("data/ag_news/train.jsonl.gz") == "ag_news"
     assert table_page.short("stories.jsonl") == "stories.jsonl"

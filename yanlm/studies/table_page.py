@@ -87,7 +87,7 @@ def table_figure(summary: Json) -> Figure:
     methods = [label.split(",")[0] for label in labels]
     colours = dict(zip(dict.fromkeys(methods), PALETTE, strict=False))
     for number, label in enumerate(labels):
-        colour, marker = colours[methods[number]], MARKERS[methods[:number].count(methods[number])]
+        colour, marker = colours[methods[number]], MARKERS[methods[:number].count(methods[number]) % len(MARKERS)]
         shift = 0.3 * (number / max(1, len(labels) - 1) - 0.5)
         found = [(place, one["columns"].get(label)) for place, one in enumerate(summary.values())]
         points = [(statistics.median(values), place + shift) for place, values in found if values]
