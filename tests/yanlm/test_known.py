@@ -131,7 +131,7 @@ def test_mistakes(build: Callable[[str], Any], padded: Builder, builder: Builder
         if method != "flow":
             with pytest.raises(ValueError, match="temperature draws words"):
                 model.generate(**batch, choices=choices, temperature=1.0)
-    with pytest.raises(ValueError, match="temperature is for models without a flow"):
+    with pytest.raises(ValueError, match="temperature goes with reread=True"):
         build("flow").generate(**batch, choices=choices, temperature=1.0)
     with pytest.raises(TypeError):
         generate(build("flow"), batch["source_ids"], slots=batch["slots"], choice=choices)  # type: ignore[call-arg]
