@@ -45,3 +45,9 @@ def check_mask(mask: Tensor | None, batch: tuple[int, ...]) -> None:
         given = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask must be a boolean tensor (True = counts), got {given}")
     check_shape("mask", mask, batch, "(*batch,)")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raise ``ValueError`` unless ``value`` is a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a share from 0 to 1, got {value!r}")

@@ -97,9 +97,9 @@ def neighbour(source: str) -> str:
 
 
 def frequent_words(train_sentences: Sequence[str]) -> str:
-    """The most frequent words, without articles, as many as half of the sentences have at most.
+    """The most frequent words, without articles, as many as the median sentence has.
 
-    A reply of this kind says nothing, and a score by words in common (F1) above which nobody gets says as much.
+    They say nothing: where they score above a model in words in common (F1), that score does not say much either.
 
     Raises:
         ValueError: There is no sentence.

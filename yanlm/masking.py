@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from moefm._checks import check_count
+from moefm._checks import check_count, check_share
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Masking:
         _check_rate(self.context_rate)
         _check_spans(self.spans)
         check_count("tail_max", self.tail_max)
-        _check_share("tail", self.tail)
-        _check_share("clean", self.clean)
-        _check_share("context", self.context)
-        _check_share("drop", self.drop)
+        check_share("tail", self.tail)
+        check_share("clean", self.clean)
+        check_share("context", self.context)
+        check_share("drop", self.drop)
         if self.tail + self.clean > 1:
             raise ValueError(f"tail and clean must not exceed 1 together, got {self.tail} and {self.clean}")
 
@@ -141,16 +141,11 @@ def _place(drawn: list[int], length: int, rng: random.Random) -> list[int]:
     return positions
 
 
-def _check_share(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a share from 0 to 1, got {value!r}")
-
-
 def _check_rate(rate: tuple[float, float]) -> None:
     if not isinstance(rate, tuple | list) or len(rate) != 2:
         raise ValueError(f"rate must be the least and the greatest share, such as (0.05, 0.10), got {rate!r}")
     for share in rate:
-        _check_share("rate", share)
+        check_share("rate", share)
     if rate[0] > rate[1]:
         raise ValueError(f"rate must go from the least to the greatest share, got {rate!r}")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moefm._checks import check_choice, check_count
+from moefm._checks import check_choice, check_count, check_share
 from moefm.paths import BetaTime, TimeSampler, UniformTime, ZeroInflatedTime
 from moefm.regularizers import BANDWIDTHS
 
@@ -46,8 +46,7 @@ class Stage1:
         """Check the weights."""
         _not_negative(self, ("slot", "mmd", "scale", "noise"))
         check_count("mmd_tokens", self.mmd_tokens, minimum=2)
-        if not 0 <= self.known <= 1:
-            raise ValueError(f"known must be a share from 0 to 1, got {self.known!r}")
+        check_share("known", self.known)
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,7 @@ class Stage2:
         check_choice("freeze", self.freeze, ("all", "decoder", "none"))
         _not_negative(self, ("flow", "gate", "ce_weight", "latent", "entropy", "balance", "length"))
         check_count("steps", self.steps)
-        if not 0 <= self.reveal <= 1:
-            raise ValueError(f"reveal must be a share from 0 to 1, got {self.reveal!r}")
+        check_share("reveal", self.reveal)
         self.time  # noqa: B018 - builds the sampler, which checks the share and the exponents
 
     @property

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from moefm._checks import check_choice, check_count
 from yanlm.baseline import AUTOREGRESSIVE
+from yanlm.choosing import FLOW_OPTIONS
 from yanlm.held_out import WANTED
 from yanlm.tasks import Builder
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel
 
-_FLOW = {"routing": "frozen", "z0_scale": 1.0, "reread": False}
+_FLOW = {name: FLOW_OPTIONS[name] for name in ("routing", "z0_scale", "reread")}
 _FACTS = ("method", "num_experts", "scope", "backbone", "form", "max_length", "pad_to", "stage")
 
 

@@ -34,9 +34,10 @@ def summary_of(task: str, runs: Mapping[str, list[Json]], steps: Sequence[int]) 
         if method in FLOWS and all("one_pass" in one for one in results):
             columns[f"{method}, {ONE_PASS}"] = [one["one_pass"][metric] for one in results]
         for how in (REREAD, ONE_PASS_REREAD):
+            if not all(how in one for one in results):
+                continue
             for count, label in _columns(method, [count for count in steps if count > 1]):
-                if all(how in one for one in results):
-                    columns[label.replace(",", f", {how},")] = [one[how][count][metric] for one in results]
+                columns[label.replace(",", f", {how},")] = [one[how][count][metric] for one in results]
     guesses = {name: one[metric] for name, one in first["baselines"].items() if metric in one}
     return {"data": short(first["data"]), "n": first["n"], "metric": metric, "columns": columns, "guesses": guesses}
 
