@@ -9,7 +9,7 @@ from typing import Any
 
 from moefm._checks import check_count
 from yanlm.folders import load_model, model_folder
-from yanlm.records import RUN_FILE, write_json
+from yanlm.records import RUN_FILE, write_json, writing_to
 from yanlm.settings import RunSettings, from_dict, resolve
 from yanlm.task_rows import check_task, load_task
 from yanlm.tokenization import encode, load_tokenizer
@@ -118,11 +118,8 @@ def write_plan(out: Path, settings: RunSettings, seeds: int) -> None:
     """
     if (out / PLAN_FILE).exists():
         raise ValueError(f"{out} holds a fine-tuning already; go on with it: --resume {out}, or choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with writing_to(out):
         write_json(out / PLAN_FILE, {"settings": settings.to_dict(), "seeds": seeds})
-    except OSError as error:
-        raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
 
 
 def read_plan(out: Path) -> tuple[RunSettings, int]:

@@ -30,6 +30,7 @@ from yanlm.latents import (
     generator,
 )
 from yanlm.masking import Masking
+from yanlm.records import writing_to
 from yanlm.rows import DataError
 from yanlm.tasks import Builder
 from yanlm.tokenization import decode, load_tokenizer
@@ -200,12 +201,9 @@ def inspect_folder(
         **found.numbers,
         "files": {kind: str(path) for kind, path in files.items()},
     }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with writing_to(out):
         latent_figure({name: found}).savefig(files["figure"], dpi=120)
         files["numbers"].write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
     return document
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,20 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
         "skipped": len(corpus.skipped),
         "fingerprint": corpus.fingerprint,
     }
+
+
+@contextmanager
+def writing_to(out: Path) -> Iterator[None]:
+    """Make the folder ``out`` for what is written in the block.
+
+    Raises:
+        ValueError: The folder cannot be made, or the block cannot write to it.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

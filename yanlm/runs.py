@@ -18,7 +18,7 @@ from yanlm.masking import Masking
 from yanlm.modeling import YanModel
 from yanlm.noise import row_seed
 from yanlm.presets import Recipe
-from yanlm.records import RUN_FILE, describe_corpus, read_log, run_head, samples_text, write_json
+from yanlm.records import RUN_FILE, describe_corpus, read_log, run_head, samples_text, write_json, writing_to
 from yanlm.settings import RunSettings
 from yanlm.stream import RowStream
 from yanlm.task_training import final_evaluation, run_corpus, validation_score
@@ -145,12 +145,9 @@ def _claim(out: Path, settings: RunSettings, resume: bool, command: str | None) 
     """Write ``run.json`` before anything is trained, so that a run that dies can be resumed from its folder alone."""
     if (out / RUN_FILE).exists() and not resume:
         raise ValueError(f"{out} holds a run already; go on with it: --resume {out}, or choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with writing_to(out):
         if not resume:
             write_json(out / RUN_FILE, run_head(settings, command))
-    except OSError as error:
-        raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
 
 
 def _train_stage(

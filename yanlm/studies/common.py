@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.records import write_json
+from yanlm.records import write_json, writing_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,11 +109,8 @@ class Study:
 
     def write(self, document: Json) -> None:
         """Write ``results.json`` whole or not at all."""
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
+        with writing_to(self.out):
             write_json(self.out / RESULTS, document)
-        except OSError as error:
-            raise ValueError(f"cannot write to {self.out}: {error.strerror or error}; choose another --out") from None
 
     def _page(self, title: str, words: str, tables: Mapping[str, str], picture: str) -> str:
         parts = [f"# {title}", words, f"![{title}]({picture})"]
