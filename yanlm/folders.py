@@ -18,15 +18,25 @@ def model_folder(folder: str | Path) -> Path:
     """Folder that holds the model: ``folder`` itself, or its ``stage2``, or its ``stage1``.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none; runs inside it, as of a fine-tuning with several seeds, are listed.
     """
     root = Path(folder)
+    if found := _model_in(root):
+        return found
+    if not root.exists():
+        raise ValueError(f"no folder {root}; train a model first: yanlm train --out {root}")
+    if inside := sorted(str(path) for path in root.glob("*/") if _model_in(path)):
+        shown = ", ".join(inside[:3]) + ", …" * (len(inside) > 3)
+        raise ValueError(f"{root} holds runs, not a model; name one of them: {shown}")
+    raise ValueError(f"{root} holds no model (config.json and model.safetensors); yanlm train --out DIR makes one")
+
+
+def _model_in(root: Path) -> Path | None:
+    """The first of a folder and its stages, last before first, that holds a model."""
     for candidate in (root, root / "stage2", root / "stage1"):
         if (candidate / "config.json").is_file() and (candidate / "model.safetensors").is_file():
             return candidate
-    if not root.exists():
-        raise ValueError(f"no folder {root}; train a model first: yanlm train --out {root}")
-    raise ValueError(f"{root} holds no model (config.json and model.safetensors); yanlm train --out DIR makes one")
+    return None
 
 
 @contextmanager

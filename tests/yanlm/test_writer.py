@@ -108,8 +108,11 @@ def test_folders(make_model: Make, tokenizer: Any, tmp_path: Path) -> None:
     assert Writer.load(tmp_path / "run").write(["the <mask>"], length=1)[0].tokens == 1
     with pytest.raises(ValueError, match="train a model first"):
         model_folder(tmp_path / "none")
-    with pytest.raises(ValueError, match="holds no model"):
+    with pytest.raises(ValueError, match=r"name one of them: .*run"):
         model_folder(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no model"):
+        model_folder(tmp_path / "empty")
     weights = tmp_path / "run" / "stage2" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(ValueError, match="cannot load the model"):
