@@ -45,8 +45,8 @@ def kept(mask: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
 def regularizer_tokens(z: Tensor, mask: Tensor, most: int) -> Tensor:
     """Evenly spaced latents ``(n, d)``, equally many from each row, whatever the split of the batch."""
     each = max(1, most // (len(z) * processes()))
-    parts = [row[keep][:: max(1, -(-int(keep.sum()) // each))] for row, keep in zip(z, mask, strict=True)]
-    return torch.cat(parts)
+    stride = -(-mask.sum(1, keepdim=True) // each)  # of a row without tokens 0, which nothing is divided by
+    return z[mask & ((mask.cumsum(1) - 1) % stride.clamp_min(1) == 0)]
 
 
 def processes() -> int:
@@ -87,9 +87,9 @@ def stage1_loss(
     known = mask & ~masked & kept(mask, settings.known, seeds)
     counts = model.counts(batch)
     parts: Parts = {}
-    ce = token_mean(model.decoder.loss(noisy[known], labels[known]), totals[0] if clean else totals[0] - totals[1])
+    ce = token_mean(_decoded(model, noisy, labels, known), totals[0] if clean else totals[0] - totals[1])
     ce = ce / (settings.known or 1)
-    slot = token_mean(model.decoder.loss(noisy[masked], labels[masked]), totals[1])
+    slot = token_mean(_decoded(model, noisy, labels, masked), totals[1])
     parts["ce"], parts["slot_ce"] = ce, slot
     total = ce + settings.slot * slot
     if settings.mmd:
@@ -100,6 +100,12 @@ def stage1_loss(
         parts["scale"] = mean_square(z, mask) * counts[0] / totals[0]
         total = total + settings.scale * parts["scale"]
     return total, {name: part.detach() for name, part in parts.items()}
+
+
+def _decoded(model: YanModel, z: Tensor, labels: Tensor, where: Tensor) -> Tensor:
+    """Cross-entropy of the labels at the places of a mask; a device is asked for these once."""
+    at = where.nonzero(as_tuple=True)
+    return model.decoder.loss(z[at], labels[at])
 
 
 def _gaussian_like(z: Tensor) -> Tensor:

@@ -75,11 +75,12 @@ def length_loss(model: YanModel, batch: Batch, seeds: Sequence[int], totals: Ten
     Each span counts as many times as it has tokens. A quarter of the rows is enough for so small a head, and each costs
     another pass of the encoder.
     """
-    rows = torch.tensor([seed % 4 == 0 for seed in seeds], device=totals.device)
+    rows = torch.tensor([row for row, seed in enumerate(seeds) if seed % 4 == 0], dtype=torch.long).to(totals.device)
     with torch.no_grad():
         states = model.encode(batch["collapsed_ids"][rows], batch["collapsed_mask"][rows])
     lengths, at = batch["span_lengths"][rows], batch["span_positions"][rows]
-    logits = model.length_head(gather_tokens(states, at)[lengths > 0]).float()
-    counted = lengths[lengths > 0].clamp_max(model.config.max_span)
+    spans = (lengths > 0).nonzero(as_tuple=True)
+    logits = model.length_head(gather_tokens(states, at)[spans]).float()
+    counted = lengths[spans].clamp_max(model.config.max_span)
     losses = torch.nn.functional.cross_entropy(logits, counted - 1, reduction="none")
     return 4 * (losses * counted).sum() / totals[1].clamp_min(1)

@@ -17,6 +17,7 @@ from yanlm.config import YanConfig
 from yanlm.modeling import YanModel
 from yanlm.noise import generators, row_normal
 from yanlm.objectives import Stage1, Stage2
+from yanlm.stage1 import regularizer_tokens
 from yanlm.tasks import Builder
 
 Make = Callable[..., YanModel]
@@ -182,6 +183,15 @@ def test_saved_and_loaded_models_are_equal(model: YanModel, batch: dict[str, tor
     assert AutoConfig.from_pretrained(tmp_path).to_diff_dict() == model.config.to_diff_dict()
     tied = loaded.decoder.head.weight is loaded.encoder.embedding.weight
     assert tied == model.config.tie_word_embeddings
+
+
+def test_the_regularizer_looks_at_evenly_spaced_tokens_of_every_row() -> None:
+    mask = torch.arange(9) < torch.tensor([9, 4, 1, 0])[:, None]
+    mask[0, 3] = False  # no position counts that the mask leaves out
+    z = torch.arange(36.0).view(4, 9, 1)
+    assert regularizer_tokens(z, mask, 12).flatten().tolist() == [0, 4, 7, 9, 11, 18]
+    assert regularizer_tokens(z, mask, 1).flatten().tolist() == [0, 9, 18]  # one of each row that has any
+    assert torch.equal(regularizer_tokens(z, mask, 1000), z[mask])
 
 
 def test_seeds_decide_everything(model: YanModel, stage_batches: Any) -> None:

@@ -169,7 +169,8 @@ def test_lengths_of_fresh_models(tmp_path: Path, monkeypatch: Any) -> None:
     assert {label: runs["6"]["nfe"] for label, runs in found["by_model"].items()} == {
         "flow, T = 1": 1, "flow, T = 3": 3, "gpt2": 6, "mdlm, T = 2": 2, "mdlm, T = L": 6,
     }  # fmt: skip
-    assert turns[:5] != turns[5:10] and set(turns[:5]) == set(turns[5:10])  # interleaved, from another start
+    warm_up, first, second = turns[:5], turns[5:10], turns[10:15]
+    assert warm_up == first != second and set(first) == set(second)  # interleaved, from another start
     before = len(turns)
     again = lengths.lengths_study(tmp_path, [4, 6], **given)
     assert len(turns) == before and again["summary"] == found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from moefm._checks import check_choice, check_count, check_positive
 from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
-from yanlm.studies.models import fresh_models, load_named, size_of
+from yanlm.studies.models import blocks_of, fresh_models, load_named, size_of
 from yanlm.studies.timing import CLOCKS, Contestant, contestants, timed
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def lengths_study(
     study = Study(out, "lengths", settings, command=command, say=say)
     for one in loaded:
         kind = "" if one.label == one.method else f"{one.method}, "
-        study.note(f"{one.label}: {kind}{size_of(one.model) / 1e6:.1f}M parameters")
+        study.note(f"{one.label}: {kind}{size_of(one.model) / 1e6:.1f}M parameters, {blocks_of(one.model)} blocks")
     found: dict[str, Json] = {}
     for length in wanted:
         fits = [one for one in entered if length <= one.named.model.config.max_length]

@@ -100,6 +100,19 @@ def size_of(model: Any) -> int:
     return int(count_parameters(model)["total"])
 
 
+def blocks_of(model: Any) -> int:
+    """Number of Transformer or Mamba blocks. Where launching a kernel takes longer than the kernel, time follows them.
+
+    Example:
+        >>> [(one.method, blocks_of(one.model)) for one in fresh_models("tiny", ["flow", "gpt2"], 16)]
+        [('flow', 5), ('gpt2', 10)]
+    """
+    config = model.config
+    if config.method in AUTOREGRESSIVE:
+        return int(config.layers)
+    return int(config.encoder_layers + (config.flow_layers if config.method == "flow" else 0))
+
+
 def _split(spec: str) -> tuple[str | None, Path]:
     label, mark, folder = spec.partition("=")
     if not mark or Path(spec).exists():

@@ -17,6 +17,10 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 """What seconds are: those of the wall, or those that the processor spent on this process."""
 
 
+WARM_UP = 16
+"""Tokens of a text that everyone writes before the clock runs: a device loads kernels when they are first used."""
+
+
 class Contestant(NamedTuple):
     """A model with its number of steps: None for what takes none, 0 for as many as there are tokens."""
 
@@ -68,17 +72,15 @@ def timed(
         length: Of the text in tokens.
         rate: Share of them to be written.
         repeats: Rounds that count, after one that does not.
-        slow: Seconds from which a contestant is timed once.
+        slow: Seconds from which a contestant is timed once, in the first round, with a short text as its warm-up.
         clock: One of :data:`CLOCKS`.
         seed: Of the text and everything drawn.
     """
-    asked = {
-        one.named.label: {
-            name: tensor.to(one.named.model.device)
-            for name, tensor in question(one.named.model.config, length, rate, seed).items()
-        }
-        for one in entered
-    }
+    asked = _asked(entered, length, rate, seed)
+    short = min(length, WARM_UP)
+    brief = _asked(entered, short, rate, seed)
+    for one in entered:
+        _once(one, brief[one.named.label], short, CLOCKS[clock], seed)
     runs: dict[str, Json] = {one.label: {"seconds": [], "nfe": 0} for one in entered}
     for turn in range(repeats + 1):
         shift = turn % len(entered)
@@ -91,6 +93,15 @@ def timed(
                 run["seconds"].clear()  # the first round warms up
             run["seconds"].append(seconds)
     return runs
+
+
+def _asked(entered: Sequence[Contestant], length: int, rate: float, seed: int) -> dict[str, dict[str, torch.Tensor]]:
+    """The text of every model by its label, on its device."""
+    models = {one.named.label: one.named.model for one in entered}
+    return {
+        label: {name: tensor.to(model.device) for name, tensor in question(model.config, length, rate, seed).items()}
+        for label, model in models.items()
+    }
 
 
 def _once(
