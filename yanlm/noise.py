@@ -38,9 +38,13 @@ def fresh_seeds(count: int) -> list[int]:
     return torch.randint(2**62, (count,), generator=fresh(None)).tolist()
 
 
-def generators(seeds: Sequence[int], salt: int = 0) -> list[Generator]:
-    """One CPU generator a row; another ``salt`` gives another independent stream of the same rows."""
-    return [torch.Generator().manual_seed(_mix(seed ^ _mix(salt)) >> 1) for seed in seeds]
+def generators(seeds: Sequence[int], salt: int = 0, device: torch.device | str = "cpu") -> list[Generator]:
+    """One generator a row; another ``salt`` gives another independent stream of the same rows.
+
+    On the CPU, what is drawn is the same whatever device the model is on. Where there is much to draw, as noise for
+    every token in training, drawing on the device itself spares it a wait.
+    """
+    return [torch.Generator(device).manual_seed(_mix(seed ^ _mix(salt)) >> 1) for seed in seeds]
 
 
 def sample_streams(seeds: Sequence[int], samples: int, salt: int) -> list[Generator]:
@@ -59,12 +63,12 @@ def row_normal(sources: Sequence[Generator], counts: Sequence[int], length: int,
         >>> bool((alone[0] == padded[1, :2]).all())
         True
     """
-    out = torch.zeros(len(sources), length, dim)
+    out = torch.zeros(len(sources), length, dim, device=sources[0].device if sources else None)
     for row, (source, count) in enumerate(zip(sources, counts, strict=True)):
-        out[row, :count] = torch.randn(count, dim, generator=source)
+        out[row, :count] = torch.randn(count, dim, generator=source, device=source.device)
     return out
 
 
 def row_uniform(sources: Sequence[Generator]) -> Tensor:
     """One uniform number in [0, 1) a row, ``(B,)``."""
-    return torch.stack([torch.rand((), generator=source) for source in sources])
+    return torch.stack([torch.rand((), generator=source, device=source.device) for source in sources])

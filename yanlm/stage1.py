@@ -28,7 +28,7 @@ def token_mean(values: Tensor, total: Tensor) -> Tensor:
 
 def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Tensor:
     """Add normal noise whose standard deviation each row draws from U(0, ``largest``) (section 4.2)."""
-    sources = generators(seeds, ENCODER)
+    sources = generators(seeds, ENCODER, z.device)
     scale = (largest * row_uniform(sources)).to(z)[:, None, None]
     noise = row_normal(sources, mask.sum(1).tolist(), z.shape[1], z.shape[2]).to(z)
     return z + scale * noise
@@ -110,4 +110,4 @@ def _decoded(model: YanModel, z: Tensor, labels: Tensor, where: Tensor) -> Tenso
 
 def _gaussian_like(z: Tensor) -> Tensor:
     """Standard normal draws as many as ``z``: always the same ones, since they stand for the distribution itself."""
-    return torch.randn(z.shape, generator=generators([0], GAUSSIAN)[0]).to(z)
+    return torch.randn(z.shape, generator=generators([0], GAUSSIAN, z.device)[0], device=z.device).to(z)
