@@ -23,6 +23,7 @@ yanlm evaluate --model runs/yanlm --task infill --data builtin:pydoc
 yanlm evaluate --model runs/rooms --task qa --data builtin:rooms --steps 1,3,8 --seeds 3
 yanlm evaluate --model runs/news --task classify --data news.jsonl --source-field title --target-field topic
 yanlm evaluate --model runs/yanlm --task sentence --data stories.txt --samples 4 --encoder auto
+yanlm evaluate --model runs/a --model runs/b --model runs/c --task classify --data news.jsonl --labels known
 yanlm evaluate --model runs/yanlm --task completion --data stories.txt --length predicted --json
 """
 
@@ -41,7 +42,10 @@ _SHOWN = 3  # examples
 
 
 def evaluate(
-    model: Annotated[Path, typer.Option(help="Folder of a run, or of one of its stages.")],
+    model: Annotated[
+        list[Path],
+        typer.Option(help="Folder of a run, or of one of its stages; several answer together (known labels)."),
+    ],
     task: Annotated[str, typer.Option(help="infill, sentence, completion, qa or classify.")],
     data: Annotated[list[str], typer.Option(help="Data as for yanlm train; repeatable.")],
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
@@ -73,12 +77,11 @@ def evaluate(
     """Read the data, evaluate, write the files, show the report."""
     need_extra()
     from yanlm.building import make_builder
-    from yanlm.folders import load_model, model_folder
+    from yanlm.ensemble import load_together
     from yanlm.masking import Masking
     from yanlm.predictions import write_predictions
     from yanlm.task_evaluation import evaluate_task
     from yanlm.task_rows import load_task
-    from yanlm.tokenization import load_tokenizer
 
     wanted = _numbers(steps)
     for option, value in (("--seeds", seeds), ("--samples", samples), ("--batch-size", batch_size), ("--limit", limit)):
@@ -86,8 +89,7 @@ def evaluate(
             raise UsageError(f"{option} must be at least 1, got {value}")
     if split not in ("test", "validation"):
         raise UsageError(f"--split must be test or validation, got {split!r}")
-    folder = model_folder(model)
-    loaded = load_model(folder, pick_device(device))
+    loaded, tokenizer = load_together(model, pick_device(device))
     scorer = _encoder(encoder)
     specs, split = _of_sets(data, split)
     corpus = load_task(
@@ -96,12 +98,12 @@ def evaluate(
     rows = corpus.test if split == "test" else corpus.validation
     if limit is not None and limit < len(rows):
         rows = [rows[i * len(rows) // limit] for i in range(limit)]
-    out = out or model / "evaluation" / f"{task}-{_slug(data)}"
+    out = out or model[0] / "evaluation" / (f"{task}-{_slug(data)}" + f"-of-{len(model)}" * (len(model) > 1))
     prepared(out)
     with progress() as hear:
         found = evaluate_task(
             loaded,
-            make_builder(loaded, load_tokenizer(folder), Masking()),
+            make_builder(loaded, tokenizer, Masking()),
             corpus.rows or [],
             rows,
             task,
@@ -124,7 +126,7 @@ def evaluate(
         "command": command_line("yanlm"),
         **found.report,
         "split": split,
-        "folder": str(model),
+        "folder": " + ".join(map(str, model)),
         "fingerprint": corpus.fingerprint,
         "files": {name: str(path) for name, path in files.items()},
     }
@@ -194,6 +196,7 @@ def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None
     rows |= {method if stepless else f"{method}, T = {t}": scores for t, scores in report["by_steps"].items()}
     title = f"{report['task']}: {report['n']} rows of {report['data']}, lengths {report['length']}"
     title += ", reread" * report.get("reread", False)
+    title += f", {many} models together" if (many := report["model"].get("models")) else ""
     title += ", ± half of the 95% interval over rows"
     err.print(_table(title, rows, (*COLUMNS[report["task"]], "bert_score", "tokens_per_second")))
     if report["samples"] > 1:

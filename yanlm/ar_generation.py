@@ -99,8 +99,8 @@ def write(
     canvas = Canvas(config, source_ids, slots, slot_mask, options=options, **given)
     if choices is not None:
         check_choices(choices, slots, slot_mask, temperature)
-        canvas.tokens = _likeliest_written(model, model.read(source_ids, slots, source_mask, slot_mask), choices)
-        return canvas.result(1)
+        scores = _answer_scores(model, model.read(source_ids, slots, source_mask, slot_mask), choices)
+        return canvas.answered(scores, choices)
     before = [one for one in model.read(source_ids, slots, source_mask, slot_mask) for _ in range(canvas.different)]
     plans, _ = padded([_plan(one.spans) for one in before], 0, model.device)
     pen = Pen(model, before)
@@ -116,15 +116,15 @@ def write(
     return canvas.result(pen.passes)
 
 
-def _likeliest_written(model: ARModel, before: Sequence[Prefix], choices: Tensor) -> Tensor:
-    """The most probable of the answers ``(C, M)`` after each prefix, its end included; ``(B, M)``."""
+def _answer_scores(model: ARModel, before: Sequence[Prefix], choices: Tensor) -> Tensor:
+    """Log-probability of each of the answers ``(C, M)`` after each prefix, its end included; ``(B, C)``."""
     mask, end = cast(int, model.config.mask_token_id), cast(int, model.config.pad_token_id)
     repeated = [one for one in before for _ in range(len(choices))]
     answers = [answer(ids, one.spans, mask, end) for one in before for ids in choices.tolist()]
     written = torch.tensor([id for ids in answers for id in ids], device=model.device)
     losses = token_cross_entropy(model.states(repeated, answers), model.net.lm_head.weight, None, written)
     rows = torch.stack([part.sum() for part in losses.split([len(ids) for ids in answers])])
-    return choices.to(model.device)[rows.view(len(before), len(choices)).argmin(1)]
+    return -rows.view(len(before), len(choices))
 
 
 def _plan(spans: Sequence[int]) -> list[int]:

@@ -11,6 +11,7 @@ import torch
 from yanlm.baseline import MASKED
 from yanlm.config import YanConfig
 from yanlm.data import Corpus
+from yanlm.ensemble import Ensemble
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
@@ -120,14 +121,16 @@ def baseline_config(name: str, flow: YanConfig) -> Any:
     return ARConfig(**sizes, method=name, layers=matched_layers(target, method=name, **sizes))
 
 
-def without_flow(model: YanModel) -> YanModel:
+def without_flow(model: Any) -> Any:
     """The one-pass masked model that a flow is built on: a copy of its encoder and decoder, of the method ``mlm``.
 
-    It answers what the flow adds, for it fills the same slots with the same weights.
+    It answers what the flow adds, for it fills the same slots with the same weights. Of an ensemble it is another one.
 
     Raises:
         ValueError: The model has no flow, or is of the separate form.
     """
+    if isinstance(model, Ensemble):
+        return Ensemble([without_flow(one) for one in model.models])
     if model.config.method != "flow" or model.config.form != "slots":
         raise ValueError(f"model must be a flow of form='slots', got {model.config.method!r}, {model.config.form!r}")
     alone = _fresh(YanConfig(**(_without_options_of_flow(model.config) | {"method": "mlm"})), 0)

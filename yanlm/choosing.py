@@ -10,6 +10,7 @@ from torch import Tensor
 
 from moefm._checks import check_count
 from yanlm.generation import Generation, check_generation
+from yanlm.known import likeliest
 from yanlm.noise import NOISE, sample_streams
 
 FLOW_OPTIONS: dict[str, Any] = {"routing": "frozen", "solver": "euler", "z0_scale": 1.0, "reread": False}
@@ -80,10 +81,18 @@ class Canvas:
         self.held = held.repeat_interleave(self.different, 0)
         self.tokens = torch.full(self.held.shape, config.pad_token_id or 0, device=slots.device)
 
-    def result(self, nfe: int) -> Generation:
+    def result(self, nfe: int, scores: Tensor | None = None) -> Generation:
         """What was written, after ``nfe`` passes of the network."""
-        tokens = self.tokens.unflatten(0, (-1, self.different)).repeat(1, self.samples // self.different, 1)
-        return Generation(tokens, None, nfe)
+
+        def every(x: Tensor) -> Tensor:
+            return x.unflatten(0, (-1, self.different)).repeat(1, self.samples // self.different, 1)
+
+        return Generation(every(self.tokens), None, nfe, None if scores is None else every(scores))
+
+    def answered(self, scores: Tensor, choices: Tensor) -> Generation:
+        """The answer of the highest score, found in one pass."""
+        self.tokens = likeliest(scores, choices)
+        return self.result(1, scores)
 
 
 def special_ids(config: Any) -> list[int]:

@@ -13,7 +13,6 @@ from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.collation import Example
 from yanlm.condition import gather_tokens
 from yanlm.fields import task_of
-from yanlm.known import likeliest
 from yanlm.noise import row_seed
 from yanlm.scores import Case, Ids, Row, baselines, score
 from yanlm.tasks import Builder
@@ -108,18 +107,14 @@ def one_pass(
     builder: Builder,
     made: Sequence[Case],
     *,
-    choices: torch.Tensor | None = None,
     batch_size: int = 50,
 ) -> list[Ids]:
-    """Targets filled by the stage-1 decoder from the encoder's own state at each slot: a one-pass masked model.
-
-    With ``choices`` ``(C, M)`` the M slots of a row hold the most probable of them.
-    """
+    """Targets filled by the stage-1 decoder from the encoder's own state at each slot: a one-pass masked model."""
     filled = []
     for start, batch in _batches(builder, made, batch_size):
         states = model.encode(batch["source_ids"].to(model.device), batch["source_mask"].to(model.device))
         at = gather_tokens(states, batch["slots"].to(model.device))
-        tokens = model.decoder.tokens(at) if choices is None else likeliest(model.decoder(at), choices)
+        tokens = model.decoder.tokens(at)
         for case, row in zip(made[start : start + batch_size], tokens.tolist(), strict=True):
             filled.append(_placed(case.example, row[: len(case.example.slots)]))
     return filled

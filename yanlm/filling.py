@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from yanlm.building import without_flow
 from yanlm.collation import Example
 from yanlm.evaluation import one_pass
 from yanlm.held_out import Fill, Item, ended, filled, spans_of
@@ -157,8 +158,11 @@ def one_pass_fills(
     choices: torch.Tensor | None = None,
 ) -> list[Fill]:
     """What the stage-1 decoder reads off the encoder's own states at the slots."""
+    if choices is not None:
+        alone = without_flow(model)
+        return [one for [one] in fill_items(alone, builder, made, prompts, steps=1, seed=0, choices=choices).fills]
     cases = [Case(prompt, [], "") for prompt in prompts]
-    ids = one_pass(model, builder, cases, choices=choices)
+    ids = one_pass(model, builder, cases)
     return [
         _read(builder, item, prompt, [row[slot] for slot in prompt.slots])
         for item, prompt, row in zip(made, prompts, ids, strict=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moefm import Routing, sample
 from moefm._checks import check_count, check_positive
-from yanlm.known import check_choices, likeliest
+from yanlm.known import answer_scores, check_choices, likeliest
 from yanlm.noise import EXPERT, NOISE, fresh_seeds, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ class Generation(NamedTuple):
         tokens: ``(B, samples, M)``; the padding id outside the slot mask.
         assignment: Expert of every slot ``(B, samples, M)``, or ``None`` under mean routing.
         nfe: Evaluations of the flow's trunk.
+        scores: Log-probabilities of known answers ``(B, samples, C)``, where one of them was to be chosen.
     """
 
     tokens: Tensor
     assignment: Tensor | None
     nfe: int
+    scores: Tensor | None = None
 
 
 def check_generation(
@@ -105,8 +107,17 @@ def generate(
         mask=cond.mask,
         generator=experts,
     )
-    tokens = model.decoder.tokens(out.z1) if choices is None else likeliest(model.decoder(out.z1), choices)
+    tokens, scores = _read(model, out.z1, choices)
     if cond.mask is not None:
         tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)
     assignment = None if out.assignment is None else out.assignment.unflatten(0, (-1, samples))
-    return Generation(tokens.unflatten(0, (-1, samples)), assignment, out.nfe)
+    scores = None if scores is None else scores.unflatten(0, (-1, samples))
+    return Generation(tokens.unflatten(0, (-1, samples)), assignment, out.nfe, scores)
+
+
+def _read(model: YanModel, z1: Tensor, choices: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Tokens of latents: each the most probable, or the answer that is, with the scores of all answers."""
+    if choices is None:
+        return model.decoder.tokens(z1), None
+    scores = answer_scores(model.decoder(z1), choices)
+    return likeliest(scores, choices), scores

@@ -49,22 +49,25 @@ def check_choices(choices: Tensor, slots: Tensor, slot_mask: Tensor | None, temp
         raise ValueError(f"temperature draws words, and choices are compared: leave out one, got {temperature}")
 
 
-def likeliest(logits: Tensor, choices: Tensor) -> Tensor:
-    r"""The most probable answer of each row: :math:`\arg\max_c \sum_m \log p(c_m)`.
+def answer_scores(logits: Tensor, choices: Tensor) -> Tensor:
+    r"""Log-probability of each answer as a whole: :math:`\sum_m \log p(c_m)`.
 
     Args:
         logits: ``(N, M, V)`` of the M slots.
         choices: ``(C, M)``.
 
     Returns:
-        Tokens ``(N, M)``.
+        ``(N, C)``.
 
     Example:
         >>> logits = torch.tensor([[[0.0, 2.0, 1.0], [0.0, 0.0, 9.0]]])  # word by word: 1, 2
-        >>> likeliest(logits, torch.tensor([[1, 1], [2, 2]]))
+        >>> likeliest(answer_scores(logits, choices := torch.tensor([[1, 1], [2, 2]])), choices)
         tensor([[2, 2]])
     """
-    choices = choices.to(logits.device)
-    wanted = choices.T.expand(len(logits), -1, -1)  # (N, M, C)
-    found = logits.float().log_softmax(-1).gather(2, wanted).sum(1)
-    return choices[found.argmax(1)]
+    wanted = choices.to(logits.device).T.expand(len(logits), -1, -1)  # (N, M, C)
+    return logits.float().log_softmax(-1).gather(2, wanted).sum(1)
+
+
+def likeliest(scores: Tensor, choices: Tensor) -> Tensor:
+    """The answer of the highest score: ``(*, M)`` of scores ``(*, C)`` and choices ``(C, M)``."""
+    return choices.to(scores.device)[scores.argmax(-1)]

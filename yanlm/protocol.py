@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from moefm._checks import check_choice, check_count
 from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.choosing import FLOW_OPTIONS
+from yanlm.ensemble import Ensemble
 from yanlm.held_out import WANTED
 from yanlm.tasks import Builder
 
@@ -82,6 +83,8 @@ def protocol(
         check_count("steps", count)
     for seed in seeds:
         check_count("seeds", seed, minimum=0)
+    if isinstance(model, Ensemble) and labels != "known":
+        raise ValueError("several models answer together where the labels are known: task=classify with labels=known")
     method = model.config.method
     if method == "flow" and model.config.stage == 1:
         raise ValueError("this model went through stage 1 alone and has no flow yet: yanlm train --stage 2 --init DIR")
@@ -122,6 +125,8 @@ def model_facts(model: YanModel) -> dict[str, Any]:
     facts = {name: getattr(config, name) for name in _FACTS if getattr(config, name, None) is not None}
     if facts["method"] != "flow":
         facts = {name: value for name, value in facts.items() if name not in ("num_experts", "scope")}
+    if isinstance(model, Ensemble):
+        facts["models"] = len(model.models)
     return {**facts, "parameters": sum(parameter.numel() for parameter in model.parameters())}
 
 

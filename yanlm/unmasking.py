@@ -11,7 +11,7 @@ from torch import Tensor
 from yanlm.choosing import Canvas, choose, special_ids
 from yanlm.condition import gather_tokens
 from yanlm.generation import Generation
-from yanlm.known import check_choices, likeliest
+from yanlm.known import answer_scores, check_choices
 from yanlm.revealing import partly_masked, shown
 from yanlm.stage1 import Batch, Parts, token_mean
 from yanlm.stage2 import length_loss
@@ -98,8 +98,7 @@ def unmask(
     if choices is not None:
         check_choices(choices, slots, slot_mask, temperature)
         logits = model.decoder(gather_tokens(model.encode(source_ids, source_mask), slots))
-        canvas.tokens = likeliest(logits, choices)
-        return canvas.result(1)
+        return canvas.answered(answer_scores(logits, choices), choices)
 
     def latents(turn: Turn) -> Tensor:
         return gather_tokens(model.encode(turn.ids, turn.seen), turn.slots)

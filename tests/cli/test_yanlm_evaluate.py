@@ -114,6 +114,25 @@ def test_known_labels(evaluate, tmp_path):
     assert report["labels"] == "known" and report["by_steps"]["1"]["valid_labels"] == 1
 
 
+def test_models_together(evaluate, model, tmp_path):
+    one, two = (folder_of(tmp_path / name, pad_to=4) for name in "ab")
+    other = folder_of(tmp_path / "c", pad_to=4)
+    train_tokenizer(["another text altogether, with other letters"], 300).save_pretrained(other)
+    fields = ("--source-field", "about", "--target-field", "where", "--steps", 1)
+    args = ("--task", "classify", "--data", "labels.jsonl", *fields, "--labels", "known")
+    code, printed, err = evaluate("--model", one, "--model", two, *args)
+    report = json.loads((one / "evaluation" / "classify-labels.jsonl-of-2" / "report.json").read_text())
+    assert code == 0 and "2 models together" in " ".join(err.split()), err
+    assert report["model"]["models"] == 2 and report["folder"] == f"{one} + {two}" and "one_pass" in report
+    for folders, options, message in (
+        ((one, other), args, f"{other} has another tokenizer than {one}"),
+        ((one, model), args, "must have one pad_to, got [4, 0]"),
+        ((one, two), args[:-2], "labels=known"),
+    ):
+        code, printed, err = evaluate(*(part for folder in folders for part in ("--model", folder)), *options)
+        assert code == 2 and message in " ".join(err.split()) and not printed
+
+
 MISTAKES = {
     "no model": (("--model", "nowhere"), "nowhere"),
     "unknown task": (("--task", "translate"), "task must be one of"),
