@@ -28,7 +28,7 @@ class Ensemble(nn.Module):
     the mean has fewer of them. What is written freely has no such mean, and is no task for an ensemble.
 
     Args:
-        models: At least one, in evaluation mode.
+        models: At least one; they go into evaluation mode.
 
     Raises:
         ValueError: There is none, or they differ in kind, vocabulary, slots of an answer, or context.
@@ -56,6 +56,7 @@ class Ensemble(nn.Module):
                 raise ValueError(f"models that answer together must have one {name}, got {values}")
         self.models = nn.ModuleList(models)
         self.config = models[0].config
+        self.eval()
 
     @property
     def device(self) -> torch.device:

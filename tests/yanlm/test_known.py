@@ -148,7 +148,9 @@ def test_models_together_answer_by_their_mean_probability(
 @pytest.mark.parametrize("method", METHODS)
 def test_models_together_are_evaluated(build: Callable[[str], Any], padded: Builder, method: str) -> None:
     models = [shaken(build(method), seed) for seed in range(2)]
-    report = evaluate_task(Ensemble(models), padded, ROWS, ROWS, "classify", steps=(1, 2), labels="known").report
+    both = Ensemble(models)
+    report = evaluate_task(both, padded, ROWS, ROWS, "classify", steps=(1, 2), labels="known").report
+    assert not any(module.training for module in both.modules())
     assert report["model"]["models"] == 2 and report["by_steps"]["1"]["valid_labels"] == 1
     assert report["model"]["parameters"] == 2 * sum(p.numel() for p in models[0].parameters())
     if method == "flow":
