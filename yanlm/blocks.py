@@ -59,11 +59,9 @@ class ShortConv(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)  # padding weighs as much as the text's end
-        reach, length = len(self.weight) // 2, x.shape[1]
-        padded = F.pad(x, (0, 0, reach, reach))
-        for shift, weight in enumerate(self.weight):
-            x = x + weight * padded[:, shift : shift + length]
-        return x
+        kernel, width = self.weight.shape
+        near = F.conv1d(x.transpose(1, 2), self.weight.t().unsqueeze(1), padding=kernel // 2, groups=width)
+        return x + near.transpose(1, 2)
 
 
 class SelfAttention(nn.Module):
