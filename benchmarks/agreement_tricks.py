@@ -106,9 +106,8 @@ class Guided(MixtureField):
         return bare + self.weight * (given - bare)
 
 
-def guided_texts(folder: Path, steps: int, weight: float) -> list[list[str]]:
+def guided_texts(model: Any, tokenizer: Any, steps: int, weight: float) -> list[list[str]]:
     """Statements about the study's test worlds, several about each."""
-    model, tokenizer = load_model(model_folder(folder)), load_tokenizer(model_folder(folder))
     builder = make_builder(model, tokenizer, Masking())
     rows = statement_rows("test", WORLDS)
     made, bare = cases(builder, rows), cases(builder, [{**row, "source": BARE} for row in rows])
@@ -159,8 +158,10 @@ def line(name: str, found: dict[str, float]) -> str:
 def judged(trick: str, folder: Path) -> Sequence[str]:
     """What the trained flow's statements are worth."""
     if trick == "guidance":
+        stage = model_folder(folder)
+        model, tokenizer = load_model(stage), load_tokenizer(stage)
         return [
-            line(f"w = {weight:g}, T = {steps}", judge(guided_texts(folder, steps, weight)))
+            line(f"w = {weight:g}, T = {steps}", judge(guided_texts(model, tokenizer, steps, weight)))
             for steps in (1, 3)
             for weight in WEIGHTS
         ]

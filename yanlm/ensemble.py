@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ class Ensemble(nn.Module):
             raise ValueError("several models answer together where the answers are known: give choices (labels=known)")
         found = [one.generate(source_ids, choices=choices, **options) for one in self.models]
         scores = torch.stack([one.scores.log_softmax(-1).to(self.device) for one in found])
-        mean = scores.logsumexp(0) - torch.tensor(float(len(found))).log()
+        mean = scores.logsumexp(0) - math.log(len(found))
         return Generation(likeliest(mean, choices), None, sum(one.nfe for one in found), mean)
 
 

@@ -87,9 +87,9 @@ def stage1_loss(
     known = mask & ~masked & kept(mask, settings.known, seeds)
     counts = model.counts(batch)
     parts: Parts = {}
-    ce = token_mean(_decoded(model, noisy, labels, known), totals[0] if clean else totals[0] - totals[1])
+    ce = token_mean(decoded_loss(model, noisy, labels, known), totals[0] if clean else totals[0] - totals[1])
     ce = ce / (settings.known or 1)
-    slot = token_mean(_decoded(model, noisy, labels, masked), totals[1])
+    slot = token_mean(decoded_loss(model, noisy, labels, masked), totals[1])
     parts["ce"], parts["slot_ce"] = ce, slot
     total = ce + settings.slot * slot
     if settings.mmd:
@@ -102,7 +102,7 @@ def stage1_loss(
     return total, {name: part.detach() for name, part in parts.items()}
 
 
-def _decoded(model: YanModel, z: Tensor, labels: Tensor, where: Tensor) -> Tensor:
+def decoded_loss(model: YanModel, z: Tensor, labels: Tensor, where: Tensor) -> Tensor:
     """Cross-entropy of the labels at the places of a mask; a device is asked for these once."""
     at = where.nonzero(as_tuple=True)
     return model.decoder.loss(z[at], labels[at])

@@ -16,7 +16,7 @@ from yanlm.noise import NOISE, TIME, generators, row_normal
 from yanlm.objectives import Stage2
 from yanlm.revealing import revealed
 from yanlm.routed import all_experts, one_expert
-from yanlm.stage1 import Batch, Parts, stage1_loss, token_mean
+from yanlm.stage1 import Batch, Parts, decoded_loss, stage1_loss, token_mean
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel
@@ -48,7 +48,7 @@ def stage2_loss(
     parts: Parts = {name: part * share for name, part in found.parts.items()}
     logits = group_mean(found.logits, cond.scope, cond.mask)
     if settings.ce_weight:
-        parts["ce"] = token_mean(model.decoder.loss(z1_hat[slot_mask], labels[slot_mask]), totals[1])
+        parts["ce"] = token_mean(decoded_loss(model, z1_hat, labels, slot_mask), totals[1])
         total = total + settings.ce_weight * parts["ce"]
     if settings.latent:
         parts["latent"] = mean_square(z1_hat - z1, slot_mask) * share

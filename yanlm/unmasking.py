@@ -13,7 +13,7 @@ from yanlm.condition import gather_tokens
 from yanlm.generation import Generation
 from yanlm.known import answer_scores, check_choices
 from yanlm.revealing import partly_masked, shown
-from yanlm.stage1 import Batch, Parts, token_mean
+from yanlm.stage1 import Batch, Parts, decoded_loss, token_mean
 from yanlm.stage2 import length_loss
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def masked_loss(model: YanModel, batch: Batch, seeds: Sequence[int], totals: Ten
         masked, weights = (x.to(slots.device) for x in partly_masked(slot_mask, seeds))
         source = shown(source, slots, labels, slot_mask & ~masked)
     states = gather_tokens(model.encode(source, batch["source_mask"]), slots)
-    losses = model.decoder.loss(states[masked], labels[masked])
+    losses = decoded_loss(model, states, labels, masked)
     total = token_mean(weights[masked] * losses, totals[1])
     parts: Parts = {"ce": total}
     if "collapsed_ids" in batch:
