@@ -16,7 +16,8 @@ from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.config import check_options
 from yanlm.cross_entropy import token_cross_entropy
 from yanlm.modeling import YanOutput
-from yanlm.stage1 import Batch, kept, token_mean
+from yanlm.collation import Batch
+from yanlm.stage1 import kept, token_mean
 
 
 class ARConfig(PretrainedConfig):

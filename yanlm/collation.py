@@ -8,6 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+Batch = dict[str, Tensor]
+"""Tensors by name, as :func:`collate` makes them."""
+
 
 class Example(NamedTuple):
     """Ids of one row.
@@ -24,7 +27,7 @@ class Example(NamedTuple):
 
 def collate(
     examples: Sequence[Example], *, pad: int, mask: int, form: str = "slots", with_lengths: bool = False
-) -> dict[str, Tensor]:
+) -> Batch:
     """Pad examples on the right into a batch.
 
     Returns:
@@ -43,7 +46,7 @@ def collate(
     """
     if not examples:
         raise ValueError("a batch needs at least one row, got none")
-    batch: dict[str, Tensor] = {}
+    batch: Batch = {}
     batch["source_ids"], batch["source_mask"] = _padded([e.source for e in examples], pad)
     batch["target_ids"], batch["target_mask"] = _padded([e.target for e in examples], pad)
     batch["slots"], batch["slot_mask"] = _padded([e.slots for e in examples], 0)

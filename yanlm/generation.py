@@ -14,7 +14,7 @@ from yanlm.known import answer_scores, check_choices, likeliest
 from yanlm.noise import EXPERT, NOISE, fresh_seeds, row_normal, sample_streams
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.nn.network import YanNetwork
 
 
 class Generation(NamedTuple):
@@ -50,7 +50,7 @@ def check_generation(
 
 @torch.no_grad()
 def generate(
-    model: YanModel,
+    model: YanNetwork,
     source_ids: Tensor,
     *,
     slots: Tensor,
@@ -115,7 +115,7 @@ def generate(
     return Generation(tokens.unflatten(0, (-1, samples)), assignment, out.nfe, scores)
 
 
-def _read(model: YanModel, z1: Tensor, choices: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _read(model: YanNetwork, z1: Tensor, choices: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Tokens of latents: each the most probable, or the answer that is, with the scores of all answers."""
     if choices is None:
         return model.decoder.tokens(z1), None

@@ -13,13 +13,13 @@ from moefm.scope import group_mean, group_size, group_sum
 if TYPE_CHECKING:
     from yanlm.autoencoder import Decoder
     from yanlm.condition import Condition
-    from yanlm.modeling import YanModel
+    from yanlm.nn.network import YanNetwork
 
 
 class Start:
     """What the flow says at t = 0, where experts are drawn: velocities, gate logits, each expert's one-step z1."""
 
-    def __init__(self, model: YanModel, z0: Tensor, cond: Condition) -> None:
+    def __init__(self, model: YanNetwork, z0: Tensor, cond: Condition) -> None:
         features = model.flow.trunk(z0, 0.0, cond)
         self.velocities, self.logits = model.flow.heads(features), model.flow.gate_logits(features)
         self.ends = z0.unsqueeze(-2) + self.velocities

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel
 from transformers.utils.generic import ModelOutput
 
-from yanlm.autoencoder import Decoder, Encoder, Positions
-from yanlm.condition import Condition, Readings
 from yanlm.config import YanConfig
-from yanlm.flow import LatentFlow
 from yanlm.generation import generate
+from yanlm.nn.network import YanNetwork
 from yanlm.noise import fresh_seeds
 from yanlm.objectives import Stage1, Stage2
 from yanlm.rereading import reread
-from yanlm.stage1 import Batch, stage1_loss
+from yanlm.stage1 import stage1_loss
 from yanlm.stage2 import stage2_loss
 from yanlm.unmasking import masked_loss, unmask
 
@@ -32,7 +29,7 @@ class YanOutput(ModelOutput):
     parts: dict[str, Tensor] | None = None
 
 
-class YanModel(PreTrainedModel):
+class YanModel(YanNetwork):
     r"""Non-autoregressive language model :math:`p(y | x) = \int p_\theta(y | z) p_\psi(z | x) dz`, Eq. (6).
 
     The encoder turns texts into latents, the flow transports noise to the latents of the masked slots given the
@@ -46,83 +43,17 @@ class YanModel(PreTrainedModel):
         stage2: Settings of the flow's objective.
 
     Example:
+        >>> import torch
         >>> model = YanModel(YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49))
         >>> source = torch.tensor([[5, 49, 7]])  # the token in the middle is masked
         >>> model.generate(source, slots=torch.tensor([[1]]), steps=3, seeds=[0]).tokens.shape  # (B, samples, slots)
         torch.Size([1, 1, 1])
     """
 
-    config_class = YanConfig
-    base_model_prefix = "yan"
-    main_input_name = "source_ids"
-    _supports_sdpa = True
-    _no_split_modules = ["Block"]  # noqa: RUF012 - the name and form that Hugging Face reads
-
     def __init__(self, config: YanConfig) -> None:
         super().__init__(config)
-        self._tied_weights_keys = (
-            {"decoder.head.weight": "encoder.embedding.weight"} if config.tie_word_embeddings else {}
-        )
-        self.positions = Positions(config) if config.positions == "learned" else None
-        self.encoder = Encoder(config)
-        if config.method != "flow" and config.form != "slots":
-            raise ValueError(f"method {config.method!r} needs form='slots', got {config.form!r}")
-        # None without a flow; the type is that of the models whose code reads it.
-        self.flow = cast(LatentFlow, LatentFlow(config) if config.method == "flow" else None)
-        self.decoder = Decoder(config)
-        self.length_head = nn.Sequential(
-            nn.Linear(config.d_model, config.d_model), nn.GELU(), nn.Linear(config.d_model, config.max_span)
-        )
         self.stage1, self.stage2 = Stage1(), Stage2()
         self._frozen: tuple[nn.Module, ...] = ()
-        self.post_init()
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Nothing: every module initializes itself."""
-
-    def get_input_embeddings(self) -> nn.Module:
-        """Return the token embedding."""
-        return self.encoder.embedding
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
-        self.encoder.embedding = cast(nn.Embedding, value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        """Return the map to the vocabulary."""
-        return self.decoder.head
-
-    def encode(self, ids: Tensor, mask: Tensor | None = None, marks: Tensor | None = None) -> Tensor:
-        """Latents ``(B, L, d)`` of tokens ``(B, L)``; ``marks`` ``(B, d)`` are added to every mask of a row."""
-        states: Tensor = self.encoder(ids, mask, self.positions, marks)
-        return states
-
-    def condition(
-        self,
-        states: Tensor,
-        ids: Tensor,
-        mask: Tensor | None,
-        slots: Tensor,
-        slot_mask: Tensor | None,
-    ) -> Condition:
-        """The source ``ids`` ``(B, S)``, encoded as ``states``, as the flow sees it."""
-        flow, positions = self.flow, self.positions
-        cond = flow.condition(states, mask, slots, slot_mask, positions)
-        if flow.marks is None:
-            return cond
-
-        def read(index: Tensor) -> Condition:
-            times = index.numel() // len(ids)
-
-            def rows(x: Tensor | None) -> Tensor | None:
-                return None if x is None else x.repeat_interleave(times, 0)
-
-            seen, there = cast(Tensor, rows(ids)), cast(Tensor, rows(slots))
-            marks = cast(Tensor, flow.marks)[index.flatten()]
-            again = self.encode(seen, rows(mask), marks)
-            return flow.condition(again, rows(mask), there, rows(slot_mask), positions)
-
-        return cond._replace(readings=Readings(read, flow.num_experts))
 
     def prepare_stage(self, stage: int) -> None:
         """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen.
@@ -157,11 +88,6 @@ class YanModel(PreTrainedModel):
             module.eval()
         return self
 
-    @staticmethod
-    def counts(batch: Batch) -> Tensor:
-        """Numbers of target tokens and of slots in a batch, float ``(2,)``: what the losses are means over."""
-        return torch.stack([batch["target_mask"].sum(), batch["slot_mask"].sum()]).float()
-
     def forward(
         self, *, stage: int, seeds: Sequence[int] | None = None, totals: Tensor | None = None, **batch: Tensor
     ) -> YanOutput:
@@ -179,7 +105,7 @@ class YanModel(PreTrainedModel):
             return YanOutput(*masked_loss(self, batch, seeds, totals))
         if stage == 1:
             return YanOutput(*stage1_loss(self, batch, self.stage1, seeds, totals))
-        return YanOutput(*stage2_loss(self, batch, self.stage2, seeds, totals))
+        return YanOutput(*stage2_loss(self, batch, self.stage2, self.stage1, seeds, totals))
 
     def generate(self, source_ids: Tensor, **options: Any) -> Any:
         """Fill slots: :func:`yanlm.generation.generate`, or :func:`yanlm.unmasking.unmask` without a flow.

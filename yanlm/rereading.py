@@ -17,12 +17,12 @@ from yanlm.noise import EXPERT, row_normal, sample_streams
 from yanlm.unmasking import Turn, in_turns
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.nn.network import YanNetwork
 
 
 @torch.no_grad()
 def reread(
-    model: YanModel,
+    model: YanNetwork,
     source_ids: Tensor,
     *,
     slots: Tensor,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from yanlm.collation import Batch
 from yanlm.noise import LEFT, REVEALED, TIME, generators, row_uniform
-from yanlm.stage1 import Batch
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.nn.network import YanNetwork
 
 
 def partly_masked(slot_mask: Tensor, seeds: Sequence[int], stream: int = TIME) -> tuple[Tensor, Tensor]:
@@ -52,7 +52,7 @@ def shown(source: Tensor, slots: Tensor, tokens: Tensor, where: Tensor) -> Tenso
     return source
 
 
-def revealed(model: YanModel, batch: Batch, share: float, seeds: Sequence[int]) -> Batch:
+def revealed(model: YanNetwork, batch: Batch, share: float, seeds: Sequence[int]) -> Batch:
     """The batch with the tokens of some slots shown in a ``share`` of its rows, and these slots left out."""
     if model.config.form != "slots":
         raise ValueError("reveal needs a model of form='slots': in the other one a mask is a whole span")

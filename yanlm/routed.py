@@ -20,7 +20,7 @@ from yanlm.noise import EXPERT, generators
 from yanlm.objectives import Stage2
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.nn.network import YanNetwork
 
 
 class Routed(NamedTuple):
@@ -37,7 +37,7 @@ Point = tuple[Tensor, Tensor]
 
 
 def all_experts(
-    model: YanModel,
+    model: YanNetwork,
     settings: Stage2,
     z0: Tensor,
     at: Point,
@@ -75,7 +75,7 @@ def all_experts(
 
 
 def one_expert(
-    model: YanModel,
+    model: YanNetwork,
     settings: Stage2,
     z0: Tensor,
     at: Point,
@@ -115,7 +115,7 @@ def _chosen(velocities: Tensor, index: Tensor) -> Tensor:
 
 
 def _routing_loss(
-    model: YanModel,
+    model: YanNetwork,
     settings: Stage2,
     features: Features,
     velocities: Tensor,
@@ -161,7 +161,7 @@ def _routing_loss(
     return loss._replace(velocity=loss.velocity / config.d_model, gate=loss.gate / config.sigma**2)
 
 
-def _unrolled(model: YanModel, settings: Stage2, z0: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
+def _unrolled(model: YanNetwork, settings: Stage2, z0: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
     """End of the ODE from z0 under frozen routing, with gradients through every step (section 4.2)."""
     steps = 1 + seeds[0] % settings.steps if settings.random_steps else settings.steps
     return sample(
@@ -169,7 +169,7 @@ def _unrolled(model: YanModel, settings: Stage2, z0: Tensor, cond: Condition, se
     ).z1
 
 
-def _rollout(model: YanModel, z0: Tensor, t: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
+def _rollout(model: YanNetwork, z0: Tensor, t: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
     """Estimate of z1 from where the sampler itself would be at time t, after one Euler step from z0 (no gradient).
 
     A point of the true path at t > 0 already holds the answer, and reading it off there is not what a sampler has to
@@ -185,7 +185,7 @@ def _rollout(model: YanModel, z0: Tensor, t: Tensor, cond: Condition, seeds: Seq
     return z_t + features.remaining * flow.head(features, index)
 
 
-def _roll_on(model: YanModel, velocity: Tensor, index: Tensor, z0: Tensor, t: Tensor, cond: Condition) -> Tensor:
+def _roll_on(model: YanNetwork, velocity: Tensor, index: Tensor, z0: Tensor, t: Tensor, cond: Condition) -> Tensor:
     """As :func:`_rollout`, with the expert that wrote the text at t = 0, whose ``velocity`` there is known."""
     z_t = (z0 + t[:, None, None] * velocity).detach()
     features = model.flow.trunk(z_t, t, cond)

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from moefm import mmd2
 from moefm import scale_penalty as mean_square
+from yanlm.collation import Batch
 from yanlm.noise import ENCODER, GAUSSIAN, KNOWN, generators, row_normal, row_uniform
 from yanlm.objectives import Stage1
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.nn.network import YanNetwork
 
-Batch = dict[str, Tensor]
 Parts = dict[str, Tensor]
 
 
@@ -68,7 +68,12 @@ def gather_rows(z: Tensor) -> Tensor:
 
 
 def stage1_loss(
-    model: YanModel, batch: Batch, settings: Stage1, seeds: Sequence[int], totals: Tensor, source: Tensor | None = None
+    model: YanNetwork,
+    batch: Batch,
+    settings: Stage1,
+    seeds: Sequence[int],
+    totals: Tensor,
+    source: Tensor | None = None,
 ) -> tuple[Tensor, Parts]:
     """Regularized autoencoder loss, Eq. (8), on texts with mask slots: every token is decoded, the masked ones too.
 
@@ -102,7 +107,7 @@ def stage1_loss(
     return total, {name: part.detach() for name, part in parts.items()}
 
 
-def decoded_loss(model: YanModel, z: Tensor, labels: Tensor, where: Tensor) -> Tensor:
+def decoded_loss(model: YanNetwork, z: Tensor, labels: Tensor, where: Tensor) -> Tensor:
     """Cross-entropy of the labels at the places of a mask; a device is asked for these once."""
     at = where.nonzero(as_tuple=True)
     return model.decoder.loss(z[at], labels[at])

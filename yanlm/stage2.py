@@ -11,21 +11,27 @@ from torch import Tensor
 from moefm import gate_entropy, linear_path, load_balance
 from moefm import scale_penalty as mean_square
 from moefm.scope import group_mean
+from yanlm.collation import Batch
 from yanlm.condition import gather_tokens
 from yanlm.noise import NOISE, TIME, generators, row_normal
-from yanlm.objectives import Stage2
+from yanlm.objectives import Stage1, Stage2
 from yanlm.revealing import revealed
 from yanlm.routed import all_experts, one_expert
-from yanlm.stage1 import Batch, Parts, decoded_loss, stage1_loss, token_mean
+from yanlm.stage1 import Parts, decoded_loss, stage1_loss, token_mean
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.nn.network import YanNetwork
 
 
 def stage2_loss(
-    model: YanModel, batch: Batch, settings: Stage2, seeds: Sequence[int], totals: Tensor
+    model: YanNetwork,
+    batch: Batch,
+    settings: Stage2,
+    autoencoder: Stage1,
+    seeds: Sequence[int],
+    totals: Tensor,
 ) -> tuple[Tensor, Parts]:
-    """Flow loss and cross-entropy, Eq. (11), at one random time per row."""
+    """Flow loss and cross-entropy, Eq. (11), at one random time per row; what is not frozen keeps its stage 1 loss."""
     if settings.reveal:
         batch = revealed(model, batch, settings.reveal, seeds)
     slots, slot_mask = batch["slots"], batch["slot_mask"]
@@ -60,7 +66,7 @@ def stage2_loss(
         parts["balance"] = load_balance(logits, slot_mask) * share
         total = total + settings.balance * parts["balance"]
     if settings.freeze != "all":
-        extra, more = stage1_loss(model, batch, model.stage1, seeds, totals, source)
+        extra, more = stage1_loss(model, batch, autoencoder, seeds, totals, source)
         total = total + extra
         parts |= {f"stage1_{name}": part for name, part in more.items()}
     if settings.length and "collapsed_ids" in batch:
@@ -69,7 +75,7 @@ def stage2_loss(
     return total, {name: part.detach() for name, part in parts.items()}
 
 
-def length_loss(model: YanModel, batch: Batch, seeds: Sequence[int], totals: Tensor) -> Tensor:
+def length_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: Tensor) -> Tensor:
     """Cross-entropy of the number of tokens behind each single mask, from the encoder's state there (detached).
 
     Each span counts as many times as it has tokens. A quarter of the rows is enough for so small a head, and each costs

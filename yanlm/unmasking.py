@@ -9,20 +9,21 @@ import torch
 from torch import Tensor
 
 from yanlm.choosing import Canvas, choose, special_ids
+from yanlm.collation import Batch
 from yanlm.condition import gather_tokens
 from yanlm.generation import Generation
 from yanlm.known import answer_scores, check_choices
 from yanlm.revealing import partly_masked, shown
-from yanlm.stage1 import Batch, Parts, decoded_loss, token_mean
+from yanlm.stage1 import Parts, decoded_loss, token_mean
 from yanlm.stage2 import length_loss
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.nn.network import YanNetwork
 
 _CHUNK = 2048  # slots whose logits are held at once
 
 
-def masked_loss(model: YanModel, batch: Batch, seeds: Sequence[int], totals: Tensor) -> tuple[Tensor, Parts]:
+def masked_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: Tensor) -> tuple[Tensor, Parts]:
     r"""Cross-entropy at masked slots, and the length head's where the batch has what it needs.
 
     ``mlm`` masks every slot. ``mdlm`` is masked diffusion (Sahoo et al. 2024; LLaDA, Nie et al. 2025): the row draws r
@@ -56,7 +57,7 @@ def masked_loss(model: YanModel, batch: Batch, seeds: Sequence[int], totals: Ten
 
 @torch.no_grad()
 def unmask(
-    model: YanModel,
+    model: YanNetwork,
     source_ids: Tensor,
     *,
     slots: Tensor,
@@ -125,7 +126,7 @@ class Turn(NamedTuple):
 
 
 def in_turns(
-    model: YanModel,
+    model: YanNetwork,
     canvas: Canvas,
     latents: Callable[[Turn], Tensor],
     source_ids: Tensor,
@@ -158,7 +159,7 @@ def in_turns(
 
 
 def _predict(
-    model: YanModel, states: Tensor, left: Tensor, temperature: float, streams: Sequence[torch.Generator]
+    model: YanNetwork, states: Tensor, left: Tensor, temperature: float, streams: Sequence[torch.Generator]
 ) -> tuple[Tensor, Tensor]:
     """A token for every masked slot and how sure the model is of it, both ``(B, M)``."""
     uniforms = None

@@ -137,13 +137,16 @@ def test_gradients_and_halves_of_a_batch(
     model.stage1, model.stage2 = Stage1(mmd=0.0), Stage2(ce=ce, objective=objective, freeze="none", length=0.0)
     model.prepare_stage(2)
     seeds, totals = [4, 2, 8], model.counts(batch)
-    loss, parts = stage2_loss(model, batch, model.stage2, seeds, totals)
+    loss, parts = stage2_loss(model, batch, model.stage2, model.stage1, seeds, totals)
     loss.backward()
     for name, parameter in model.named_parameters():
         if not name.startswith("length_head"):
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
     halves = [
-        stage2_loss(model, {name: x[rows] for name, x in batch.items()}, model.stage2, seeds[rows], totals / 2)[0] / 2
+        stage2_loss(
+            model, {name: x[rows] for name, x in batch.items()}, model.stage2, model.stage1, seeds[rows], totals / 2
+        )[0]
+        / 2
         for rows in (slice(0, 2), slice(2, 3))
     ]
     assert float(sum(halves)) == pytest.approx(float(loss), rel=1e-4)
@@ -210,7 +213,7 @@ def test_it_learns_two_right_answers_that_go_together(ce: str) -> None:
         batch = builder.batch(rows * 8, list(range(16)))
         for step in range(120):
             seeds = [1000 * step + i for i in range(16)]
-            loss, _ = stage2_loss(model, batch, model.stage2, seeds, model.counts(batch))
+            loss, _ = stage2_loss(model, batch, model.stage2, model.stage1, seeds, model.counts(batch))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

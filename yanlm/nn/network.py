@@ -1,0 +1,104 @@
+"""The network under every model with a flow: encoder, condition, decoder, latent flow and length head."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from yanlm.autoencoder import Decoder, Encoder, Positions
+from yanlm.collation import Batch
+from yanlm.condition import Condition, Readings
+from yanlm.config import YanConfig
+from yanlm.flow import LatentFlow
+
+
+class YanNetwork(PreTrainedModel):
+    """Modules of :class:`yanlm.modeling.YanModel`, and how they are called; no loss and no generation.
+
+    With the methods ``mlm`` and ``mdlm`` there is no flow, and the decoder reads tokens off the encoder's states.
+
+    Attributes:
+        positions: Table of learned positions, or ``None``.
+        encoder: Tokens to latents.
+        flow: Noise to latents given the source; ``None`` without a flow.
+        decoder: Latents to tokens.
+        length_head: States ``(..., d)`` at single masks to logits ``(..., max_span)`` of the number of tokens there.
+    """
+
+    config_class = YanConfig
+    base_model_prefix = "yan"
+    main_input_name = "source_ids"
+    _supports_sdpa = True
+    _no_split_modules = ["Block"]  # noqa: RUF012 - the name and form that Hugging Face reads
+
+    def __init__(self, config: YanConfig) -> None:
+        super().__init__(config)
+        self._tied_weights_keys = (
+            {"decoder.head.weight": "encoder.embedding.weight"} if config.tie_word_embeddings else {}
+        )
+        self.positions = Positions(config) if config.positions == "learned" else None
+        self.encoder = Encoder(config)
+        if config.method != "flow" and config.form != "slots":
+            raise ValueError(f"method {config.method!r} needs form='slots', got {config.form!r}")
+        # None without a flow; the type is that of the models whose code reads it.
+        self.flow = cast(LatentFlow, LatentFlow(config) if config.method == "flow" else None)
+        self.decoder = Decoder(config)
+        self.length_head = nn.Sequential(
+            nn.Linear(config.d_model, config.d_model), nn.GELU(), nn.Linear(config.d_model, config.max_span)
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: every module initializes itself."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the token embedding."""
+        return self.encoder.embedding
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.encoder.embedding = cast(nn.Embedding, value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the map to the vocabulary."""
+        return self.decoder.head
+
+    def encode(self, ids: Tensor, mask: Tensor | None = None, marks: Tensor | None = None) -> Tensor:
+        """Latents ``(B, L, d)`` of tokens ``(B, L)``; ``marks`` ``(B, d)`` are added to every mask of a row."""
+        states: Tensor = self.encoder(ids, mask, self.positions, marks)
+        return states
+
+    def condition(
+        self,
+        states: Tensor,
+        ids: Tensor,
+        mask: Tensor | None,
+        slots: Tensor,
+        slot_mask: Tensor | None,
+    ) -> Condition:
+        """The source ``ids`` ``(B, S)``, encoded as ``states``, as the flow sees it."""
+        flow, positions = self.flow, self.positions
+        cond = flow.condition(states, mask, slots, slot_mask, positions)
+        if flow.marks is None:
+            return cond
+
+        def read(index: Tensor) -> Condition:
+            times = index.numel() // len(ids)
+
+            def rows(x: Tensor | None) -> Tensor | None:
+                return None if x is None else x.repeat_interleave(times, 0)
+
+            seen, there = cast(Tensor, rows(ids)), cast(Tensor, rows(slots))
+            marks = cast(Tensor, flow.marks)[index.flatten()]
+            again = self.encode(seen, rows(mask), marks)
+            return flow.condition(again, rows(mask), there, rows(slot_mask), positions)
+
+        return cond._replace(readings=Readings(read, flow.num_experts))
+
+    @staticmethod
+    def counts(batch: Batch) -> Tensor:
+        """Numbers of target tokens and of slots in a batch, float ``(2,)``: what the losses are means over."""
+        return torch.stack([batch["target_mask"].sum(), batch["slot_mask"].sum()]).float()
