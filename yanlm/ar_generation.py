@@ -16,7 +16,7 @@ from yanlm.generation import Generation
 from yanlm.known import check_choices
 
 if TYPE_CHECKING:
-    from yanlm.autoregressive import ARModel
+    from yanlm.nn.ar_network import ARNetwork
 
 
 class Pen:
@@ -26,7 +26,7 @@ class Pen:
     start. All rows go on until the last is done: what a row is fed after its end is never looked at.
     """
 
-    def __init__(self, model: ARModel, before: Sequence[Prefix]) -> None:
+    def __init__(self, model: ARNetwork, before: Sequence[Prefix]) -> None:
         self.config, self.net = model.config, model.net
         self.is_bart = self.config.method == "bart"
         prefixes = [one.ids for one in before]
@@ -60,7 +60,7 @@ class Pen:
 
 @torch.no_grad()
 def write(
-    model: ARModel,
+    model: ARNetwork,
     source_ids: Tensor,
     *,
     slots: Tensor,
@@ -116,7 +116,7 @@ def write(
     return canvas.result(pen.passes)
 
 
-def _answer_scores(model: ARModel, before: Sequence[Prefix], choices: Tensor) -> Tensor:
+def _answer_scores(model: ARNetwork, before: Sequence[Prefix], choices: Tensor) -> Tensor:
     """Log-probability of each of the answers ``(C, M)`` after each prefix, its end included; ``(B, C)``."""
     mask, end = cast(int, model.config.mask_token_id), cast(int, model.config.pad_token_id)
     repeated = [one for one in before for _ in range(len(choices))]
@@ -142,7 +142,7 @@ def _uniforms(streams: Sequence[torch.Generator], where: Tensor) -> Tensor:
 
 @torch.no_grad()
 def write_free(
-    model: ARModel,
+    model: ARNetwork,
     source_ids: Tensor,
     *,
     slots: Tensor,

@@ -7,12 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from moefm._checks import check_choice
+from yanlm.config import BASELINES
 from yanlm.presets import Preset, Recipe
-
-AUTOREGRESSIVE = ("gpt2", "bart")
-MASKED = ("mdlm", "mlm")
-BASELINES = (*AUTOREGRESSIVE, *MASKED)
-"""Trained baselines. ``vfm``, plain flow matching, is the flow itself with one expert."""
 
 
 def baseline_recipe(name: str, preset: Preset) -> Recipe:

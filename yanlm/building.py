@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.baseline import MASKED
-from yanlm.config import YanConfig
+from yanlm.autoregressive import ARModel
+from yanlm.config import MASKED, ARConfig, YanConfig
 from yanlm.data import Corpus
 from yanlm.ensemble import Ensemble
 from yanlm.folders import load_model, model_folder
@@ -112,8 +112,6 @@ def baseline_config(name: str, flow: YanConfig) -> Any:
     if name in MASKED:
         layers = flow.encoder_layers + flow.flow_layers
         return YanConfig(**(own | {"method": name, "encoder_layers": layers}))
-    from yanlm.autoregressive import ARConfig
-
     with torch.device("meta"):
         target = count_parameters(YanModel(flow))["total"]
     names = ("vocab_size", "d_model", "num_heads", "ffn_mult", "dropout", "max_length", "pad_to")
@@ -155,8 +153,6 @@ def matched_layers(target: int, *, method: str, **sizes: Any) -> int:
         >>> matched_layers(1_000_000, method="gpt2", vocab_size=512, pad_token_id=510, mask_token_id=511)
         4
     """
-    from yanlm.autoregressive import ARConfig, ARModel
-
     least = 2 if method == "bart" else 1
     first = []
     for layers in range(least, least + 3):
@@ -203,8 +199,6 @@ def _fresh(config: Any, seed: int) -> Any:
         torch.manual_seed(seed)
         if isinstance(config, YanConfig):
             return YanModel(config)
-        from yanlm.autoregressive import ARModel
-
         return ARModel(config)
 
 

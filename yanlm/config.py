@@ -1,4 +1,4 @@
-"""The model's configuration: sizes, backbone, and what the flow predicts."""
+"""Configurations of the models: sizes, backbone, and what the flow predicts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ BACKBONES = ("transformer", "mamba")
 POSITIONS = ("rotary", "learned")
 PREDICTIONS = ("velocity", "data")
 FORMS = ("slots", "separate")
+MASKED = ("mdlm", "mlm")
+AUTOREGRESSIVE = ("gpt2", "bart")
+BASELINES = (*AUTOREGRESSIVE, *MASKED)
+"""Trained baselines. ``vfm``, plain flow matching, is the flow itself with one expert."""
 METHODS = ("flow", "mlm", "mdlm")
 EXPERTS = ("heads", "trunk", "source")
 SCOPES = ("token", "span", "sequence")
@@ -157,3 +161,61 @@ class YanConfig(PretrainedConfig):
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
         if self.align and self.form != "slots":
             raise ValueError("align needs form='slots': a separate target has no state of the source at its positions")
+
+
+class ARConfig(PretrainedConfig):
+    """Configuration of :class:`ARModel`, saved as ``config.json``.
+
+    Args:
+        method: ``gpt2`` (one stack reads the source and writes on) or ``bart`` (an encoder reads, a decoder writes).
+        vocab_size: V, the padding and mask tokens included.
+        d_model: Width.
+        num_heads: Attention heads.
+        layers: Layers; of ``bart`` half of them, rounded up, are the encoder's.
+        ffn_mult: Width of feed-forward layers over d.
+        max_length: Longest text in tokens.
+        dropout: Everywhere, in training.
+        stage: 1 once the model is trained.
+        pad_to: Slots given to an answer whose end the model was trained to mark with padding, 0 if it was not.
+        pad_token_id: Id of ``<|padding|>``, which ends what is written.
+        mask_token_id: Id of ``<|mask|>``, which begins it and separates its spans.
+
+    Raises:
+        ValueError: An option is unknown or out of range.
+
+    Example:
+        >>> ARConfig(method="bart", layers=5).form
+        'slots'
+    """
+
+    model_type = "yan-ar"
+    form = "slots"
+
+    method: str = "gpt2"
+    vocab_size: int = 4096
+    d_model: int = 128
+    num_heads: int = 4
+    layers: int = 4
+    ffn_mult: int = 4
+    max_length: int = 256
+    dropout: float = 0.0
+    stage: int = 0
+    pad_to: int = 0
+    pad_token_id: int | None = 4094
+    mask_token_id: int | None = 4095
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        check_options(type(self).__name__, kwargs)
+        super().__post_init__(**kwargs)
+        check_choice("method", self.method, AUTOREGRESSIVE)
+        for name in ("vocab_size", "d_model", "num_heads", "ffn_mult", "max_length"):
+            check_count(name, getattr(self, name))
+        check_count("layers", self.layers, minimum=2 if self.method == "bart" else 1)
+        check_count("pad_to", self.pad_to, minimum=0)
+        if self.d_model % self.num_heads:
+            raise ValueError(f"d_model must be a multiple of num_heads={self.num_heads}, got {self.d_model}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+        for name in ("pad_token_id", "mask_token_id"):  # they end and separate what is written
+            if not 0 <= (-1 if (id := getattr(self, name)) is None else id) < self.vocab_size:
+                raise ValueError(f"{name} must lie in 0 .. {self.vocab_size - 1}, got {id}")

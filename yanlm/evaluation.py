@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.collation import Example
 from yanlm.condition import gather_tokens
+from yanlm.config import AUTOREGRESSIVE
 from yanlm.fields import task_of
 from yanlm.noise import row_seed
 from yanlm.scores import Case, Ids, Row, baselines, score

@@ -72,3 +72,11 @@ def row_normal(sources: Sequence[Generator], counts: Sequence[int], length: int,
 def row_uniform(sources: Sequence[Generator]) -> Tensor:
     """One uniform number in [0, 1) a row, ``(B,)``."""
     return torch.stack([torch.rand((), generator=source, device=source.device) for source in sources])
+
+
+def kept(mask: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
+    """A random ``share`` of the positions of every row, boolean ``(B, L)``; each row's follow from its own seed."""
+    if share in (0, 1):  # nothing to draw
+        return torch.full_like(mask, bool(share))
+    draws = [torch.rand(mask.shape[1], generator=source) for source in generators(seeds, KNOWN)]
+    return (torch.stack(draws) < share).to(mask.device)

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from moefm._checks import check_choice, check_count
-from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.choosing import FLOW_OPTIONS
+from yanlm.config import AUTOREGRESSIVE
 from yanlm.ensemble import Ensemble
 from yanlm.held_out import WANTED
 from yanlm.tasks import Builder

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.baseline import MASKED
 from yanlm.building import check_labels, make_builder, make_tokenizer, stage_model
+from yanlm.config import MASKED
 from yanlm.data import Corpus
 from yanlm.evaluation import evaluate, example_of, repeated
 from yanlm.folders import load_model, save_model

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moefm._checks import check_choice, check_count, check_positive
-from yanlm.baseline import BASELINES, for_baseline
+from yanlm.baseline import for_baseline
+from yanlm.config import BASELINES
 from yanlm.objectives import Stage1, Stage2
 from yanlm.presets import Recipe, get_preset
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from moefm import mmd2
 from moefm import scale_penalty as mean_square
 from yanlm.collation import Batch
-from yanlm.noise import ENCODER, GAUSSIAN, KNOWN, generators, row_normal, row_uniform
+from yanlm.noise import ENCODER, GAUSSIAN, generators, kept, row_normal, row_uniform
 from yanlm.objectives import Stage1
 
 if TYPE_CHECKING:
@@ -32,14 +32,6 @@ def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Te
     scale = (largest * row_uniform(sources)).to(z)[:, None, None]
     noise = row_normal(sources, mask.sum(1).tolist(), z.shape[1], z.shape[2]).to(z)
     return z + scale * noise
-
-
-def kept(mask: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
-    """A random ``share`` of the positions of every row, boolean ``(B, L)``; each row's follow from its own seed."""
-    if share in (0, 1):  # nothing to draw
-        return torch.full_like(mask, bool(share))
-    draws = [torch.rand(mask.shape[1], generator=source) for source in generators(seeds, KNOWN)]
-    return (torch.stack(draws) < share).to(mask.device)
 
 
 def regularizer_tokens(z: Tensor, mask: Tensor, most: int) -> Tensor:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moefm._checks import check_count
-from yanlm.baseline import AUTOREGRESSIVE
 from yanlm.collation import Example
+from yanlm.config import AUTOREGRESSIVE
 from yanlm.filling import predicted_lengths
 from yanlm.masking import span_lengths
 from yanlm.noise import row_seed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from yanlm.baseline import AUTOREGRESSIVE, BASELINES
+from yanlm.config import AUTOREGRESSIVE, BASELINES
 
 SMALL = """
 minutes = 1.0

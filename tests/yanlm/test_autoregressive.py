@@ -13,8 +13,9 @@ from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 from transformers import AutoModel
 
 from yanlm.ar_layout import Prefix, answer, padded, prefixes
-from yanlm.autoregressive import ARConfig, ARModel
+from yanlm.autoregressive import ARModel
 from yanlm.building import matched_layers
+from yanlm.config import ARConfig
 from yanlm.folders import load_model, save_model
 from yanlm.masking import Masking
 from yanlm.objectives import Stage1

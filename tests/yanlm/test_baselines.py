@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from yanlm.autoregressive import ARModel
-from yanlm.baseline import AUTOREGRESSIVE, BASELINES, MASKED
 from yanlm.building import FLOW_OPTIONS, stage_model
-from yanlm.config import YanConfig
+from yanlm.config import AUTOREGRESSIVE, BASELINES, MASKED, YanConfig
 from yanlm.evaluation import evaluate, example_of
 from yanlm.folders import save_model
 from yanlm.inspection import inspect_folder

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from yanlm.autoregressive import ARConfig, ARModel
+from yanlm.autoregressive import ARModel
 from yanlm.building import without_flow
 from yanlm.choosing import special_ids
 from yanlm.condition import gather_tokens
+from yanlm.config import ARConfig
 from yanlm.ensemble import Ensemble
 from yanlm.generation import generate
 from yanlm.known import answer_scores, known_answers, likeliest

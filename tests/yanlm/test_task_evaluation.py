@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.autoregressive import ARConfig, ARModel
+from yanlm.autoregressive import ARModel
+from yanlm.config import ARConfig
 from yanlm.generation import Generation
 from yanlm.held_out import items, masked_source
 from yanlm.masking import Masking

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yanlm.baseline import AUTOREGRESSIVE, BASELINES
 from yanlm.building import _fresh, baseline_config, make_builder
-from yanlm.config import YanConfig
+from yanlm.config import AUTOREGRESSIVE, BASELINES, YanConfig
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
 from yanlm.presets import count_parameters, get_preset

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from moefm._checks import check_positive
-from yanlm.baseline import BASELINES
 from yanlm.building import make_builder, without_flow
+from yanlm.config import BASELINES
 from yanlm.finetuning import finetune_settings
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
