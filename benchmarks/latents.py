@@ -27,8 +27,9 @@ import torch
 from yanlm.data import load_corpus
 from yanlm.folders import load_model
 from yanlm.geometry import wide_bandwidths
-from yanlm.inspection import Inspection, inspect_latents
+from yanlm.inspection import inspect_latents
 from yanlm.latent_figures import latent_figure
+from yanlm.latents import Inspection
 from yanlm.presets import get_preset
 from yanlm.runs import train
 from yanlm.settings import RunSettings, resolve

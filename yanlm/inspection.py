@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from moefm._checks import check_count
 from moefm.regularizers import BANDWIDTHS
-from yanlm.baseline import AUTOREGRESSIVE
+from yanlm.config import AUTOREGRESSIVE
 from yanlm.data import load_corpus
 from yanlm.folders import load_model, model_folder
 from yanlm.geometry import geometry, principal_components, wide_bandwidths
+from yanlm.latent_figures import latent_figure
 from yanlm.latents import (
     LEAST,
     NOISE_LEVELS,
     NORMAL,
+    Inspection,
     accuracy_under_noise,
     checked_levels,
     clean_examples,
@@ -41,23 +41,6 @@ if TYPE_CHECKING:
     from yanlm.modeling import YanModel
 
 _SPARE = 4  # texts are read until they hold this many times the tokens that are looked at
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What :func:`inspect_latents` found.
-
-    Attributes:
-        numbers: JSON-able; see :func:`inspect_latents`.
-        coordinates: Latents on their first two principal components, ``(n, 2)``.
-        ids: Their tokens, ``(n,)``.
-        frequent: The most frequent tokens among them, with what they look like in print.
-    """
-
-    numbers: dict[str, Any]
-    coordinates: Tensor = field(repr=False)
-    ids: Tensor = field(repr=False)
-    frequent: list[tuple[int, str]]
 
 
 def inspect_latents(
@@ -177,8 +160,6 @@ def inspect_folder(
     Raises:
         ValueError: There is no model, no data, or too little of it, or the files cannot be written.
     """
-    from yanlm.latent_figures import latent_figure
-
     check_count("rows", rows)
     where = model_folder(folder)
     out = Path(folder) / "inspect" if out is None else Path(out)

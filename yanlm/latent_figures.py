@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -16,9 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from yanlm.figures import COLOURS, WIDTH
-
-if TYPE_CHECKING:
-    from yanlm.inspection import Inspection
+from yanlm.latents import Inspection
 
 OTHERS = "#c9c9c9"
 _NUMBERS: tuple[tuple[str, str, str], ...] = (

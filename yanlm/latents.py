@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,23 @@ LEAST = 50
 """Fewest latents that say anything about their distribution."""
 
 _ROWS, _TOKENS, _NOISE, NORMAL = range(4)  # independent streams of random numbers
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What :func:`yanlm.inspection.inspect_latents` found.
+
+    Attributes:
+        numbers: JSON-able; see there.
+        coordinates: Latents on their first two principal components, ``(n, 2)``.
+        ids: Their tokens, ``(n,)``.
+        frequent: The most frequent tokens among them, with what they look like in print.
+    """
+
+    numbers: dict[str, Any]
+    coordinates: Tensor = field(repr=False)
+    ids: Tensor = field(repr=False)
+    frequent: list[tuple[int, str]]
 
 
 def generator(seed: int, stream: int) -> torch.Generator:

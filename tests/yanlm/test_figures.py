@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from yanlm.figures import COLOURS, WIDTH, loss_figure, smoothed
 from yanlm.geometry import geometry, principal_components
-from yanlm.inspection import Inspection
 from yanlm.latent_figures import latent_figure, token_colours
+from yanlm.latents import Inspection
 
 
 def ink(figure):

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from yanlm.data import load_corpus
-from yanlm.inspection import Inspection, inspect_latents
-from yanlm.latents import NOISE_LEVELS
+from yanlm.inspection import inspect_latents
+from yanlm.latents import NOISE_LEVELS, Inspection
 from yanlm.studies.common import Json, Say, Study, markdown
 from yanlm.studies.models import Named, load_named
 
