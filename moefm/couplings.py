@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from moefm._checks import check_shape
+from moefm.checks import check_shape
 
 Coupling = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Takes noise and data ``(B, ..., D)`` and returns them re-paired; the data keeps its order."""

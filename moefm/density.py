@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from moefm._checks import check_count
-from moefm._random import fresh
+from moefm.checks import check_count
 from moefm.fields import MixtureField
+from moefm.generators import fresh
 from moefm.scope import group_mean
 from moefm.solvers import integrate, time_grid
 

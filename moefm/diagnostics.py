@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from moefm._checks import check_count, check_shape
+from moefm.checks import check_count, check_shape
 from moefm.couplings import optimal_permutation
 
 

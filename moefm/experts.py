@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from moefm._checks import check_count, check_shape
+from moefm.checks import check_count, check_shape
 
 _GROUPED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _COMPILED_GROUPED_DTYPES = (torch.bfloat16,)  # all that the compiler's shape inference of grouped_mm lets pass

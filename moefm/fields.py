@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from moefm.experts import Dispatch, ExpertLinear, check_index
 from moefm.gating import Gate
 from moefm.paths import expand_time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from moefm._checks import check_count, check_positive
+from moefm.checks import check_count, check_positive
 from moefm.scope import Scope, group_mean
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from moefm._checks import check_mask, check_positive, check_shape
-from moefm._numeric import clean, masked_mean, wide
+from moefm.checks import check_mask, check_positive, check_shape
+from moefm.numeric import clean, masked_mean, wide
 from moefm.scope import Scope, group_mean, group_size, group_sum
 
 

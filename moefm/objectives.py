@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from moefm._checks import check_mask, check_positive
-from moefm._numeric import clean
+from moefm.checks import check_mask, check_positive
 from moefm.fields import MixtureField
 from moefm.losses import Loss, consistent_moefm_loss, moefm_loss, vfm_loss
+from moefm.numeric import clean
 from moefm.paths import TimeSampler, UniformTime, linear_path
 from moefm.scope import Scope
 

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Generator, Tensor
 
-from moefm._checks import check_positive, check_shape
-from moefm._random import fresh
+from moefm.checks import check_positive, check_shape
+from moefm.generators import fresh
 
 
 class PathSample(NamedTuple):

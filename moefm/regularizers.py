@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from moefm._checks import check_count, check_mask, check_positive
-from moefm._numeric import clean, masked_mean, wide
+from moefm.checks import check_count, check_mask, check_positive
+from moefm.numeric import clean, masked_mean, wide
 
 BANDWIDTHS = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Kernel bandwidths of the paper, appendix A.4."""

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moefm._checks import check_choice
-from moefm._random import Generators, child, fresh, uniform
+from moefm.checks import check_choice
 from moefm.fields import MixtureField
+from moefm.generators import Generators, child, fresh, uniform
 from moefm.scope import Scope, group_mean, share_first
 
 

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from moefm._checks import check_mask
-from moefm._random import Generators
+from moefm.checks import check_mask
 from moefm.experts import check_index
 from moefm.fields import MixtureField
+from moefm.generators import Generators
 from moefm.routing import Router, Routing, get_routing
 from moefm.scope import Scope
 from moefm.solvers import ADAPTIVE, integrate, time_grid

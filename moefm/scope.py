@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from moefm._checks import check_shape
+from moefm.checks import check_shape
 
 Scope = None | int | tuple[int, ...] | Tensor
 

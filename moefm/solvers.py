@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """A vector field ``f(z, t)`` that returns the velocity in the shape of ``z``; ``t`` is a scalar tensor."""

@@ -13,12 +13,12 @@ from torch import Generator, Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from moefm._checks import check_choice, check_count, check_mask, check_positive
-from moefm._numeric import clean
-from moefm._random import fresh
+from moefm.checks import check_choice, check_count, check_mask, check_positive
 from moefm.couplings import Coupling, independent
 from moefm.fields import MixtureField
+from moefm.generators import fresh
 from moefm.losses import Loss
+from moefm.numeric import clean
 from moefm.objectives import MoEFM, Objective
 
 Draw = Callable[[int, Generator], Tensor]

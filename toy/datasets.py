@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from toy.readers import DataError, Points, read_points
 from toy.shapes import SHAPES, Sampler
 

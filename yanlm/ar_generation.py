@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from yanlm.ar_layout import Prefix, answer, padded
 from yanlm.choosing import Canvas, choose, special_ids
 from yanlm.cross_entropy import token_cross_entropy

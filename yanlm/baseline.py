@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from moefm._checks import check_choice
+from moefm.checks import check_choice
 from yanlm.config import BASELINES
 from yanlm.presets import Preset, Recipe
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from yanlm.generation import Generation, check_generation
 from yanlm.known import likeliest
 from yanlm.noise import NOISE, sample_streams

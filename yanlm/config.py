@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from transformers import PretrainedConfig
 
-from moefm._checks import check_choice, check_count, check_positive
+from moefm.checks import check_choice, check_count, check_positive
 
 BACKBONES = ("transformer", "mamba")
 POSITIONS = ("rotary", "learned")

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from moefm._checks import check_choice, check_count, check_shape
-from moefm._numeric import wide
+from moefm.checks import check_choice, check_count, check_shape
+from moefm.numeric import wide
 
 METHODS = ("auto", "full", "chunked", "linear")
 FULL_UP_TO = 2**26

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from yanlm.folders import load_model, model_folder
 from yanlm.records import RUN_FILE, write_json, writing_to
 from yanlm.settings import RunSettings, from_dict, resolve

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from moefm import Routing, sample
-from moefm._checks import check_count, check_positive
+from moefm.checks import check_count, check_positive
 from yanlm.known import answer_scores, check_choices, likeliest
 from yanlm.noise import EXPERT, NOISE, fresh_seeds, row_normal, sample_streams
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from moefm._checks import check_choice
+from moefm.checks import check_choice
 from yanlm.metrics import normalize
 from yanlm.ngram import TOKENS, NGram
 from yanlm.prompts import MASKS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from moefm.regularizers import BANDWIDTHS
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.data import load_corpus

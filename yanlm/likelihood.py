@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from moefm._numeric import masked_mean
+from moefm.numeric import masked_mean
 from moefm.scope import group_mean, group_size, group_sum
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moefm._checks import check_choice, check_count, check_mask
-from moefm._numeric import clean, wide
+from moefm.checks import check_choice, check_count, check_mask
+from moefm.numeric import clean, wide
 from yanlm.scan import kernel_status, kernels, scan
 
 __all__ = ["BiMamba", "Mamba", "kernel_status"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from moefm._checks import check_count, check_share
+from moefm.checks import check_count, check_share
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from moefm._random import fresh
+from moefm.generators import fresh
 
 _MASK = (1 << 64) - 1
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moefm._checks import check_choice, check_count, check_share
+from moefm.checks import check_choice, check_count, check_share
 from moefm.paths import BetaTime, TimeSampler, UniformTime, ZeroInflatedTime
 from moefm.regularizers import BANDWIDTHS
 

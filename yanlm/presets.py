@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from moefm._checks import check_choice
+from moefm.checks import check_choice
 from yanlm.masking import Masking
 from yanlm.objectives import Stage1, Stage2
 

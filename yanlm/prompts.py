@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from yanlm.collation import Example
 from yanlm.tokenization import decode, encode, mask_id, pad_id
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from moefm._checks import check_choice, check_count
+from moefm.checks import check_choice, check_count
 from yanlm.choosing import FLOW_OPTIONS
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.ensemble import Ensemble

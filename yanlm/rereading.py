@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from moefm import Routing, sample
-from moefm._checks import check_positive
+from moefm.checks import check_positive
 from moefm.routing import get_routing
 from yanlm.choosing import Canvas
 from yanlm.generation import Generation

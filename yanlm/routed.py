@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from moefm import consistent_moefm_loss, moefm_loss, sample
-from moefm._numeric import masked_mean
 from moefm.losses import Loss
+from moefm.numeric import masked_mean
 from moefm.routing import draw_expert
 from moefm.scope import group_mean
 from yanlm.condition import Condition

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from moefm._checks import check_count, check_shape
-from moefm._numeric import wide
+from moefm.checks import check_count, check_shape
+from moefm.numeric import wide
 
 LOG2_E = math.log2(math.e)
 CACHE = 2**21

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from moefm._checks import check_choice, check_count, check_positive
+from moefm.checks import check_choice, check_count, check_positive
 
 SCHEDULES = ("constant", "cosine", "wsd")
 PRECISIONS = ("no", "bf16")

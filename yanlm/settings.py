@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from moefm._checks import check_choice, check_count, check_positive
+from moefm.checks import check_choice, check_count, check_positive
 from yanlm.baseline import for_baseline
 from yanlm.config import BASELINES
 from yanlm.objectives import Stage1, Stage2

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from yanlm import hub
 from yanlm.data import Corpus, Source
 from yanlm.rows import DataError, Row, words_of

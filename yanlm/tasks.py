@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from moefm._checks import check_choice, check_count
+from moefm.checks import check_choice, check_count
 from yanlm.collation import Example, collapse, collate
 from yanlm.fields import FIELDS, field, task_of, words
 from yanlm.masking import Masking, drop_tokens, mask_spans, mask_tail, span_lengths

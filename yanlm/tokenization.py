@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from yanlm.llama3 import is_llama3, llama3_file, read_llama3
 from yanlm.network import serving
 

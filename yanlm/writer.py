@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from yanlm.collation import Example
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.filling import predicted_lengths

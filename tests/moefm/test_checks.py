@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from moefm._checks import check_choice, check_count, check_mask, check_positive, check_shape
+from moefm.checks import check_choice, check_count, check_mask, check_positive, check_shape
 
 
 @pytest.mark.parametrize("value", [0, -1, 0.0, math.nan, math.inf, True, "1", None])

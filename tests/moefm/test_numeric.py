@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moefm._numeric import clean, masked_mean, wide
+from moefm.numeric import clean, masked_mean, wide
 
 MASK = torch.tensor([[True, False, True], [False, False, True]])
 HALF = [torch.float16, torch.bfloat16]

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moefm._checks import check_positive
+from moefm.checks import check_positive
 from yanlm.building import make_builder
 from yanlm.folders import load_model
 from yanlm.masking import Masking

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from moefm._checks import check_count
+from moefm.checks import check_count
 from yanlm.building import make_builder
 from yanlm.evaluation import cases
 from yanlm.folders import load_model, model_folder

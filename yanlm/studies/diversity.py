@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moefm._checks import check_choice, check_count, check_positive
+from moefm.checks import check_choice, check_count, check_positive
 from moefm.routing import ROUTINGS
 from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
 from yanlm.studies.models import Named, load_named

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moefm._checks import check_choice, check_count, check_positive
+from moefm.checks import check_choice, check_count, check_positive
 from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
 from yanlm.studies.models import blocks_of, fresh_models, load_named, size_of
 from yanlm.studies.timing import CLOCKS, Contestant, contestants, timed

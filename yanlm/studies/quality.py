@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moefm._checks import check_choice, check_count
+from moefm.checks import check_choice, check_count
 from yanlm.evaluation import repeated
 from yanlm.rows import Row
 from yanlm.studies.common import Json, Study

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moefm._checks import check_positive
+from moefm.checks import check_positive
 from yanlm.building import make_builder, without_flow
 from yanlm.config import BASELINES
 from yanlm.finetuning import finetune_settings

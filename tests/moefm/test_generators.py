@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moefm._random import child, fresh, uniform
+from moefm.generators import child, fresh, uniform
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (16, 2), (17,)])
