@@ -28,7 +28,7 @@ from yanlm.evaluation import cases
 from yanlm.flow import Features, LatentFlow
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
-from yanlm.noise import EXPERT, NOISE, row_normal, row_seed, sample_streams
+from yanlm.seeding import EXPERT, NOISE, row_normal, row_seed, sample_streams
 from yanlm.statements import judge, statement_rows
 from yanlm.studies import agreement
 from yanlm.tokenization import load_tokenizer

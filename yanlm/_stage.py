@@ -16,8 +16,8 @@ from yanlm._runlog import Window
 from yanlm._stage_state import StageState
 from yanlm.checkpoints import check_room, latest_checkpoint
 from yanlm.ema import MovingAverage
-from yanlm.noise import row_seed
 from yanlm.optimizer import make_optimizer
+from yanlm.seeding import row_seed
 
 
 class Stage(StageState):

@@ -11,7 +11,7 @@ from torch import Tensor
 from moefm.checks import check_count
 from yanlm.generation import Generation, check_generation
 from yanlm.known import likeliest
-from yanlm.noise import NOISE, sample_streams
+from yanlm.seeding import NOISE, sample_streams
 
 FLOW_OPTIONS: dict[str, Any] = {"routing": "frozen", "solver": "euler", "z0_scale": 1.0, "reread": False}
 """Options of generation that only a flow has, and their defaults."""

@@ -13,8 +13,8 @@ from yanlm.collation import Example
 from yanlm.condition import gather_tokens
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.fields import task_of
-from yanlm.noise import row_seed
 from yanlm.scores import Case, Ids, Row, baselines, score
+from yanlm.seeding import row_seed
 from yanlm.tasks import Builder
 from yanlm.tokenization import decode
 

@@ -13,8 +13,8 @@ from yanlm.building import without_flow
 from yanlm.collation import Example
 from yanlm.evaluation import one_pass
 from yanlm.held_out import Fill, Item, ended, filled, spans_of
-from yanlm.noise import row_seed
 from yanlm.scores import Case, Ids
+from yanlm.seeding import row_seed
 from yanlm.tasks import Builder
 from yanlm.tokenization import decode
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from moefm.checks import check_count
+from yanlm.files import write_json, writing_to
 from yanlm.folders import load_model, model_folder
-from yanlm.records import RUN_FILE, write_json, writing_to
+from yanlm.records import RUN_FILE
 from yanlm.settings import RunSettings, from_dict, resolve
 from yanlm.task_rows import check_task, load_task
 from yanlm.tokenization import encode, load_tokenizer

@@ -11,7 +11,7 @@ from torch import Tensor
 from moefm import Routing, sample
 from moefm.checks import check_count, check_positive
 from yanlm.known import answer_scores, check_choices, likeliest
-from yanlm.noise import EXPERT, NOISE, fresh_seeds, row_normal, sample_streams
+from yanlm.seeding import EXPERT, NOISE, fresh_seeds, row_normal, sample_streams
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork

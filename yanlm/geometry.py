@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moefm import mmd2, scale_penalty
 from moefm.regularizers import BANDWIDTHS
-from yanlm.noise import generators
+from yanlm.seeding import generators
 
 _POINTS = 2000  # that MMD is estimated from, as many as the paper takes in training
 _OFTEN = 5  # occurrences from which a token counts for the variance between tokens

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from yanlm.collation import Example, collapse
 from yanlm.evaluation import HELD_OUT, masked_positions
 from yanlm.fields import task_of
-from yanlm.noise import row_seed
 from yanlm.scores import Ids
+from yanlm.seeding import row_seed
 from yanlm.tasks import Builder
 from yanlm.tokenization import decode, encode
 

@@ -14,6 +14,7 @@ from moefm.checks import check_count
 from moefm.regularizers import BANDWIDTHS
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.data import load_corpus
+from yanlm.files import writing_to
 from yanlm.folders import load_model, model_folder
 from yanlm.geometry import geometry, principal_components, wide_bandwidths
 from yanlm.latent_figures import latent_figure
@@ -30,7 +31,6 @@ from yanlm.latents import (
     generator,
 )
 from yanlm.masking import Masking
-from yanlm.records import writing_to
 from yanlm.rows import DataError
 from yanlm.tasks import Builder
 from yanlm.tokenization import decode, load_tokenizer

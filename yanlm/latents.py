@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from yanlm.collation import Example
-from yanlm.noise import generators, row_seed
+from yanlm.seeding import generators, row_seed
 from yanlm.tasks import Builder
 
 if TYPE_CHECKING:

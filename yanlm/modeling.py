@@ -13,9 +13,9 @@ from transformers.utils.generic import ModelOutput
 from yanlm.config import YanConfig
 from yanlm.generation import generate
 from yanlm.nn.network import YanNetwork
-from yanlm.noise import fresh_seeds
 from yanlm.objectives import Stage1, Stage2
 from yanlm.rereading import reread
+from yanlm.seeding import fresh_seeds
 from yanlm.stage1 import stage1_loss
 from yanlm.stage2 import stage2_loss
 from yanlm.unmasking import masked_loss, unmask

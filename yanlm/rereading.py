@@ -13,7 +13,7 @@ from moefm.checks import check_positive
 from moefm.routing import get_routing
 from yanlm.choosing import Canvas
 from yanlm.generation import Generation
-from yanlm.noise import EXPERT, row_normal, sample_streams
+from yanlm.seeding import EXPERT, row_normal, sample_streams
 from yanlm.unmasking import Turn, in_turns
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from yanlm.collation import Batch
-from yanlm.noise import LEFT, REVEALED, TIME, generators, row_uniform
+from yanlm.seeding import LEFT, REVEALED, TIME, generators, row_uniform
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork

@@ -16,8 +16,8 @@ from moefm.scope import group_mean
 from yanlm.condition import Condition
 from yanlm.flow import Features
 from yanlm.likelihood import Start, drawn_likelihood, text_likelihood
-from yanlm.noise import EXPERT, generators
 from yanlm.objectives import Stage2
+from yanlm.seeding import EXPERT, generators
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork

@@ -13,12 +13,13 @@ from yanlm.building import check_labels, make_builder, make_tokenizer, stage_mod
 from yanlm.config import MASKED
 from yanlm.data import Corpus
 from yanlm.evaluation import evaluate, example_of, repeated
+from yanlm.files import write_json, writing_to
 from yanlm.folders import load_model, save_model
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
-from yanlm.noise import row_seed
 from yanlm.presets import Recipe
-from yanlm.records import RUN_FILE, describe_corpus, read_log, run_head, samples_text, write_json, writing_to
+from yanlm.records import RUN_FILE, describe_corpus, read_log, run_head, samples_text
+from yanlm.seeding import row_seed
 from yanlm.settings import RunSettings
 from yanlm.stream import RowStream
 from yanlm.task_training import final_evaluation, run_corpus, validation_score

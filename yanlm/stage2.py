@@ -13,10 +13,10 @@ from moefm import scale_penalty as mean_square
 from moefm.scope import group_mean
 from yanlm.collation import Batch
 from yanlm.condition import gather_tokens
-from yanlm.noise import NOISE, TIME, generators, row_normal
 from yanlm.objectives import Stage1, Stage2
 from yanlm.revealing import revealed
 from yanlm.routed import all_experts, one_expert
+from yanlm.seeding import NOISE, TIME, generators, row_normal
 from yanlm.stage1 import Parts, decoded_loss, stage1_loss, token_mean
 
 if TYPE_CHECKING:

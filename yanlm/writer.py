@@ -14,8 +14,8 @@ from yanlm.collation import Example
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.filling import predicted_lengths
 from yanlm.masking import span_lengths
-from yanlm.noise import row_seed
 from yanlm.prompts import fill, split_at_masks
+from yanlm.seeding import row_seed
 from yanlm.tasks import Builder
 from yanlm.tokenization import decode, load_tokenizer
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from yanlm import _stage_state, checkpoints
-from yanlm.noise import generators, row_normal, row_seed
+from yanlm.seeding import generators, row_normal, row_seed
 from yanlm.training import TrainSettings, make_accelerator, train_stage
 
 VOCABULARY, WIDTH = 20, 8

@@ -15,8 +15,8 @@ from moefm import sample
 from yanlm.condition import gather_tokens
 from yanlm.config import YanConfig
 from yanlm.modeling import YanModel
-from yanlm.noise import generators, row_normal
 from yanlm.objectives import Stage1, Stage2
+from yanlm.seeding import generators, row_normal
 from yanlm.stage1 import regularizer_tokens
 from yanlm.tasks import Builder
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from yanlm.ar_layout import Prefix, padded, prefixes
 from yanlm.config import ARConfig
-from yanlm.noise import kept
+from yanlm.seeding import kept
 
 
 class ARNetwork(PreTrainedModel):

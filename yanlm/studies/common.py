@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.records import write_json, writing_to
+from yanlm.files import write_json, writing_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
