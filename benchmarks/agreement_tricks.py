@@ -20,16 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from moefm import MixtureField, sample
-from yanlm import modeling, statements
+from yanlm import modeling
 from yanlm.building import make_builder
 from yanlm.condition import Condition
 from yanlm.config import YanConfig
+from yanlm.data.builtin import statements
+from yanlm.data.builtin.statements import judge, statement_rows
 from yanlm.evaluation import cases
 from yanlm.flow import Features, LatentFlow
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
 from yanlm.seeding import EXPERT, NOISE, row_normal, row_seed, sample_streams
-from yanlm.statements import judge, statement_rows
 from yanlm.studies import agreement
 from yanlm.tokenization import load_tokenizer
 
@@ -142,7 +143,7 @@ def _condition(model: Any, batch: dict[str, Tensor]) -> Any:
 
 
 def partly_bare(split: str = "train", n: int = 20000, seed: int = 0, shown: bool = False) -> list[dict[str, Any]]:
-    """As :func:`yanlm.statements.statement_rows`, a tenth of those that are trained on about no world."""
+    """As :func:`yanlm.data.builtin.statements.statement_rows`, a tenth of those that are trained on about no world."""
     rows = statement_rows(split, n, seed, shown)
     if split != "train" or shown:
         return rows

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from yanlm.data import load_corpus
+from yanlm.data.corpus import load_corpus
 from yanlm.folders import load_model
 from yanlm.geometry import wide_bandwidths
 from yanlm.inspection import inspect_latents

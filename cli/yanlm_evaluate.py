@@ -147,7 +147,7 @@ def _numbers(text: str) -> list[int]:
 
 def _of_sets(specs: Sequence[str], split: str) -> tuple[list[str], str]:
     """Specs with files called ``test`` or ``validation`` as the sets they belong to, and the split to evaluate."""
-    from yanlm.splits import training_file
+    from yanlm.data.splits import training_file
 
     found = [training_file(Path(spec).expanduser()) for spec in specs]
     parts = {part for _, part in filter(None, found)}

@@ -10,15 +10,15 @@ import torch
 
 from yanlm.autoregressive import ARModel
 from yanlm.config import MASKED, ARConfig, YanConfig
-from yanlm.data import Corpus
+from yanlm.data.corpus import Corpus
+from yanlm.data.loader import RowStream
+from yanlm.data.rows import kind_of, words_of
 from yanlm.ensemble import Ensemble
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
 from yanlm.modeling import YanModel
 from yanlm.presets import count_parameters
-from yanlm.rows import kind_of, words_of
 from yanlm.settings import RunSettings
-from yanlm.stream import RowStream
 from yanlm.tasks import Builder
 from yanlm.tokenization import encode, load_tokenizer, train_tokenizer
 

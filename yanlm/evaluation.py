@@ -12,7 +12,7 @@ import torch
 from yanlm.collation import Example
 from yanlm.condition import gather_tokens
 from yanlm.config import AUTOREGRESSIVE
-from yanlm.fields import task_of
+from yanlm.data.rows import task_of
 from yanlm.scores import Case, Ids, Row, baselines, score
 from yanlm.seeding import row_seed
 from yanlm.tasks import Builder

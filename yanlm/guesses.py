@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from moefm.checks import check_choice
+from yanlm.data.rows import MASKS
 from yanlm.metrics import normalize
 from yanlm.ngram import TOKENS, NGram
-from yanlm.prompts import MASKS
 from yanlm.sentences import sentence_spans
 
 Row = Mapping[str, Any]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from yanlm.collation import Example, collapse
+from yanlm.data.rows import task_of
 from yanlm.evaluation import HELD_OUT, masked_positions
-from yanlm.fields import task_of
 from yanlm.scores import Ids
 from yanlm.seeding import row_seed
 from yanlm.tasks import Builder
@@ -16,7 +16,7 @@ from yanlm.tokenization import decode, encode
 Row = Mapping[str, Any]
 
 WANTED = {"infill": "infill", "sentence": "seq2seq", "completion": "seq2seq", "qa": "qa", "classify": "classify"}
-"""Tasks, and what :func:`yanlm.fields.task_of` calls their rows."""
+"""Tasks, and what :func:`yanlm.data.rows.task_of` calls their rows."""
 
 ANSWERED = {"qa": "answer", "classify": "label"}
 """Tasks whose rows have an answer after the text, and its field."""

@@ -13,7 +13,8 @@ import torch
 from moefm.checks import check_count
 from moefm.regularizers import BANDWIDTHS
 from yanlm.config import AUTOREGRESSIVE
-from yanlm.data import load_corpus
+from yanlm.data.corpus import load_corpus
+from yanlm.data.rows import DataError
 from yanlm.files import writing_to
 from yanlm.folders import load_model, model_folder
 from yanlm.geometry import geometry, principal_components, wide_bandwidths
@@ -31,7 +32,6 @@ from yanlm.latents import (
     generator,
 )
 from yanlm.masking import Masking
-from yanlm.rows import DataError
 from yanlm.tasks import Builder
 from yanlm.tokenization import decode, load_tokenizer
 
@@ -146,7 +146,7 @@ def inspect_folder(
 
     Args:
         folder: What ``yanlm train`` wrote, or one stage of it.
-        data: Specs of :func:`yanlm.data.load_corpus`; by default those the model was trained on.
+        data: Specs of :func:`yanlm.data.corpus.load_corpus`; by default those the model was trained on.
         text_column: Name of the text's column in files, where ``data`` is given.
         out: Where the files go; ``FOLDER/inspect`` by default.
         rows: Most held-out rows.
@@ -189,7 +189,7 @@ def inspect_folder(
 
 
 def _data_options(where: Path) -> dict[str, Any]:
-    """What the model of a folder was trained on, as :func:`yanlm.data.load_corpus` takes it."""
+    """What the model of a folder was trained on, as :func:`yanlm.data.corpus.load_corpus` takes it."""
     try:
         settings = json.loads((where / "run.json").read_text(encoding="utf-8"))["settings"]
         return {"specs": settings["data"], "weights": settings["weights"], "text_column": settings["text_column"]}

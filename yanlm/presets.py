@@ -14,8 +14,8 @@ from yanlm.objectives import Stage1, Stage2
 class Recipe:
     """How one stage is trained, apart from its length: optimizer, batch and masking.
 
-    The rows of ``bucket`` consecutive batches are sorted by length together (:class:`yanlm.stream.RowStream`): with
-    texts of very different lengths a batch is then less padding, and a minute holds more steps.
+    The rows of ``bucket`` consecutive batches are sorted by length together (:class:`yanlm.data.loader.RowStream`):
+    with texts of very different lengths a batch is then less padding, and a minute holds more steps.
     """
 
     batch_size: int = 32

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from moefm.checks import check_count
 from yanlm.collation import Example
+from yanlm.data.rows import MASKS
 from yanlm.tokenization import decode, encode, mask_id, pad_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-MASKS = re.compile(r"<mask>|<\|mask\|>")
-"""What stands for a mask in the text of a user."""
 
 
 def split_at_masks(text: str) -> list[str]:

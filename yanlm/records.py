@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from yanlm.data import Corpus
+from yanlm.data.corpus import Corpus
 from yanlm.settings import RunSettings
 
 RUN_FILE = "run.json"

@@ -11,7 +11,8 @@ import torch
 
 from yanlm.building import check_labels, make_builder, make_tokenizer, stage_model
 from yanlm.config import MASKED
-from yanlm.data import Corpus
+from yanlm.data.corpus import Corpus
+from yanlm.data.loader import RowStream
 from yanlm.evaluation import evaluate, example_of, repeated
 from yanlm.files import write_json, writing_to
 from yanlm.folders import load_model, save_model
@@ -21,7 +22,6 @@ from yanlm.presets import Recipe
 from yanlm.records import RUN_FILE, describe_corpus, read_log, run_head, samples_text
 from yanlm.seeding import row_seed
 from yanlm.settings import RunSettings
-from yanlm.stream import RowStream
 from yanlm.task_training import final_evaluation, run_corpus, validation_score
 from yanlm.tasks import Builder
 from yanlm.tokenization import load_tokenizer

@@ -22,7 +22,7 @@ class RunSettings:
 
     Attributes:
         preset: Name of the preset that the rest started from.
-        data: Specs of :func:`yanlm.data.load_corpus`.
+        data: Specs of :func:`yanlm.data.corpus.load_corpus`.
         weights: Shares of the specs, or ``None``.
         text_column: Name of the text's column in files that have no ``text``.
         tokenizer: ``bpe:SIZE`` trained on the data, or what :func:`yanlm.tokenization.load_tokenizer` takes.

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from yanlm.data import Corpus, corpus_of, load_corpus
-from yanlm.prompts import MASKS
-from yanlm.rows import KINDS, DataError, Row, listed, trained
+from yanlm.data.corpus import Corpus, corpus_of, load_corpus
+from yanlm.data.rows import KINDS, MASKS, DataError, Row, listed, trained
 from yanlm.sentences import last_word_span, sentence_spans
 
 TASKS = ("infill", "sentence", "completion", "qa", "classify")
@@ -37,7 +36,7 @@ def task_rows(rows: Sequence[Row], task: str, *, seed: int = 0) -> list[Row]:
     Rows with ``source`` and ``target`` serve ``qa`` as context and answer, and ``classify`` as text and label.
 
     Args:
-        rows: As :func:`yanlm.data.load_corpus` gives them.
+        rows: As :func:`yanlm.data.corpus.load_corpus` gives them.
         task: One of :data:`TASKS`.
         seed: Of the sentence drawn.
 
@@ -81,10 +80,10 @@ def load_task(
     seed: int = 0,
     on_note: Callable[[str], None] | None = None,
 ) -> Corpus:
-    """Reads a corpus into memory (:func:`yanlm.data.load_corpus`) and makes every split the rows of a task.
+    """Reads a corpus into memory (:func:`yanlm.data.corpus.load_corpus`) and makes every split the rows of a task.
 
     Args:
-        specs: What to read; see :mod:`yanlm.data`.
+        specs: What to read; see :mod:`yanlm.data.corpus`.
         task: One of :data:`TASKS`.
         weights: The share of the training rows drawn from each spec.
         source_field: The field of the text, or of the context or the text to classify, where it has another name.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yanlm.data import Corpus, load_corpus
+from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.masking import Masking
 from yanlm.predictions import write_predictions
 from yanlm.settings import RunSettings

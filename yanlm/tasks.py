@@ -18,9 +18,9 @@ from torch import Tensor
 
 from moefm.checks import check_choice, check_count
 from yanlm.collation import Example, collapse, collate
-from yanlm.fields import FIELDS, field, task_of, words
+from yanlm.data.rows import FIELDS, MASKS, field, task_of, words
 from yanlm.masking import Masking, drop_tokens, mask_spans, mask_tail, span_lengths
-from yanlm.prompts import MASKS, prompt, split_at_masks
+from yanlm.prompts import prompt, split_at_masks
 from yanlm.tokenization import encode, mask_id, pad_id
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_count
+from yanlm.data.connection import serving
 from yanlm.llama3 import is_llama3, llama3_file, read_llama3
-from yanlm.network import serving
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

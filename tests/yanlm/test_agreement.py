@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from yanlm.statements import judge
+from yanlm.data.builtin.statements import judge
 from yanlm.studies import agreement
 
 SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0]}

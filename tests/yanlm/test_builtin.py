@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.data import load_corpus
-from yanlm.pydoc_text import WORDS, joined, paragraphs, pydoc_rows, split_topics
-from yanlm.rooms import (
+from yanlm.data.builtin.pydoc_text import WORDS, joined, paragraphs, pydoc_rows, split_topics
+from yanlm.data.builtin.rooms import (
     PEOPLE,
     ROOMS,
     _draw_facts,
@@ -23,7 +22,8 @@ from yanlm.rooms import (
     says_true,
     split_of,
 )
-from yanlm.rows import DataError
+from yanlm.data.corpus import load_corpus
+from yanlm.data.rows import DataError
 
 SPLITS = ("train", "validation", "test")
 

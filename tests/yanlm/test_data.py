@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm import hub
-from yanlm.data import Corpus, load_corpus
-from yanlm.hub import NoNetworkError
-from yanlm.network import reachable
-from yanlm.rows import DataError, Row
-from yanlm.splits import row_key, split_rows
+from yanlm.data import hub
+from yanlm.data.connection import reachable
+from yanlm.data.corpus import Corpus, load_corpus
+from yanlm.data.hub import NoNetworkError
+from yanlm.data.rows import DataError, Row
+from yanlm.data.splits import row_key, split_rows
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -408,5 +408,7 @@ class TestNetwork:
 
 def test_importing_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'datasets', 'transformers', 'pyarrow', 'pandas'}"
-    code = f"import sys, yanlm.data; sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
+    code = (
+        f"import sys, yanlm.data.corpus; sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

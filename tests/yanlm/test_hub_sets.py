@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from yanlm.data import Corpus, load_corpus
-from yanlm.hub_sets import known, outcomes, rows_of
-from yanlm.rows import DataError, Row
-from yanlm.stream import RowStream
+from yanlm.data.corpus import Corpus, load_corpus
+from yanlm.data.hub_records import known, outcomes, rows_of
+from yanlm.data.loader import RowStream
+from yanlm.data.rows import DataError, Row
 from yanlm.task_rows import load_task
 
 LINES = [

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.readers import read_rows
-from yanlm.rows import DataError, Row, kind_of, row_of
+from yanlm.data.readers import read_rows
+from yanlm.data.rows import DataError, Row, kind_of, row_of
 
 
 def lines(*records: Any) -> bytes:

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from yanlm.building import make_tokenizer, with_flow
-from yanlm.data import load_corpus
+from yanlm.data.corpus import load_corpus
+from yanlm.data.loader import RowStream
 from yanlm.modeling import YanModel
 from yanlm.records import samples_text
 from yanlm.runs import BatchDraw
 from yanlm.settings import resolve
-from yanlm.stream import RowStream
 from yanlm.tasks import Builder
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from yanlm.rooms import locations, says_true
-from yanlm.statements import judge, parted, statement_rows
+from yanlm.data.builtin.rooms import locations, says_true
+from yanlm.data.builtin.statements import judge, parted, statement_rows
 
 WORLD = "Mary ran to the attic . John ran to the cellar ."
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.data import Corpus, Source, load_corpus
-from yanlm.rows import DataError, Row
-from yanlm.splits import row_key
-from yanlm.stream import RowStream
+from yanlm.data.corpus import Corpus, Source, load_corpus
+from yanlm.data.loader import RowStream
+from yanlm.data.rows import DataError, Row
+from yanlm.data.splits import row_key
 
 
 def memory(*sizes: int, weights: tuple[float, ...] = ()) -> Corpus:

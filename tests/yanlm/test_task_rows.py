@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.data import Corpus
-from yanlm.rows import DataError, Row
+from yanlm.data.corpus import Corpus
+from yanlm.data.rows import DataError, Row
 from yanlm.task_rows import TASKS, load_task, task_rows
 from yanlm.tasks import Builder
 
@@ -178,7 +178,7 @@ class TestLoadTask:
 
     def test_the_first_rows_of_endless_streams(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("datasets")
-        monkeypatch.setattr("yanlm.sources.WHOLE_MOST", 100)
+        monkeypatch.setattr("yanlm.data.sources.WHOLE_MOST", 100)
         write(tmp_path / "train.jsonl", [{"text": f"{STORY} {n}"} for n in range(150)])
         corpus, notes = loaded(f"hf:{tmp_path}", "completion")
         assert len(corpus.rows or []) + len(corpus.validation) + len(corpus.test) == 100

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from yanlm import tasks
 from yanlm.collation import Example, collapse
-from yanlm.fields import task_of
+from yanlm.data.rows import task_of
 from yanlm.masking import Masking
 from yanlm.prompts import encode_with_masks, fill
 from yanlm.tasks import Builder

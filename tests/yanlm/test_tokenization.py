@@ -259,7 +259,7 @@ def test_a_hub_that_does_not_answer_is_given_up_soon():
             threading.Thread(target=serve, args=(server, answer), daemon=True).start()
     # In a process of its own: HF_HUB_OFFLINE is read once, when the hub's library is imported.
     endpoints = [f"http://127.0.0.1:{server.getsockname()[1]}" for server in servers]
-    code = f"from yanlm.network import serving; print([serving(e, 0.5) for e in {endpoints}])"
+    code = f"from yanlm.data.connection import serving; print([serving(e, 0.5) for e in {endpoints}])"
     environment = {**os.environ, "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
     output = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     for server in servers:

@@ -12,14 +12,14 @@ import torch
 
 from moefm.checks import check_count
 from yanlm.building import make_builder
+from yanlm.data.builtin.rooms import locations
+from yanlm.data.builtin.statements import judge, parted, statement_rows
 from yanlm.evaluation import cases
 from yanlm.folders import load_model, model_folder
 from yanlm.masking import Masking
-from yanlm.rooms import locations
 from yanlm.runs import train
 from yanlm.seeding import row_seed
 from yanlm.settings import resolve
-from yanlm.statements import judge, parted, statement_rows
 from yanlm.studies.agreement_page import DRAWN, REREAD, SCORES, agreement_figure, score_table, summary_of
 from yanlm.studies.common import Json, Say, Study, integers
 from yanlm.studies.variants import laid_over

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCORES = {"valid": "true", "people": "people named", "entropy": "entropy of the people"}
-"""What :func:`yanlm.statements.judge` says, by what the page calls it."""
+"""What :func:`yanlm.data.builtin.statements.judge` says, by what the page calls it."""
 
 
 REREAD, DRAWN = "reread", "reread, drawn"

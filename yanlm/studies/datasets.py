@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yanlm.data import Corpus, load_corpus
+from yanlm.data.corpus import Corpus, load_corpus
+from yanlm.data.rows import KINDS, DataError
 from yanlm.llama3 import llama3_file
-from yanlm.rows import KINDS, DataError
 from yanlm.studies.common import Json, Say, Study, markdown
 from yanlm.tokenization import load_tokenizer, train_tokenizer
 
@@ -54,7 +54,7 @@ def datasets_study(
 
     Args:
         out: Folder of the study.
-        specs: Each as :func:`yanlm.data.load_corpus` takes it.
+        specs: Each as :func:`yanlm.data.corpus.load_corpus` takes it.
         tokenizer: ``bpe:SIZE``, trained on each data set, or what :func:`yanlm.tokenization.load_tokenizer` takes; by
             default ``llama3`` where it is installed, else ``bpe:8192``.
         text_column: Name of the text's column in files.

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from yanlm.data import load_corpus
+from yanlm.data.corpus import load_corpus
 from yanlm.inspection import inspect_latents
 from yanlm.latents import NOISE_LEVELS, Inspection
 from yanlm.studies.common import Json, Say, Study, markdown

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from moefm.checks import check_choice, check_count
+from yanlm.data.rows import Row
 from yanlm.evaluation import repeated
-from yanlm.rows import Row
 from yanlm.studies.common import Json, Study
 from yanlm.studies.models import STEPLESS, Named
 from yanlm.task_evaluation import evaluate_task

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yanlm import hub, pydoc_text, readers, rooms, statements
-from yanlm.rows import Columns, DataError, Row, trained
-from yanlm.splits import completed, row_key, siblings
+from yanlm.data import hub, readers
+from yanlm.data.builtin import pydoc_text, rooms, statements
+from yanlm.data.rows import Columns, DataError, Row, trained
+from yanlm.data.splits import completed, row_key, siblings
 
 BUILTIN = ("rooms", "statements", "lookups", "pydoc")
 ROOMS = {"train": 20000, "validation": 500, "test": 1000}
@@ -40,7 +41,7 @@ class Source:
         rows: The training rows, or None for a stream.
         stream: The ``IterableDataset`` to train on, or None.
         columns: How the records of the stream name their fields.
-        held: Keys of the rows of the stream that are kept apart (:func:`yanlm.splits.row_key`).
+        held: Keys of the rows of the stream that are kept apart (:func:`yanlm.data.splits.row_key`).
     """
 
     name: str

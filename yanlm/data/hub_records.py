@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from yanlm.rows import KINDS, Columns, DataError, Row, json_type, row_of
+from yanlm.data.rows import KINDS, Columns, DataError, Row, json_type, row_of
 
 Record = Mapping[str, Any]
 
@@ -31,10 +31,10 @@ def rows_of(record: Any, columns: Columns = None) -> list[Row]:
 
     Args:
         record: A mapping from names to values.
-        columns: As in :func:`yanlm.rows.row_of`; where it is given nothing else is tried.
+        columns: As in :func:`yanlm.data.rows.row_of`; where it is given nothing else is tried.
 
     Raises:
-        DataError: It holds no row; see :func:`yanlm.rows.row_of`.
+        DataError: It holds no row; see :func:`yanlm.data.rows.row_of`.
 
     Example:
         >>> rows_of({"sentence": "dull and long", "label": "negative", "idx": 3})

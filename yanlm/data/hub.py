@@ -7,9 +7,9 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from yanlm.hub_sets import outcomes
-from yanlm.network import hub_address, reachable
-from yanlm.rows import Columns, DataError, Row, columns_wanted
+from yanlm.data.connection import hub_address, reachable
+from yanlm.data.hub_records import outcomes
+from yanlm.data.rows import Columns, DataError, Row, columns_wanted
 
 PAPER = (("HuggingFaceFW/finewiki", "en", 0.75), ("HuggingFaceFW/fineweb-edu", "sample-10BT", 0.25))
 """What the paper trains on: data set, configuration, share of the rows (section 5.1 and appendix B.1)."""

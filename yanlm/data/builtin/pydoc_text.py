@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 
-from yanlm.rows import DataError, Row
+from yanlm.data.rows import DataError, Row
 
 WORDS = (40, 120)
 """The number of words of a text: at least (or half of it, where a topic or a long sentence leaves no more), at most."""

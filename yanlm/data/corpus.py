@@ -14,9 +14,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from yanlm.rows import Columns, DataError, Row, kind_of, trained
-from yanlm.sources import Say, Source, read_source
-from yanlm.specs import weighted_specs
+from yanlm.data.rows import Columns, DataError, Row, kind_of, trained
+from yanlm.data.sources import Say, Source, read_source
+from yanlm.data.specs import weighted_specs
 
 __all__ = ["Corpus", "Source", "corpus_of", "load_corpus"]
 

@@ -12,7 +12,7 @@ import random
 import re
 from typing import Literal
 
-from yanlm.rows import Row
+from yanlm.data.rows import Row
 
 Split = Literal["train", "validation", "test"]
 Fact = tuple[tuple[str, ...], str]

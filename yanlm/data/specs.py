@@ -6,8 +6,8 @@ import math
 import os
 from collections.abc import Sequence
 
-from yanlm.hub import PAPER
-from yanlm.rows import DataError
+from yanlm.data.hub import PAPER
+from yanlm.data.rows import DataError
 
 Weighted = tuple[str, float | None]
 """A spec without its weight, and the weight, if it has one."""

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moefm.checks import check_count
-from yanlm import hub
-from yanlm.data import Corpus, Source
-from yanlm.rows import DataError, Row, words_of
-from yanlm.splits import row_key
+from yanlm.data import hub
+from yanlm.data.corpus import Corpus, Source
+from yanlm.data.rows import DataError, Row, words_of
+from yanlm.data.splits import row_key
 
 Slice = list[tuple[int, Row]]
 """The rows of one process, each with its index in the global batch."""
@@ -49,7 +49,7 @@ class RowStream(Iterator[Slice]):
             is not positive, or above 1 with a hub stream, of which no process sees all rows.
 
     Example:
-        >>> from yanlm.data import load_corpus
+        >>> from yanlm.data.corpus import load_corpus
         >>> stream = RowStream(load_corpus("builtin:rooms"), 4, seed=0, rank=1, world=2)
         >>> [index for index, row in next(stream)]
         [2, 3]

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from yanlm.readers import extension
-from yanlm.rows import DataError, Row, trained
+from yanlm.data.readers import extension
+from yanlm.data.rows import DataError, Row, trained
 
 HELD_SHARE = 0.05
 """The share of rows that validation and test take each where a file brings none of its own."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from yanlm.hub_sets import FIELDS, known, outcomes
-from yanlm.rows import FORMS, Columns, DataError, Row, columns_wanted, listed
+from yanlm.data.hub_records import FIELDS, known, outcomes
+from yanlm.data.rows import FORMS, Columns, DataError, Row, columns_wanted, listed
 
 Rows = Iterator[tuple[int, Row | DataError]]
 

@@ -12,8 +12,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from yanlm.formats import READERS, fail
-from yanlm.rows import Columns, DataError, Row, columns_wanted
+from yanlm.data.formats import READERS, fail
+from yanlm.data.rows import Columns, DataError, Row, columns_wanted
 
 _CHUNK = 1024  # compressed bytes a step: what damage in a .gz file costs at most
 _GZIP = b"\x1f\x8b"
