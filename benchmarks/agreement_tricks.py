@@ -29,10 +29,10 @@ from yanlm.data.builtin.statements import judge, statement_rows
 from yanlm.evaluation import cases
 from yanlm.flow import Features, LatentFlow
 from yanlm.folders import load_model, model_folder
-from yanlm.masking import Masking
 from yanlm.seeding import EXPERT, NOISE, row_normal, row_seed, sample_streams
 from yanlm.studies import agreement
-from yanlm.tokenization import load_tokenizer
+from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.tokenizer import load_tokenizer
 
 WORLDS, SAMPLES = 300, 8
 STEPS = (1, 2, 3, 4, 8)

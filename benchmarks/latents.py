@@ -34,7 +34,7 @@ from yanlm.presets import get_preset
 from yanlm.runs import train
 from yanlm.settings import RunSettings, resolve
 from yanlm.studies.latents import LEVELS, MEASURES
-from yanlm.tokenization import load_tokenizer
+from yanlm.tokenization.tokenizer import load_tokenizer
 
 OFF: dict[str, Any] = {"mmd": 0.0, "scale": 0.0, "noise": 0.0}
 Numbers = dict[str, Any]

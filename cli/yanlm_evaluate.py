@@ -78,10 +78,10 @@ def evaluate(
     need_extra()
     from yanlm.building import make_builder
     from yanlm.ensemble import load_together
-    from yanlm.masking import Masking
     from yanlm.predictions import write_predictions
     from yanlm.task_evaluation import evaluate_task
-    from yanlm.task_rows import load_task
+    from yanlm.tasks.rows import load_task
+    from yanlm.tokenization.masking import Masking
 
     wanted = _numbers(steps)
     for option, value in (("--seeds", seeds), ("--samples", samples), ("--batch-size", batch_size), ("--limit", limit)):

@@ -11,12 +11,12 @@ from transformers import AutoConfig, AutoModel
 
 from yanlm.ar_generation import write, write_free
 from yanlm.ar_layout import answer, rows
-from yanlm.collation import Batch
 from yanlm.config import ARConfig
 from yanlm.cross_entropy import token_cross_entropy
 from yanlm.modeling import YanOutput
 from yanlm.nn.ar_network import ARNetwork
 from yanlm.stage1 import token_mean
+from yanlm.tokenization.collation import Batch
 
 
 class ARModel(ARNetwork):
@@ -66,7 +66,7 @@ class ARModel(ARNetwork):
             stage: Of no consequence.
             seeds: Of each row, for the share of its source that is learned.
             totals: What :meth:`counts` returns, over which means are taken; that of this batch by default.
-            batch: Tensors of :mod:`yanlm.tasks` in the slots form.
+            batch: Tensors of :mod:`yanlm.tokenization.examples` in the slots form.
         """
         if batch["source_ids"].shape != batch["target_ids"].shape:
             raise ValueError(

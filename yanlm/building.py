@@ -15,12 +15,12 @@ from yanlm.data.loader import RowStream
 from yanlm.data.rows import kind_of, words_of
 from yanlm.ensemble import Ensemble
 from yanlm.folders import load_model, model_folder
-from yanlm.masking import Masking
 from yanlm.modeling import YanModel
 from yanlm.presets import count_parameters
 from yanlm.settings import RunSettings
-from yanlm.tasks import Builder
-from yanlm.tokenization import encode, load_tokenizer, train_tokenizer
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.tokenizer import encode, load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

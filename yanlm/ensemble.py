@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from yanlm.folders import load_model, model_folder
 from yanlm.generation import Generation
 from yanlm.known import likeliest
-from yanlm.tokenization import load_tokenizer
+from yanlm.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.collation import Example
 from yanlm.condition import gather_tokens
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.data.rows import task_of
-from yanlm.scores import Case, Ids, Row, baselines, score
+from yanlm.scores import Case, Row, baselines, score
 from yanlm.seeding import row_seed
-from yanlm.tasks import Builder
-from yanlm.tokenization import decode
+from yanlm.tokenization.collation import Example, Ids
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import decode
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from yanlm.building import without_flow
-from yanlm.collation import Example
 from yanlm.evaluation import one_pass
 from yanlm.held_out import Fill, Item, ended, filled, spans_of
-from yanlm.scores import Case, Ids
+from yanlm.scores import Case
 from yanlm.seeding import row_seed
-from yanlm.tasks import Builder
-from yanlm.tokenization import decode
+from yanlm.tokenization.collation import Example, Ids
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import decode
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel

@@ -12,8 +12,8 @@ from yanlm.files import write_json, writing_to
 from yanlm.folders import load_model, model_folder
 from yanlm.records import RUN_FILE
 from yanlm.settings import RunSettings, from_dict, resolve
-from yanlm.task_rows import check_task, load_task
-from yanlm.tokenization import encode, load_tokenizer
+from yanlm.tasks.rows import check_task, load_task
+from yanlm.tokenization.tokenizer import encode, load_tokenizer
 
 RECIPES: dict[str, dict[str, Any]] = {
     "tiny": {"lr": 1e-3, "warmup": 50, "batch_size": 32},
@@ -35,7 +35,7 @@ def finetune_settings(
 
     Args:
         model: Folder of a trained model.
-        task: One of :data:`yanlm.task_rows.TASKS`.
+        task: One of :data:`yanlm.tasks.rows.TASKS`.
         data: Specs.
         options: As for :func:`yanlm.settings.resolve`; ``recipe`` is the one recipe there is.
         padded: Slots of every answer, so that their number says nothing of it; ``0`` for as many as it has tokens,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from yanlm.collation import Example, collapse
 from yanlm.data.rows import task_of
 from yanlm.evaluation import HELD_OUT, masked_positions
-from yanlm.scores import Ids
 from yanlm.seeding import row_seed
-from yanlm.tasks import Builder
-from yanlm.tokenization import decode, encode
+from yanlm.tokenization.collation import Example, Ids, collapse
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import decode, encode
 
 Row = Mapping[str, Any]
 
@@ -69,7 +68,7 @@ def items(builder: Builder, rows: Sequence[Row], task: str) -> list[Item]:
         ValueError: There is no row, or one is not of the task or has no token to write.
 
     Example:
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
         >>> [item] = items(builder, [{"context": "a", "question": "b ?", "answer": "b"}], "qa")
         >>> masked_source(builder, item), item.references, item.cut
@@ -123,7 +122,7 @@ def spans_of(builder: Builder, example: Example, tokens: Sequence[int]) -> list[
     """Ids of each masked span among the tokens of all slots; padding ends a span.
 
     Example:
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> example = Example([7, 9, 9, 8, 9], [], slots=[1, 2, 4], spans=[2, 1])
         >>> spans_of(Builder(train_tokenizer(["ab ab"], 258)), example, [3, 5, 6])
         [[3, 5], [6]]

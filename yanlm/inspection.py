@@ -31,9 +31,9 @@ from yanlm.latents import (
     draw_latents,
     generator,
 )
-from yanlm.masking import Masking
-from yanlm.tasks import Builder
-from yanlm.tokenization import decode, load_tokenizer
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.tokenizer import decode, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -76,7 +76,7 @@ def inspect_latents(
     Example:
         >>> from yanlm.config import YanConfig
         >>> from yanlm.modeling import YanModel
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a small text"], 260)
         >>> model = YanModel(YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2))
         >>> found = inspect_latents(model, tokenizer, [{"text": "a small text " * 9}])
@@ -122,7 +122,7 @@ def token_text(tokenizer: PreTrainedTokenizerFast, token: int) -> str:
     """A token in print: spaces, line ends and tabs are visible, and what is no character is its number.
 
     Example:
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["of of of"], 260)
         >>> [token_text(tokenizer, token) for token in (220, 198, 257, 255)]
         ['␣', '\\\\n', '␣of', '#255']

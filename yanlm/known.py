@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from yanlm.tokenization import encode
+from yanlm.tokenization.tokenizer import encode
 
 if TYPE_CHECKING:
-    from yanlm.tasks import Builder
+    from yanlm.tokenization.examples import Builder
 
 
 def known_answers(builder: Builder, answers: Sequence[str]) -> Tensor:

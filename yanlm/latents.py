@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from yanlm.collation import Example
 from yanlm.seeding import generators, row_seed
-from yanlm.tasks import Builder
+from yanlm.tokenization.collation import Example
+from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel

@@ -97,7 +97,7 @@ class YanModel(YanNetwork):
             stage: 1 or 2.
             seeds: One integer a row; all randomness of the row follows from it.
             totals: Numbers of tokens and slots, ``(2,)``, that means are taken over; those of this batch by default.
-            batch: Tensors of :mod:`yanlm.tasks`.
+            batch: Tensors of :mod:`yanlm.tokenization.examples`.
         """
         seeds = fresh_seeds(len(batch["source_ids"])) if seeds is None else seeds
         totals = self.counts(batch) if totals is None else totals.to(self.device)

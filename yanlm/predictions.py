@@ -9,7 +9,7 @@ from typing import Any
 
 from yanlm.held_out import Fill, Item, masked_source
 from yanlm.task_scores import Sums, prediction
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 
 
 def record(builder: Builder, item: Item, task: str, fill: Fill, sums: Sums, **which: int) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def record(builder: Builder, item: Item, task: str, fill: Fill, sums: Sums, **wh
 
     Example:
         >>> from yanlm.held_out import filled, items
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
         >>> [item] = items(builder, [{"text": "ab", "label": "a"}], "classify")
         >>> found = record(builder, item, "classify", filled(builder, item, item.truth), {"accuracy": (1, 1)}, steps=3)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moefm.checks import check_choice
-from yanlm.masking import Masking
 from yanlm.objectives import Stage1, Stage2
+from yanlm.tokenization.masking import Masking
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Preset:
 
     Attributes:
         model: Options of :class:`yanlm.YanConfig`; the vocabulary comes from the tokenizer.
-        tokenizer: ``bpe:SIZE`` (trained on the user's text) or what :func:`yanlm.tokenization.load_tokenizer` takes.
+        tokenizer: ``bpe:SIZE`` (trained on the user's text) or what :func:`yanlm.tokenization.tokenizer.load_tokenizer`
+            takes.
         stage1: Objective of stage 1.
         stage2: Objective of stage 2.
         recipe1: Training of stage 1.

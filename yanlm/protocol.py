@@ -12,7 +12,7 @@ from yanlm.choosing import FLOW_OPTIONS
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.ensemble import Ensemble
 from yanlm.held_out import WANTED
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from yanlm.collation import Batch
 from yanlm.seeding import LEFT, REVEALED, TIME, generators, row_uniform
+from yanlm.tokenization.collation import Batch
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork

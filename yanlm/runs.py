@@ -16,15 +16,15 @@ from yanlm.data.loader import RowStream
 from yanlm.evaluation import evaluate, example_of, repeated
 from yanlm.files import write_json, writing_to
 from yanlm.folders import load_model, save_model
-from yanlm.masking import Masking
 from yanlm.modeling import YanModel
 from yanlm.presets import Recipe
 from yanlm.records import RUN_FILE, describe_corpus, read_log, run_head, samples_text
 from yanlm.seeding import row_seed
 from yanlm.settings import RunSettings
 from yanlm.task_training import final_evaluation, run_corpus, validation_score
-from yanlm.tasks import Builder
-from yanlm.tokenization import load_tokenizer
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.tokenizer import load_tokenizer
 from yanlm.training import TrainSettings, make_accelerator, train_stage
 
 if TYPE_CHECKING:

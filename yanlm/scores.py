@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from yanlm import metrics
-from yanlm.collation import Example
-from yanlm.guesses import last_mentioned
-from yanlm.tasks import Builder
-from yanlm.tokenization import decode, encode
+from yanlm.tasks import metrics
+from yanlm.tasks.heuristics import last_mentioned
+from yanlm.tokenization.collation import Example, Ids
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import decode, encode
 
 Row = Mapping[str, Any]
 Scores = dict[str, float]
-Ids = list[int]
 
 
 class Case(NamedTuple):

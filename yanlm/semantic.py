@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from yanlm.folders import _quiet
-from yanlm.metrics import check_pairs
+from yanlm.tasks.metrics import check_pairs
 
 _BATCH = 64
 _REMEDY = (

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from moefm import mmd2
 from moefm import scale_penalty as mean_square
-from yanlm.collation import Batch
 from yanlm.objectives import Stage1
 from yanlm.seeding import ENCODER, GAUSSIAN, generators, kept, row_normal, row_uniform
+from yanlm.tokenization.collation import Batch
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork

@@ -11,13 +11,13 @@ from torch import Tensor
 from moefm import gate_entropy, linear_path, load_balance
 from moefm import scale_penalty as mean_square
 from moefm.scope import group_mean
-from yanlm.collation import Batch
 from yanlm.condition import gather_tokens
 from yanlm.objectives import Stage1, Stage2
 from yanlm.revealing import revealed
 from yanlm.routed import all_experts, one_expert
 from yanlm.seeding import NOISE, TIME, generators, row_normal
 from yanlm.stage1 import Parts, decoded_loss, stage1_loss, token_mean
+from yanlm.tokenization.collation import Batch
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork

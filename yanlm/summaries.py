@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from yanlm import metrics
 from yanlm.held_out import Item
 from yanlm.task_scores import EXACT, MAIN, Sums, label_key
+from yanlm.tasks import metrics
 
 FAILED = 0.05
 """Error above which a bAbI task counts as failed."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from yanlm.guesses import guesses, joined_target
 from yanlm.held_out import ANSWERED, Fill, Item, Row, filled
-from yanlm.tasks import Builder
-from yanlm.tokenization import encode
+from yanlm.tasks.heuristics import guesses, joined_target
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import encode
 
 COUNTED = 5000
 """Training rows that the most frequent token is taken from."""
@@ -19,7 +19,7 @@ def baseline_fills(builder: Builder, made: Sequence[Item], task: str, train: Seq
 
     ``copy_source`` writes nothing and ``unigram`` the most frequent training token into every slot (infill, sentence);
     ``length_only`` gives the most frequent training answer of the true answer's length in tokens (qa, classify); the
-    rest are those of :func:`yanlm.guesses.guesses`. Without training rows only ``copy_source`` is left.
+    rest are those of :func:`yanlm.tasks.heuristics.guesses`. Without training rows only ``copy_source`` is left.
     """
     found: dict[str, list[Fill]] = {}
     if task in ("infill", "sentence"):

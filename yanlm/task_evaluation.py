@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yanlm.collation import Example
 from yanlm.filling import Filled, fill_freely, fill_items, one_pass_fills, with_predicted_lengths
 from yanlm.held_out import ANSWERED, Fill, Row, items
 from yanlm.known import known_answers
@@ -18,7 +17,8 @@ from yanlm.semantic import Encoder
 from yanlm.summaries import best_of, by_seed, by_task, diversity, macro_f1, mean_of, summary
 from yanlm.task_baselines import baseline_fills, length_determines
 from yanlm.task_scores import Scorer, Sums, prediction, written
-from yanlm.tasks import Builder
+from yanlm.tokenization.collation import Example
+from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
     from yanlm.modeling import YanModel
@@ -69,7 +69,7 @@ def evaluate_task(
         model: A trained model of any method.
         builder: Makes its examples (:func:`yanlm.building.make_builder`).
         train_rows: Rows of the task that baselines learn from; without any, few baselines are left.
-        test_rows: Held-out rows of the task (:func:`yanlm.task_rows.task_rows`).
+        test_rows: Held-out rows of the task (:func:`yanlm.tasks.rows.task_rows`).
         task: ``infill``, ``sentence``, ``completion``, ``qa`` or ``classify``.
         steps: Numbers of steps T; a method that writes token by token is run once, as ``1``.
         seeds: One generation of everything for each; where nothing is drawn the first alone is run.
@@ -93,7 +93,7 @@ def evaluate_task(
     Example:
         >>> from yanlm.config import YanConfig
         >>> from yanlm.modeling import YanModel
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a small text"], 260)
         >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)
         >>> rows = [{"text": "a small text"}] * 2

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from yanlm import metrics
 from yanlm.held_out import Fill, Item
+from yanlm.tasks import metrics
 
 if TYPE_CHECKING:
     from yanlm.semantic import Encoder

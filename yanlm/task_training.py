@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus, load_corpus
-from yanlm.masking import Masking
 from yanlm.predictions import write_predictions
 from yanlm.settings import RunSettings
 from yanlm.task_evaluation import evaluate_task
-from yanlm.task_rows import load_task
+from yanlm.tasks.rows import load_task
+from yanlm.tokenization.masking import Masking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

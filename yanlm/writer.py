@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moefm.checks import check_count
-from yanlm.collation import Example
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.filling import predicted_lengths
-from yanlm.masking import span_lengths
-from yanlm.prompts import fill, split_at_masks
 from yanlm.seeding import row_seed
-from yanlm.tasks import Builder
-from yanlm.tokenization import decode, load_tokenizer
+from yanlm.tokenization.collation import Example
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import span_lengths
+from yanlm.tokenization.prompts import fill, split_at_masks
+from yanlm.tokenization.tokenizer import decode, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -55,7 +55,7 @@ class Writer:
     Example:
         >>> from yanlm.config import YanConfig
         >>> from yanlm.modeling import YanModel
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a small text"], 260)
         >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)
         >>> [out] = Writer(YanModel(config), tokenizer).write(["a <mask> text"], length=1, seed=0)

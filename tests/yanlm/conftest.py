@@ -12,8 +12,8 @@ import torch
 
 from yanlm.config import YanConfig
 from yanlm.modeling import YanModel
-from yanlm.tasks import Builder
-from yanlm.tokenization import train_tokenizer
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import train_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests share standin.py and toys.py
 

@@ -17,9 +17,9 @@ from yanlm.autoregressive import ARModel
 from yanlm.building import matched_layers
 from yanlm.config import ARConfig
 from yanlm.folders import load_model, save_model
-from yanlm.masking import Masking
 from yanlm.objectives import Stage1
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
 
 Make = Callable[..., ARModel]
 KINDS = ["gpt2", "bart"]

@@ -18,7 +18,7 @@ from yanlm.inspection import inspect_folder
 from yanlm.modeling import YanModel
 from yanlm.presets import PRESETS, count_parameters, get_preset
 from yanlm.settings import from_dict, resolve
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 from yanlm.writer import Writer, shared_lengths
 
 SIZES = {"d_model": 16, "num_heads": 2, "encoder_layers": 2, "flow_layers": 1, "cross_layers": [0], "max_length": 48}

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from yanlm.evaluation import cases, evaluate, masked_positions
-from yanlm.masking import Masking
 from yanlm.modeling import YanModel
 from yanlm.scores import baselines, rouge_scores, score
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
 
 ROWS = [{"text": "the cat sat on the mat and the dog ran"}, {"text": "the red house near a small river"}]
 QUESTIONS = [

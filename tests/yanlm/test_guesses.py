@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from yanlm.guesses import guesses, last_mentioned, logistic, majority, retrieval
+from yanlm.tasks.heuristics import guesses, last_mentioned, logistic, majority, retrieval
 
 TASKS = ("infill", "sentence", "completion", "qa", "classify")
 

@@ -12,7 +12,7 @@ from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.data.hub_records import known, outcomes, rows_of
 from yanlm.data.loader import RowStream
 from yanlm.data.rows import DataError, Row
-from yanlm.task_rows import load_task
+from yanlm.tasks.rows import load_task
 
 LINES = [
     ("Mary moved to the bathroom.", ""),

@@ -15,8 +15,8 @@ from yanlm.inspection import inspect_folder, inspect_latents, token_text
 from yanlm.latents import LEAST
 from yanlm.modeling import YanModel
 from yanlm.settings import resolve
-from yanlm.tasks import Builder
-from yanlm.tokenization import encode, train_tokenizer
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import encode, train_tokenizer
 
 TEXTS = [f"the cat number {i} sat on the mat, and the dog {i * 7} on the bed." for i in range(60)]
 ROWS = [{"text": text} for text in TEXTS]

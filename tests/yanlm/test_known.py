@@ -18,7 +18,7 @@ from yanlm.ensemble import Ensemble
 from yanlm.generation import generate
 from yanlm.known import answer_scores, known_answers, likeliest
 from yanlm.task_evaluation import evaluate_task
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 
 METHODS = ["flow", "mlm", "mdlm", "gpt2", "bart"]
 ROWS = [

@@ -19,7 +19,7 @@ from yanlm.likelihood import drawn_likelihood, text_likelihood
 from yanlm.modeling import YanModel
 from yanlm.objectives import Stage1, Stage2
 from yanlm.stage2 import stage2_loss
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 
 Make = Callable[..., YanModel]
 
@@ -190,7 +190,7 @@ def test_it_learns_two_right_answers_that_go_together(ce: str) -> None:
     """Two words are both a or both b: one expert a text writes them so, one expert a token cannot."""
     torch.manual_seed(0)
     from yanlm.config import YanConfig
-    from yanlm.tokenization import train_tokenizer
+    from yanlm.tokenization.tokenizer import train_tokenizer
 
     tokenizer = train_tokenizer(["x a x a x b x b"] * 4, 262)
     builder = Builder(tokenizer, max_length=16)

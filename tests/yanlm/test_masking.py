@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.masking import Masking, drop_tokens, mask_spans, mask_tail
+from yanlm.tokenization.masking import Masking, drop_tokens, mask_spans, mask_tail
 
 seeds = st.integers(0, 2**64 - 1)
 rates = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))

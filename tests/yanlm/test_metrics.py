@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.metrics import bootstrap, distinct, exact_match, f1, normalize, rouge, self_bleu
+from yanlm.tasks.metrics import bootstrap, distinct, exact_match, f1, normalize, rouge, self_bleu
 
 WORDS = st.sampled_from(["the", "a", "an", "cat", "Cat", "sat", "mat.", "3", "-", "old", "café", ""])
 TEXTS = st.lists(WORDS, max_size=8).map(" ".join)

@@ -18,7 +18,7 @@ from yanlm.modeling import YanModel
 from yanlm.objectives import Stage1, Stage2
 from yanlm.seeding import generators, row_normal
 from yanlm.stage1 import regularizer_tokens
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 
 Make = Callable[..., YanModel]
 KINDS: dict[str, dict[str, Any]] = {

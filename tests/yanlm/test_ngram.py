@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.ngram import NGram
+from yanlm.tasks.ngram import NGram
 
 SEEN = ["The cat sat on the mat.", "The dog sat on the mat.", "A dog ran to the house!", "We saw Rome."] * 5
 
@@ -94,7 +94,7 @@ def test_nothing_to_learn_from() -> None:
 
 
 def test_same_in_every_process() -> None:
-    code = "from yanlm.ngram import NGram; print(NGram().fit(['b a', 'a b', 'c d', 'd c']).predict('x', 'y'))"
+    code = "from yanlm.tasks.ngram import NGram; print(NGram().fit(['b a', 'a b', 'c d', 'd c']).predict('x', 'y'))"
     runs = set()
     for seed in "01":
         env = {**os.environ, "PYTHONHASHSEED": seed}

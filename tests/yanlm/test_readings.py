@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from yanlm.modeling import YanModel
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 
 TEXTS = ("a small text about the sea", "two men went to the old town", "rain fell on the hills")
 SOURCE = {"scope": "sequence", "experts": "source"}

@@ -12,13 +12,13 @@ from toys import TEXT_ROWS, Batch, trimmed
 
 from yanlm.building import without_flow
 from yanlm.folders import load_model, save_model
-from yanlm.masking import Masking
 from yanlm.modeling import YanModel
 from yanlm.objectives import Stage1, Stage2
 from yanlm.revealing import revealed, shown
 from yanlm.seeding import EXPERT, NOISE, generators, row_normal
 from yanlm.task_evaluation import evaluate_task
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
 
 Make = Callable[..., YanModel]
 KINDS: dict[str, dict[str, Any]] = {

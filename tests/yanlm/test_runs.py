@@ -15,7 +15,7 @@ from yanlm.modeling import YanModel
 from yanlm.records import samples_text
 from yanlm.runs import BatchDraw
 from yanlm.settings import resolve
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 
 
 def test_another_flow_on_the_same_autoencoder(make_model: Callable[..., YanModel]) -> None:

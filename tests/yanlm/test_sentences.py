@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.sentences import last_word_span, sentence_spans
+from yanlm.tasks.sentences import last_word_span, sentence_spans
 
 
 def sentences(text: str) -> list[str]:

@@ -29,7 +29,7 @@ from yanlm.studies import (
     timing,
     variants,
 )
-from yanlm.tokenization import train_tokenizer
+from yanlm.tokenization.tokenizer import train_tokenizer
 
 WORDS = """the cat sat on the mat and the dog ran to the red house near a small river in the old town""".split()  # noqa: SIM905
 TEXTS = [f"{i} " + " ".join(WORDS[i % 7 :: 1 + i % 3] * 3) + " ." for i in range(240)]

@@ -15,12 +15,12 @@ from yanlm.autoregressive import ARModel
 from yanlm.config import ARConfig
 from yanlm.generation import Generation
 from yanlm.held_out import items, masked_source
-from yanlm.masking import Masking
 from yanlm.predictions import read_predictions, write_predictions
 from yanlm.summaries import diversity, interval, macro_f1
 from yanlm.task_baselines import length_determines
 from yanlm.task_evaluation import Evaluation, evaluate_task
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
 
 TEXT = "the cat sat on the mat and the dog ran to the red house near a small river"
 ROWS: dict[str, list[dict[str, Any]]] = {

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from yanlm import tasks
-from yanlm.collation import Example, collapse
 from yanlm.data.rows import task_of
-from yanlm.masking import Masking
-from yanlm.prompts import encode_with_masks, fill
-from yanlm.tasks import Builder
-from yanlm.tokenization import decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer
+from yanlm.tokenization import examples as tasks
+from yanlm.tokenization.collation import Example, collapse
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.prompts import encode_with_masks, fill
+from yanlm.tokenization.tokenizer import decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer
 
 CORPUS = ["Mary went to the kitchen. John went to the garden. Where is Mary? Where is John?"] * 3
 TOKENIZER = train_tokenizer(CORPUS, vocab_size=340)

@@ -12,18 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from yanlm import llama3, tokenization
-from yanlm.prompts import encode_with_masks
-from yanlm.tokenization import (
-    MASK,
-    PADDING,
-    decode,
-    encode,
-    load_tokenizer,
-    mask_id,
-    pad_id,
-    train_tokenizer,
-)
+from yanlm.tokenization import llama3
+from yanlm.tokenization import tokenizer as tokenization
+from yanlm.tokenization.prompts import encode_with_masks
+from yanlm.tokenization.tokenizer import MASK, PADDING, decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer
 
 CORPUS = [
     "The cat sat on the mat.",
@@ -285,5 +277,5 @@ def test_a_tokenizer_without_mask_is_refused():
 
 
 def test_importing_loads_no_transformers():
-    code = "import sys, yanlm.tokenization, yanlm.tasks; print('transformers' in sys.modules)"
+    code = "import sys, yanlm.tokenization.tokenizer, yanlm.tokenization.examples; print('transformers' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -17,7 +17,7 @@ from yanlm.folders import load_model, save_model
 from yanlm.modeling import YanModel
 from yanlm.revealing import partly_masked, shown
 from yanlm.seeding import TIME, generators
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 from yanlm.unmasking import unmask
 
 Make = Callable[..., YanModel]
@@ -31,7 +31,7 @@ def model(request: pytest.FixtureRequest, make_model: Make) -> YanModel:
 
 @pytest.fixture
 def batch(tokenizer: Any) -> Batch:
-    from yanlm.masking import Masking
+    from yanlm.tokenization.masking import Masking
 
     builder = Builder(tokenizer, max_length=48, masking=Masking(rate=(0.4, 0.4)))
     return builder.batch([{"text": text} for text in TEXT_ROWS], [1, 2, 3], with_lengths=True)

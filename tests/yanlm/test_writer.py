@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from yanlm.folders import load_model, model_folder, save_model
 from yanlm.modeling import YanModel
-from yanlm.prompts import split_at_masks
+from yanlm.tokenization.prompts import split_at_masks
 from yanlm.writer import Writer
 
 Make = Callable[..., YanModel]

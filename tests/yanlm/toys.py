@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from yanlm.tasks import Builder
+from yanlm.tokenization.examples import Builder
 
 Batch = dict[str, torch.Tensor]
 TEXT_ROWS = ["the cat sat on the mat", "the dog ran to the red house near a small river", "the old town"]

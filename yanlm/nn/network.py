@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from yanlm.autoencoder import Decoder, Encoder, Positions
-from yanlm.collation import Batch
 from yanlm.condition import Condition, Readings
 from yanlm.config import YanConfig
 from yanlm.flow import LatentFlow
+from yanlm.tokenization.collation import Batch
 
 
 class YanNetwork(PreTrainedModel):

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from moefm.checks import check_positive
 from yanlm.building import make_builder
 from yanlm.folders import load_model
-from yanlm.masking import Masking
 from yanlm.runs import train
 from yanlm.settings import RunSettings, resolve
 from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
 from yanlm.studies.quality import Held, held_rows
 from yanlm.studies.variants import BASE, base_line, laid_over, shares_stage1, variants
 from yanlm.task_evaluation import evaluate_task
-from yanlm.tokenization import load_tokenizer
+from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +56,7 @@ def ablation_study(
     Args:
         out: Folder of the study.
         data: Specs of the data that is trained and evaluated on.
-        task: One of :data:`yanlm.task_rows.TASKS`.
+        task: One of :data:`yanlm.tasks.rows.TASKS`.
         minutes: Training time of a whole run; or none, where ``options`` say.
         seeds: Of weights and training.
         only: Beginnings of the variants' names.

@@ -16,14 +16,14 @@ from yanlm.data.builtin.rooms import locations
 from yanlm.data.builtin.statements import judge, parted, statement_rows
 from yanlm.evaluation import cases
 from yanlm.folders import load_model, model_folder
-from yanlm.masking import Masking
 from yanlm.runs import train
 from yanlm.seeding import row_seed
 from yanlm.settings import resolve
 from yanlm.studies.agreement_page import DRAWN, REREAD, SCORES, agreement_figure, score_table, summary_of
 from yanlm.studies.common import Json, Say, Study, integers
 from yanlm.studies.variants import laid_over
-from yanlm.tokenization import decode, load_tokenizer
+from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.tokenizer import decode, load_tokenizer
 
 MANY = {"num_experts": 8}
 ONE_A_TEXT = {**MANY, "scope": "sequence"}

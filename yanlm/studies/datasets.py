@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.data.rows import KINDS, DataError
-from yanlm.llama3 import llama3_file
 from yanlm.studies.common import Json, Say, Study, markdown
-from yanlm.tokenization import load_tokenizer, train_tokenizer
+from yanlm.tokenization.llama3 import llama3_file
+from yanlm.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,8 +55,8 @@ def datasets_study(
     Args:
         out: Folder of the study.
         specs: Each as :func:`yanlm.data.corpus.load_corpus` takes it.
-        tokenizer: ``bpe:SIZE``, trained on each data set, or what :func:`yanlm.tokenization.load_tokenizer` takes; by
-            default ``llama3`` where it is installed, else ``bpe:8192``.
+        tokenizer: ``bpe:SIZE``, trained on each data set, or what :func:`yanlm.tokenization.tokenizer.load_tokenizer`
+            takes; by default ``llama3`` where it is installed, else ``bpe:8192``.
         text_column: Name of the text's column in files.
         page: Another place for the page.
         command: As it was typed.

@@ -11,10 +11,10 @@ from typing import Any
 from yanlm.building import _fresh, baseline_config, make_builder
 from yanlm.config import AUTOREGRESSIVE, BASELINES, YanConfig
 from yanlm.folders import load_model, model_folder
-from yanlm.masking import Masking
 from yanlm.presets import count_parameters, get_preset
-from yanlm.tasks import Builder
-from yanlm.tokenization import load_tokenizer
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.tokenizer import load_tokenizer
 
 STEPLESS = (*AUTOREGRESSIVE, "mlm")
 """Methods that are run once: token by token, or all at once in one pass."""

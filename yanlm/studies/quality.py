@@ -12,8 +12,8 @@ from yanlm.evaluation import repeated
 from yanlm.studies.common import Json, Study
 from yanlm.studies.models import STEPLESS, Named
 from yanlm.task_evaluation import evaluate_task
-from yanlm.task_rows import load_task
 from yanlm.task_scores import MAIN
+from yanlm.tasks.rows import load_task
 
 SHORT = {
     "masked_accuracy": "masked tokens right",
@@ -72,8 +72,8 @@ def held_rows(
     """Read data as a task's rows; of texts, ``rows`` held-out maskings, else at most so many rows.
 
     Args:
-        specs: As :func:`yanlm.task_rows.load_task` takes them.
-        task: One of :data:`yanlm.task_rows.TASKS`.
+        specs: As :func:`yanlm.tasks.rows.load_task` takes them.
+        task: One of :data:`yanlm.tasks.rows.TASKS`.
         rows: How many.
         metric: What counts as quality; the task's own if not given.
         text_column: Name of the text's column in files.

@@ -12,7 +12,6 @@ from yanlm.building import make_builder, without_flow
 from yanlm.config import BASELINES
 from yanlm.finetuning import finetune_settings
 from yanlm.folders import load_model, model_folder
-from yanlm.masking import Masking
 from yanlm.runs import train
 from yanlm.settings import resolve
 from yanlm.studies.common import Json, Say, Study, integers
@@ -20,8 +19,9 @@ from yanlm.studies.models import size_of
 from yanlm.studies.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
 from yanlm.studies.variants import laid_over
 from yanlm.task_evaluation import evaluate_task
-from yanlm.task_rows import check_task, load_task
-from yanlm.tokenization import load_tokenizer
+from yanlm.tasks.rows import check_task, load_task
+from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.tokenizer import load_tokenizer
 
 METHODS = ("flow", "vfm", *BASELINES)
 _FIELDS = ("text_column", "source_field", "target_field")
@@ -54,7 +54,7 @@ def table_study(
 
     Args:
         out: Folder of the study.
-        sets: What to do on what: ``TASK=SPEC``, a task of :data:`yanlm.task_rows.TASKS` and data that has it.
+        sets: What to do on what: ``TASK=SPEC``, a task of :data:`yanlm.tasks.rows.TASKS` and data that has it.
         methods: ``flow``, ``vfm`` (the flow with one expert), ``mlm``, ``mdlm``, ``gpt2``, ``bart``.
         text: Specs of the texts that models begin with; if there are none, each begins with its own set.
         first: Minutes of that, or steps of each stage where ``options`` has ``steps``.

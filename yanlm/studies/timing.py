@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from yanlm.masking import mask_spans
 from yanlm.studies.common import Json
 from yanlm.studies.models import STEPLESS, Named
+from yanlm.tokenization.masking import mask_spans
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 """What seconds are: those of the wall, or those that the processor spent on this process."""

@@ -15,7 +15,7 @@ from yanlm.data.builtin.rooms import locations, rooms_rows, says_true
 
 
 def statement_rows(split: str = "train", n: int = 20000, seed: int = 0, shown: bool = False) -> list[dict[str, Any]]:
-    """Worlds of :func:`rooms_rows <yanlm.data.builtin.rooms.rooms_rows>`, each with one statement whose words are masked.
+    """Worlds of :func:`yanlm.data.builtin.rooms.rooms_rows`, each with one true statement whose two words are masked.
 
     Args:
         split: ``train``, ``validation`` or ``test``.

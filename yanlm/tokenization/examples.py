@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from moefm.checks import check_choice, check_count
-from yanlm.collation import Example, collapse, collate
 from yanlm.data.rows import FIELDS, MASKS, field, task_of, words
-from yanlm.masking import Masking, drop_tokens, mask_spans, mask_tail, span_lengths
-from yanlm.prompts import prompt, split_at_masks
-from yanlm.tokenization import encode, mask_id, pad_id
+from yanlm.tokenization.collation import Example, collapse, collate
+from yanlm.tokenization.masking import Masking, drop_tokens, mask_spans, mask_tail, span_lengths
+from yanlm.tokenization.prompts import prompt, split_at_masks
+from yanlm.tokenization.tokenizer import encode, mask_id, pad_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -36,7 +36,7 @@ class Builder:
     and the question stay and the beginning of the context goes; a text to classify loses its end.
 
     Args:
-        tokenizer: Has a padding and a mask token, as those of :mod:`yanlm.tokenization` do.
+        tokenizer: Has a padding and a mask token, as those of :mod:`yanlm.tokenization.tokenizer` do.
         form: ``"slots"``, or ``"separate"`` for the paper's.
         max_length: Most tokens of a source, and of a target.
         masking: How texts are masked.
@@ -49,7 +49,7 @@ class Builder:
         ValueError: An option is out of its range, or the tokenizer lacks the padding or the mask.
 
     Example:
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
         >>> batch = builder.batch([{"text": "ab"}, {"context": "ab", "question": "?", "answer": "a"}], seeds=[0, 1])
         >>> {name: tuple(batch[name].shape) for name in batch}
@@ -127,11 +127,11 @@ class Builder:
         return self.collate([self.example(row, seed) for row, seed in zip(rows, seeds, strict=True)], with_lengths)
 
     def collate(self, examples: Sequence[Example], with_lengths: bool = False) -> dict[str, Tensor]:
-        """Batch of examples; see :func:`yanlm.collation.collate`."""
+        """Batch of examples; see :func:`yanlm.tokenization.collation.collate`."""
         return collate(examples, pad=self.pad, mask=self.mask, form=self.form, with_lengths=with_lengths)
 
     def prompt(self, text: str, *, slots_per_mask: Sequence[int] | None = None, append: int = 0) -> Example:
-        """Example to generate from; see :func:`yanlm.prompts.prompt`."""
+        """Example to generate from; see :func:`yanlm.tokenization.prompts.prompt`."""
         return prompt(self.tokenizer, text, slots_per_mask, append, form=self.form, max_length=self.max_length)
 
     def _parts(self, row: Mapping[str, Any], task: str) -> tuple[list[int], list[int], list[int]]:

@@ -12,9 +12,9 @@ import numpy as np
 
 from moefm.checks import check_choice
 from yanlm.data.rows import MASKS
-from yanlm.metrics import normalize
-from yanlm.ngram import TOKENS, NGram
-from yanlm.sentences import sentence_spans
+from yanlm.tasks.metrics import normalize
+from yanlm.tasks.ngram import TOKENS, NGram
+from yanlm.tasks.sentences import sentence_spans
 
 Row = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_count
 from yanlm.data.connection import serving
-from yanlm.llama3 import is_llama3, llama3_file, read_llama3
+from yanlm.tokenization.llama3 import is_llama3, llama3_file, read_llama3
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -141,7 +141,7 @@ def pad_id(tokenizer: PreTrainedTokenizerFast) -> int:
 def _special(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
     id = getattr(tokenizer, f"{name}_token_id", None)
     if not isinstance(id, int):
-        raise ValueError(f"tokenizer has no {name} token; load it with yanlm.tokenization.load_tokenizer")
+        raise ValueError(f"tokenizer has no {name} token; load it with yanlm.tokenization.tokenizer.load_tokenizer")
     return id
 
 

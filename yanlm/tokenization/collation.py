@@ -81,3 +81,6 @@ def _padded(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
     width = max(1, int(lengths.max()))
     padded = torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.long)
     return padded, torch.arange(width) < lengths[:, None]
+
+
+Ids = list[int]

@@ -10,7 +10,7 @@ from typing import Any
 
 from yanlm.data.corpus import Corpus, corpus_of, load_corpus
 from yanlm.data.rows import KINDS, MASKS, DataError, Row, listed, trained
-from yanlm.sentences import last_word_span, sentence_spans
+from yanlm.tasks.sentences import last_word_span, sentence_spans
 
 TASKS = ("infill", "sentence", "completion", "qa", "classify")
 """Masked spans of a text, a whole sentence inside it, its last word, the answer to a question, the label of a text."""

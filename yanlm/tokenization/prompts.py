@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from moefm.checks import check_count
-from yanlm.collation import Example
 from yanlm.data.rows import MASKS
-from yanlm.tokenization import decode, encode, mask_id, pad_id
+from yanlm.tokenization.collation import Example
+from yanlm.tokenization.tokenizer import decode, encode, mask_id, pad_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -31,7 +31,7 @@ def encode_with_masks(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int
     One space before a mask belongs to the masked word, since words carry the space before them.
 
     Example:
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a b a b"], 258)
         >>> ids = encode_with_masks(tokenizer, "the <mask> sat")
         >>> [i for i, id in enumerate(ids) if id == tokenizer.mask_token_id], decode(tokenizer, ids)
@@ -68,7 +68,7 @@ def prompt(
             ``max_length``, or the form is ``"separate"`` and there are both masks and ``append``.
 
     Example:
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> prompt(train_tokenizer(["ab ab"], 258), "a <mask> b", slots_per_mask=[2], append=1).slots
         [1, 2, 5]
     """
@@ -108,7 +108,7 @@ def fill(
         ValueError: There is not one token for each slot, or a slot is outside the source.
 
     Example:
-        >>> from yanlm.tokenization import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["ab ab"], 258)
         >>> fill(tokenizer, [*encode(tokenizer, "x y"), tokenizer.mask_token_id], [3], encode(tokenizer, "!"))
         'x y!'

@@ -1,0 +1,1 @@
+"""Rows to token ids to batches."""
