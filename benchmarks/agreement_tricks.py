@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from moefm import MixtureField, sample
 from yanlm import modeling
 from yanlm.building import make_builder
-from yanlm.condition import Condition
 from yanlm.config import YanConfig
 from yanlm.data.builtin import statements
 from yanlm.data.builtin.statements import judge, statement_rows
 from yanlm.evaluation import cases
-from yanlm.flow import Features, LatentFlow
 from yanlm.folders import load_model, model_folder
+from yanlm.nn.condition import Condition
+from yanlm.nn.flow import Features, LatentFlow
 from yanlm.seeding import EXPERT, NOISE, row_normal, row_seed, sample_streams
 from yanlm.studies import agreement
 from yanlm.tokenization.masking import Masking

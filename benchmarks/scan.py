@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yanlm.mamba import Mamba, kernel_status
-from yanlm.scan import selective_scan
+from yanlm.nn.mamba import Mamba, kernel_status
+from yanlm.nn.selective_scan import selective_scan
 
 # (batch, length, channels, states) of the scan; (batch, length, d_model) of the mixer.
 SCANS = [(4, 512, 1024, 16), (4, 512, 128, 16), (64, 64, 128, 16), (1, 2048, 1024, 16)]

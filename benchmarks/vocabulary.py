@@ -24,7 +24,7 @@ def measure(method: str, options: argparse.Namespace) -> dict[str, Any]:
     """Forward and backward pass of the mean loss; runs in the process that is measured."""
     import torch
 
-    from yanlm.cross_entropy import token_cross_entropy
+    from yanlm.nn.cross_entropy import token_cross_entropy
 
     torch.set_num_threads(options.threads)
     device, dtype = options.device, getattr(torch, options.dtype)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from moefm.checks import check_count
-from yanlm.ar_layout import Prefix, answer, padded
 from yanlm.choosing import Canvas, choose, special_ids
-from yanlm.cross_entropy import token_cross_entropy
 from yanlm.generation import Generation
 from yanlm.known import check_choices
+from yanlm.nn.ar_layout import Prefix, answer, padded
+from yanlm.nn.cross_entropy import token_cross_entropy
 
 if TYPE_CHECKING:
     from yanlm.nn.ar_network import ARNetwork

@@ -10,11 +10,11 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from yanlm.ar_generation import write, write_free
-from yanlm.ar_layout import answer, rows
 from yanlm.config import ARConfig
-from yanlm.cross_entropy import token_cross_entropy
 from yanlm.modeling import YanOutput
+from yanlm.nn.ar_layout import answer, rows
 from yanlm.nn.ar_network import ARNetwork
+from yanlm.nn.cross_entropy import token_cross_entropy
 from yanlm.stage1 import token_mean
 from yanlm.tokenization.collation import Batch
 
@@ -22,7 +22,7 @@ from yanlm.tokenization.collation import Batch
 class ARModel(ARNetwork):
     r"""Baseline :math:`p(y | x) = \prod_i p(y_i | y_{<i}, x)`: one pass of the network for every token.
 
-    Texts are laid out as in :mod:`yanlm.ar_layout`, so that a source may have several masks, of any length.
+    Texts are laid out as in :mod:`yanlm.nn.ar_layout`, so that a source may have several masks, of any length.
 
     Example:
         >>> from yanlm.config import ARConfig

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.condition import gather_tokens
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.data.rows import task_of
+from yanlm.nn.slots import gather_tokens
 from yanlm.scores import Case, Row, baselines, score
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, Ids

@@ -11,8 +11,8 @@ from moefm.numeric import masked_mean
 from moefm.scope import group_mean, group_size, group_sum
 
 if TYPE_CHECKING:
-    from yanlm.autoencoder import Decoder
-    from yanlm.condition import Condition
+    from yanlm.nn.autoencoder import Decoder
+    from yanlm.nn.condition import Condition
     from yanlm.nn.network import YanNetwork
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from yanlm.nn.slots import shown
 from yanlm.seeding import LEFT, REVEALED, TIME, generators, row_uniform
 from yanlm.tokenization.collation import Batch
 
@@ -42,14 +43,6 @@ def partly_masked(slot_mask: Tensor, seeds: Sequence[int], stream: int = TIME) -
         masked[row, places] = stays
         weights[row, places] = stays / (rate + (1 - rate) ** count / count)
     return masked, weights
-
-
-def shown(source: Tensor, slots: Tensor, tokens: Tensor, where: Tensor) -> Tensor:
-    """The source ``(B, S)`` with ``tokens`` ``(B, M)`` written into the slots that ``where`` ``(B, M)`` names."""
-    source = source.clone()
-    rows = torch.arange(len(source), device=source.device).unsqueeze(1).expand_as(slots)
-    source[rows[where], slots[where]] = tokens[where]
-    return source
 
 
 def revealed(model: YanNetwork, batch: Batch, share: float, seeds: Sequence[int]) -> Batch:

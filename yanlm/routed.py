@@ -13,9 +13,9 @@ from moefm.losses import Loss
 from moefm.numeric import masked_mean
 from moefm.routing import draw_expert
 from moefm.scope import group_mean
-from yanlm.condition import Condition
-from yanlm.flow import Features
 from yanlm.likelihood import Start, drawn_likelihood, text_likelihood
+from yanlm.nn.condition import Condition
+from yanlm.nn.flow import Features
 from yanlm.objectives import Stage2
 from yanlm.seeding import EXPERT, generators
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from moefm import gate_entropy, linear_path, load_balance
 from moefm import scale_penalty as mean_square
 from moefm.scope import group_mean
-from yanlm.condition import gather_tokens
+from yanlm.nn.slots import gather_tokens
 from yanlm.objectives import Stage1, Stage2
 from yanlm.revealing import revealed
 from yanlm.routed import all_experts, one_expert

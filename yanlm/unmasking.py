@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from yanlm.choosing import Canvas, choose, special_ids
-from yanlm.condition import gather_tokens
 from yanlm.generation import Generation
 from yanlm.known import answer_scores, check_choices
-from yanlm.revealing import partly_masked, shown
+from yanlm.nn.slots import gather_tokens, shown
+from yanlm.revealing import partly_masked
 from yanlm.stage1 import Parts, decoded_loss, token_mean
 from yanlm.stage2 import length_loss
 from yanlm.tokenization.collation import Batch

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm import cross_entropy as module
-from yanlm.cross_entropy import METHODS, token_cross_entropy
+from yanlm.nn import cross_entropy as module
+from yanlm.nn.cross_entropy import METHODS, token_cross_entropy
 
 HAS_LINEAR = hasattr(F, "linear_cross_entropy") and hasattr(torch.nn, "LinearCrossEntropyOptions")
 needs_linear = pytest.mark.skipif(not HAS_LINEAR, reason="this torch has no linear_cross_entropy with options")

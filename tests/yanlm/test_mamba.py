@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm import mamba as module
-from yanlm import scan as scan_module
-from yanlm.mamba import BiMamba, Mamba
-from yanlm.scan import Kernels, kernels
+from yanlm.nn import mamba as module
+from yanlm.nn import selective_scan as scan_module
+from yanlm.nn.mamba import BiMamba, Mamba
+from yanlm.nn.selective_scan import Kernels, kernels
 
 MIXERS = (Mamba, BiMamba)
 

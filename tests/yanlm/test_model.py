@@ -12,9 +12,9 @@ from toys import TEXT_ROWS, trimmed
 from transformers import AutoConfig, AutoModel
 
 from moefm import sample
-from yanlm.condition import gather_tokens
 from yanlm.config import YanConfig
 from yanlm.modeling import YanModel
+from yanlm.nn.slots import gather_tokens
 from yanlm.objectives import Stage1, Stage2
 from yanlm.seeding import generators, row_normal
 from yanlm.stage1 import regularizer_tokens

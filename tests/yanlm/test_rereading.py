@@ -13,8 +13,9 @@ from toys import TEXT_ROWS, Batch, trimmed
 from yanlm.building import without_flow
 from yanlm.folders import load_model, save_model
 from yanlm.modeling import YanModel
+from yanlm.nn.slots import shown
 from yanlm.objectives import Stage1, Stage2
-from yanlm.revealing import revealed, shown
+from yanlm.revealing import revealed
 from yanlm.seeding import EXPERT, NOISE, generators, row_normal
 from yanlm.task_evaluation import evaluate_task
 from yanlm.tokenization.examples import Builder

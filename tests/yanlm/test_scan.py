@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm import scan as module
-from yanlm.scan import kernel_status, selective_scan
+from yanlm.nn import selective_scan as module
+from yanlm.nn.selective_scan import kernel_status, selective_scan
 
 NAMES = ("x", "dt", "A", "B", "C", "D", "z")
 

@@ -15,7 +15,8 @@ from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 from yanlm.choosing import choose
 from yanlm.folders import load_model, save_model
 from yanlm.modeling import YanModel
-from yanlm.revealing import partly_masked, shown
+from yanlm.nn.slots import shown
+from yanlm.revealing import partly_masked
 from yanlm.seeding import TIME, generators
 from yanlm.tokenization.examples import Builder
 from yanlm.unmasking import unmask

@@ -8,8 +8,8 @@ from typing import Any, cast
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from yanlm.ar_layout import Prefix, padded, prefixes
 from yanlm.config import ARConfig
+from yanlm.nn.ar_layout import Prefix, padded, prefixes
 from yanlm.seeding import kept
 
 
@@ -40,7 +40,7 @@ class ARNetwork(PreTrainedModel):
     def read(
         self, source_ids: Tensor, slots: Tensor, source_mask: Tensor | None = None, slot_mask: Tensor | None = None
     ) -> list[Prefix]:
-        """Prefix of every row, :func:`yanlm.ar_layout.prefixes`.
+        """Prefix of every row, :func:`yanlm.nn.ar_layout.prefixes`.
 
         Raises:
             ValueError: A source is longer than the model takes.

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from yanlm.autoencoder import Decoder, Encoder, Positions
-from yanlm.condition import Condition, Readings
 from yanlm.config import YanConfig
-from yanlm.flow import LatentFlow
+from yanlm.nn.autoencoder import Decoder, Encoder, Positions
+from yanlm.nn.condition import Condition, Readings
+from yanlm.nn.flow import LatentFlow
 from yanlm.tokenization.collation import Batch
 
 

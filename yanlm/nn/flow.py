@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from moefm import Gate, MixtureField
 from moefm.experts import Dispatch, ExpertLinear, check_index
 from moefm.paths import expand_time
-from yanlm.autoencoder import Positions
-from yanlm.blocks import Block, Norm, rotary
-from yanlm.condition import Condition, gather_tokens, pool, slot_groups
 from yanlm.config import YanConfig
+from yanlm.nn.autoencoder import Positions
+from yanlm.nn.blocks import Block, Norm, rotary
+from yanlm.nn.condition import Condition, pool
+from yanlm.nn.slots import gather_tokens, slot_groups
 
 SHORTEST = 0.02
 """Least 1 - t by which a predicted z1 is turned into a velocity; Euler grids of up to 50 steps never meet it."""

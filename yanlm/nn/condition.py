@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from yanlm.blocks import KeysValues, Rotary
+from yanlm.nn.blocks import KeysValues, Rotary
 
 
 class Condition(NamedTuple):
@@ -90,23 +90,3 @@ def pool(states: Tensor, mask: Tensor | None) -> Tensor:
         return states.mean(1, keepdim=True)
     counted = states.masked_fill(~mask.unsqueeze(-1), 0)
     return counted.sum(1, keepdim=True) / mask.sum(1).clamp_min(1)[:, None, None]
-
-
-def gather_tokens(states: Tensor, at: Tensor) -> Tensor:
-    """States ``(B, M, d)`` of positions ``at`` ``(B, M)`` in ``(B, L, d)``."""
-    return states.gather(1, at.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
-
-
-def slot_groups(slots: Tensor, scope: str) -> Tensor | None:
-    """Group number of every slot ``(B, M)``: one expert answers for a group; ``None`` where every slot has its own.
-
-    Example:
-        >>> slot_groups(torch.tensor([[1, 2, 5]]), "span")
-        tensor([[0, 0, 1]])
-    """
-    if scope == "token":
-        return None
-    if scope == "sequence":
-        return torch.zeros_like(slots)
-    breaks = slots.diff(dim=1) != 1
-    return torch.nn.functional.pad(breaks.cumsum(1), (1, 0))

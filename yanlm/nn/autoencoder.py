@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from yanlm.blocks import Block, FeedForward, rotary
 from yanlm.config import YanConfig
-from yanlm.cross_entropy import token_cross_entropy
+from yanlm.nn.blocks import Block, FeedForward, rotary
+from yanlm.nn.cross_entropy import token_cross_entropy
 
 
 class Positions(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from moefm.checks import check_choice, check_count, check_mask
 from moefm.numeric import clean, wide
-from yanlm.scan import kernel_status, kernels, scan
+from yanlm.nn.selective_scan import kernel_status, kernels, scan
 
 __all__ = ["BiMamba", "Mamba", "kernel_status"]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yanlm.config import YanConfig
-from yanlm.mamba import BiMamba
+from yanlm.nn.mamba import BiMamba
 
 
 class Rotary(NamedTuple):
