@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
-from yanlm.ar_generation import write, write_free
 from yanlm.config import ARConfig
+from yanlm.generation.autoregressive import write, write_free
 from yanlm.modeling import YanOutput
 from yanlm.nn.ar_layout import answer, rows
 from yanlm.nn.ar_network import ARNetwork
 from yanlm.nn.cross_entropy import token_cross_entropy
-from yanlm.stage1 import token_mean
+from yanlm.objectives.token_loss import token_mean
 from yanlm.tokenization.collation import Batch
 
 
@@ -60,7 +60,8 @@ class ARModel(ARNetwork):
         """Mean cross-entropy of what is written, given the source and what was written before.
 
         ``gpt2`` learns its source as well, as it is pre-trained elsewhere: a share ``known`` (:class:`Stage1
-        <yanlm.objectives.Stage1>`), 0 in fine-tuning. ``bart`` reads it in both directions: nothing to predict there.
+        <yanlm.objectives.settings.Stage1>`), 0 in fine-tuning. ``bart`` reads it in both directions: nothing to predict
+        there.
 
         Args:
             stage: Of no consequence.
@@ -90,11 +91,11 @@ class ARModel(ARNetwork):
         return token_cross_entropy(states, self.net.lm_head.weight, None, labels)
 
     def generate(self, source_ids: Tensor, **options: Any) -> Any:
-        """Fill slots token by token: :func:`yanlm.ar_generation.write`."""
+        """Fill slots token by token: :func:`yanlm.generation.autoregressive.write`."""
         return write(self, source_ids, **options)
 
     def generate_free(self, source_ids: Tensor, **options: Any) -> list[list[list[int]]]:
-        """Fill masks with as many tokens as the model wants: :func:`yanlm.ar_generation.write_free`."""
+        """Fill masks with as many tokens as the model wants: :func:`yanlm.generation.autoregressive.write_free`."""
         return write_free(self, source_ids, **options)
 
 

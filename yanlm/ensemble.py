@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from yanlm.folders import load_model, model_folder
-from yanlm.generation import Generation
-from yanlm.known import likeliest
+from yanlm.generation.choices import likeliest
+from yanlm.generation.result import Generation
 from yanlm.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import torch
 
 from yanlm.building import without_flow
 from yanlm.evaluation import one_pass
+from yanlm.generation.lengths import predicted_lengths
 from yanlm.held_out import Fill, Item, ended, filled, spans_of
 from yanlm.scores import Case
 from yanlm.seeding import row_seed
@@ -48,24 +49,6 @@ def with_predicted_lengths(
     """Examples with as many slots as the model's length head predicts for each mask."""
     wanted = predicted_lengths(model, builder, [item.source for item in made], batch_size)
     return [_resized(builder, item, lengths) for item, lengths in zip(made, wanted, strict=True)]
-
-
-@torch.no_grad()
-def predicted_lengths(
-    model: YanModel, builder: Builder, sources: Sequence[Ids], batch_size: int = 50
-) -> list[list[int]]:
-    """Most probable number of tokens behind each single mask, from the encoder's state there."""
-    lengths: list[list[int]] = []
-    for start in range(0, len(sources), batch_size):
-        part = sources[start : start + batch_size]
-        batch = builder.collate([Example(source, source, [], []) for source in part])
-        ids, mask = batch["source_ids"].to(model.device), batch["source_mask"].to(model.device)
-        best = (model.length_head(model.encode(ids, mask)).argmax(-1) + 1).tolist()
-        lengths += [
-            [one for one, token in zip(row, source, strict=False) if token == builder.mask]
-            for row, source in zip(best, part, strict=True)
-        ]
-    return lengths
 
 
 def _resized(builder: Builder, item: Item, lengths: list[int]) -> Example:

@@ -11,14 +11,15 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils.generic import ModelOutput
 
 from yanlm.config import YanConfig
-from yanlm.generation import generate
+from yanlm.generation.flow_sampling import generate
+from yanlm.generation.rereading import reread
+from yanlm.generation.unmasking import unmask
 from yanlm.nn.network import YanNetwork
-from yanlm.objectives import Stage1, Stage2
-from yanlm.rereading import reread
+from yanlm.objectives.masked import masked_loss
+from yanlm.objectives.settings import Stage1, Stage2
+from yanlm.objectives.stage1 import stage1_loss
+from yanlm.objectives.stage2 import stage2_loss
 from yanlm.seeding import fresh_seeds
-from yanlm.stage1 import stage1_loss
-from yanlm.stage2 import stage2_loss
-from yanlm.unmasking import masked_loss, unmask
 
 
 @dataclass
@@ -36,7 +37,7 @@ class YanModel(YanNetwork):
     encoded text, the decoder reads tokens off them, all slots at once.
 
     With the methods ``mlm`` and ``mdlm`` there is no flow, and the decoder reads tokens off the encoder's states at the
-    slots: the baselines of :mod:`yanlm.unmasking`, trained in one stage.
+    slots: the baselines of :mod:`yanlm.generation.unmasking`, trained in one stage.
 
     Attributes:
         stage1: Settings of the autoencoder's objective.
@@ -108,9 +109,10 @@ class YanModel(YanNetwork):
         return YanOutput(*stage2_loss(self, batch, self.stage2, self.stage1, seeds, totals))
 
     def generate(self, source_ids: Tensor, **options: Any) -> Any:
-        """Fill slots: :func:`yanlm.generation.generate`, or :func:`yanlm.unmasking.unmask` without a flow.
+        """Fill slots by :func:`yanlm.generation.flow_sampling.generate`.
 
-        With ``reread=True`` a flow reads what it wrote after each step: :func:`yanlm.rereading.reread`.
+        Without a flow it is :func:`yanlm.generation.unmasking.unmask`. With ``reread=True`` a flow reads what it wrote
+        after each step: :func:`yanlm.generation.rereading.reread`.
 
         Raises:
             ValueError: An option is out of range, or of the other kind of model.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moefm.checks import check_choice
-from yanlm.objectives import Stage1, Stage2
+from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.tokenization.masking import Masking
 
 

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count
-from yanlm.choosing import FLOW_OPTIONS
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.ensemble import Ensemble
+from yanlm.generation.options import FLOW_OPTIONS
 from yanlm.held_out import WANTED
 from yanlm.tokenization.examples import Builder
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.filling import Filled, fill_freely, fill_items, one_pass_fills, with_predicted_lengths
+from yanlm.generation.choices import known_answers
 from yanlm.held_out import ANSWERED, Fill, Row, items
-from yanlm.known import known_answers
 from yanlm.predictions import record
 from yanlm.protocol import Protocol, model_facts, protocol
 from yanlm.semantic import Encoder
@@ -79,7 +79,7 @@ def evaluate_task(
             ``pad_to`` end at the padding it writes, either way.
         routing: Of the flow.
         z0_scale: Of the flow.
-        reread: Whether a flow reads what it wrote after each step (:func:`yanlm.rereading.reread`).
+        reread: Whether a flow reads what it wrote after each step (:func:`yanlm.generation.rereading.reread`).
         temperature: Of other methods than the flow, and of a flow that rereads; 0 takes the most probable tokens.
         encoder: Folder of a sentence encoder, for ``bert_score`` and ``sem_dist``.
         batch_size: Rows generated together.

@@ -1,4 +1,4 @@
-"""Texts in, filled texts out: lengths, batching and spacing around :func:`yanlm.generation.generate`."""
+"""Texts in, filled texts out: lengths, batching and spacing around :func:`yanlm.generation.flow_sampling.generate`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from moefm.checks import check_count
 from yanlm.config import AUTOREGRESSIVE
-from yanlm.filling import predicted_lengths
+from yanlm.generation.lengths import predicted_lengths
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example
 from yanlm.tokenization.examples import Builder
@@ -108,9 +108,9 @@ class Writer:
             samples: Results for each text.
             seed: Every text has its own randomness, from this and its place in ``texts``.
             batch_size: Texts generated together.
-            options: ``steps``, ``routing``, ``solver``, ``z0_scale`` of :func:`yanlm.generation.generate`, or
-                ``reread=True`` and those of :func:`yanlm.rereading.reread`; a baseline takes ``steps`` and
-                ``temperature``.
+            options: ``steps``, ``routing``, ``solver``, ``z0_scale`` of
+                :func:`yanlm.generation.flow_sampling.generate`, or ``reread=True`` and those of
+                :func:`yanlm.generation.rereading.reread`; a baseline takes ``steps`` and ``temperature``.
 
         Raises:
             ValueError: A text is empty or too long, or an option is out of range.

@@ -17,7 +17,7 @@ from yanlm.building import matched_layers
 from yanlm.config import ARConfig
 from yanlm.folders import load_model, save_model
 from yanlm.nn.ar_layout import Prefix, answer, padded, prefixes
-from yanlm.objectives import Stage1
+from yanlm.objectives.settings import Stage1
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 

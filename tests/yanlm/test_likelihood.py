@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import TEXT_ROWS
 
-from yanlm.generation import generate
-from yanlm.likelihood import drawn_likelihood, text_likelihood
+from yanlm.generation.flow_sampling import generate
 from yanlm.modeling import YanModel
 from yanlm.nn.slots import slot_groups
-from yanlm.objectives import Stage1, Stage2
-from yanlm.stage2 import stage2_loss
+from yanlm.objectives.likelihood import drawn_likelihood, text_likelihood
+from yanlm.objectives.settings import Stage1, Stage2
+from yanlm.objectives.stage2 import stage2_loss
 from yanlm.tokenization.examples import Builder
 
 Make = Callable[..., YanModel]

@@ -15,9 +15,9 @@ from moefm import sample
 from yanlm.config import YanConfig
 from yanlm.modeling import YanModel
 from yanlm.nn.slots import gather_tokens
-from yanlm.objectives import Stage1, Stage2
+from yanlm.objectives.settings import Stage1, Stage2
+from yanlm.objectives.stage1 import regularizer_tokens
 from yanlm.seeding import generators, row_normal
-from yanlm.stage1 import regularizer_tokens
 from yanlm.tokenization.examples import Builder
 
 Make = Callable[..., YanModel]

@@ -14,8 +14,8 @@ from yanlm.building import without_flow
 from yanlm.folders import load_model, save_model
 from yanlm.modeling import YanModel
 from yanlm.nn.slots import shown
-from yanlm.objectives import Stage1, Stage2
-from yanlm.revealing import revealed
+from yanlm.objectives.masked import revealed
+from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.seeding import EXPERT, NOISE, generators, row_normal
 from yanlm.task_evaluation import evaluate_task
 from yanlm.tokenization.examples import Builder

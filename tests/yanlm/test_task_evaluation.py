@@ -13,7 +13,7 @@ import torch
 
 from yanlm.autoregressive import ARModel
 from yanlm.config import ARConfig
-from yanlm.generation import Generation
+from yanlm.generation.result import Generation
 from yanlm.held_out import items, masked_source
 from yanlm.predictions import read_predictions, write_predictions
 from yanlm.summaries import diversity, interval, macro_f1

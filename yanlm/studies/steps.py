@@ -37,7 +37,7 @@ def steps_study(
     """Evaluate every model on the same held-out rows for every number of steps.
 
     What takes no steps is a horizontal line: ``gpt2``, ``bart``, ``mlm``, and *one pass*, a flow's own decoder on its
-    encoder's states. *reread* is a flow that reads what it wrote (:func:`yanlm.rereading.reread`).
+    encoder's states. *reread* is a flow that reads what it wrote (:func:`yanlm.generation.rereading.reread`).
 
     Args:
         out: Folder of the study.

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from moefm.checks import check_count
-from yanlm.choosing import Canvas, choose, special_ids
-from yanlm.generation import Generation
-from yanlm.known import check_choices
+from yanlm.generation.choices import check_choices
+from yanlm.generation.result import Generation
+from yanlm.generation.token_sampling import Canvas, choose, special_ids
 from yanlm.nn.ar_layout import Prefix, answer, padded
 from yanlm.nn.cross_entropy import token_cross_entropy
 

@@ -11,19 +11,13 @@ from torch import Tensor
 
 from moefm import mmd2
 from moefm import scale_penalty as mean_square
-from yanlm.objectives import Stage1
+from yanlm.objectives.settings import Stage1
+from yanlm.objectives.token_loss import Parts, decoded_loss, token_mean
 from yanlm.seeding import ENCODER, GAUSSIAN, generators, kept, row_normal, row_uniform
 from yanlm.tokenization.collation import Batch
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
-
-Parts = dict[str, Tensor]
-
-
-def token_mean(values: Tensor, total: Tensor) -> Tensor:
-    """Mean of flat per-token ``values``, as this process's part of a mean over ``total`` tokens."""
-    return values.sum() / total.clamp_min(1)
 
 
 def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Tensor:
@@ -97,12 +91,6 @@ def stage1_loss(
         parts["scale"] = mean_square(z, mask) * counts[0] / totals[0]
         total = total + settings.scale * parts["scale"]
     return total, {name: part.detach() for name, part in parts.items()}
-
-
-def decoded_loss(model: YanNetwork, z: Tensor, labels: Tensor, where: Tensor) -> Tensor:
-    """Cross-entropy of the labels at the places of a mask; a device is asked for these once."""
-    at = where.nonzero(as_tuple=True)
-    return model.decoder.loss(z[at], labels[at])
 
 
 def _gaussian_like(z: Tensor) -> Tensor:

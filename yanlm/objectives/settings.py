@@ -58,10 +58,10 @@ class Stage2:
         ce: Latents that are decoded for the cross-entropy: ``unrolled`` through the whole ODE (the paper's),
             ``onestep``, the estimate of z1 from the one evaluation at hand, ``rollout``, that estimate from where the
             sampler would be at t, or ``mixture``: the likelihood of the text under the mixture of what all experts
-            write at t = 0 (:func:`yanlm.likelihood.text_likelihood`), and the rollout of the expert that wrote it, or
-            ``posterior``: the same with gradients through that one expert alone
-            (:func:`yanlm.likelihood.drawn_likelihood`), for the velocity part as well, in less than half the time
-            where experts read the source. Its gate learns from the likelihood, and ``gate`` has no say.
+            write at t = 0 (:func:`yanlm.objectives.likelihood.text_likelihood`), and the rollout of the expert that
+            wrote it, or ``posterior``: the same with gradients through that one expert alone
+            (:func:`yanlm.objectives.likelihood.drawn_likelihood`), for the velocity part as well, in less than half the
+            time where experts read the source. Its gate learns from the likelihood, and ``gate`` has no say.
         draw: Where the one-step cross-entropy's expert is drawn from: the ``gate``, or the ``responsibilities``.
         flow: Weight of the velocity part, per dimension: 1 means a mean square error.
         gate: Weight of the gate part.
@@ -76,7 +76,8 @@ class Stage2:
         freeze: ``all`` of the autoencoder, ``decoder`` alone, or ``none``; what is not frozen keeps its stage 1 loss.
         length: Weight of the length head's cross-entropy, whose gradient stays inside the head.
         reveal: Share of the rows in which some slots show their tokens, as many as masked diffusion would show: what a
-            model meets that reads what it wrote (:func:`yanlm.rereading.reread`). The loss stays a mean over all slots.
+            model meets that reads what it wrote (:func:`yanlm.generation.rereading.reread`). The loss stays a mean over
+            all slots.
     """
 
     objective: str = "paper"

@@ -11,10 +11,10 @@ from torch import Tensor
 from moefm import Routing, sample
 from moefm.checks import check_positive
 from moefm.routing import get_routing
-from yanlm.choosing import Canvas
-from yanlm.generation import Generation
+from yanlm.generation.result import Generation
+from yanlm.generation.token_sampling import Canvas
+from yanlm.generation.unmasking import Turn, in_turns
 from yanlm.seeding import EXPERT, row_normal, sample_streams
-from yanlm.unmasking import Turn, in_turns
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
@@ -37,11 +37,11 @@ def reread(
 ) -> Generation:
     r"""Fill slots in ``steps`` turns of one Euler step from noise to latents.
 
-    Tokens that :func:`yanlm.generation.generate` reads off its latents know of each other only what the latents say.
-    Here, after turn i of T, the decoder's surest tokens are written into the source until :math:`\lceil iM/T \rceil`
-    of a row's M slots are filled, as masked diffusion does it (MaskGIT, Chang et al. 2022), and the source is encoded
-    anew for the slots that are left. Noise and frozen experts of a slot stay the same in all turns. One turn is one
-    step of ``generate``; each costs an evaluation of the flow and one of the encoder.
+    Tokens that :func:`yanlm.generation.flow_sampling.generate` reads off its latents know of each other only what the
+    latents say. Here, after turn i of T, the decoder's surest tokens are written into the source until :math:`\lceil
+    iM/T \rceil` of a row's M slots are filled, as masked diffusion does it (MaskGIT, Chang et al. 2022), and the source
+    is encoded anew for the slots that are left. Noise and frozen experts of a slot stay the same in all turns. One turn
+    is one step of ``generate``; each costs an evaluation of the flow and one of the encoder.
 
     Args:
         model: A trained flow of the slots form.

@@ -13,10 +13,10 @@ from moefm.losses import Loss
 from moefm.numeric import masked_mean
 from moefm.routing import draw_expert
 from moefm.scope import group_mean
-from yanlm.likelihood import Start, drawn_likelihood, text_likelihood
 from yanlm.nn.condition import Condition
 from yanlm.nn.flow import Features
-from yanlm.objectives import Stage2
+from yanlm.objectives.likelihood import Start, drawn_likelihood, text_likelihood
+from yanlm.objectives.settings import Stage2
 from yanlm.seeding import EXPERT, generators
 
 if TYPE_CHECKING:

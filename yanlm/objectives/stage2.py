@@ -12,11 +12,13 @@ from moefm import gate_entropy, linear_path, load_balance
 from moefm import scale_penalty as mean_square
 from moefm.scope import group_mean
 from yanlm.nn.slots import gather_tokens
-from yanlm.objectives import Stage1, Stage2
-from yanlm.revealing import revealed
-from yanlm.routed import all_experts, one_expert
+from yanlm.objectives.length import length_loss
+from yanlm.objectives.masked import revealed
+from yanlm.objectives.routing import all_experts, one_expert
+from yanlm.objectives.settings import Stage1, Stage2
+from yanlm.objectives.stage1 import stage1_loss
+from yanlm.objectives.token_loss import Parts, decoded_loss, token_mean
 from yanlm.seeding import NOISE, TIME, generators, row_normal
-from yanlm.stage1 import Parts, decoded_loss, stage1_loss, token_mean
 from yanlm.tokenization.collation import Batch
 
 if TYPE_CHECKING:
@@ -73,20 +75,3 @@ def stage2_loss(
         parts["length"] = length_loss(model, batch, seeds, totals)
         total = total + settings.length * parts["length"]
     return total, {name: part.detach() for name, part in parts.items()}
-
-
-def length_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: Tensor) -> Tensor:
-    """Cross-entropy of the number of tokens behind each single mask, from the encoder's state there (detached).
-
-    Each span counts as many times as it has tokens. A quarter of the rows is enough for so small a head, and each costs
-    another pass of the encoder.
-    """
-    rows = torch.tensor([row for row, seed in enumerate(seeds) if seed % 4 == 0], dtype=torch.long).to(totals.device)
-    with torch.no_grad():
-        states = model.encode(batch["collapsed_ids"][rows], batch["collapsed_mask"][rows])
-    lengths, at = batch["span_lengths"][rows], batch["span_positions"][rows]
-    spans = (lengths > 0).nonzero(as_tuple=True)
-    logits = model.length_head(gather_tokens(states, at)[spans]).float()
-    counted = lengths[spans].clamp_max(model.config.max_span)
-    losses = torch.nn.functional.cross_entropy(logits, counted - 1, reduction="none")
-    return 4 * (losses * counted).sum() / totals[1].clamp_min(1)

@@ -8,51 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from yanlm.choosing import Canvas, choose, special_ids
-from yanlm.generation import Generation
-from yanlm.known import answer_scores, check_choices
+from yanlm.generation.choices import answer_scores, check_choices
+from yanlm.generation.result import Generation
+from yanlm.generation.token_sampling import Canvas, choose, special_ids
 from yanlm.nn.slots import gather_tokens, shown
-from yanlm.revealing import partly_masked
-from yanlm.stage1 import Parts, decoded_loss, token_mean
-from yanlm.stage2 import length_loss
-from yanlm.tokenization.collation import Batch
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
 
 _CHUNK = 2048  # slots whose logits are held at once
-
-
-def masked_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: Tensor) -> tuple[Tensor, Parts]:
-    r"""Cross-entropy at masked slots, and the length head's where the batch has what it needs.
-
-    ``mlm`` masks every slot. ``mdlm`` is masked diffusion (Sahoo et al. 2024; LLaDA, Nie et al. 2025): the row draws r
-    from U(0, 1], each slot stays masked with probability r while the others show their token, and a masked slot
-    weighs one over the probability of being masked, so that a slot counts once on average:
-
-    .. math:: E_r E_m \sum_i \frac{1[m_i]}{P(m_i | r)} \, (-\log p(y_i | y_{\setminus m}, x))
-
-    Both are means over slots.
-    """
-    source, slots, slot_mask = batch["source_ids"], batch["slots"], batch["slot_mask"]
-    if source.shape != batch["target_ids"].shape:
-        raise ValueError(
-            f"{model.config.method} needs a batch in the slots form, got source {tuple(source.shape)}, "
-            f"target {tuple(batch['target_ids'].shape)}"
-        )
-    labels = batch["target_ids"].gather(1, slots)
-    masked, weights = slot_mask, slot_mask.float()
-    if model.config.method == "mdlm":
-        masked, weights = (x.to(slots.device) for x in partly_masked(slot_mask, seeds))
-        source = shown(source, slots, labels, slot_mask & ~masked)
-    states = gather_tokens(model.encode(source, batch["source_mask"]), slots)
-    losses = decoded_loss(model, states, labels, masked)
-    total = token_mean(weights[masked] * losses, totals[1])
-    parts: Parts = {"ce": total}
-    if "collapsed_ids" in batch:
-        parts["length"] = length_loss(model, batch, seeds, totals)
-        total = total + parts["length"]
-    return total, {name: part.detach() for name, part in parts.items()}
 
 
 @torch.no_grad()

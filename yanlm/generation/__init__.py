@@ -1,0 +1,1 @@
+"""Tensors in, tokens out."""
