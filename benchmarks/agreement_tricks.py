@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from moefm import MixtureField, sample
-from yanlm import modeling
-from yanlm.building import make_builder
 from yanlm.config import YanConfig
 from yanlm.data.builtin import statements
 from yanlm.data.builtin.statements import judge, statement_rows
 from yanlm.evaluation import cases
-from yanlm.folders import load_model, model_folder
+from yanlm.modeling import yan as modeling
+from yanlm.modeling.build import make_builder
+from yanlm.modeling.io import load_model, model_folder
 from yanlm.nn.condition import Condition
 from yanlm.nn.flow import Features, LatentFlow
 from yanlm.seeding import EXPERT, NOISE, row_normal, row_seed, sample_streams

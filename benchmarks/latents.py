@@ -25,11 +25,11 @@ from typing import Any
 import torch
 
 from yanlm.data.corpus import load_corpus
-from yanlm.folders import load_model
 from yanlm.geometry import wide_bandwidths
 from yanlm.inspection import inspect_latents
 from yanlm.latent_figures import latent_figure
 from yanlm.latents import Inspection
+from yanlm.modeling.io import load_model
 from yanlm.presets import get_preset
 from yanlm.runs import train
 from yanlm.settings import RunSettings, resolve

@@ -20,7 +20,7 @@ from yanlm.runs import Listener
 from yanlm.training import DivergedError
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
     from yanlm.settings import RunSettings
 
 QUIET_SECONDS = 15

@@ -36,15 +36,16 @@ def info(
 ) -> None:
     """Say how large a preset or a trained model is, and how it is made."""
     need_extra()
-    from yanlm.presets import count_parameters, describe
+    from yanlm.modeling.build import count_parameters
+    from yanlm.presets import describe
 
     if preset is not None and model is not None:
         raise UsageError("give --preset or --model, not both")
     if model is None:
         facts = describe(preset or "tiny")
     else:
-        from yanlm.building import FLOW_OPTIONS
-        from yanlm.folders import load_model, model_folder
+        from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
+        from yanlm.modeling.io import load_model, model_folder
 
         loaded = load_model(model_folder(model))
         config = loaded.config.to_diff_dict()

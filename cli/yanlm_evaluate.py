@@ -76,8 +76,8 @@ def evaluate(
 ) -> None:
     """Read the data, evaluate, write the files, show the report."""
     need_extra()
-    from yanlm.building import make_builder
-    from yanlm.ensemble import load_together
+    from yanlm.modeling.build import make_builder
+    from yanlm.modeling.ensemble import load_together
     from yanlm.predictions import write_predictions
     from yanlm.task_evaluation import evaluate_task
     from yanlm.tasks.rows import load_task

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from yanlm.config import YanConfig
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
     from yanlm.writer import Writer
 
-_HOMES = {"YanConfig": "yanlm.config", "YanModel": "yanlm.modeling", "Writer": "yanlm.writer"}
+_HOMES = {"YanConfig": "yanlm.config", "YanModel": "yanlm.modeling.yan", "Writer": "yanlm.writer"}
 
 __all__ = ["Writer", "YanConfig", "YanModel"]
 

@@ -19,7 +19,7 @@ from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import decode
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
 
 HELD_OUT = 0x5EED
 """Seed of the masks of held-out rows: the same ones for every model."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.building import without_flow
 from yanlm.evaluation import one_pass
 from yanlm.generation.lengths import predicted_lengths
 from yanlm.held_out import Fill, Item, ended, filled, spans_of
+from yanlm.modeling.build import without_flow
 from yanlm.scores import Case
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, Ids
@@ -20,7 +20,7 @@ from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import decode
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
 
 GENERATION = 1  # stream of the seeds that generation draws from; masks have another
 Hear = Callable[[int], None]

@@ -9,7 +9,7 @@ from typing import Any
 
 from moefm.checks import check_count
 from yanlm.files import write_json, writing_to
-from yanlm.folders import load_model, model_folder
+from yanlm.modeling.io import load_model, model_folder
 from yanlm.records import RUN_FILE
 from yanlm.settings import RunSettings, from_dict, resolve
 from yanlm.tasks.rows import check_task, load_task
@@ -92,7 +92,7 @@ def _saved_settings(folder: Path) -> dict[str, Any]:
 
 
 def _flow_options(config: Any) -> dict[str, Any]:
-    from yanlm.building import FLOW_OPTIONS
+    from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
 
     return {name: getattr(config, name) for name in FLOW_OPTIONS}
 

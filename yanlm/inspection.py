@@ -16,7 +16,6 @@ from yanlm.config import AUTOREGRESSIVE
 from yanlm.data.corpus import load_corpus
 from yanlm.data.rows import DataError
 from yanlm.files import writing_to
-from yanlm.folders import load_model, model_folder
 from yanlm.geometry import geometry, principal_components, wide_bandwidths
 from yanlm.latent_figures import latent_figure
 from yanlm.latents import (
@@ -31,6 +30,7 @@ from yanlm.latents import (
     draw_latents,
     generator,
 )
+from yanlm.modeling.io import load_model, model_folder
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import decode, load_tokenizer
@@ -38,7 +38,7 @@ from yanlm.tokenization.tokenizer import decode, load_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
 
 _SPARE = 4  # texts are read until they hold this many times the tokens that are looked at
 
@@ -62,7 +62,7 @@ def inspect_latents(
     many standard normal draws, which is what an isotropic latent space would show and how precise the estimates are.
 
     Args:
-        model: Any :class:`yanlm.modeling.YanModel`.
+        model: Any :class:`yanlm.modeling.yan.YanModel`.
         tokenizer: The model's tokenizer, or a builder that has it.
         rows: Held-out rows.
         tokens: Most latents to look at, drawn from all of them.
@@ -75,7 +75,7 @@ def inspect_latents(
 
     Example:
         >>> from yanlm.config import YanConfig
-        >>> from yanlm.modeling import YanModel
+        >>> from yanlm.modeling.yan import YanModel
         >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a small text"], 260)
         >>> model = YanModel(YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2))

@@ -16,7 +16,7 @@ from yanlm.tokenization.collation import Example
 from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
 
 NOISE_LEVELS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 """Standard deviations of the noise under which latents are decoded."""

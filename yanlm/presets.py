@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moefm.checks import check_choice
+from yanlm.modeling.build import count_parameters
 from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.tokenization.masking import Masking
 
@@ -179,7 +180,7 @@ def describe(name: str) -> dict[str, Any]:
     import torch
 
     from yanlm.config import YanConfig
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
 
     preset = get_preset(name)
     size = int(preset.tokenizer.removeprefix("bpe:")) if preset.tokenizer.startswith("bpe:") else None
@@ -187,26 +188,3 @@ def describe(name: str) -> dict[str, Any]:
     with torch.device("meta"):
         model = YanModel(YanConfig(**(ids | preset.model)))
     return {"preset": name, "parameters": count_parameters(model), "config": model.config.to_diff_dict()}
-
-
-def count_parameters(model: Any) -> dict[str, int]:
-    """Number of parameters of each part that the model has; a weight that two parts share counts once, in the first."""
-    seen: set[int] = set()
-
-    def count(*modules: Any) -> int:
-        fresh = [p for module in modules if module is not None for p in module.parameters() if id(p) not in seen]
-        seen.update(map(id, fresh))
-        return sum(p.numel() for p in fresh)
-
-    if not hasattr(model, "flow"):  # gpt2, bart
-        parts = {"embedding": count(model.get_input_embeddings()), "layers": count(model)}
-        return parts | {"total": sum(parts.values())}
-    parts = {"embedding": count(model.encoder.embedding, model.positions), "encoder": count(model.encoder)}
-    if model.flow is None:
-        parts["decoder"] = count(model)  # with the length head
-    else:
-        parts |= {"experts": count(model.flow.head_layers), "gate": count(model.flow.gating), "flow": count(model.flow)}
-        parts["decoder"] = count(model.decoder)
-        parts["flow"] += count(model)  # the length head
-    order = ("embedding", "encoder", "flow", "experts", "gate", "decoder")
-    return {name: parts[name] for name in order if name in parts} | {"total": sum(parts.values())}

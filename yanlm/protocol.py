@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count
 from yanlm.config import AUTOREGRESSIVE
-from yanlm.ensemble import Ensemble
 from yanlm.generation.options import FLOW_OPTIONS
 from yanlm.held_out import WANTED
+from yanlm.modeling.ensemble import Ensemble
 from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
 
 _FLOW = {name: FLOW_OPTIONS[name] for name in ("routing", "z0_scale", "reread")}
 _FACTS = ("method", "num_experts", "scope", "backbone", "form", "max_length", "pad_to", "stage")

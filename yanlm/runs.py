@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.building import check_labels, make_builder, make_tokenizer, stage_model
+from yanlm.building import check_labels, make_tokenizer, stage_model
 from yanlm.config import MASKED
 from yanlm.data.corpus import Corpus
 from yanlm.data.loader import RowStream
 from yanlm.evaluation import evaluate, example_of, repeated
 from yanlm.files import write_json, writing_to
-from yanlm.folders import load_model, save_model
-from yanlm.modeling import YanModel
+from yanlm.modeling.build import make_builder
+from yanlm.modeling.io import load_model, save_model
+from yanlm.modeling.yan import YanModel
 from yanlm.presets import Recipe
 from yanlm.records import RUN_FILE, describe_corpus, read_log, run_head, samples_text
 from yanlm.seeding import row_seed

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yanlm.folders import _quiet
+from yanlm.modeling.io import quiet
 from yanlm.tasks.metrics import check_pairs
 
 _BATCH = 64
@@ -43,7 +43,7 @@ class Encoder:
         from transformers import AutoModel, AutoTokenizer
 
         try:
-            with _quiet(), torch.random.fork_rng([]):  # a pooler that the folder lacks is drawn, and never used
+            with quiet(), torch.random.fork_rng([]):  # a pooler that the folder lacks is drawn, and never used
                 options: Any = {"local_files_only": True, "use_safetensors": True}
                 model, info = AutoModel.from_pretrained(folder, output_loading_info=True, **options)
                 self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)

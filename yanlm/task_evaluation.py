@@ -21,7 +21,7 @@ from yanlm.tokenization.collation import Example
 from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
 
 Hear = Callable[[str, int, int], None]
 
@@ -67,7 +67,7 @@ def evaluate_task(
 
     Args:
         model: A trained model of any method.
-        builder: Makes its examples (:func:`yanlm.building.make_builder`).
+        builder: Makes its examples (:func:`yanlm.modeling.build.make_builder`).
         train_rows: Rows of the task that baselines learn from; without any, few baselines are left.
         test_rows: Held-out rows of the task (:func:`yanlm.tasks.rows.task_rows`).
         task: ``infill``, ``sentence``, ``completion``, ``qa`` or ``classify``.
@@ -92,7 +92,7 @@ def evaluate_task(
 
     Example:
         >>> from yanlm.config import YanConfig
-        >>> from yanlm.modeling import YanModel
+        >>> from yanlm.modeling.yan import YanModel
         >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a small text"], 260)
         >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)

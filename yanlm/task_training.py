@@ -42,7 +42,7 @@ def validation_score(
     hear: Callable[[int, str, float], None] = lambda step, name, score: None,
 ) -> Callable[[Any, int], float] | None:
     """What early stopping asks after every ``check_every`` steps: the task's score on the first validation rows."""
-    from yanlm.building import make_builder
+    from yanlm.modeling.build import make_builder
 
     if settings.task is None or settings.check_every is None:
         return None
@@ -65,7 +65,7 @@ def final_evaluation(
     settings: RunSettings, model: Any, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, out: Path
 ) -> dict[str, Any]:
     """Evaluate on the test rows; predictions go to ``predictions.jsonl``."""
-    from yanlm.building import make_builder
+    from yanlm.modeling.build import make_builder
 
     assert settings.task is not None
     rows = (corpus.test or corpus.validation)[: settings.eval_rows]

@@ -22,8 +22,8 @@ from yanlm.tokenization.tokenizer import decode, load_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from yanlm.autoregressive import ARModel
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.autoregressive import ARModel
+    from yanlm.modeling.yan import YanModel
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Writer:
 
     Example:
         >>> from yanlm.config import YanConfig
-        >>> from yanlm.modeling import YanModel
+        >>> from yanlm.modeling.yan import YanModel
         >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a small text"], 260)
         >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)
@@ -84,7 +84,7 @@ class Writer:
         Raises:
             ValueError: The folder is not there or holds no model.
         """
-        from yanlm.folders import load_model, model_folder
+        from yanlm.modeling.io import load_model, model_folder
 
         folder = model_folder(folder)
         return cls(load_model(folder, device), load_tokenizer(folder))

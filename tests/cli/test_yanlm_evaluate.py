@@ -9,8 +9,8 @@ import torch
 
 from yanlm.config import YanConfig
 from yanlm.data.builtin.rooms import rooms_rows
-from yanlm.folders import save_model
-from yanlm.modeling import YanModel
+from yanlm.modeling.io import save_model
+from yanlm.modeling.yan import YanModel
 from yanlm.tokenization.tokenizer import train_tokenizer
 
 SIZES = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 96}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from yanlm.config import YanConfig
-from yanlm.modeling import YanModel
+from yanlm.modeling.yan import YanModel
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import train_tokenizer
 

@@ -113,7 +113,7 @@ class StandInDraw:
 def language_model(backbone):
     """A real one, as small."""
     from yanlm.config import YanConfig
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.yan import YanModel
 
     sizes = dict(vocab_size=VOCABULARY + 1, d_model=16, num_heads=2, encoder_layers=2, flow_layers=2, cross_layers=[0])
     torch.manual_seed(0)

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 from transformers import AutoModel
 
-from yanlm.autoregressive import ARModel
-from yanlm.building import matched_layers
 from yanlm.config import ARConfig
-from yanlm.folders import load_model, save_model
+from yanlm.modeling.autoregressive import ARModel
+from yanlm.modeling.build import matched_layers
+from yanlm.modeling.io import load_model, save_model
 from yanlm.nn.ar_layout import Prefix, answer, padded, prefixes
 from yanlm.objectives.settings import Stage1
 from yanlm.tokenization.examples import Builder

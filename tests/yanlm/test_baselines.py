@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.autoregressive import ARModel
-from yanlm.building import FLOW_OPTIONS, stage_model
+from yanlm.building import stage_model
 from yanlm.config import AUTOREGRESSIVE, BASELINES, MASKED, YanConfig
 from yanlm.evaluation import evaluate, example_of
-from yanlm.folders import save_model
 from yanlm.inspection import inspect_folder
-from yanlm.modeling import YanModel
-from yanlm.presets import PRESETS, count_parameters, get_preset
+from yanlm.modeling.autoregressive import ARModel
+from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
+from yanlm.modeling.build import count_parameters
+from yanlm.modeling.io import save_model
+from yanlm.modeling.yan import YanModel
+from yanlm.presets import PRESETS, get_preset
 from yanlm.settings import from_dict, resolve
 from yanlm.tokenization.examples import Builder
 from yanlm.writer import Writer, shared_lengths

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from yanlm.evaluation import cases, evaluate, masked_positions
-from yanlm.modeling import YanModel
+from yanlm.modeling.yan import YanModel
 from yanlm.scores import baselines, rouge_scores, score
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking

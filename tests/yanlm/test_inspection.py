@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm.config import YanConfig
-from yanlm.folders import save_model
 from yanlm.geometry import geometry, principal_components, token_variance, wide_bandwidths
 from yanlm.inspection import inspect_folder, inspect_latents, token_text
 from yanlm.latents import LEAST
-from yanlm.modeling import YanModel
+from yanlm.modeling.io import save_model
+from yanlm.modeling.yan import YanModel
 from yanlm.settings import resolve
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import encode, train_tokenizer

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from yanlm.autoregressive import ARModel
-from yanlm.building import without_flow
 from yanlm.config import ARConfig
-from yanlm.ensemble import Ensemble
 from yanlm.generation.choices import answer_scores, known_answers, likeliest
 from yanlm.generation.flow_sampling import generate
 from yanlm.generation.token_sampling import special_ids
+from yanlm.modeling.autoregressive import ARModel
+from yanlm.modeling.build import without_flow
+from yanlm.modeling.ensemble import Ensemble
 from yanlm.nn.slots import gather_tokens
 from yanlm.task_evaluation import evaluate_task
 from yanlm.tokenization.examples import Builder

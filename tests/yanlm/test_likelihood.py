@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from toys import TEXT_ROWS
 
 from yanlm.generation.flow_sampling import generate
-from yanlm.modeling import YanModel
+from yanlm.modeling.yan import YanModel
 from yanlm.nn.slots import slot_groups
 from yanlm.objectives.likelihood import drawn_likelihood, text_likelihood
 from yanlm.objectives.settings import Stage1, Stage2

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel
 
 from moefm import sample
 from yanlm.config import YanConfig
-from yanlm.modeling import YanModel
+from yanlm.modeling.yan import YanModel
 from yanlm.nn.slots import gather_tokens
 from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.objectives.stage1 import regularizer_tokens

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.modeling import YanModel
+from yanlm.modeling.yan import YanModel
 from yanlm.tokenization.examples import Builder
 
 TEXTS = ("a small text about the sea", "two men went to the old town", "rain fell on the hills")

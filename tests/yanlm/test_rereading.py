@@ -10,9 +10,9 @@ import pytest
 import torch
 from toys import TEXT_ROWS, Batch, trimmed
 
-from yanlm.building import without_flow
-from yanlm.folders import load_model, save_model
-from yanlm.modeling import YanModel
+from yanlm.modeling.build import without_flow
+from yanlm.modeling.io import load_model, save_model
+from yanlm.modeling.yan import YanModel
 from yanlm.nn.slots import shown
 from yanlm.objectives.masked import revealed
 from yanlm.objectives.settings import Stage1, Stage2

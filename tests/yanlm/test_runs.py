@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.building import make_tokenizer, with_flow
+from yanlm.building import make_tokenizer
 from yanlm.data.corpus import load_corpus
 from yanlm.data.loader import RowStream
-from yanlm.modeling import YanModel
+from yanlm.modeling.build import with_flow
+from yanlm.modeling.yan import YanModel
 from yanlm.records import samples_text
 from yanlm.runs import BatchDraw
 from yanlm.settings import resolve
@@ -21,8 +22,8 @@ from yanlm.tokenization.examples import Builder
 def test_another_flow_on_the_same_autoencoder(make_model: Callable[..., YanModel]) -> None:
     model = make_model()
     own = {"cross_layers": [0, 1], "d_time": 8, "sigma": 0.1}
-    assert with_flow(model, resolve({"minutes": 1, "model": own})) is model
-    other = with_flow(model, resolve({"minutes": 1, "model": {**own, "num_experts": 6}}))
+    assert with_flow(model, own, 0) is model
+    other = with_flow(model, {**own, "num_experts": 6}, 0)
     assert other.config.num_experts == 6 and other.flow.num_experts == 6
     ids = torch.tensor([[1, 2, 3]])
     assert torch.equal(other.encode(ids), model.encode(ids))

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.building import _fresh, baseline_config
 from yanlm.config import YanConfig
-from yanlm.folders import save_model
+from yanlm.modeling.build import baseline_config
+from yanlm.modeling.build import fresh_model as _fresh
+from yanlm.modeling.io import save_model
 from yanlm.settings import resolve
 from yanlm.studies import (
     ablation,

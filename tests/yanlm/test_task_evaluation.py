@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.autoregressive import ARModel
 from yanlm.config import ARConfig
 from yanlm.generation.result import Generation
 from yanlm.held_out import items, masked_source
+from yanlm.modeling.autoregressive import ARModel
 from yanlm.predictions import read_predictions, write_predictions
 from yanlm.summaries import diversity, interval, macro_f1
 from yanlm.task_baselines import length_determines

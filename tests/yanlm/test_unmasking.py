@@ -12,10 +12,10 @@ import torch
 from torch.nn import functional as F
 from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 
-from yanlm.folders import load_model, save_model
 from yanlm.generation.token_sampling import choose
 from yanlm.generation.unmasking import unmask
-from yanlm.modeling import YanModel
+from yanlm.modeling.io import load_model, save_model
+from yanlm.modeling.yan import YanModel
 from yanlm.nn.slots import shown
 from yanlm.objectives.masked import partly_masked
 from yanlm.seeding import TIME, generators

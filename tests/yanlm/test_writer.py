@@ -11,8 +11,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from yanlm.folders import load_model, model_folder, save_model
-from yanlm.modeling import YanModel
+from yanlm.modeling.io import load_model, model_folder, save_model
+from yanlm.modeling.yan import YanModel
 from yanlm.tokenization.prompts import split_at_masks
 from yanlm.writer import Writer
 

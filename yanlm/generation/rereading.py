@@ -64,7 +64,7 @@ def reread(
 
     Example:
         >>> from yanlm.config import YanConfig
-        >>> from yanlm.modeling import YanModel
+        >>> from yanlm.modeling.yan import YanModel
         >>> model = YanModel(YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49))
         >>> source, slots = torch.tensor([[5, 49, 49, 49, 7]]), torch.tensor([[1, 2, 3]])
         >>> out = model.generate(source, slots=slots, reread=True, steps=2, samples=4, seeds=[0])  # calls this

@@ -14,7 +14,7 @@ from yanlm.seeding import kept
 
 
 class ARNetwork(PreTrainedModel):
-    """Network of :class:`yanlm.autoregressive.ARModel`, and how it reads a text; no loss and no generation.
+    """Network of :class:`yanlm.modeling.autoregressive.ARModel`, and how it reads a text; no loss and no generation.
 
     Attributes:
         net: GPT-2 or BART of transformers.

@@ -16,7 +16,7 @@ from yanlm.tokenization.collation import Batch
 
 
 class YanNetwork(PreTrainedModel):
-    """Modules of :class:`yanlm.modeling.YanModel`, and how they are called; no loss and no generation.
+    """Modules of :class:`yanlm.modeling.yan.YanModel`, and how they are called; no loss and no generation.
 
     With the methods ``mlm`` and ``mdlm`` there is no flow, and the decoder reads tokens off the encoder's states.
 

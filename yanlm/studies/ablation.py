@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_positive
-from yanlm.building import make_builder
-from yanlm.folders import load_model
+from yanlm.modeling.build import make_builder
+from yanlm.modeling.io import load_model
 from yanlm.runs import train
 from yanlm.settings import RunSettings, resolve
 from yanlm.studies.common import Json, Say, Study, integers, markdown, spread

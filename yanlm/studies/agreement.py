@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from moefm.checks import check_count
-from yanlm.building import make_builder
 from yanlm.data.builtin.rooms import locations
 from yanlm.data.builtin.statements import judge, parted, statement_rows
 from yanlm.evaluation import cases
-from yanlm.folders import load_model, model_folder
+from yanlm.modeling.build import make_builder
+from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs import train
 from yanlm.seeding import row_seed
 from yanlm.settings import resolve

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from moefm.checks import check_positive
-from yanlm.building import make_builder, without_flow
 from yanlm.config import BASELINES
 from yanlm.finetuning import finetune_settings
-from yanlm.folders import load_model, model_folder
+from yanlm.modeling.build import make_builder, without_flow
+from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs import train
 from yanlm.settings import resolve
 from yanlm.studies.common import Json, Say, Study, integers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from yanlm.building import FLOW_OPTIONS
 from yanlm.config import YanConfig
+from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
 from yanlm.settings import RunSettings
 
 Options = dict[str, Any]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from yanlm.folders import load_model, model_folder
 from yanlm.generation.choices import likeliest
 from yanlm.generation.result import Generation
+from yanlm.modeling.io import load_model, model_folder
 from yanlm.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Ensemble(nn.Module):
 
     Example:
         >>> from yanlm.config import YanConfig
-        >>> from yanlm.modeling import YanModel
+        >>> from yanlm.modeling.yan import YanModel
         >>> options = {"vocab_size": 50, "d_model": 16, "num_heads": 2, "pad_token_id": 48, "mask_token_id": 49}
         >>> both = Ensemble([YanModel(YanConfig(**options)).eval() for _ in range(2)])
         >>> source, slots, choices = torch.tensor([[5, 7, 49]]), torch.tensor([[2]]), torch.tensor([[3], [4]])

@@ -40,7 +40,7 @@ def _model_in(root: Path) -> Path | None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the loading bars of Hugging Face off the screen: these models load in a blink."""
     from transformers.utils import logging as hf
 
@@ -58,7 +58,7 @@ def _quiet() -> Iterator[None]:
 def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None) -> None:
     """Write config.json, model.safetensors, the tokenizer's files, and ``run.json`` where given."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _quiet():
+    with quiet():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     if run is not None:
@@ -73,15 +73,15 @@ def load_model(folder: Path, device: str = "cpu") -> Any:
     Raises:
         ValueError: The files are damaged, or do not fit together.
     """
-    from yanlm.autoregressive import ARModel
-    from yanlm.modeling import YanModel
+    from yanlm.modeling.autoregressive import ARModel
+    from yanlm.modeling.yan import YanModel
 
     kinds: dict[str, Any] = {kind.config_class.model_type: kind for kind in (YanModel, ARModel)}
     try:
         name = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
         if name not in kinds:
             raise ValueError(f"it holds a model of type {name!r}, not {' or '.join(map(repr, kinds))}")
-        with _quiet():
+        with quiet():
             model, info = kinds[name].from_pretrained(folder, local_files_only=True, output_loading_info=True)
             missing: set[str] = set(info["missing_keys"])
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel
 
 from yanlm.config import ARConfig
 from yanlm.generation.autoregressive import write, write_free
-from yanlm.modeling import YanOutput
+from yanlm.modeling.output import YanOutput
 from yanlm.nn.ar_layout import answer, rows
 from yanlm.nn.ar_network import ARNetwork
 from yanlm.nn.cross_entropy import token_cross_entropy

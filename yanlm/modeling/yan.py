@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
-from transformers.utils.generic import ModelOutput
 
 from yanlm.config import YanConfig
 from yanlm.generation.flow_sampling import generate
 from yanlm.generation.rereading import reread
 from yanlm.generation.unmasking import unmask
+from yanlm.modeling.output import YanOutput
 from yanlm.nn.network import YanNetwork
 from yanlm.objectives.masked import masked_loss
 from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.objectives.stage1 import stage1_loss
 from yanlm.objectives.stage2 import stage2_loss
 from yanlm.seeding import fresh_seeds
-
-
-@dataclass
-class YanOutput(ModelOutput):
-    """Loss of a stage and its detached parts."""
-
-    loss: Tensor | None = None
-    parts: dict[str, Tensor] | None = None
 
 
 class YanModel(YanNetwork):

@@ -1,0 +1,1 @@
+"""Whole models: network, objectives and generation together."""

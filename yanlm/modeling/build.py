@@ -1,0 +1,160 @@
+"""Models made anew: of a configuration, beside another one, with another flow or without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count, cycle
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from yanlm.config import MASKED, ARConfig, YanConfig
+from yanlm.modeling.autoregressive import ARModel
+from yanlm.modeling.ensemble import Ensemble
+from yanlm.modeling.yan import YanModel
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+FLOW_SETTINGS = (
+    "num_experts",
+    "scope",
+    "experts",
+    "sigma",
+    "prediction",
+    "flow_layers",
+    "cross_layers",
+    "align",
+    "form",
+    "d_time",
+    "pad_to",
+)
+"""Options of the model that leave its autoencoder as it is."""
+
+
+def baseline_config(name: str, flow: YanConfig) -> Any:
+    """Configuration of a baseline that stands beside a model with a flow.
+
+    ``mlm`` and ``mdlm`` have as many blocks, all in the encoder, and no experts; ``gpt2`` and ``bart`` have its width
+    and as many layers as bring them closest to its number of parameters.
+    """
+    own = _without_options_of_flow(flow)
+    if name in MASKED:
+        layers = flow.encoder_layers + flow.flow_layers
+        return YanConfig(**(own | {"method": name, "encoder_layers": layers}))
+    with torch.device("meta"):
+        target = count_parameters(YanModel(flow))["total"]
+    names = ("vocab_size", "d_model", "num_heads", "ffn_mult", "dropout", "max_length", "pad_to")
+    sizes = {n: getattr(flow, n) for n in (*names, "pad_token_id", "mask_token_id")}
+    return ARConfig(**sizes, method=name, layers=matched_layers(target, method=name, **sizes))
+
+
+def without_flow(model: Any) -> Any:
+    """The one-pass masked model that a flow is built on: a copy of its encoder and decoder, of the method ``mlm``.
+
+    It answers what the flow adds, for it fills the same slots with the same weights. Of an ensemble it is another one.
+
+    Raises:
+        ValueError: The model has no flow, or is of the separate form.
+    """
+    if isinstance(model, Ensemble):
+        return Ensemble([without_flow(one) for one in model.models])
+    if model.config.method != "flow" or model.config.form != "slots":
+        raise ValueError(f"model must be a flow of form='slots', got {model.config.method!r}, {model.config.form!r}")
+    alone = fresh_model(YanConfig(**(_without_options_of_flow(model.config) | {"method": "mlm"})), 0)
+    alone.load_state_dict({name: x for name, x in model.state_dict().items() if not name.startswith("flow.")})
+    alone.to(device=model.device, dtype=model.dtype)
+    return alone.train(model.training)
+
+
+def _without_options_of_flow(flow: Any) -> dict[str, Any]:
+    return {n: v for n, v in flow.to_diff_dict().items() if n not in FLOW_SETTINGS or n == "pad_to"}
+
+
+def matched_layers(target: int, *, method: str, **sizes: Any) -> int:
+    """Number of layers that brings the parameters of a baseline closest to ``target``.
+
+    Args:
+        target: Parameters wanted.
+        method: ``gpt2`` or ``bart``.
+        sizes: Other options of :class:`ARConfig`.
+
+    Example:
+        >>> matched_layers(1_000_000, method="gpt2", vocab_size=512, pad_token_id=510, mask_token_id=511)
+        4
+    """
+    least = 2 if method == "bart" else 1
+    first = []
+    for layers in range(least, least + 3):
+        with torch.device("meta"):
+            model = ARModel(ARConfig(method=method, layers=layers, **sizes))
+        first.append(sum(p.numel() for p in model.parameters()))
+    total, best = first[0], (abs(first[0] - target), least)
+    grows = cycle([first[1] - first[0], first[2] - first[1]])  # of bart the encoder and the decoder in turn
+    for layers, more in zip(count(least + 1), grows, strict=False):
+        total += more
+        best = min(best, (abs(total - target), layers))
+        if total >= target:
+            break
+    return best[1]
+
+
+def with_flow(model: YanModel, options: Mapping[str, Any], seed: int) -> YanModel:
+    """A trained model, with a new flow where the options ask for another one than it has.
+
+    Args:
+        model: A model with a flow.
+        options: Of :class:`yanlm.YanConfig`; those of :data:`FLOW_SETTINGS` count.
+        seed: Of the new flow's weights.
+    """
+    wanted = {name: options[name] for name in FLOW_SETTINGS if name in options}
+    model.config.pad_to = wanted.pop("pad_to", model.config.pad_to)  # of the data; it has no weights
+    if all(getattr(model.config, name) == value for name, value in wanted.items()):
+        return model
+    changed = fresh_model(YanConfig(**(model.config.to_dict() | wanted)), seed)
+    for name in ("encoder", "decoder", "positions"):
+        if getattr(model, name) is not None:
+            getattr(changed, name).load_state_dict(getattr(model, name).state_dict())
+    return changed
+
+
+def fresh_model(config: Any, seed: int) -> Any:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        if isinstance(config, YanConfig):
+            return YanModel(config)
+        return ARModel(config)
+
+
+def make_builder(model: YanModel, tokenizer: PreTrainedTokenizerFast, masking: Masking, stage: int = 2) -> Builder:
+    """What makes the examples of a stage, as the model takes them."""
+    config = model.config
+    form = config.form if stage == 2 else "slots"  # the autoencoder always decodes the text that it encodes
+    padding = {"lengths": "padding", "pad_to": config.pad_to} if config.pad_to else {}
+    return Builder(tokenizer, form=form, max_length=config.max_length, masking=masking, **padding)
+
+
+def count_parameters(model: Any) -> dict[str, int]:
+    """Number of parameters of each part that the model has; a weight that two parts share counts once, in the first."""
+    seen: set[int] = set()
+
+    def count(*modules: Any) -> int:
+        fresh = [p for module in modules if module is not None for p in module.parameters() if id(p) not in seen]
+        seen.update(map(id, fresh))
+        return sum(p.numel() for p in fresh)
+
+    if not hasattr(model, "flow"):  # gpt2, bart
+        parts = {"embedding": count(model.get_input_embeddings()), "layers": count(model)}
+        return parts | {"total": sum(parts.values())}
+    parts = {"embedding": count(model.encoder.embedding, model.positions), "encoder": count(model.encoder)}
+    if model.flow is None:
+        parts["decoder"] = count(model)  # with the length head
+    else:
+        parts |= {"experts": count(model.flow.head_layers), "gate": count(model.flow.gating), "flow": count(model.flow)}
+        parts["decoder"] = count(model.decoder)
+        parts["flow"] += count(model)  # the length head
+    order = ("embedding", "encoder", "flow", "experts", "gate", "decoder")
+    return {name: parts[name] for name in order if name in parts} | {"total": sum(parts.values())}
