@@ -17,7 +17,7 @@ from rich.text import Text
 
 from cli.common import err
 from yanlm.runs import Listener
-from yanlm.training import DivergedError
+from yanlm.training.loop import DivergedError
 
 if TYPE_CHECKING:
     from yanlm.modeling.yan import YanModel

@@ -26,7 +26,7 @@ from yanlm.task_training import final_evaluation, run_corpus, validation_score
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
-from yanlm.training import TrainSettings, make_accelerator, train_stage
+from yanlm.training.loop import TrainSettings, make_accelerator, train_stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from yanlm import _stage_state, checkpoints
 from yanlm.seeding import generators, row_normal, row_seed
-from yanlm.training import TrainSettings, make_accelerator, train_stage
+from yanlm.training import checkpoints
+from yanlm.training import stage_state as _stage_state
+from yanlm.training.loop import TrainSettings, make_accelerator, train_stage
 
 VOCABULARY, WIDTH = 20, 8
 

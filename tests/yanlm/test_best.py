@@ -11,8 +11,8 @@ import torch
 from accelerate.state import AcceleratorState
 from standin import StandIn, StandInDraw
 
-from yanlm.best import BEST_FILE, Best
-from yanlm.training import TrainSettings, train_stage
+from yanlm.training.early_stopping import BEST_FILE, Best
+from yanlm.training.loop import TrainSettings, train_stage
 
 BASE: dict[str, Any] = {"steps": 20, "batch_size": 8, "lr": 0.01, "warmup": 0, "save_every": 100, "check_every": 2}
 
@@ -101,7 +101,7 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
-    from yanlm.checkpoints import CheckpointError
+    from yanlm.training.checkpoints import CheckpointError
 
     with pytest.raises(CheckpointError, match=r"disk is full|No space"):
         Best(tmp_path, None).take(1.0, 1, {"w": torch.ones(1)})

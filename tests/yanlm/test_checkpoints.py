@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from yanlm import checkpoints
-from yanlm.checkpoints import CheckpointError, check_room, latest_checkpoint, load_checkpoint, save_checkpoint
+from yanlm.training import checkpoints
+from yanlm.training.checkpoints import CheckpointError, check_room, latest_checkpoint, load_checkpoint, save_checkpoint
 
 
 def tensors(step, size=4):

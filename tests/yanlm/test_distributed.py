@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import standin
 
-from yanlm.checkpoints import latest_checkpoint, load_checkpoint
+from yanlm.training.checkpoints import latest_checkpoint, load_checkpoint
 
 SETTINGS = {"steps": 40, "batch_size": 8, "lr": 0.01, "warmup": 3, "save_every": 6, "log_every": 2, "ema": 0.9}
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}

@@ -12,12 +12,14 @@ from accelerate.state import AcceleratorState, PartialState
 from standin import StandIn, StandInDraw, fill_disk, run
 from torch import nn
 
-from yanlm import _processes, _stage_state, checkpoints
-from yanlm.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint
-from yanlm.ema import MovingAverage
-from yanlm.optimizer import make_optimizer
-from yanlm.schedule import Plan
-from yanlm.training import DivergedError, TrainSettings, make_accelerator, train_stage
+from yanlm.training import checkpoints
+from yanlm.training import distributed as _processes
+from yanlm.training import stage_state as _stage_state
+from yanlm.training.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint
+from yanlm.training.ema import MovingAverage
+from yanlm.training.loop import DivergedError, TrainSettings, make_accelerator, train_stage
+from yanlm.training.optimizer import make_optimizer
+from yanlm.training.schedule import Plan
 
 BASE = {"steps": 20, "batch_size": 8, "lr": 0.01, "warmup": 3, "save_every": 6, "log_every": 1}
 

@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from yanlm.checkpoints import CheckpointError
+from yanlm.training.checkpoints import CheckpointError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from yanlm.checkpoints import reported
+from yanlm.training.checkpoints import reported
 
 BEST_FILE = "best.safetensors"
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moefm.training import DivergedError
-from yanlm._ahead import Draw
-from yanlm._runlog import Record
-from yanlm._stage import Stage
-from yanlm._stage_state import OnCheck, OnLog, OnSample
-from yanlm.checkpoints import CheckpointError
-from yanlm.schedule import TrainSettings
+from yanlm.training.checkpoints import CheckpointError
+from yanlm.training.log import Record
+from yanlm.training.prefetch import Draw
+from yanlm.training.schedule import TrainSettings
+from yanlm.training.stage import Stage
+from yanlm.training.stage_state import OnCheck, OnLog, OnSample
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

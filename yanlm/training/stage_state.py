@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moefm.training import DivergedError
-from yanlm._ahead import Ahead, Draw
-from yanlm._processes import Processes, restore, snapshot
-from yanlm._runlog import Record, RunLog, Window
-from yanlm.best import Best
-from yanlm.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint, save_checkpoint
-from yanlm.ema import MovingAverage, assign, local, whole
-from yanlm.schedule import Plan, TrainSettings
+from yanlm.training.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint, save_checkpoint
+from yanlm.training.distributed import Processes, restore, snapshot
+from yanlm.training.early_stopping import Best
+from yanlm.training.ema import MovingAverage, assign, local, whole
+from yanlm.training.log import Record, RunLog, Window
+from yanlm.training.prefetch import Ahead, Draw
+from yanlm.training.schedule import Plan, TrainSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -31,7 +31,7 @@ OnCheck = Callable[[Any, int], float]
 class StageState:
     """Model, optimizer, average, plan, streams and clock of one stage; saved, loaded, and brought back if it diverges.
 
-    Model and optimizer are wrapped when the stage begins (:meth:`yanlm._stage.Stage.begin`).
+    Model and optimizer are wrapped when the stage begins (:meth:`yanlm.training.stage.Stage.begin`).
     """
 
     wrapped: Any

@@ -8,9 +8,8 @@ import queue
 import threading
 from typing import Any, Protocol
 
-from torch import Tensor
+from yanlm.tokenization.collation import Batch
 
-Batch = dict[str, Tensor]
 MicroBatch = tuple[Batch, list[int]]
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from yanlm.checkpoints import reported
+from yanlm.training.checkpoints import reported
 
 Record = dict[str, Any]
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 import torch
 
-from yanlm._ahead import Ahead, MicroBatch
-from yanlm._processes import wrap
-from yanlm._runlog import Window
-from yanlm._stage_state import StageState
-from yanlm.checkpoints import check_room, latest_checkpoint
-from yanlm.ema import MovingAverage
-from yanlm.optimizer import make_optimizer
 from yanlm.seeding import row_seed
+from yanlm.training.checkpoints import check_room, latest_checkpoint
+from yanlm.training.distributed import wrap
+from yanlm.training.ema import MovingAverage
+from yanlm.training.log import Window
+from yanlm.training.optimizer import make_optimizer
+from yanlm.training.prefetch import Ahead, MicroBatch
+from yanlm.training.stage_state import StageState
 
 
 class Stage(StageState):

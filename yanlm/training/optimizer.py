@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from yanlm.schedule import TrainSettings
+from yanlm.training.schedule import TrainSettings
 
 
 def make_optimizer(model: nn.Module, settings: TrainSettings, fused: bool) -> torch.optim.Optimizer:
