@@ -23,7 +23,7 @@ from moefm import MixtureField, sample
 from yanlm.config import YanConfig
 from yanlm.data.builtin import statements
 from yanlm.data.builtin.statements import judge, statement_rows
-from yanlm.evaluation import cases
+from yanlm.evaluation.report import cases
 from yanlm.modeling import yan as modeling
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.io import load_model, model_folder

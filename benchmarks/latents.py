@@ -24,11 +24,11 @@ from typing import Any
 
 import torch
 
+from yanlm.analysis.figures import latent_figure
+from yanlm.analysis.geometry import wide_bandwidths
+from yanlm.analysis.inspection import inspect_latents
+from yanlm.analysis.latents import Inspection
 from yanlm.data.corpus import load_corpus
-from yanlm.geometry import wide_bandwidths
-from yanlm.inspection import inspect_latents
-from yanlm.latent_figures import latent_figure
-from yanlm.latents import Inspection
 from yanlm.modeling.io import load_model
 from yanlm.presets import get_preset
 from yanlm.runs import train

@@ -72,7 +72,7 @@ def inspect(
 ) -> None:
     """Draw a model's latents (the paper's Fig. 3) and measure their geometry."""
     need_extra()
-    from yanlm.inspection import inspect_folder
+    from yanlm.analysis.inspection import inspect_folder
 
     with progress():
         numbers = inspect_folder(model, data=data, out=out)

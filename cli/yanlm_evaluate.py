@@ -76,10 +76,10 @@ def evaluate(
 ) -> None:
     """Read the data, evaluate, write the files, show the report."""
     need_extra()
+    from yanlm.evaluation.evaluator import evaluate_task
+    from yanlm.evaluation.predictions import write_predictions
     from yanlm.modeling.build import make_builder
     from yanlm.modeling.ensemble import load_together
-    from yanlm.predictions import write_predictions
-    from yanlm.task_evaluation import evaluate_task
     from yanlm.tasks.rows import load_task
     from yanlm.tokenization.masking import Masking
 
@@ -163,7 +163,7 @@ def _of_sets(specs: Sequence[str], split: str) -> tuple[list[str], str]:
 def _encoder(given: str | None) -> str | Path | None:
     if given != "auto":
         return given
-    from yanlm.semantic import default_encoder
+    from yanlm.evaluation.semantic import default_encoder
 
     found = default_encoder()
     if found is None:

@@ -162,8 +162,8 @@ def finetune(
     """
     import dataclasses
 
+    from yanlm.evaluation.aggregate import over_seeds
     from yanlm.runs import train
-    from yanlm.seeds import over_seeds
 
     check_count("seeds", seeds)
     reports = []

@@ -13,7 +13,7 @@ from yanlm.building import check_labels, make_tokenizer, stage_model
 from yanlm.config import MASKED
 from yanlm.data.corpus import Corpus
 from yanlm.data.loader import RowStream
-from yanlm.evaluation import evaluate, example_of, repeated
+from yanlm.evaluation.report import evaluate, example_of, repeated
 from yanlm.files import write_json, writing_to
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.io import load_model, save_model

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus, load_corpus
-from yanlm.predictions import write_predictions
+from yanlm.evaluation.evaluator import evaluate_task
+from yanlm.evaluation.predictions import write_predictions
 from yanlm.settings import RunSettings
-from yanlm.task_evaluation import evaluate_task
 from yanlm.tasks.rows import load_task
 from yanlm.tokenization.masking import Masking
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from yanlm.analysis.inspection import inspect_folder
 from yanlm.building import stage_model
 from yanlm.config import AUTOREGRESSIVE, BASELINES, MASKED, YanConfig
-from yanlm.evaluation import evaluate, example_of
-from yanlm.inspection import inspect_folder
+from yanlm.evaluation.report import evaluate, example_of
 from yanlm.modeling.autoregressive import ARModel
 from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
 from yanlm.modeling.build import count_parameters

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from yanlm.evaluation import cases, evaluate, masked_positions
+from yanlm.evaluation.cases import baselines, rouge_scores, score
+from yanlm.evaluation.report import cases, evaluate, masked_positions
 from yanlm.modeling.yan import YanModel
-from yanlm.scores import baselines, rouge_scores, score
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 

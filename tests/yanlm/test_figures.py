@@ -8,10 +8,10 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from yanlm.analysis.figures import latent_figure, token_colours
+from yanlm.analysis.geometry import geometry, principal_components
+from yanlm.analysis.latents import Inspection
 from yanlm.figures import COLOURS, WIDTH, loss_figure, smoothed
-from yanlm.geometry import geometry, principal_components
-from yanlm.latent_figures import latent_figure, token_colours
-from yanlm.latents import Inspection
 
 
 def ink(figure):

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yanlm.analysis.geometry import geometry, principal_components, token_variance, wide_bandwidths
+from yanlm.analysis.inspection import inspect_folder, inspect_latents, token_text
+from yanlm.analysis.latents import LEAST
 from yanlm.config import YanConfig
-from yanlm.geometry import geometry, principal_components, token_variance, wide_bandwidths
-from yanlm.inspection import inspect_folder, inspect_latents, token_text
-from yanlm.latents import LEAST
 from yanlm.modeling.io import save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.settings import resolve

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from yanlm.config import ARConfig
+from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.generation.choices import answer_scores, known_answers, likeliest
 from yanlm.generation.flow_sampling import generate
 from yanlm.generation.token_sampling import special_ids
@@ -17,7 +18,6 @@ from yanlm.modeling.autoregressive import ARModel
 from yanlm.modeling.build import without_flow
 from yanlm.modeling.ensemble import Ensemble
 from yanlm.nn.slots import gather_tokens
-from yanlm.task_evaluation import evaluate_task
 from yanlm.tokenization.examples import Builder
 
 METHODS = ["flow", "mlm", "mdlm", "gpt2", "bart"]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from toys import TEXT_ROWS, Batch, trimmed
 
+from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.modeling.build import without_flow
 from yanlm.modeling.io import load_model, save_model
 from yanlm.modeling.yan import YanModel
@@ -17,7 +18,6 @@ from yanlm.nn.slots import shown
 from yanlm.objectives.masked import revealed
 from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.seeding import EXPERT, NOISE, generators, row_normal
-from yanlm.task_evaluation import evaluate_task
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from yanlm.semantic import Encoder, bert_score, default_encoder, sem_dist
+from yanlm.evaluation.semantic import Encoder, bert_score, default_encoder, sem_dist
 
 WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran", "to", "red", "house", "##s", ".", "old"]
 TEXTS = ["the cat sat on the mat .", "dogs ran", "the red house", "", "cat", "the old dog ran to the red house ."]
@@ -184,5 +184,5 @@ def test_a_trained_encoder_knows_meanings() -> None:
 
 
 def test_no_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yanlm.semantic.find_spec", lambda _: None)
+    monkeypatch.setattr("yanlm.evaluation.semantic.find_spec", lambda _: None)
     assert default_encoder() is None

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from yanlm.config import ARConfig
+from yanlm.evaluation.aggregate import diversity, interval, macro_f1
+from yanlm.evaluation.baselines import length_determines
+from yanlm.evaluation.evaluator import Evaluation, evaluate_task
+from yanlm.evaluation.items import items, masked_source
+from yanlm.evaluation.predictions import read_predictions, write_predictions
 from yanlm.generation.result import Generation
-from yanlm.held_out import items, masked_source
 from yanlm.modeling.autoregressive import ARModel
-from yanlm.predictions import read_predictions, write_predictions
-from yanlm.summaries import diversity, interval, macro_f1
-from yanlm.task_baselines import length_determines
-from yanlm.task_evaluation import Evaluation, evaluate_task
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 
@@ -262,8 +262,8 @@ def test_scores_of_meaning(make_model: Callable[..., Any], builder: Builder, mon
     def alike(texts: list[str], references: list[str], encoder: Any) -> list[float]:
         return [float(a == b) for a, b in zip(texts, references, strict=True)]
 
-    monkeypatch.setattr("yanlm.task_evaluation.Encoder", Axes)
-    monkeypatch.setattr("yanlm.semantic.bert_score", alike)
+    monkeypatch.setattr("yanlm.evaluation.evaluator.Encoder", Axes)
+    monkeypatch.setattr("yanlm.evaluation.semantic.bert_score", alike)
     truth: Any = Oracle(builder, ROWS["qa"], "qa", lambda truth: truth)
     report = evaluate_task(truth, builder, ROWS["qa"], ROWS["qa"], "qa", samples=2, steps=[1], encoder="x").report
     assert report["by_steps"]["1"]["bert_score"] == 1 and report["by_steps"]["1"]["sem_dist"] == 0
@@ -340,6 +340,6 @@ def test_mistakes_are_named_in_one_line(make_model: Callable[..., Any], builder:
 def test_a_missing_package_is_named_before_anything_runs(
     make_model: Callable[..., Any], builder: Builder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yanlm.protocol.find_spec", lambda name: None if name == "sacrebleu" else True)
+    monkeypatch.setattr("yanlm.evaluation.protocol.find_spec", lambda name: None if name == "sacrebleu" else True)
     with pytest.raises(ValueError, match=r"sacrebleu.*pip install 'moefm\[eval\]'"):
         evaluate_task(make_model(), builder, ROWS["infill"], ROWS["infill"], "infill", samples=2)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_positive
+from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.io import load_model
 from yanlm.runs import train
@@ -17,7 +18,6 @@ from yanlm.settings import RunSettings, resolve
 from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
 from yanlm.studies.quality import Held, held_rows
 from yanlm.studies.variants import BASE, base_line, laid_over, shares_stage1, variants
-from yanlm.task_evaluation import evaluate_task
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
 

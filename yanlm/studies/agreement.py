@@ -13,7 +13,7 @@ import torch
 from moefm.checks import check_count
 from yanlm.data.builtin.rooms import locations
 from yanlm.data.builtin.statements import judge, parted, statement_rows
-from yanlm.evaluation import cases
+from yanlm.evaluation.report import cases
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs import train

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from yanlm.analysis.inspection import inspect_latents
+from yanlm.analysis.latents import NOISE_LEVELS, Inspection
 from yanlm.data.corpus import load_corpus
-from yanlm.inspection import inspect_latents
-from yanlm.latents import NOISE_LEVELS, Inspection
 from yanlm.studies.common import Json, Say, Study, markdown
 from yanlm.studies.models import Named, load_named
 
@@ -63,7 +63,7 @@ def latents_study(
     command: str = "",
     say: Say | None = None,
 ) -> Json:
-    """Inspect the latents of each model on the same held-out texts: :func:`yanlm.inspection.inspect_latents`.
+    """Inspect the latents of each model on the same held-out texts: :func:`yanlm.analysis.inspection.inspect_latents`.
 
     Args:
         out: Folder of the study.
@@ -81,7 +81,7 @@ def latents_study(
     Raises:
         ValueError: A model has no latents, or the data is wrong or too little.
     """
-    from yanlm.latent_figures import latent_figure
+    from yanlm.analysis.figures import latent_figure
 
     loaded = load_named(models, device)
     if writers := [one for one in loaded if one.method in ("gpt2", "bart")]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from moefm.checks import check_choice, check_count
 from yanlm.data.rows import Row
-from yanlm.evaluation import repeated
+from yanlm.evaluation.evaluator import evaluate_task
+from yanlm.evaluation.report import repeated
+from yanlm.evaluation.scoring import MAIN
 from yanlm.studies.common import Json, Study
 from yanlm.studies.models import STEPLESS, Named
-from yanlm.task_evaluation import evaluate_task
-from yanlm.task_scores import MAIN
 from yanlm.tasks.rows import load_task
 
 SHORT = {
@@ -38,7 +38,7 @@ class Held:
         train: Rows that baselines learn from.
         test: Held-out rows.
         data: Name of the data.
-        options: Further options of :func:`yanlm.task_evaluation.evaluate_task` that all models share.
+        options: Further options of :func:`yanlm.evaluation.evaluator.evaluate_task` that all models share.
     """
 
     task: str
@@ -77,7 +77,7 @@ def held_rows(
         rows: How many.
         metric: What counts as quality; the task's own if not given.
         text_column: Name of the text's column in files.
-        options: Of :func:`yanlm.task_evaluation.evaluate_task`.
+        options: Of :func:`yanlm.evaluation.evaluator.evaluate_task`.
 
     Raises:
         ValueError: Data, task or number are wrong.

@@ -9,6 +9,7 @@ from typing import Any
 
 from moefm.checks import check_positive
 from yanlm.config import BASELINES
+from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.finetuning import finetune_settings
 from yanlm.modeling.build import make_builder, without_flow
 from yanlm.modeling.io import load_model, model_folder
@@ -18,7 +19,6 @@ from yanlm.studies.common import Json, Say, Study, integers
 from yanlm.studies.models import size_of
 from yanlm.studies.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
 from yanlm.studies.variants import laid_over
-from yanlm.task_evaluation import evaluate_task
 from yanlm.tasks.rows import check_task, load_task
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yanlm.evaluation.scoring import MAIN
 from yanlm.studies.common import Json, markdown, spread
-from yanlm.task_scores import MAIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from yanlm.seeding import generators
 
 _POINTS = 2000  # that MMD is estimated from, as many as the paper takes in training
 _OFTEN = 5  # occurrences from which a token counts for the variance between tokens
-_REFERENCE = 4  # its own stream of random numbers, beside those of yanlm.latents
+_REFERENCE = 4  # its own stream of random numbers, beside those of yanlm.analysis.latents
 
 
 def geometry(z: Tensor, ids: Tensor, *, seed: int = 0) -> dict[str, Any]:

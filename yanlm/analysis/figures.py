@@ -15,8 +15,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from yanlm.analysis.latents import Inspection
 from yanlm.figures import COLOURS, WIDTH
-from yanlm.latents import Inspection
 
 OTHERS = "#c9c9c9"
 _NUMBERS: tuple[tuple[str, str, str], ...] = (

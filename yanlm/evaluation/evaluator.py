@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yanlm.filling import Filled, fill_freely, fill_items, one_pass_fills, with_predicted_lengths
+from yanlm.evaluation.aggregate import best_of, by_seed, by_task, diversity, macro_f1, mean_of, summary
+from yanlm.evaluation.baselines import baseline_fills, length_determines
+from yanlm.evaluation.inference import Filled, fill_freely, fill_items, one_pass_fills, with_predicted_lengths
+from yanlm.evaluation.items import ANSWERED, Fill, Row, items
+from yanlm.evaluation.predictions import record
+from yanlm.evaluation.protocol import Protocol, model_facts, protocol
+from yanlm.evaluation.scoring import Scorer, Sums, prediction, written
+from yanlm.evaluation.semantic import Encoder
 from yanlm.generation.choices import known_answers
-from yanlm.held_out import ANSWERED, Fill, Row, items
-from yanlm.predictions import record
-from yanlm.protocol import Protocol, model_facts, protocol
-from yanlm.semantic import Encoder
-from yanlm.summaries import best_of, by_seed, by_task, diversity, macro_f1, mean_of, summary
-from yanlm.task_baselines import baseline_fills, length_determines
-from yanlm.task_scores import Scorer, Sums, prediction, written
 from yanlm.tokenization.collation import Example
 from yanlm.tokenization.examples import Builder
 
@@ -32,7 +32,8 @@ class Evaluation:
 
     Attributes:
         report: JSON-able numbers.
-        predictions: One record for each example, number of steps, seed and sample: :func:`yanlm.predictions.record`.
+        predictions: One record for each example, number of steps, seed and sample:
+            :func:`yanlm.evaluation.predictions.record`.
     """
 
     report: dict[str, Any]

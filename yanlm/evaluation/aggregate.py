@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from yanlm.held_out import Item
-from yanlm.task_scores import EXACT, MAIN, Sums, label_key
+from yanlm.evaluation.items import Item
+from yanlm.evaluation.scoring import EXACT, MAIN, Sums, label_key
 from yanlm.tasks import metrics
 
 FAILED = 0.05
@@ -112,7 +113,7 @@ def diversity(groups: Sequence[Sequence[str]], encoder: Any = None) -> dict[str,
         "unique": sum(len(set(group)) / len(group) for group in groups) / len(groups),
     }
     if encoder is not None:
-        from yanlm.semantic import sem_dist
+        from yanlm.evaluation.semantic import sem_dist
 
         found["sem_dist"] = sem_dist(groups, encoder)
     return found
@@ -126,3 +127,43 @@ def best_of(task: str, runs: Runs) -> float:
 def mean_of(dicts: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean of every entry, over seeds."""
     return {name: sum(one[name] for one in dicts) / len(dicts) for name in dicts[0]}
+
+
+Number = int | float
+
+
+def over_seeds(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Median of every number in ``by_steps`` and ``one_pass`` over the reports, with ``NAME_range`` beside it.
+
+    What does not depend on the seed (task, data, baselines that need no training) is taken from the first.
+
+    Example:
+        >>> one = {"task": "qa", "by_steps": {"1": {"f1": 0.5}}}
+        >>> two = {"task": "qa", "by_steps": {"1": {"f1": 0.7}}}
+        >>> over_seeds([one, two, two])["by_steps"]["1"]
+        {'f1': 0.7, 'f1_range': [0.5, 0.7]}
+    """
+    first = reports[0]
+    found = {name: value for name, value in first.items() if name not in ("by_steps", "one_pass")}
+    found["runs"] = len(reports)
+    steps = [step for step in first["by_steps"] if all(step in one["by_steps"] for one in reports)]
+    found["by_steps"] = {step: spread([one["by_steps"][step] for one in reports]) for step in steps}
+    if all("one_pass" in one for one in reports):
+        found["one_pass"] = spread([one["one_pass"] for one in reports])
+    return found
+
+
+def spread(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Median and range of every number that all of several scores have.
+
+    Example:
+        >>> spread([{"em": 1.0, "em_ci95": [0.9, 1.0]}])
+        {'em': 1.0, 'em_range': [1.0, 1.0]}
+    """
+    found: dict[str, Any] = {}
+    for name, value in scores[0].items():
+        if isinstance(value, Number) and not isinstance(value, bool) and all(name in one for one in scores):
+            values = [float(one[name]) for one in scores]
+            found[name] = statistics.median(values)
+            found[f"{name}_range"] = [min(values), max(values)]
+    return found

@@ -11,8 +11,8 @@ import torch
 
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.data.rows import task_of
+from yanlm.evaluation.cases import Case, Row, baselines, score
 from yanlm.nn.slots import gather_tokens
-from yanlm.scores import Case, Row, baselines, score
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, Ids
 from yanlm.tokenization.examples import Builder

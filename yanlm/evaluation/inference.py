@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.evaluation import one_pass
+from yanlm.evaluation.cases import Case
+from yanlm.evaluation.items import Fill, Item, ended, filled, spans_of
+from yanlm.evaluation.report import one_pass
 from yanlm.generation.lengths import predicted_lengths
-from yanlm.held_out import Fill, Item, ended, filled, spans_of
 from yanlm.modeling.build import without_flow
-from yanlm.scores import Case
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, Ids
 from yanlm.tokenization.examples import Builder

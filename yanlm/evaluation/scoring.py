@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from yanlm.held_out import Fill, Item
+from yanlm.evaluation.items import Fill, Item
 from yanlm.tasks import metrics
 
 if TYPE_CHECKING:
-    from yanlm.semantic import Encoder
+    from yanlm.evaluation.semantic import Encoder
 
 Sums = dict[str, tuple[float, float]]
 """For each metric what an item adds to its numerator and to its denominator."""
@@ -148,7 +148,7 @@ class Scorer:
             self._add(rows, name, [(value * count, count) for value, count in zip(values, counts, strict=True)])
 
     def _bert_scores(self, texts: Sequence[str], encoder: Encoder) -> list[float]:
-        from yanlm.semantic import bert_score
+        from yanlm.evaluation.semantic import bert_score
 
         pairs = [(text, item.references[0]) for text, item in zip(texts, self.made, strict=True)]
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self._bert]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count
 from yanlm.config import AUTOREGRESSIVE
+from yanlm.evaluation.items import WANTED
 from yanlm.generation.options import FLOW_OPTIONS
-from yanlm.held_out import WANTED
 from yanlm.modeling.ensemble import Ensemble
 from yanlm.tokenization.examples import Builder
 
@@ -65,7 +65,7 @@ def protocol(
     temperature: float,
     batch_size: int,
 ) -> Protocol:
-    """Check the arguments of :func:`yanlm.task_evaluation.evaluate_task`, which says what they mean.
+    """Check the arguments of :func:`yanlm.evaluation.evaluator.evaluate_task`, which says what they mean.
 
     Raises:
         ValueError: One is out of range or no option of the model, the flow is not trained, or a package is missing.

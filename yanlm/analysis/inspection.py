@@ -12,13 +12,9 @@ import torch
 
 from moefm.checks import check_count
 from moefm.regularizers import BANDWIDTHS
-from yanlm.config import AUTOREGRESSIVE
-from yanlm.data.corpus import load_corpus
-from yanlm.data.rows import DataError
-from yanlm.files import writing_to
-from yanlm.geometry import geometry, principal_components, wide_bandwidths
-from yanlm.latent_figures import latent_figure
-from yanlm.latents import (
+from yanlm.analysis.figures import latent_figure
+from yanlm.analysis.geometry import geometry, principal_components, wide_bandwidths
+from yanlm.analysis.latents import (
     LEAST,
     NOISE_LEVELS,
     NORMAL,
@@ -30,6 +26,10 @@ from yanlm.latents import (
     draw_latents,
     generator,
 )
+from yanlm.config import AUTOREGRESSIVE
+from yanlm.data.corpus import load_corpus
+from yanlm.data.rows import DataError
+from yanlm.files import writing_to
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from yanlm.held_out import ANSWERED, Fill, Item, Row, filled
+from yanlm.evaluation.items import ANSWERED, Fill, Item, Row, filled
 from yanlm.tasks.heuristics import guesses, joined_target
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import encode

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from yanlm.held_out import Fill, Item, masked_source
-from yanlm.task_scores import Sums, prediction
+from yanlm.evaluation.items import Fill, Item, masked_source
+from yanlm.evaluation.scoring import Sums, prediction
 from yanlm.tokenization.examples import Builder
 
 
@@ -20,7 +20,7 @@ def record(builder: Builder, item: Item, task: str, fill: Fill, sums: Sums, **wh
         ``prediction``, ``fills`` (text of each span), ``reference``, or ``references`` where several count, ``scores``.
 
     Example:
-        >>> from yanlm.held_out import filled, items
+        >>> from yanlm.evaluation.items import filled, items
         >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
         >>> [item] = items(builder, [{"text": "ab", "label": "a"}], "classify")

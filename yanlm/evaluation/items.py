@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from yanlm.data.rows import task_of
-from yanlm.evaluation import HELD_OUT, masked_positions
+from yanlm.evaluation.report import HELD_OUT, masked_positions
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, Ids, collapse
 from yanlm.tokenization.examples import Builder

@@ -29,7 +29,7 @@ _ROWS, _TOKENS, _NOISE, NORMAL = range(4)  # independent streams of random numbe
 
 @dataclass(frozen=True)
 class Inspection:
-    """What :func:`yanlm.inspection.inspect_latents` found.
+    """What :func:`yanlm.analysis.inspection.inspect_latents` found.
 
     Attributes:
         numbers: JSON-able; see there.

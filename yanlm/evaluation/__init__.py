@@ -1,0 +1,1 @@
+"""A model on the rows of a task."""
