@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 
-from yanlm.presets import PRESETS
-from yanlm.runs import train
-from yanlm.settings import resolve
+from yanlm.runs.presets import PRESETS
+from yanlm.runs.run import train
+from yanlm.runs.settings import resolve
 
 Options = dict[str, Any]
 

@@ -30,9 +30,9 @@ from yanlm.analysis.inspection import inspect_latents
 from yanlm.analysis.latents import Inspection
 from yanlm.data.corpus import load_corpus
 from yanlm.modeling.io import load_model
-from yanlm.presets import get_preset
-from yanlm.runs import train
-from yanlm.settings import RunSettings, resolve
+from yanlm.runs.presets import get_preset
+from yanlm.runs.run import train
+from yanlm.runs.settings import RunSettings, resolve
 from yanlm.studies.latents import LEVELS, MEASURES
 from yanlm.tokenization.tokenizer import load_tokenizer
 

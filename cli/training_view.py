@@ -16,12 +16,12 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from cli.common import err
-from yanlm.runs import Listener
+from yanlm.runs.run import Listener
 from yanlm.training.loop import DivergedError
 
 if TYPE_CHECKING:
     from yanlm.modeling.yan import YanModel
-    from yanlm.settings import RunSettings
+    from yanlm.runs.settings import RunSettings
 
 QUIET_SECONDS = 15
 """Time between two lines where standard error is a file or a pipe."""

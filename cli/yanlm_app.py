@@ -37,7 +37,7 @@ def info(
     """Say how large a preset or a trained model is, and how it is made."""
     need_extra()
     from yanlm.modeling.build import count_parameters
-    from yanlm.presets import describe
+    from yanlm.runs.presets import describe
 
     if preset is not None and model is not None:
         raise UsageError("give --preset or --model, not both")

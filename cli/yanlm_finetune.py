@@ -56,8 +56,8 @@ def finetune(
     """Gather the settings, train every seed, show the scores."""
     need_extra()
     from cli.training_view import watched
-    from yanlm.finetuning import finetune as run
-    from yanlm.finetuning import finetune_settings, read_plan, write_plan
+    from yanlm.runs.finetuning import finetune as run
+    from yanlm.runs.finetuning import finetune_settings, read_plan, write_plan
 
     keep_memory()
     if resume is not None:

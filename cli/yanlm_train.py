@@ -15,7 +15,7 @@ from rich.table import Table
 from cli.common import Device, Json, UsageError, command_line, err, keep_memory, need_extra, pick_device, print_json
 
 if TYPE_CHECKING:
-    from yanlm.settings import RunSettings
+    from yanlm.runs.settings import RunSettings
 
 HELP = """Train a model in two stages, then say what it learned.
 
@@ -109,7 +109,7 @@ def _only_resume(options: dict[str, Any], out: Path | None, config: Path | None)
 
 
 def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
-    from yanlm.settings import resolve
+    from yanlm.runs.settings import resolve
 
     laid: dict[str, Any] = {}
     if config is not None:
@@ -126,7 +126,7 @@ def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
 
 
 def _saved(folder: Path) -> RunSettings:
-    from yanlm.settings import from_dict
+    from yanlm.runs.settings import from_dict
 
     try:
         return from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"])
@@ -150,7 +150,7 @@ def _unused(folder: Path) -> Path:
 
 def _train(settings: RunSettings, folder: Path, resume: bool, device: str, json_: bool) -> None:
     from cli.training_view import watched
-    from yanlm.runs import train as run
+    from yanlm.runs.run import train as run
 
     keep_memory()
     command = command_line("yanlm")

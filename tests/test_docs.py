@@ -166,7 +166,7 @@ def test_every_option_is_documented() -> None:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if list(fences(p, "toml"))], ids=name_of)
 def test_settings_resolve(page: Path) -> None:
-    from yanlm.settings import resolve
+    from yanlm.runs.settings import resolve
 
     for _, code in fences(page, "toml"):
         resolve(tomllib.loads(code))

@@ -98,7 +98,7 @@ def test_a_table_is_shown(finetune, models):
 def test_stopped_and_resumed_is_as_never_stopped(finetune, models, monkeypatch):
     command = ("--model", models / "flow", "--task", "qa", "--data", "rooms.jsonl", *QUICK, "--seeds", 2)
     assert finetune(*command, "--out", "straight")[0] == 0
-    import yanlm.task_training as module
+    import yanlm.runs.validation as module
 
     original, calls = module.evaluate_task, []
 
@@ -149,7 +149,7 @@ def test_an_old_fine_tuning_is_not_overwritten(finetune, models):
 
 
 def test_gpt2_is_tuned_on_answers_alone_unless_told_otherwise(models):
-    from yanlm.finetuning import finetune_settings
+    from yanlm.runs.finetuning import finetune_settings
 
     plain = finetune_settings(models / "gpt2", "qa", ["builtin:rooms"], {})
     assert plain.stage1.known == 0.0
@@ -159,7 +159,7 @@ def test_gpt2_is_tuned_on_answers_alone_unless_told_otherwise(models):
 
 
 def test_a_recipe_may_mask_more_than_the_answer(models):
-    from yanlm.finetuning import finetune_settings
+    from yanlm.runs.finetuning import finetune_settings
 
     for kind, recipe in (("flow", "recipe2"), ("mlm", "recipe1")):
         plain = finetune_settings(models / kind, "qa", ["builtin:rooms"], {})

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from yanlm.analysis.inspection import inspect_folder
-from yanlm.building import stage_model
 from yanlm.config import AUTOREGRESSIVE, BASELINES, MASKED, YanConfig
 from yanlm.evaluation.report import evaluate, example_of
 from yanlm.modeling.autoregressive import ARModel
@@ -18,8 +17,9 @@ from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
 from yanlm.modeling.build import count_parameters
 from yanlm.modeling.io import save_model
 from yanlm.modeling.yan import YanModel
-from yanlm.presets import PRESETS, get_preset
-from yanlm.settings import from_dict, resolve
+from yanlm.runs.presets import PRESETS, get_preset
+from yanlm.runs.settings import from_dict, resolve
+from yanlm.runs.setup import stage_model
 from yanlm.tokenization.examples import Builder
 from yanlm.writer import Writer, shared_lengths
 

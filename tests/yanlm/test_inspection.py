@@ -14,7 +14,7 @@ from yanlm.analysis.latents import LEAST
 from yanlm.config import YanConfig
 from yanlm.modeling.io import save_model
 from yanlm.modeling.yan import YanModel
-from yanlm.settings import resolve
+from yanlm.runs.settings import resolve
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import encode, train_tokenizer
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.building import make_tokenizer
 from yanlm.data.corpus import load_corpus
 from yanlm.data.loader import RowStream
 from yanlm.modeling.build import with_flow
 from yanlm.modeling.yan import YanModel
-from yanlm.records import samples_text
-from yanlm.runs import BatchDraw
-from yanlm.settings import resolve
+from yanlm.runs.record import samples_text
+from yanlm.runs.run import BatchDraw
+from yanlm.runs.settings import resolve
+from yanlm.runs.setup import make_tokenizer
 from yanlm.tokenization.examples import Builder
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from yanlm.presets import PRESETS, describe, get_preset
-from yanlm.settings import from_dict, resolve
+from yanlm.runs.presets import PRESETS, describe, get_preset
+from yanlm.runs.settings import from_dict, resolve
 
 
 @pytest.mark.parametrize("name", PRESETS)

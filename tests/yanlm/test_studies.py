@@ -15,7 +15,7 @@ from yanlm.config import YanConfig
 from yanlm.modeling.build import baseline_config
 from yanlm.modeling.build import fresh_model as _fresh
 from yanlm.modeling.io import save_model
-from yanlm.settings import resolve
+from yanlm.runs.settings import resolve
 from yanlm.studies import (
     ablation,
     common,

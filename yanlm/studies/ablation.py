@@ -13,8 +13,8 @@ from moefm.checks import check_positive
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.io import load_model
-from yanlm.runs import train
-from yanlm.settings import RunSettings, resolve
+from yanlm.runs.run import train
+from yanlm.runs.settings import RunSettings, resolve
 from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
 from yanlm.studies.quality import Held, held_rows
 from yanlm.studies.variants import BASE, base_line, laid_over, shares_stage1, variants
@@ -60,7 +60,7 @@ def ablation_study(
         minutes: Training time of a whole run; or none, where ``options`` say.
         seeds: Of weights and training.
         only: Beginnings of the variants' names.
-        options: Settings that all variants share (:func:`yanlm.settings.resolve`).
+        options: Settings that all variants share (:func:`yanlm.runs.settings.resolve`).
         steps: Numbers of steps T of the evaluation.
         metric: What counts as quality; the task's own if not given.
         rows: Held-out rows.

@@ -16,9 +16,9 @@ from yanlm.data.builtin.statements import judge, parted, statement_rows
 from yanlm.evaluation.report import cases
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.io import load_model, model_folder
-from yanlm.runs import train
+from yanlm.runs.run import train
+from yanlm.runs.settings import resolve
 from yanlm.seeding import row_seed
-from yanlm.settings import resolve
 from yanlm.studies.agreement_page import DRAWN, REREAD, SCORES, agreement_figure, score_table, summary_of
 from yanlm.studies.common import Json, Say, Study, integers
 from yanlm.studies.variants import laid_over
@@ -84,8 +84,8 @@ def agreement_study(
         steps: Numbers of steps T.
         worlds: Test worlds.
         samples: Statements about each.
-        options: Settings that all models share (:func:`yanlm.settings.resolve`); ``steps`` counts optimizer steps of
-            either part instead of the minutes.
+        options: Settings that all models share (:func:`yanlm.runs.settings.resolve`); ``steps`` counts optimizer steps
+            of either part instead of the minutes.
         page: Another place for the page.
         command: As it was typed.
         say: Hears how it goes.

@@ -12,7 +12,7 @@ from yanlm.config import AUTOREGRESSIVE, BASELINES, YanConfig
 from yanlm.modeling.build import baseline_config, count_parameters, make_builder
 from yanlm.modeling.build import fresh_model as _fresh
 from yanlm.modeling.io import load_model, model_folder
-from yanlm.presets import get_preset
+from yanlm.runs.presets import get_preset
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer

@@ -10,11 +10,11 @@ from typing import Any
 from moefm.checks import check_positive
 from yanlm.config import BASELINES
 from yanlm.evaluation.evaluator import evaluate_task
-from yanlm.finetuning import finetune_settings
 from yanlm.modeling.build import make_builder, without_flow
 from yanlm.modeling.io import load_model, model_folder
-from yanlm.runs import train
-from yanlm.settings import resolve
+from yanlm.runs.finetuning import finetune_settings
+from yanlm.runs.run import train
+from yanlm.runs.settings import resolve
 from yanlm.studies.common import Json, Say, Study, integers
 from yanlm.studies.models import size_of
 from yanlm.studies.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
@@ -62,9 +62,9 @@ def table_study(
         seeds: Of weights, training and noise.
         steps: Numbers of steps T; 1 is always among them.
         rows: Most test rows.
-        options: Settings that all models share (:func:`yanlm.settings.resolve`), ``stage1`` and ``stage2`` only the
-            flows; beside these ``finetune``, what changes in the fine-tuning
-            (:func:`yanlm.finetuning.finetune_settings`), ``steps``, and ``methods``, by name the settings that one
+        options: Settings that all models share (:func:`yanlm.runs.settings.resolve`), ``stage1`` and ``stage2`` only
+            the flows; beside these ``finetune``, what changes in the fine-tuning
+            (:func:`yanlm.runs.finetuning.finetune_settings`), ``steps``, and ``methods``, by name the settings that one
             method has of its own, such as more layers.
         device: Where models are trained.
         page: Another place for the page.

@@ -7,7 +7,7 @@ from typing import Any
 
 from yanlm.config import YanConfig
 from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
-from yanlm.settings import RunSettings
+from yanlm.runs.settings import RunSettings
 
 Options = dict[str, Any]
 BASE = "base"
@@ -38,7 +38,7 @@ def variants(base: RunSettings, only: Sequence[str] = ()) -> dict[str, Options]:
         ValueError: A beginning fits no variant.
 
     Example:
-        >>> from yanlm.settings import resolve
+        >>> from yanlm.runs.settings import resolve
         >>> list(variants(resolve({}), ["K", "scope"]))
         ['base', 'K = 1', 'K = 8', 'scope = span', 'scope = sequence']
     """
@@ -59,7 +59,7 @@ def base_line(base: RunSettings) -> str:
     """What the base has for each choice.
 
     Example:
-        >>> from yanlm.settings import resolve
+        >>> from yanlm.runs.settings import resolve
         >>> base_line(resolve({"preset": "tiny"})).split(", ")[:2]
         ['K = 4', 'sigma = 1']
     """

@@ -11,7 +11,7 @@ from yanlm.data.loader import RowStream
 from yanlm.data.rows import kind_of, words_of
 from yanlm.modeling.build import baseline_config, fresh_model, with_flow
 from yanlm.modeling.io import load_model, model_folder
-from yanlm.settings import RunSettings
+from yanlm.runs.settings import RunSettings
 from yanlm.tokenization.tokenizer import encode, load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:

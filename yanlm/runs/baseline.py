@@ -8,7 +8,7 @@ from typing import Any
 
 from moefm.checks import check_choice
 from yanlm.config import BASELINES
-from yanlm.presets import Preset, Recipe
+from yanlm.runs.presets import Preset, Recipe
 
 
 def baseline_recipe(name: str, preset: Preset) -> Recipe:
@@ -18,7 +18,7 @@ def baseline_recipe(name: str, preset: Preset) -> Recipe:
     texts to draw from. ``mlm`` learns from stage 1's, but for rows without a mask, which would give it nothing.
 
     Example:
-        >>> from yanlm.presets import get_preset
+        >>> from yanlm.runs.presets import get_preset
         >>> baseline_recipe("mlm", get_preset("tiny")).masking.clean
         0.0
     """

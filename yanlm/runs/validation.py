@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.predictions import write_predictions
-from yanlm.settings import RunSettings
+from yanlm.runs.settings import RunSettings
 from yanlm.tasks.rows import load_task
 from yanlm.tokenization.masking import Masking
 

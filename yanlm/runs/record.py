@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from yanlm.data.corpus import Corpus
-from yanlm.settings import RunSettings
+from yanlm.runs.settings import RunSettings
 
 RUN_FILE = "run.json"
 

@@ -10,8 +10,8 @@ from typing import Any
 from moefm.checks import check_count
 from yanlm.files import write_json, writing_to
 from yanlm.modeling.io import load_model, model_folder
-from yanlm.records import RUN_FILE
-from yanlm.settings import RunSettings, from_dict, resolve
+from yanlm.runs.record import RUN_FILE
+from yanlm.runs.settings import RunSettings, from_dict, resolve
 from yanlm.tasks.rows import check_task, load_task
 from yanlm.tokenization.tokenizer import encode, load_tokenizer
 
@@ -37,7 +37,7 @@ def finetune_settings(
         model: Folder of a trained model.
         task: One of :data:`yanlm.tasks.rows.TASKS`.
         data: Specs.
-        options: As for :func:`yanlm.settings.resolve`; ``recipe`` is the one recipe there is.
+        options: As for :func:`yanlm.runs.settings.resolve`; ``recipe`` is the one recipe there is.
         padded: Slots of every answer, so that their number says nothing of it; ``0`` for as many as it has tokens,
             ``None`` for the longest label where the task is to classify, and else as many as it has tokens.
 
@@ -153,9 +153,9 @@ def finetune(
         seeds: How many.
         out: Folder; gets ``finetune.json``, the median and range of every score over the seeds.
         resume: Go on with what is in ``out``.
-        device: As for :func:`yanlm.runs.train`.
+        device: As for :func:`yanlm.runs.run.train`.
         command: Kept in the records.
-        listener: A :class:`yanlm.runs.Listener`.
+        listener: A :class:`yanlm.runs.run.Listener`.
 
     Returns:
         What ``finetune.json`` holds; ``None`` in processes other than the first.
@@ -163,7 +163,7 @@ def finetune(
     import dataclasses
 
     from yanlm.evaluation.aggregate import over_seeds
-    from yanlm.runs import train
+    from yanlm.runs.run import train
 
     check_count("seeds", seeds)
     reports = []
