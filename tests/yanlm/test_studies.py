@@ -16,20 +16,9 @@ from yanlm.modeling.build import baseline_config
 from yanlm.modeling.build import fresh_model as _fresh
 from yanlm.modeling.io import save_model
 from yanlm.runs.settings import resolve
-from yanlm.studies import (
-    ablation,
-    common,
-    datasets,
-    diversity,
-    latents,
-    lengths,
-    models,
-    steps,
-    table,
-    table_page,
-    timing,
-    variants,
-)
+from yanlm.studies import ablation, datasets, diversity, latents, lengths, steps, table
+from yanlm.studies.tools import models, table_page, timing, variants
+from yanlm.studies.tools import study as common
 from yanlm.tokenization.tokenizer import train_tokenizer
 
 WORDS = """the cat sat on the mat and the dog ran to the red house near a small river in the old town""".split()  # noqa: SIM905

@@ -15,9 +15,9 @@ from yanlm.modeling.build import make_builder
 from yanlm.modeling.io import load_model
 from yanlm.runs.run import train
 from yanlm.runs.settings import RunSettings, resolve
-from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
-from yanlm.studies.quality import Held, held_rows
-from yanlm.studies.variants import BASE, base_line, laid_over, shares_stage1, variants
+from yanlm.studies.tools.quality import Held, held_rows
+from yanlm.studies.tools.study import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.tools.variants import BASE, base_line, laid_over, shares_stage1, variants
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
 
@@ -200,7 +200,7 @@ def ablation_figure(summary: Json) -> Figure:
     """A row a variant: a dot a seed, a bar at the median, a line at the base's; choices are set apart."""
     from matplotlib.figure import Figure
 
-    from yanlm.studies.plots import PALETTE, REFERENCE
+    from yanlm.studies.tools.plots import PALETTE, REFERENCE
 
     found = {name: one["by_steps"][str(summary["headline"])] for name, one in summary["by_variant"].items()}
     figure = Figure(figsize=(8.0, 1.3 + 0.34 * len(found)), layout="constrained")

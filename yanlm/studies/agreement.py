@@ -19,9 +19,9 @@ from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs.run import train
 from yanlm.runs.settings import resolve
 from yanlm.seeding import row_seed
-from yanlm.studies.agreement_page import DRAWN, REREAD, SCORES, agreement_figure, score_table, summary_of
-from yanlm.studies.common import Json, Say, Study, integers
-from yanlm.studies.variants import laid_over
+from yanlm.studies.tools.agreement_page import DRAWN, REREAD, SCORES, agreement_figure, score_table, summary_of
+from yanlm.studies.tools.study import Json, Say, Study, integers
+from yanlm.studies.tools.variants import laid_over
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import decode, load_tokenizer
 

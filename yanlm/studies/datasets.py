@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.data.rows import KINDS, DataError
-from yanlm.studies.common import Json, Say, Study, markdown
+from yanlm.studies.tools.study import Json, Say, Study, markdown
 from yanlm.tokenization.llama3 import llama3_file
 from yanlm.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
@@ -169,7 +169,7 @@ def datasets_figure(found: Mapping[str, Json]) -> Figure:
     """A line from the shortest to the longest row of each data set, in tokens; a dot at the mean."""
     from matplotlib.figure import Figure
 
-    from yanlm.studies.plots import PALETTE
+    from yanlm.studies.tools.plots import PALETTE
 
     figure = Figure(figsize=(9.0, 1.5 + 0.5 * len(found)), layout="constrained")
     ax = figure.subplots()

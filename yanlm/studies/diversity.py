@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count, check_positive
 from moefm.routing import ROUTINGS
-from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
-from yanlm.studies.models import Named, load_named
-from yanlm.studies.quality import held_rows, scores
+from yanlm.studies.tools.models import Named, load_named
+from yanlm.studies.tools.quality import held_rows, scores
+from yanlm.studies.tools.study import Json, Say, Study, integers, markdown, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,7 +123,7 @@ def _table(summary: Json) -> str:
 
 def diversity_figure(summary: Mapping[str, Any]) -> Figure:
     """A panel for each measure, the more diverse to the right; colour: model and steps, shape: routing, size: noise."""
-    from yanlm.studies.plots import MARKERS, PALETTE, key, panels
+    from yanlm.studies.tools.plots import MARKERS, PALETTE, key, panels
 
     points = summary["points"]
     present = [name for name in MEASURES if any(name in point for point in points)]

@@ -12,8 +12,8 @@ import torch
 from yanlm.analysis.inspection import inspect_latents
 from yanlm.analysis.latents import NOISE_LEVELS, Inspection
 from yanlm.data.corpus import load_corpus
-from yanlm.studies.common import Json, Say, Study, markdown
-from yanlm.studies.models import Named, load_named
+from yanlm.studies.tools.models import Named, load_named
+from yanlm.studies.tools.study import Json, Say, Study, markdown
 
 LEVELS = (*NOISE_LEVELS, 2.0, 3.0)
 """Standard deviations of the noise under which latents are decoded."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moefm.checks import check_choice, check_count, check_positive
-from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
-from yanlm.studies.models import blocks_of, fresh_models, load_named, size_of
-from yanlm.studies.timing import CLOCKS, Contestant, contestants, timed
+from yanlm.studies.tools.models import blocks_of, fresh_models, load_named, size_of
+from yanlm.studies.tools.study import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.tools.timing import CLOCKS, Contestant, contestants, timed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,8 +143,8 @@ def _tables(summary: Json) -> dict[str, str]:
 
 def lengths_figure(summary: Json) -> Figure:
     """Seconds against length, and the same as a ratio to the reference; both axes logarithmic."""
-    from yanlm.studies.plots import REFERENCE as GREY
-    from yanlm.studies.plots import Curve, draw, legend, panels
+    from yanlm.studies.tools.plots import REFERENCE as GREY
+    from yanlm.studies.tools.plots import Curve, draw, legend, panels
 
     figure, axes = panels(2 if summary["reference"] else 1, height=4.2)
     runs = {label: sorted((int(n), run) for n, run in found.items()) for label, found in summary["by_model"].items()}

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yanlm.studies.common import Json, Say, Study, integers, markdown, spread
-from yanlm.studies.models import load_named
-from yanlm.studies.quality import best_baseline, held_rows, scores, seeds_of
+from yanlm.studies.tools.models import load_named
+from yanlm.studies.tools.quality import best_baseline, held_rows, scores, seeds_of
+from yanlm.studies.tools.study import Json, Say, Study, integers, markdown, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,7 +97,7 @@ def _table(summary: Json) -> str:
 
 def steps_figure(summary: Mapping[str, Json]) -> Figure:
     """Quality against T; what has no steps is dashed."""
-    from yanlm.studies.plots import REFERENCE, Curve, draw, legend, panels, style
+    from yanlm.studies.tools.plots import REFERENCE, Curve, draw, legend, panels, style
 
     figure, [ax] = panels(1, height=4.4)
     curves = {}

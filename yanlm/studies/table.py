@@ -15,10 +15,10 @@ from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs.finetuning import finetune_settings
 from yanlm.runs.run import train
 from yanlm.runs.settings import resolve
-from yanlm.studies.common import Json, Say, Study, integers
-from yanlm.studies.models import size_of
-from yanlm.studies.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
-from yanlm.studies.variants import laid_over
+from yanlm.studies.tools.models import size_of
+from yanlm.studies.tools.study import Json, Say, Study, integers
+from yanlm.studies.tools.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
+from yanlm.studies.tools.variants import laid_over
 from yanlm.tasks.rows import check_task, load_task
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer

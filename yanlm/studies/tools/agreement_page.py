@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from yanlm.studies.common import Json, markdown, spread
+from yanlm.studies.tools.study import Json, markdown, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def agreement_figure(summary: Json) -> Figure:
     """Truth against variety, a point for each model: at one step, or token by token; hollow: the most probable."""
     from matplotlib.figure import Figure
 
-    from yanlm.studies.plots import style
+    from yanlm.studies.tools.plots import style
 
     figure = Figure(figsize=(7.5, 4.6), layout="constrained")
     ax = figure.subplots()

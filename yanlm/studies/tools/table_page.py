@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yanlm.evaluation.scoring import MAIN
-from yanlm.studies.common import Json, markdown, spread
+from yanlm.studies.tools.study import Json, markdown, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,7 +80,7 @@ def table_figure(summary: Json) -> Figure:
     """A row a set, a mark a column: a colour a method, a shape a number of steps; a line at the best guess."""
     from matplotlib.figure import Figure
 
-    from yanlm.studies.plots import MARKERS, PALETTE, REFERENCE
+    from yanlm.studies.tools.plots import MARKERS, PALETTE, REFERENCE
 
     labels = list(dict.fromkeys(label for one in summary.values() for label in one["columns"]))
     figure = Figure(figsize=(8.5, 1.6 + 0.5 * len(summary)), layout="constrained")

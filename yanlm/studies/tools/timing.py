@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from yanlm.studies.common import Json
-from yanlm.studies.models import STEPLESS, Named
+from yanlm.studies.tools.models import STEPLESS, Named
+from yanlm.studies.tools.study import Json
 from yanlm.tokenization.masking import mask_spans
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

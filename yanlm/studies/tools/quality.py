@@ -11,8 +11,8 @@ from yanlm.data.rows import Row
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.report import repeated
 from yanlm.evaluation.scoring import MAIN
-from yanlm.studies.common import Json, Study
-from yanlm.studies.models import STEPLESS, Named
+from yanlm.studies.tools.models import STEPLESS, Named
+from yanlm.studies.tools.study import Json, Study
 from yanlm.tasks.rows import load_task
 
 SHORT = {
