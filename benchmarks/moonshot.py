@@ -31,10 +31,10 @@ from moefm import ConsistentMoEFM, Loss, MLPMixtureField, MoEFM, Objective, Zero
 from moefm.couplings import ot_within
 from moefm.diagnostics import off_support, w2
 from moefm.losses import responsibilities
-from toy.datasets import Dataset, load_dataset
-from toy.experiment import build_field, parameters
-from toy.measure import Clouds, draw_clouds
-from toy.settings import generator
+from moefm_toy.datasets import Dataset, load_dataset
+from moefm_toy.experiment import build_field, parameters
+from moefm_toy.measure import Clouds, draw_clouds
+from moefm_toy.settings import generator
 
 STEPS = (1, 2, 4, 8, 100)
 POINTS = 2000

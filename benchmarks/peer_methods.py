@@ -1,6 +1,7 @@
 """The methods that `benchmarks/peers.py` compares: other libraries' training code, k-means labels, and ours.
 
-A trainer gives back a :class:`moefm.MixtureField`, so that the metrics of `toy.experiment` serve all of them alike.
+A trainer gives back a :class:`moefm.MixtureField`, so that the metrics of `moefm_toy.experiment` serve all of them
+alike.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from torch import Tensor
 
 from moefm import Loss, MixtureField, MLPMixtureField, Objective, fit, sample
 from moefm.objectives import PathPoint
-from toy import experiment
-from toy.datasets import Dataset
-from toy.experiment import build_field, parameters
-from toy.settings import Settings, generator
+from moefm_toy import experiment
+from moefm_toy.datasets import Dataset
+from moefm_toy.experiment import build_field, parameters
+from moefm_toy.settings import Settings, generator
 
 KMEANS_POINTS = 10_000
 
@@ -84,7 +85,7 @@ class LabelObjective(Objective):
 
 
 def descend(field: MixtureField, dataset: Dataset, goal: Objective, settings: Settings, seed: int) -> float:
-    """Train with the optimizer, schedule and budget of `toy.experiment.train`; returns seconds."""
+    """Train with the optimizer, schedule and budget of `moefm_toy.experiment.train`; returns seconds."""
     np.random.seed(seed)  # torchcfm draws from the global generators
     torch.manual_seed(seed)
     size, source = settings.batch_size, generator(seed, 0)

@@ -27,12 +27,12 @@ from rich.console import Console
 from rich.table import Table
 
 from moefm import MLPMixtureField
-from toy.datasets import Dataset, load_dataset
-from toy.experiment import MethodRun, SeedRun, parameters
-from toy.measure import draw_clouds, measure
-from toy.report import document
-from toy.results import prepare_folder
-from toy.settings import Settings
+from moefm_toy.datasets import Dataset, load_dataset
+from moefm_toy.experiment import MethodRun, SeedRun, parameters
+from moefm_toy.measure import draw_clouds, measure
+from moefm_toy.report import document
+from moefm_toy.results import prepare_folder
+from moefm_toy.settings import Settings
 
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 PACKAGES = ("torch", "torchcfm", "flow_matching", "pot", "scikit-learn", "numpy", "scipy")

@@ -74,7 +74,9 @@ def test_python_blocks_run(page: Path, sandbox: None) -> None:
 def test_examples_run(script: Path, tmp_path: Path) -> None:
     source = script.read_text(encoding="utf-8")
     assert source.count("\n") < 60
-    assert not re.search(r"^(from|import) (toy|cli)\b", source, re.M), "examples are projects of somebody else"
+    assert not re.search(r"^(from|import) (moefm_toy|moefm_cli)\b", source, re.M), (
+        "examples are projects of somebody else"
+    )
     run = subprocess.run(
         [sys.executable, script, "5"],
         cwd=tmp_path,
@@ -109,7 +111,8 @@ def commands() -> dict[str, dict[str, Any]]:
     """Every program and its commands by name."""
     import typer
 
-    from cli import moefm_app, yanlm_app
+    from moefm_cli.moefm import app as moefm_app
+    from moefm_cli.yanlm import app as yanlm_app
 
     apps = {"moefm": moefm_app.app, "yanlm": yanlm_app.app}
     return {program: dict(leaves(typer.main.get_command(app).commands)) for program, app in apps.items()}
@@ -205,7 +208,9 @@ def test_links_resolve(page: Path) -> None:
 
 @pytest.mark.parametrize("page", TEXTS, ids=name_of)
 def test_references_exist(page: Path) -> None:
-    for name in re.findall(r"\]\[((?:moefm|yanlm|toy)[\w.]*)\]|^::: ([\w.]+)", page.read_text(encoding="utf-8"), re.M):
+    for name in re.findall(
+        r"\]\[((?:moefm|yanlm|moefm_toy)[\w.]*)\]|^::: ([\w.]+)", page.read_text(encoding="utf-8"), re.M
+    ):
         dotted = name[0] or name[1]
         parts = dotted.split(".")
         module = importlib.import_module(".".join(parts[:2]))

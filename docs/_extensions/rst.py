@@ -10,7 +10,7 @@ from typing import Any
 import griffe
 
 ROOT = Path(__file__).parents[2]
-OURS = ("moefm", "yanlm", "toy")
+OURS = ("moefm", "yanlm", "moefm_toy")
 DISPLAY = re.compile(r"^(?P<indent> *)\.\. math:: *(?P<first>.*)\n(?P<more>(?:(?P=indent) +\S.*(?:\n|$))*)", re.M)
 INLINE = re.compile(r":math:`([^`]+)`")
 REFERENCE = re.compile(r":(?:class|func|meth|mod|data):`~?([\w.]+)`")

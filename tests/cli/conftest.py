@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cli import yanlm_app
+from moefm_cli.yanlm import app as yanlm_app
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli import moefm_app
+from moefm_cli.moefm import app as moefm_app
 
 TINY = ("--train-steps", "3", "--points", "40", "--hidden", "16", "--steps", "1,2")
 FILES = {"figure.png", "figure.svg", "curves.png", "experts.png", "metrics.json", "samples.npz", "fields"}
@@ -32,9 +32,9 @@ def moefm(capsys, monkeypatch, tmp_path):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Leave out the drawing, which takes most of the time of a tiny run."""
-    import toy.results
+    import moefm_toy.results
 
-    monkeypatch.setattr(toy.results, "write_results", lambda *args: None)
+    monkeypatch.setattr(moefm_toy.results, "write_results", lambda *args: None)
 
 
 def strip_seconds(document):
@@ -149,7 +149,7 @@ def test_animation_and_digit_images(moefm, tmp_path):
 
 
 def test_resume_trains_only_what_is_missing(moefm, no_figures, tmp_path, monkeypatch):
-    import toy.experiment as experiment
+    import moefm_toy.experiment as experiment
 
     whole = strip_seconds(json.loads(moefm("toy", *TINY, "--json")[1]))
     real, calls = experiment.fit, []
@@ -164,7 +164,7 @@ def test_resume_trains_only_what_is_missing(moefm, no_figures, tmp_path, monkeyp
 
 
 def test_interrupt_keeps_what_was_trained_and_says_how_to_go_on(moefm, tmp_path, monkeypatch):
-    import toy.experiment as experiment
+    import moefm_toy.experiment as experiment
 
     real = experiment.measure
 
@@ -234,7 +234,7 @@ def test_bad_input_is_one_line_and_code_2(moefm, tmp_path, options, named):
 
 
 def test_failed_writing_leaves_the_old_results_whole(moefm, tmp_path, monkeypatch):
-    import toy.figures as figures
+    import moefm_toy.figures as figures
 
     assert moefm("toy", *TINY, "--out", "o")[0] == 0
     before = {p.name: p.read_bytes() for p in (tmp_path / "o").iterdir() if p.is_file()}
@@ -280,7 +280,7 @@ def test_works_beside_folders_of_the_same_names(tmp_path):
 
 
 def test_help_needs_no_torch():
-    code = "import sys; sys.argv=['moefm','toy','--help']; import cli.moefm_app as m\n"
+    code = "import sys; sys.argv=['moefm','toy','--help']; import moefm_cli.moefm.app as m\n"
     code += "try: m.main()\nexcept SystemExit: pass\n"
     code += "assert not {'torch', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules), 'heavy import'"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

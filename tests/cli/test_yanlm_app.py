@@ -45,7 +45,7 @@ def trained(tmp_path_factory):
     """A run of three steps a stage."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "small.toml").write_text(SMALL)
-    command = [sys.executable, "-m", "cli.yanlm_app", "train", "--config", "small.toml", *STEPS, "--json"]
+    command = [sys.executable, "-m", "moefm_cli.yanlm.app", "train", "--config", "small.toml", *STEPS, "--json"]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return folder / "runs" / "yanlm", json.loads(run.stdout)
@@ -268,7 +268,7 @@ def test_a_folder_that_cannot_be_written(yanlm):
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
-    code = "import sys, cli.yanlm_app; print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
+    code = "import sys, moefm_cli.yanlm.app; print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
@@ -280,7 +280,7 @@ def curve(folder, stage):
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
     (tmp_path / "small.toml").write_text("save_every = 4\nlog_every = 1\n" + SMALL)
-    command = [sys.executable, "-m", "cli.yanlm_app", "train"]
+    command = [sys.executable, "-m", "moefm_cli.yanlm.app", "train"]
     args = ["--config", "small.toml", "--steps1", "12", "--steps2", "12", "--out"]
     quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     assert subprocess.run([*command, *args, "whole"], **quiet).returncode == 0
@@ -304,7 +304,18 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
 
 def test_two_processes_give_the_losses_of_one(tmp_path):
     (tmp_path / "small.toml").write_text("log_every = 1\n" + SMALL + "[stage1]\nmmd_tokens = 16\n")
-    train = ["cli.yanlm_app", "train", "--config", "small.toml", "--steps1", "4", "--steps2", "4", "--device", "cpu"]
+    train = [
+        "moefm_cli.yanlm.app",
+        "train",
+        "--config",
+        "small.toml",
+        "--steps1",
+        "4",
+        "--steps2",
+        "4",
+        "--device",
+        "cpu",
+    ]
     one = subprocess.run([sys.executable, "-m", *train, "--out", "one"], cwd=tmp_path, capture_output=True, text=True)
     assert one.returncode == 0, one.stderr
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli import yanlm_app
+from moefm_cli.yanlm import app as yanlm_app
 
 STUDIES = ("steps", "lengths", "diversity", "latents", "ablation", "agreement", "table", "datasets")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from toy.datasets import Dataset, list_datasets, load_dataset
-from toy.readers import DataError
+from moefm_toy.datasets import Dataset, list_datasets, load_dataset
+from moefm_toy.readers import DataError
 
 SHAPES = ["moons", "grid", "checkerboard", "spirals", "pinwheel", "rings"]
 MODES = {"moons": 2, "grid": 9, "checkerboard": 8, "spirals": 2, "pinwheel": 5, "rings": 3}
@@ -324,7 +324,7 @@ def test_the_list_tells_what_loading_gives(members: dict[str, Dataset]) -> None:
 
 def test_the_list_and_the_shapes_load_no_heavy_module() -> None:
     code = (
-        "import sys, torch; from toy.datasets import list_datasets, load_dataset; list_datasets();"
+        "import sys, torch; from moefm_toy.datasets import list_datasets, load_dataset; list_datasets();"
         "[load_dataset(n).draw(9, torch.Generator()) for n in ('moons', 'grid', 'rings')];"
         "print([m for m in ('sklearn', 'pyarrow', 'matplotlib', 'scipy', 'pandas') if m in sys.modules])"
     )

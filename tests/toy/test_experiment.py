@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from moefm.diagnostics import w2
-from toy.datasets import load_dataset
-from toy.experiment import build_field, parameters, run_seed
-from toy.measure import draw_clouds
-from toy.report import combine, document, ratios, winners
-from toy.settings import Settings, generator
+from moefm_toy.datasets import load_dataset
+from moefm_toy.experiment import build_field, parameters, run_seed
+from moefm_toy.measure import draw_clouds
+from moefm_toy.report import combine, document, ratios, winners
+from moefm_toy.settings import Settings, generator
 
 TINY = Settings(train_steps=3, points=60, hidden=16, steps=(1, 4))
 
@@ -80,7 +80,7 @@ def test_measured_numbers_are_those_of_the_samples(runs):
 
 
 def test_the_consistent_loss_gets_half_the_pairs(monkeypatch):
-    import toy.experiment as experiment
+    import moefm_toy.experiment as experiment
 
     sizes = {}
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from toy import figures
-from toy.datasets import load_dataset
-from toy.experiment import run_seed
-from toy.plane import Plane
-from toy.report import document
-from toy.settings import Settings
+from moefm_toy import figures
+from moefm_toy.datasets import load_dataset
+from moefm_toy.experiment import run_seed
+from moefm_toy.plane import Plane
+from moefm_toy.report import document
+from moefm_toy.settings import Settings
 
 SETTINGS = Settings(train_steps=2, points=40, hidden=8, steps=(1, 2, 4))
 

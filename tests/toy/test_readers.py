@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toy.readers import DataError, read_points
+from moefm_toy.readers import DataError, read_points
 
 XY = [[1.0, 2.0], [3.0, 4.5]]
 

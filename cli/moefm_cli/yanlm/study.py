@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.common import pick_device
-from cli.study_run import floats, integers, run_study, set_threads, table_of
+from moefm_cli.common import pick_device
+from moefm_cli.yanlm.study_run import floats, integers, run_study, set_threads, table_of
 
 study_app = typer.Typer(
     help="The paper's experiments: quality by steps, time by length, diversity, latents, ablations, data sets.",

@@ -8,9 +8,21 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from cli import yanlm_evaluate, yanlm_finetune, yanlm_generate, yanlm_train
-from cli.common import Json, UsageError, machine_facts, need_extra, package_versions, print_json, progress, run_app
-from cli.yanlm_study import study_app
+from moefm_cli.common import (
+    Json,
+    UsageError,
+    machine_facts,
+    need_extra,
+    package_versions,
+    print_json,
+    progress,
+    run_app,
+)
+from moefm_cli.yanlm import evaluate as yanlm_evaluate
+from moefm_cli.yanlm import finetune as yanlm_finetune
+from moefm_cli.yanlm import generate as yanlm_generate
+from moefm_cli.yanlm import train as yanlm_train
+from moefm_cli.yanlm.study import study_app
 
 app = typer.Typer(
     help="A language model that writes all its words at once.",

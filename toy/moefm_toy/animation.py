@@ -9,9 +9,9 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from toy.experiment import SeedRun
-from toy.figures import TITLES, colours_of, dot_size
-from toy.plane import Plane
+from moefm_toy.experiment import SeedRun
+from moefm_toy.figures import TITLES, colours_of, dot_size
+from moefm_toy.plane import Plane
 
 FRAMES = 34
 HOLD = 8

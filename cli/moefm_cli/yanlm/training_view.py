@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from cli.common import err
+from moefm_cli.common import err
 from yanlm.runs.run import Listener
 from yanlm.training.loop import DivergedError
 

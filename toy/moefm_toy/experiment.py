@@ -14,9 +14,9 @@ from torch import Tensor
 from moefm import VFM, ConsistentMoEFM, MLPMixtureField, MoEFM, Objective, fit, load_field, save_field
 from moefm.couplings import COUPLINGS
 from moefm.sampling import Sample
-from toy.datasets import Dataset
-from toy.measure import draw_clouds, measure
-from toy.settings import Settings, generator
+from moefm_toy.datasets import Dataset
+from moefm_toy.measure import draw_clouds, measure
+from moefm_toy.settings import Settings, generator
 
 SIGMA = {"vfm": 1.0, "moefm": 0.1, "consistent": 0.2}
 """Default sigma of each method; VFM has none, its loss does not depend on it."""
@@ -119,7 +119,7 @@ def run_seed(
     """Train and measure every method on one seed.
 
     Example:
-        >>> from toy.datasets import load_dataset
+        >>> from moefm_toy.datasets import load_dataset
         >>> quick = Settings(methods=("moefm",), steps=(1, 4), train_steps=2, points=50, hidden=16)
         >>> run = run_seed(load_dataset("moons"), quick, seed=0)
         >>> run.methods["moefm"].metrics["by_steps"]["4"]["nfe"]

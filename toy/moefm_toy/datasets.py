@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from moefm.checks import check_count
-from toy.readers import DataError, Points, read_points
-from toy.shapes import SHAPES, Sampler
+from moefm_toy.readers import DataError, Points, read_points
+from moefm_toy.shapes import SHAPES, Sampler
 
 DIGITS_DIM = 8
 DIGITS_DIMS = range(2, 17)
@@ -95,7 +95,7 @@ def load_dataset(name_or_path: str | os.PathLike[str], *, dim: int | None = None
     A row that a file repeats keeps its weight, so its copies may lie in both parts. Shapes use no `seed`.
 
     Args:
-        name_or_path: A name of `list_datasets()`, or a file (see `toy.readers.read_points`). A name wins
+        name_or_path: A name of `list_datasets()`, or a file (see `moefm_toy.readers.read_points`). A name wins
             over a file of the same name; write `./name` or give a `Path` for the file.
         dim: For digits only: how many principal components, 2-16 (8 if not given).
         seed: Shuffles finite data before the split. Keep it fixed, or runs hold out different points.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.common import UsageError, err, pick_device, print_json, progress
+from moefm_cli.common import UsageError, err, pick_device, print_json, progress
 
 if TYPE_CHECKING:
-    from toy.settings import Settings
+    from moefm_toy.settings import Settings
 
 HELP = """Train vanilla and mixture-of-experts flow matching on points and show what each does in few steps.
 
@@ -82,7 +82,7 @@ def toy(
     from moefm.routing import ROUTINGS, get_routing
     from moefm.sampling import check_pair
     from moefm.solvers import check_solver
-    from toy.settings import METHODS, Settings
+    from moefm_toy.settings import METHODS, Settings
 
     methods = _methods(method, METHODS)
     limits = {
@@ -138,10 +138,10 @@ def _run_toy(
 ) -> tuple[dict[str, Any], Path]:
     import torch
 
-    from toy.datasets import load_dataset
-    from toy.experiment import run_seed
-    from toy.report import document
-    from toy.results import prepare_folder, write_results
+    from moefm_toy.datasets import load_dataset
+    from moefm_toy.experiment import run_seed
+    from moefm_toy.report import document
+    from moefm_toy.results import prepare_folder, write_results
 
     # A network this small gains nothing from more threads, and its numbers then do not depend on their number.
     if settings.device == "cpu" and settings.batch_size * settings.hidden < 2**18:
@@ -171,7 +171,7 @@ def _run_toy(
 
 def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
     """A table of W2 by step count that names the winners, and where the files are."""
-    from toy.report import winners
+    from moefm_toy.report import winners
 
     methods, best = result["methods"], winners(result)
     over = f", median of {len(result['seeds'])} seeds" if "seeds" in result else ""

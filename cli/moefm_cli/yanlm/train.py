@@ -12,7 +12,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from cli.common import Device, Json, UsageError, command_line, err, keep_memory, need_extra, pick_device, print_json
+from moefm_cli.common import (
+    Device,
+    Json,
+    UsageError,
+    command_line,
+    err,
+    keep_memory,
+    need_extra,
+    pick_device,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from yanlm.runs.settings import RunSettings
@@ -149,7 +159,7 @@ def _unused(folder: Path) -> Path:
 
 
 def _train(settings: RunSettings, folder: Path, resume: bool, device: str, json_: bool) -> None:
-    from cli.training_view import watched
+    from moefm_cli.yanlm.training_view import watched
     from yanlm.runs.run import train as run
 
     keep_memory()

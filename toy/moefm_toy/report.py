@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from toy.experiment import SeedRun
-from toy.settings import Settings, settings_dict
+from moefm_toy.experiment import SeedRun
+from moefm_toy.settings import Settings, settings_dict
 
 
 def combine(values: Sequence[Any], how: Callable[[Sequence[float]], Any]) -> Any:

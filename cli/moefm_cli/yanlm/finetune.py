@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.common import Device, Json, UsageError, command_line, err, keep_memory, need_extra, pick_device, print_json
+from moefm_cli.common import (
+    Device,
+    Json,
+    UsageError,
+    command_line,
+    err,
+    keep_memory,
+    need_extra,
+    pick_device,
+    print_json,
+)
 
 HELP = """Train a model on a task, keep the weights that do best on validation, evaluate them on the test rows.
 
@@ -55,7 +65,7 @@ def finetune(
 ) -> None:
     """Gather the settings, train every seed, show the scores."""
     need_extra()
-    from cli.training_view import watched
+    from moefm_cli.yanlm.training_view import watched
     from yanlm.runs.finetuning import finetune as run
     from yanlm.runs.finetuning import finetune_settings, read_plan, write_plan
 

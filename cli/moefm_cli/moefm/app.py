@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli import moefm_toy
-from cli.common import machine_facts, package_versions, print_json, run_app
+from moefm_cli.common import machine_facts, package_versions, print_json, run_app
+from moefm_cli.moefm import toy as moefm_toy
 
 app = typer.Typer(
     help="Mixture-of-experts flow matching.",
@@ -31,7 +31,7 @@ def datasets(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
 ) -> None:
     """List the data sets of `moefm toy`."""
-    from toy.datasets import list_datasets
+    from moefm_toy.datasets import list_datasets
 
     known = list_datasets()
     if json_:

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from cli.common import UsageError, err, print_json
+from moefm_cli.common import UsageError, err, print_json
 
 
 def run_study(name: str, out: Path | None, json_: bool, **options: Any) -> None:

@@ -13,8 +13,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from cli.common import Device, Json, UsageError, command_line, err, need_extra, pick_device, print_json, progress
-from cli.common import writable_folder as prepared
+from moefm_cli.common import Device, Json, UsageError, command_line, err, need_extra, pick_device, print_json, progress
+from moefm_cli.common import writable_folder as prepared
 
 HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
 

@@ -22,8 +22,8 @@ from moefm.diagnostics import (
 )
 from moefm.regularizers import gate_entropy, mmd2
 from moefm.sampling import Sample
-from toy.datasets import Dataset
-from toy.settings import Settings, generator
+from moefm_toy.datasets import Dataset
+from moefm_toy.settings import Settings, generator
 
 FINE_STEPS = 100
 FLOOR_CLOUDS = 4

@@ -14,8 +14,8 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn.functional import pad
 
-from toy.datasets import Dataset
-from toy.experiment import SeedRun
+from moefm_toy.datasets import Dataset
+from moefm_toy.experiment import SeedRun
 
 
 def prepare_folder(folder: Path) -> None:
@@ -36,7 +36,7 @@ def prepare_folder(folder: Path) -> None:
 
 def write_results(folder: Path, name: str, dataset: Dataset, result: dict[str, Any], run: SeedRun, gif: bool) -> None:
     """Write numbers, figures and samples into ``folder``: all into a scratch folder first, then moved over."""
-    from toy import figures
+    from moefm_toy import figures
 
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
     try:
@@ -56,7 +56,7 @@ def write_results(folder: Path, name: str, dataset: Dataset, result: dict[str, A
         }
         np.savez_compressed(scratch / "samples.npz", **samples)
         if gif:
-            from toy.animation import animate
+            from moefm_toy.animation import animate
 
             animate(run, scratch / "transport.gif", name)
         for file in sorted(scratch.iterdir()):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json
+from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json
 
 HELP = """Fill <mask> in a text, all of it at once, in a few steps.
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from moefm.losses import responsibilities
 from moefm.paths import linear_path
-from toy.experiment import MethodRun, SeedRun
-from toy.plane import Plane
-from toy.settings import generator
+from moefm_toy.experiment import MethodRun, SeedRun
+from moefm_toy.plane import Plane
+from moefm_toy.settings import generator
 
 TITLES = {"vfm": "VFM (one field)", "moefm": "MoE-FM (paper's loss)", "consistent": "MoE-FM (consistent loss)"}
 LINES = {"vfm": "#555555", "moefm": "#d95f02", "consistent": "#1b6fb4"}
