@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from transformers import PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig
 
 from moefm.checks import check_choice, check_count, check_positive
 
@@ -219,3 +219,7 @@ class ARConfig(PretrainedConfig):
         for name in ("pad_token_id", "mask_token_id"):  # they end and separate what is written
             if not 0 <= (-1 if (id := getattr(self, name)) is None else id) < self.vocab_size:
                 raise ValueError(f"{name} must lie in 0 .. {self.vocab_size - 1}, got {id}")
+
+
+AutoConfig.register("yan", YanConfig)
+AutoConfig.register("yan-ar", ARConfig)

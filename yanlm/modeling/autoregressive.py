@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 from yanlm.config import ARConfig
 from yanlm.generation.autoregressive import write, write_free
@@ -99,5 +99,4 @@ class ARModel(ARNetwork):
         return write_free(self, source_ids, **options)
 
 
-AutoConfig.register("yan-ar", ARConfig)
 AutoModel.register(ARConfig, ARModel)

@@ -65,17 +65,18 @@ def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run
         (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
-def load_model(folder: Path, device: str = "cpu") -> Any:
-    """Load the model of a folder: a ``YanModel``, or an ``ARModel`` if its config.json says so.
+def load_model(folder: str | Path, device: str = "cpu") -> Any:
+    """Load the model of a folder, or of its last stage: a ``YanModel``, or an ``ARModel`` if its config.json says so.
 
     Only JSON and safetensors are read, never a pickle.
 
     Raises:
-        ValueError: The files are damaged, or do not fit together.
+        ValueError: There is no model, its files are damaged, or they do not fit together.
     """
     from yanlm.modeling.autoregressive import ARModel
     from yanlm.modeling.yan import YanModel
 
+    folder = model_folder(folder)
     kinds: dict[str, Any] = {kind.config_class.model_type: kind for kind in (YanModel, ARModel)}
     try:
         name = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")

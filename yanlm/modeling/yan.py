@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 from yanlm.config import YanConfig
 from yanlm.generation.flow_sampling import generate
@@ -117,5 +117,4 @@ class YanModel(YanNetwork):
         return generate(self, source_ids, **options)
 
 
-AutoConfig.register("yan", YanConfig)
 AutoModel.register(YanConfig, YanModel)

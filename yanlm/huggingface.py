@@ -1,0 +1,54 @@
+"""``AutoConfig`` and ``AutoModel`` know the models after ``import yanlm``, which does not load transformers for it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+REGISTERING = {
+    "transformers.models.auto.configuration_auto": ("yanlm.config",),
+    "transformers.models.auto.modeling_auto": ("yanlm.modeling.yan", "yanlm.modeling.autoregressive"),
+}
+"""Modules of transformers, and ours that register themselves there when they are imported."""
+
+
+class _AfterTransformers(importlib.abc.MetaPathFinder):
+    """Imports our modules as soon as those of transformers that list models have been imported."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The spec that the other finders give, with a loader that calls :func:`register` afterwards."""
+        if name not in REGISTERING:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
+        spec = next((spec for finder in others if (spec := finder.find_spec(name, path, target))), None)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                register(name)
+
+            loader.exec_module = exec_module
+        return spec
+
+
+def register(name: str) -> None:
+    """Import what registers itself in the module ``name``; a module that is half imported does so at its own end."""
+    for own in REGISTERING[name]:
+        if own not in sys.modules:
+            importlib.import_module(own)
+
+
+def watch() -> None:
+    """Register now where transformers is there already, and else as soon as it is."""
+    if not any(isinstance(finder, _AfterTransformers) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterTransformers())
+    for name in REGISTERING:
+        if name in sys.modules:
+            register(name)
