@@ -1,0 +1,21 @@
+"""Whole runs: presets, settings, training, fine-tuning, and what is written about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from yanlm.faces import named
+
+if TYPE_CHECKING:
+    from yanlm.runs.finetuning import finetune as finetune, finetune_settings as finetune_settings
+    from yanlm.runs.presets import PRESETS as PRESETS, describe as describe, get_preset as get_preset
+    from yanlm.runs.run import Listener as Listener, train as train
+    from yanlm.runs.settings import RunSettings as RunSettings, resolve as resolve
+
+_HOMES = {"Listener": "run", "PRESETS": "presets", "RunSettings": "settings", "describe": "presets", "finetune": "finetuning", "finetune_settings": "finetuning", "get_preset": "presets", "resolve": "settings", "train": "run"}
+
+__all__ = ["Listener", "PRESETS", "RunSettings", "describe", "finetune", "finetune_settings", "get_preset", "resolve", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    return named(__name__, _HOMES, name)
