@@ -7,14 +7,39 @@ from typing import TYPE_CHECKING, Any
 from yanlm.faces import named
 
 if TYPE_CHECKING:
-    from yanlm.runs.finetuning import finetune as finetune, finetune_settings as finetune_settings
-    from yanlm.runs.presets import PRESETS as PRESETS, describe as describe, get_preset as get_preset
-    from yanlm.runs.run import Listener as Listener, train as train
-    from yanlm.runs.settings import RunSettings as RunSettings, resolve as resolve
+    from yanlm.runs.finetuning import finetune as finetune
+    from yanlm.runs.finetuning import finetune_settings as finetune_settings
+    from yanlm.runs.presets import PRESETS as PRESETS
+    from yanlm.runs.presets import describe as describe
+    from yanlm.runs.presets import get_preset as get_preset
+    from yanlm.runs.run import Listener as Listener
+    from yanlm.runs.run import train as train
+    from yanlm.runs.settings import RunSettings as RunSettings
+    from yanlm.runs.settings import resolve as resolve
 
-_HOMES = {"Listener": "run", "PRESETS": "presets", "RunSettings": "settings", "describe": "presets", "finetune": "finetuning", "finetune_settings": "finetuning", "get_preset": "presets", "resolve": "settings", "train": "run"}
+_HOMES = {
+    "Listener": "run",
+    "PRESETS": "presets",
+    "RunSettings": "settings",
+    "describe": "presets",
+    "finetune": "finetuning",
+    "finetune_settings": "finetuning",
+    "get_preset": "presets",
+    "resolve": "settings",
+    "train": "run",
+}
 
-__all__ = ["Listener", "PRESETS", "RunSettings", "describe", "finetune", "finetune_settings", "get_preset", "resolve", "train"]
+__all__ = [
+    "PRESETS",
+    "Listener",
+    "RunSettings",
+    "describe",
+    "finetune",
+    "finetune_settings",
+    "get_preset",
+    "resolve",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

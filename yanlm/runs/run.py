@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
 from yanlm.config import MASKED
 from yanlm.data.corpus import Corpus
 from yanlm.data.loader import RowStream
@@ -20,9 +19,10 @@ from yanlm.modeling.io import load_model, save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.runs.presets import Recipe
 from yanlm.runs.record import RUN_FILE, describe_corpus, read_log, run_head, samples_text
-from yanlm.seeding import row_seed
 from yanlm.runs.settings import RunSettings
+from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
 from yanlm.runs.validation import final_evaluation, run_corpus, validation_score
+from yanlm.seeding import row_seed
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moefm.checks import check_choice, check_count, check_positive
-from yanlm.runs.baseline import for_baseline
 from yanlm.config import BASELINES
 from yanlm.objectives.settings import Stage1, Stage2
+from yanlm.runs.baseline import for_baseline
 from yanlm.runs.presets import Recipe, get_preset
 
 STAGES = ("both", "1", "2")

@@ -1,7 +1,6 @@
 """The moefm command, end to end."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -264,19 +263,6 @@ def test_no_arguments_show_help(moefm):
     code, out, _ = moefm()
     assert code == 0
     assert "toy" in out
-
-
-def test_works_beside_folders_of_the_same_names(tmp_path):
-    """`toy` and `cli` are common names: a folder of the user's own must not be imported in their place."""
-    for name in ("toy", "cli"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
-    script = Path(sys.executable).with_name("moefm")
-    if not script.exists():
-        pytest.skip("the command is not installed in this environment")
-    result = subprocess.run([script, "datasets"], cwd=tmp_path, capture_output=True, text=True, env={**os.environ})
-    assert result.returncode == 0, result.stderr
-    assert "moons" in result.stdout
 
 
 def test_help_needs_no_torch():
