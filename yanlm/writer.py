@@ -13,7 +13,7 @@ from moefm.checks import check_count
 from yanlm.config import AUTOREGRESSIVE
 from yanlm.generation.lengths import predicted_lengths
 from yanlm.seeding import row_seed
-from yanlm.tokenization.collation import Example
+from yanlm.tokenization.collation import Example, split_spans
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import span_lengths
 from yanlm.tokenization.prompts import fill, split_at_masks
@@ -199,13 +199,8 @@ class Writer:
     def _fills(self, example: Example, tokens: list[int]) -> list[str]:
         if self.builder.form == "separate":
             return [decode(self.tokenizer, tokens).strip()]
-        parts, at = [], 0
-        for span in example.spans:
-            run = tokens[at : at + span]
-            end = run.index(self.builder.pad) if self.builder.pad in run else len(run)
-            parts.append(decode(self.tokenizer, run[:end]).strip())
-            at += span
-        return parts
+        spans = split_spans(tokens, example.spans, self.builder.pad)
+        return [decode(self.tokenizer, span).strip() for span in spans]
 
 
 def shared_lengths(masks: Sequence[int], lengths: Sequence[int]) -> list[int]:

@@ -76,17 +76,17 @@ def _lettered(names: Sequence[str]) -> list[str]:
 
 
 def _clouds(part: SubFigure, panels: Sequence[Axes], inspections: Mapping[str, Inspection]) -> None:
-    clouds = [np.asarray(one.coordinates) for one in inspections.values()]
+    clouds = [np.asarray(inspection.coordinates) for inspection in inspections.values()]
     reach = 1.05 * max(float(np.abs(cloud).max()) for cloud in clouds) or 1.0
-    shown = list(dict.fromkeys(text for one in inspections.values() for _, text in one.frequent))
+    shown = list(dict.fromkeys(text for inspection in inspections.values() for _, text in inspection.frequent))
     colours = dict(zip(shown, token_colours(len(shown)), strict=True))
     size = max(2.0, min(9.0, 9000 / max(map(len, clouds))))
     names = _lettered(list(inspections))
-    for ax, name, one, cloud in zip(panels, names, inspections.values(), clouds, strict=True):
-        ids = np.asarray(one.ids)
-        other = ~np.isin(ids, [token for token, _ in one.frequent])
+    for ax, name, inspection, cloud in zip(panels, names, inspections.values(), clouds, strict=True):
+        ids = np.asarray(inspection.ids)
+        other = ~np.isin(ids, [token for token, _ in inspection.frequent])
         ax.scatter(cloud[other, 0], cloud[other, 1], s=size, c=OTHERS, linewidths=0)
-        for token, text in one.frequent:
+        for token, text in inspection.frequent:
             x, y = cloud[ids == token].T
             ax.scatter(x, y, s=1.6 * size, color=colours[text], linewidths=0)
         ax.set_xlim(-reach, reach)
@@ -95,7 +95,7 @@ def _clouds(part: SubFigure, panels: Sequence[Axes], inspections: Mapping[str, I
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.yaxis.set_major_locator(MaxNLocator(5))
         ax.tick_params(labelsize=8)
-        ax.set_title(f"{fill(name, 30)}\n({one.numbers['first_two']:.1%})", fontsize=9.5)
+        ax.set_title(f"{fill(name, 30)}\n({inspection.numbers['first_two']:.1%})", fontsize=9.5)
         ax.set_xlabel("component 1", fontsize=8.5)
         first = ax.get_subplotspec()
         if first is None or first.is_first_col():
@@ -131,10 +131,10 @@ def _printed(text: str) -> str:
 
 
 def _spectra(ax: Axes, inspections: Mapping[str, Inspection]) -> None:
-    for colour, label, one in _styles(inspections):
-        shares = np.cumsum(one.numbers["spectrum"])
+    for colour, label, inspection in _styles(inspections):
+        shares = np.cumsum(inspection.numbers["spectrum"])
         ax.plot(np.arange(1, len(shares) + 1), shares, color=colour, label=label, linewidth=1.5)
-    widest = max(one.numbers["dim"] for one in inspections.values())
+    widest = max(inspection.numbers["dim"] for inspection in inspections.values())
     even = np.arange(1, widest + 1)
     ax.plot(even, even / widest, color="#777777", linestyle=":", linewidth=1.2, label="all directions alike")
     ax.set_xscale("log")
@@ -150,9 +150,9 @@ def _spectra(ax: Axes, inspections: Mapping[str, Inspection]) -> None:
 
 
 def _under_noise(ax: Axes, inspections: Mapping[str, Inspection]) -> None:
-    for colour, label, one in _styles(inspections):
-        levels = [float(level) for level in one.numbers["accuracy_under_noise"]]
-        ax.plot(levels, list(one.numbers["accuracy_under_noise"].values()), "o-", color=colour, label=label,
+    for colour, label, inspection in _styles(inspections):
+        levels = [float(level) for level in inspection.numbers["accuracy_under_noise"]]
+        ax.plot(levels, list(inspection.numbers["accuracy_under_noise"].values()), "o-", color=colour, label=label,
                 linewidth=1.5, markersize=3.5)  # fmt: skip
     ax.set_ylim(0, 1.02)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -165,13 +165,13 @@ def _under_noise(ax: Axes, inspections: Mapping[str, Inspection]) -> None:
 def _styles(inspections: Mapping[str, Inspection]) -> list[tuple[str, str, Inspection]]:
     """Colour and label of every curve."""
     named = zip(_lettered(list(inspections)), inspections.values(), strict=True)
-    return [(COLOURS[i % len(COLOURS)], name, one) for i, (name, one) in enumerate(named)]
+    return [(COLOURS[i % len(COLOURS)], name, inspection) for i, (name, inspection) in enumerate(named)]
 
 
 def _table(ax: Axes, inspections: Mapping[str, Inspection]) -> None:
     ax.axis("off")
     first = next(iter(inspections.values()))
-    rows = {name: one.numbers for name, one in inspections.items()} | {"N(0, I)": first.numbers["normal"]}
+    rows = {name: inspection.numbers for name, inspection in inspections.items()} | {"N(0, I)": first.numbers["normal"]}
     cells = [[_cell(numbers.get(key), form) for _, key, form in _NUMBERS] for numbers in rows.values()]
     names = [*_lettered(list(inspections)), "N(0, I), as many"]
     heads = [head for head, _, _ in _NUMBERS]

@@ -79,8 +79,8 @@ def inspect_latents(
         >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a small text"], 260)
         >>> model = YanModel(YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2))
-        >>> found = inspect_latents(model, tokenizer, [{"text": "a small text " * 9}])
-        >>> found.numbers["tokens"], len(found.numbers["spectrum"]), found.frequent[0][1]
+        >>> inspection = inspect_latents(model, tokenizer, [{"text": "a small text " * 9}])
+        >>> inspection.numbers["tokens"], len(inspection.numbers["spectrum"]), inspection.frequent[0][1]
         (117, 16, '␣')
     """
     check_count("tokens", tokens, LEAST)
@@ -173,17 +173,17 @@ def inspect_folder(
     model = load_model(where, device)
     if model.config.method in AUTOREGRESSIVE:
         raise ValueError(f"{where} holds a {model.config.method} model, which has no latents to look at")
-    found = inspect_latents(model, load_tokenizer(where), held_out, tokens=tokens, seed=seed)
+    inspection = inspect_latents(model, load_tokenizer(where), held_out, tokens=tokens, seed=seed)
     name = "/".join(where.resolve().parts[-2:] if where.name in ("stage1", "stage2") else where.resolve().parts[-1:])
     files = {"figure": out / "latents.png", "numbers": out / "latents.json"}
     document = {
         "model": str(where),
         "data": options["specs"],
-        **found.numbers,
+        **inspection.numbers,
         "files": {kind: str(path) for kind, path in files.items()},
     }
     with writing_to(out):
-        latent_figure({name: found}).savefig(files["figure"], dpi=120)
+        latent_figure({name: inspection}).savefig(files["figure"], dpi=120)
         files["numbers"].write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return document
 

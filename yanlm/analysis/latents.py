@@ -29,7 +29,7 @@ _ROWS, _TOKENS, _NOISE, NORMAL = range(4)  # independent streams of random numbe
 
 @dataclass(frozen=True)
 class Inspection:
-    """What :func:`yanlm.analysis.inspection.inspect_latents` found.
+    """What :func:`yanlm.analysis.inspection.inspect_latents` measured.
 
     Attributes:
         numbers: JSON-able; see there.
@@ -90,8 +90,8 @@ def accuracy_under_noise(
     """Share of tokens decoded right from ``z + s eps``, by s; eps is the same for every s."""
     noise = torch.randn(z.shape, generator=generator(seed, _NOISE))
     noisy = ((z + level * noise).to(model.device, model.dtype) for level in levels)
-    found = [model.decoder.tokens(latents).cpu() for latents in noisy]
-    return {f"{s:g}": float((guess == ids).double().mean()) for s, guess in zip(levels, found, strict=True)}
+    guesses = [model.decoder.tokens(latents).cpu() for latents in noisy]
+    return {f"{s:g}": float((guess == ids).double().mean()) for s, guess in zip(levels, guesses, strict=True)}
 
 
 def checked_levels(noise_levels: Sequence[float]) -> list[float]:

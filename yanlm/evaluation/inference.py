@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from yanlm.evaluation.cases import Case
-from yanlm.evaluation.items import Fill, Item, ended, filled, spans_of
+from yanlm.evaluation.items import Fill, Item, filled, spans_of
 from yanlm.evaluation.report import one_pass
 from yanlm.generation.lengths import predicted_lengths
 from yanlm.modeling.build import without_flow
 from yanlm.seeding import row_seed
-from yanlm.tokenization.collation import Example, Ids
+from yanlm.tokenization.collation import Example, Ids, until_padding
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import decode
 
@@ -164,7 +164,7 @@ def _batches(
 
 
 def _read(builder: Builder, item: Item, prompt: Example, tokens: Ids) -> Fill:
-    whole = ended(tokens, builder.pad) if _writes_all(builder, prompt) else None
+    whole = until_padding(tokens, builder.pad) if _writes_all(builder, prompt) else None
     text = None if whole is None else decode(builder.tokenizer, whole).strip()
     return filled(builder, item, spans_of(builder, prompt, tokens), text)
 

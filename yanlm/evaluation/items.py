@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from yanlm.data.rows import task_of
 from yanlm.evaluation.report import HELD_OUT, masked_positions
 from yanlm.seeding import row_seed
-from yanlm.tokenization.collation import Example, Ids, collapse
+from yanlm.tokenization.collation import Example, Ids, collapse, split_spans
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import decode, encode
 
@@ -128,16 +128,8 @@ def spans_of(builder: Builder, example: Example, tokens: Sequence[int]) -> list[
         [[3, 5], [6]]
     """
     written = dict(zip(example.slots, tokens, strict=False))
-    hidden, spans, at = masked_positions(example, builder), [], 0
-    for length in example.spans:
-        spans.append(ended([written[place] for place in hidden[at : at + length]], builder.pad))
-        at += length
-    return spans
-
-
-def ended(tokens: Ids, pad: int) -> Ids:
-    """Tokens before the first padding."""
-    return tokens[: tokens.index(pad)] if pad in tokens else tokens
+    hidden = [written[place] for place in masked_positions(example, builder)]
+    return split_spans(hidden, example.spans, builder.pad)
 
 
 def joined(builder: Builder, source: Sequence[int], spans: Sequence[Ids]) -> str:

@@ -12,8 +12,9 @@ from moefm.checks import check_count
 from yanlm.generation.choices import check_choices
 from yanlm.generation.result import Generation
 from yanlm.generation.token_sampling import Canvas, choose, special_ids
-from yanlm.nn.ar_layout import Prefix, answer, padded
+from yanlm.nn.ar_layout import Prefix, answer
 from yanlm.nn.cross_entropy import token_cross_entropy
+from yanlm.tokenization.collation import padded
 
 if TYPE_CHECKING:
     from yanlm.nn.ar_network import ARNetwork

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
+
+from yanlm.tokenization.collation import Example, Ids, collapse
+from yanlm.tokenization.masking import span_lengths
 
 
 class Prefix(NamedTuple):
     """Ids of a source with one mask for each span, and how many slots each span has."""
 
-    ids: list[int]
+    ids: Ids
     spans: list[int]
 
 
@@ -32,31 +34,25 @@ def prefixes(
         slot_mask: ``(B, M)``, True = a slot.
 
     Example:
+        >>> import torch
         >>> prefixes(torch.tensor([[7, 9, 9, 8, 9]]), torch.tensor([[1, 2, 4]]))
         [Prefix(ids=[7, 9, 8, 9], spans=[2, 1])]
     """
-    made = []
+    laid_out = []
     for ids, places in zip(rows(source_ids, source_mask), rows(slots, slot_mask), strict=True):
-        behind = set(places)
-        later = {place for place in places if place - 1 in behind}
-        spans: list[int] = []
-        for place in places:
-            if place in later:
-                spans[-1] += 1
-            else:
-                spans.append(1)
-        made.append(Prefix([id for i, id in enumerate(ids) if i not in later], spans))
-    return made
+        spans = span_lengths(places)
+        laid_out.append(Prefix(collapse(Example(ids, [], places, spans)), spans))
+    return laid_out
 
 
-def answer(tokens: Sequence[int], spans: Sequence[int], mask: int, end: int) -> list[int]:
+def answer(tokens: Sequence[int], spans: Sequence[int], mask: int, end: int) -> Ids:
     """What is to be written: the tokens of every span, ``mask`` between two spans, ``end``; nothing without a span.
 
     Example:
         >>> answer([5, 6, 4], [2, 1], mask=9, end=0)
         [5, 6, 9, 4, 0]
     """
-    written: list[int] = []
+    written: Ids = []
     at = 0
     for number, span in enumerate(spans, start=1):
         written += [*tokens[at : at + span], mask if number < len(spans) else end]
@@ -71,21 +67,3 @@ def rows(values: Tensor, mask: Tensor | None = None) -> list[list[int]]:
     return [
         [v for v, keep in zip(*row, strict=True) if keep] for row in zip(values.tolist(), mask.tolist(), strict=True)
     ]
-
-
-def padded(
-    values: Sequence[Sequence[int]], fill: int, device: torch.device, left: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Tensor of rows of different lengths, at least one column wide, and where it holds them.
-
-    Example:
-        >>> padded([[1, 2], [3]], 0, torch.device("cpu"), left=True)[0].tolist()
-        [[1, 2], [0, 3]]
-    """
-    width = max(1, *(len(row) for row in values)) if values else 1
-    filled, held = [], []
-    for row in values:
-        spare = width - len(row)
-        filled.append([fill] * spare + [*row] if left else [*row] + [fill] * spare)
-        held.append([False] * spare + [True] * len(row) if left else [True] * len(row) + [False] * spare)
-    return torch.tensor(filled, device=device), torch.tensor(held, device=device)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from yanlm.config import ARConfig
-from yanlm.nn.ar_layout import Prefix, padded, prefixes
+from yanlm.nn.ar_layout import Prefix, prefixes
 from yanlm.seeding import kept
+from yanlm.tokenization.collation import padded
 
 
 class ARNetwork(PreTrainedModel):
@@ -68,16 +69,16 @@ class ARNetwork(PreTrainedModel):
         written = [[mask, *ids[:-1]] for ids in answers]  # each token is read off the one before it
         wanted = [[bool(ids)] * len(own) for ids, own in zip(answers, written, strict=True)]
         if self.config.method == "bart":
-            ids, seen = padded([one.ids for one in before], pad, self.device)
+            ids, seen = padded([prefix.ids for prefix in before], pad, self.device)
             own, held = padded(written, pad, self.device)
             out = self.net.model(ids, seen, decoder_input_ids=own, decoder_attention_mask=held, use_cache=False)
             states = out.last_hidden_state
             return states[self._where(wanted)], (states[:0, 0], ids[:0, 0])
-        ids, seen = padded([one.ids + own for one, own in zip(before, written, strict=True)], pad, self.device)
+        ids, seen = padded([prefix.ids + own for prefix, own in zip(before, written, strict=True)], pad, self.device)
         states = self.net.transformer(ids, attention_mask=seen, use_cache=False).last_hidden_state
-        read = self._where([[id != mask for id in one.ids[1:]] for one in before], ids.shape[1])
+        read = self._where([[id != mask for id in prefix.ids[1:]] for prefix in before], ids.shape[1])
         read &= kept(read, share, range(len(before)) if seeds is None else seeds)
-        wanted = [[False] * len(one.ids) + here for one, here in zip(before, wanted, strict=True)]
+        wanted = [[False] * len(prefix.ids) + here for prefix, here in zip(before, wanted, strict=True)]
         return states[self._where(wanted)], (states[read], ids.roll(-1, 1)[read])
 
     def _where(self, rows: Sequence[Sequence[bool]], width: int = 0) -> Tensor:

@@ -60,12 +60,13 @@ class Experts(nn.Module):
                 parameter.mul_(0.3)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Outputs of all experts, ``(*, K, d)``."""
-        return self.last(F.gelu(self.first.shared(hidden)))
-
-    def each(self, hidden: Tensor) -> Tensor:
         """Outputs of all experts ``(*, K, d)``, each of a state of its own ``(*, K, d)``."""
         out: Tensor = self.last(F.gelu(self.first(hidden)))
+        return out
+
+    def shared(self, hidden: Tensor) -> Tensor:
+        """Outputs of all experts ``(*, K, d)`` of one state ``(*, d)``."""
+        out: Tensor = self.last(F.gelu(self.first.shared(hidden)))
         return out
 
     def chosen(self, hidden: Tensor, index: Tensor) -> Tensor:
@@ -186,7 +187,7 @@ class LatentFlow(MixtureField):
         cond = features.cond
         if self.modulations is None:
             guess = None if cond.guess is None else cond.guess.unsqueeze(-2)
-            return self._velocity(self.head_layers(features.hidden), features, guess)
+            return self._velocity(self.head_layers.shared(features.hidden), features, guess)
         rows, experts = len(features.z), self.num_experts
         cond = cond.repeated(experts) if cond.readings is None else cond.readings.every(rows)
         time = (features.time.expand(rows, -1, -1).unsqueeze(1) + self.modulations[:, None]).flatten(0, 1)
@@ -196,7 +197,7 @@ class LatentFlow(MixtureField):
             return x.unflatten(0, (rows, experts)).transpose(1, 2)
 
         guess = None if cond.guess is None else apart(cond.guess)
-        return self._velocity(self.head_layers.each(apart(hidden)), features, guess)
+        return self._velocity(self.head_layers(apart(hidden)), features, guess)
 
     def head(self, features: Features, index: Tensor) -> Tensor:
         """Velocity of expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""

@@ -79,7 +79,15 @@ class YanNetwork(PreTrainedModel):
         slots: Tensor,
         slot_mask: Tensor | None,
     ) -> Condition:
-        """The source ``ids`` ``(B, S)``, encoded as ``states``, as the flow sees it."""
+        """The source as the flow sees it.
+
+        Args:
+            states: Encoding of the source ``(B, S, d)``.
+            ids: Its tokens ``(B, S)``.
+            mask: ``(B, S)``, True = a token.
+            slots: Positions of the slots ``(B, M)``.
+            slot_mask: ``(B, M)``, True = a slot.
+        """
         flow, positions = self.flow, self.positions
         cond = flow.condition(states, mask, slots, slot_mask, positions)
         if flow.marks is None:
@@ -87,14 +95,11 @@ class YanNetwork(PreTrainedModel):
 
         def read(index: Tensor) -> Condition:
             times = index.numel() // len(ids)
-
-            def rows(x: Tensor | None) -> Tensor | None:
-                return None if x is None else x.repeat_interleave(times, 0)
-
-            seen, there = cast(Tensor, rows(ids)), cast(Tensor, rows(slots))
+            tokens, places = ids.repeat_interleave(times, 0), slots.repeat_interleave(times, 0)
+            token_mask, place_mask = (None if x is None else x.repeat_interleave(times, 0) for x in (mask, slot_mask))
             marks = cast(Tensor, flow.marks)[index.flatten()]
-            again = self.encode(seen, rows(mask), marks)
-            return flow.condition(again, rows(mask), there, rows(slot_mask), positions)
+            states = self.encode(tokens, token_mask, marks)
+            return flow.condition(states, token_mask, places, place_mask, positions)
 
         return cond._replace(readings=Readings(read, flow.num_experts))
 

@@ -242,5 +242,5 @@ def kernel_status() -> dict[str, str]:
         >>> sorted(kernel_status())
         ['in_use', 'why']
     """
-    found = kernels()
-    return {"in_use": "built-in" if found.scan is None else "mamba-ssm", "why": found.why}
+    usable = kernels()
+    return {"in_use": "built-in" if usable.scan is None else "mamba-ssm", "why": usable.why}

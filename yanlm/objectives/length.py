@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def length_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: Tensor) -> Tensor:
     """Cross-entropy of the number of tokens behind each single mask, from the encoder's state there (detached).
 
+    It reads ``collapsed_ids``, ``collapsed_mask`` (B, C), ``span_positions`` and ``span_lengths`` (B, P) of the batch.
     Each span counts as many times as it has tokens. A quarter of the rows is enough for so small a head, and each costs
     another pass of the encoder.
     """

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 class Start:
-    """What the flow says at t = 0, where experts are drawn: velocities, gate logits, each expert's one-step z1."""
+    """What the flow says at t = 0, where experts are drawn.
+
+    Attributes:
+        velocities: Of all experts, ``(B, M, K, d)``.
+        logits: Of the gate, ``(B, M, K)``.
+        ends: z1 that each expert reaches in one step, ``(B, M, K, d)``.
+    """
 
     def __init__(self, model: YanNetwork, z0: Tensor, cond: Condition) -> None:
         features = model.flow.trunk(z0, 0.0, cond)

@@ -1,4 +1,4 @@
-"""Slots that show their tokens: what masked diffusion learns from, and a flow that is to read what it wrote."""
+"""Loss at masked slots, some of which show their tokens: masked diffusion, and a flow that reads what it wrote."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from yanlm.objectives.length import length_loss
 from yanlm.objectives.token_loss import Parts, decoded_loss, token_mean
 from yanlm.seeding import LEFT, REVEALED, TIME, generators, row_uniform
 from yanlm.tokenization.collation import Batch
-
-if TYPE_CHECKING:
-    from yanlm.nn.network import YanNetwork
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
@@ -36,8 +33,8 @@ def partly_masked(slot_mask: Tensor, seeds: Sequence[int], stream: int = TIME) -
     """
     masked = torch.zeros(slot_mask.shape, dtype=torch.bool)
     weights = torch.zeros(slot_mask.shape)
-    for row, (source, held) in enumerate(zip(generators(seeds, stream), slot_mask.cpu(), strict=True)):
-        places = held.nonzero().squeeze(1)
+    for row, (source, slots) in enumerate(zip(generators(seeds, stream), slot_mask.cpu(), strict=True)):
+        places = slots.nonzero().squeeze(1)
         if not (count := len(places)):
             continue
         rate = 1 - float(torch.rand((), generator=source, dtype=torch.float64))
@@ -50,17 +47,22 @@ def partly_masked(slot_mask: Tensor, seeds: Sequence[int], stream: int = TIME) -
     return masked, weights
 
 
+def showing(batch: Batch, masked: Tensor) -> Batch:
+    """The batch with the tokens of all slots outside ``masked`` ``(B, M)`` in its source, and these slots left out."""
+    slots, slot_mask = batch["slots"], batch["slot_mask"]
+    tokens = batch["target_ids"].gather(1, slots)
+    source = shown(batch["source_ids"], slots, tokens, slot_mask & ~masked)
+    return {**batch, "source_ids": source, "slot_mask": slot_mask & masked}
+
+
 def revealed(model: YanNetwork, batch: Batch, share: float, seeds: Sequence[int]) -> Batch:
-    """The batch with the tokens of some slots shown in a ``share`` of its rows, and these slots left out."""
+    """The batch with the tokens of some slots shown in a ``share`` of its rows, as masked diffusion would show them."""
     if model.config.form != "slots":
         raise ValueError("reveal needs a model of form='slots': in the other one a mask is a whole span")
-    held = batch["slot_mask"]
-    chosen = row_uniform(generators(seeds, REVEALED)) < share
-    masked = partly_masked(held, seeds, LEFT)[0].to(held.device)
-    left = torch.where(chosen.to(held.device).unsqueeze(1), masked, held)
-    tokens = batch["target_ids"].gather(1, batch["slots"])
-    source = shown(batch["source_ids"], batch["slots"], tokens, held & ~left)
-    return {**batch, "source_ids": source, "slot_mask": left}
+    slot_mask = batch["slot_mask"]
+    chosen = (row_uniform(generators(seeds, REVEALED)) < share).to(slot_mask.device)
+    masked = partly_masked(slot_mask, seeds, LEFT)[0].to(slot_mask.device)
+    return showing(batch, masked | ~chosen.unsqueeze(1))
 
 
 def masked_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: Tensor) -> tuple[Tensor, Parts]:
@@ -73,20 +75,28 @@ def masked_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: T
     .. math:: E_r E_m \sum_i \frac{1[m_i]}{P(m_i | r)} \, (-\log p(y_i | y_{\setminus m}, x))
 
     Both are means over slots.
+
+    Args:
+        model: A model of the method ``mlm`` or ``mdlm``.
+        batch: ``source_ids``, ``source_mask``, ``target_ids`` (B, L), ``slots``, ``slot_mask`` (B, M).
+        seeds: One integer a row; what stays masked follows from it.
+        totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
+
+    Returns:
+        The loss, a scalar, and its detached parts by name.
     """
-    source, slots, slot_mask = batch["source_ids"], batch["slots"], batch["slot_mask"]
-    if source.shape != batch["target_ids"].shape:
+    if batch["source_ids"].shape != batch["target_ids"].shape:
         raise ValueError(
-            f"{model.config.method} needs a batch in the slots form, got source {tuple(source.shape)}, "
+            f"{model.config.method} needs a batch in the slots form, got source {tuple(batch['source_ids'].shape)}, "
             f"target {tuple(batch['target_ids'].shape)}"
         )
-    labels = batch["target_ids"].gather(1, slots)
-    masked, weights = slot_mask, slot_mask.float()
+    slots, masked = batch["slots"], batch["slot_mask"]
+    weights, source = masked.float(), batch["source_ids"]
     if model.config.method == "mdlm":
-        masked, weights = (x.to(slots.device) for x in partly_masked(slot_mask, seeds))
-        source = shown(source, slots, labels, slot_mask & ~masked)
+        masked, weights = (x.to(slots.device) for x in partly_masked(masked, seeds))
+        source = showing(batch, masked)["source_ids"]
     states = gather_tokens(model.encode(source, batch["source_mask"]), slots)
-    losses = decoded_loss(model, states, labels, masked)
+    losses = decoded_loss(model, states, batch["target_ids"].gather(1, slots), masked)
     total = token_mean(weights[masked] * losses, totals[1])
     parts: Parts = {"ce": total}
     if "collapsed_ids" in batch:

@@ -46,7 +46,18 @@ def all_experts(
     cond: Condition,
     seeds: Sequence[int],
 ) -> Routed:
-    """Gradients through every expert: Eq. (5), or its variants."""
+    """Gradients through every expert: Eq. (5), or its variants.
+
+    Args:
+        model: Its flow and its decoder are used.
+        settings: Which variant, and the weights of its parts.
+        z0: Noise ``(B, M, d)``.
+        at: Points of the path ``(B, M, d)`` and their times ``(B,)``.
+        target: Velocities to learn, z1 - z0, ``(B, M, d)``.
+        labels: Tokens ``(B, M)``.
+        cond: The source; its mask ``(B, M)`` says which slots there are.
+        seeds: One integer a row, from which the experts are drawn.
+    """
     flow, (z_t, t) = model.flow, at
     start = Start(model, z0, cond) if settings.ce == "mixture" or settings.objective == "consistent" else None
     features = flow.trunk(z_t, t, cond)
@@ -82,20 +93,32 @@ def one_expert(
     target: Tensor,
     labels: Tensor,
     cond: Condition,
-    quiet: Condition,
+    detached: Condition,
     seeds: Sequence[int],
 ) -> Routed:
-    """Gradients through the expert that is drawn from its posterior given the text; the others are only looked at."""
+    """Gradients through the expert that is drawn from its posterior given the text; the others are only looked at.
+
+    Args:
+        model: Its flow and its decoder are used.
+        settings: Weights of the parts.
+        z0: Noise ``(B, M, d)``.
+        at: Points of the path ``(B, M, d)`` and their times ``(B,)``.
+        target: Velocities to learn, z1 - z0, ``(B, M, d)``.
+        labels: Tokens ``(B, M)``.
+        cond: The source; its mask ``(B, M)`` says which slots there are.
+        detached: The same source without gradients to the encoder, for the experts that are looked at.
+        seeds: One integer a row, from which the experts are drawn.
+    """
     flow = model.flow
     with torch.no_grad():
-        start = Start(model, z0, quiet)
-        nll, posterior = text_likelihood(model.decoder, start.ends, start.logits, labels, quiet)
+        start = Start(model, z0, detached)
+        nll, posterior = text_likelihood(model.decoder, start.ends, start.logits, labels, detached)
     index = _writer_of(posterior, cond, seeds)
-    begin, there = flow.trunk(z0, 0.0, cond), flow.trunk(*at, cond)
-    velocity, logits = flow.head(begin, index), flow.gate_logits(begin)
-    error = flow.head(there, index) - target
+    at_start, at_t = flow.trunk(z0, 0.0, cond), flow.trunk(*at, cond)
+    velocity, logits = flow.head(at_start, index), flow.gate_logits(at_start)
+    error = flow.head(at_t, index) - target
     if model.config.prediction == "data":  # as in _routing_loss
-        error = there.remaining * error
+        error = at_t.remaining * error
     square = masked_mean(error.square().mean(-1), cond.mask)
     likelihood = drawn_likelihood(model.decoder, z0 + velocity, logits, posterior, labels, cond)
     total = settings.flow * square + settings.ce_weight * likelihood
@@ -124,7 +147,7 @@ def _routing_loss(
     cond: Condition,
     start: Start | None,
 ) -> Loss:
-    """The mixture loss.
+    """The mixture loss of ``velocities`` ``(B, M, K, d)`` and ``logits`` ``(B, M, K)`` for a ``target`` ``(B, M, d)``.
 
     The velocity part is brought to one unit a dimension and the gate part keeps its own weight: in hundreds of
     dimensions the raw likelihood is of order 1e4 and would drown everything else. When experts predict z1, errors are
@@ -162,7 +185,7 @@ def _routing_loss(
 
 
 def _unrolled(model: YanNetwork, settings: Stage2, z0: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
-    """End of the ODE from z0 under frozen routing, with gradients through every step (section 4.2)."""
+    """End of the ODE from z0 ``(B, M, d)`` under frozen routing, with gradients through every step (section 4.2)."""
     steps = 1 + seeds[0] % settings.steps if settings.random_steps else settings.steps
     return sample(
         model.flow, z0, steps, cond=cond, scope=cond.scope, mask=cond.mask, generator=generators(seeds, EXPERT)
@@ -170,10 +193,11 @@ def _unrolled(model: YanNetwork, settings: Stage2, z0: Tensor, cond: Condition, 
 
 
 def _rollout(model: YanNetwork, z0: Tensor, t: Tensor, cond: Condition, seeds: Sequence[int]) -> Tensor:
-    """Estimate of z1 from where the sampler itself would be at time t, after one Euler step from z0 (no gradient).
+    """Estimate of z1 ``(B, M, d)`` from where the sampler would be at times t ``(B,)``, one Euler step from z0.
 
     A point of the true path at t > 0 already holds the answer, and reading it off there is not what a sampler has to
-    do: its own states hold its own guesses. The expert is drawn at t = 0 and kept, as in sampling.
+    do: its own states hold its own guesses. The expert is drawn at t = 0 and kept, as in sampling. The Euler step has
+    no gradient.
     """
     flow = model.flow
     with torch.no_grad():
@@ -186,7 +210,7 @@ def _rollout(model: YanNetwork, z0: Tensor, t: Tensor, cond: Condition, seeds: S
 
 
 def _roll_on(model: YanNetwork, velocity: Tensor, index: Tensor, z0: Tensor, t: Tensor, cond: Condition) -> Tensor:
-    """As :func:`_rollout`, with the expert that wrote the text at t = 0, whose ``velocity`` there is known."""
+    """As :func:`_rollout`, with the expert ``index`` ``(B, M)`` that wrote the text at t = 0, and its ``velocity``."""
     z_t = (z0 + t[:, None, None] * velocity).detach()
     features = model.flow.trunk(z_t, t, cond)
     return z_t + features.remaining * model.flow.head(features, index)

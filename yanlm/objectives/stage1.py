@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Tensor:
-    """Add normal noise whose standard deviation each row draws from U(0, ``largest``) (section 4.2)."""
+    """Latents ``(B, L, d)`` with normal noise whose standard deviation each row draws from U(0, ``largest``).
+
+    Section 4.2. ``mask`` ``(B, L)`` says where there are tokens, ``seeds`` hold one integer a row.
+    """
     sources = generators(seeds, ENCODER, z.device)
     scale = (largest * row_uniform(sources)).to(z)[:, None, None]
     noise = row_normal(sources, mask.sum(1).tolist(), z.shape[1], z.shape[2]).to(z)
@@ -29,9 +32,12 @@ def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Te
 
 
 def regularizer_tokens(z: Tensor, mask: Tensor, most: int) -> Tensor:
-    """Evenly spaced latents ``(n, d)``, equally many from each row, whatever the split of the batch."""
-    each = max(1, most // (len(z) * processes()))
-    stride = -(-mask.sum(1, keepdim=True) // each)  # of a row without tokens 0, which nothing is divided by
+    """Evenly spaced latents ``(n, d)`` of ``z`` ``(B, L, d)``, equally many from each row, however a batch is split.
+
+    Tokens are where ``mask`` ``(B, L)`` is True, and ``most`` is the n that all processes together do not exceed.
+    """
+    per_row = max(1, most // (len(z) * processes()))
+    stride = -(-mask.sum(1, keepdim=True) // per_row)  # of a row without tokens 0, which nothing is divided by
     return z[mask & ((mask.cumsum(1) - 1) % stride.clamp_min(1) == 0)]
 
 
@@ -41,7 +47,7 @@ def processes() -> int:
 
 
 def gather_rows(z: Tensor) -> Tensor:
-    """Latents of all processes ``(n, d)``, with gradients to every one; equal counts are not required."""
+    """Latents of all processes ``(n, d)``, with gradients to every process; equal counts are not required."""
     if processes() == 1:
         return z
     from torch.distributed.nn.functional import all_gather
@@ -63,7 +69,18 @@ def stage1_loss(
 ) -> tuple[Tensor, Parts]:
     """Regularized autoencoder loss, Eq. (8), on texts with mask slots: every token is decoded, the masked ones too.
 
-    A model of the separate form decodes its targets instead, and stage 2 hands over the ``source`` it has encoded.
+    A model of the separate form decodes its targets instead, and stage 2 hands over the source it has encoded.
+
+    Args:
+        model: Its encoder and its decoder are used.
+        batch: ``source_ids``, ``target_ids``, ``target_mask`` (B, L) and ``slot_mask`` (B, M).
+        settings: Weights of the parts.
+        seeds: One integer a row; noise and the share of known tokens follow from it.
+        totals: Numbers of target tokens and of slots ``(2,)`` that means are taken over.
+        source: Encoded source ``(B, S, d)``, or ``None``.
+
+    Returns:
+        The loss, a scalar, and its detached parts by name.
     """
     labels, mask = batch["target_ids"], batch["target_mask"]
     clean = source is not None and model.config.form == "separate"
@@ -94,5 +111,5 @@ def stage1_loss(
 
 
 def _gaussian_like(z: Tensor) -> Tensor:
-    """Standard normal draws as many as ``z``: always the same ones, since they stand for the distribution itself."""
+    """Standard normal draws, as many as ``z`` ``(n, d)``: always the same, since they stand for the distribution."""
     return torch.randn(z.shape, generator=generators([0], GAUSSIAN, z.device)[0], device=z.device).to(z)

@@ -33,7 +33,20 @@ def stage2_loss(
     seeds: Sequence[int],
     totals: Tensor,
 ) -> tuple[Tensor, Parts]:
-    """Flow loss and cross-entropy, Eq. (11), at one random time per row; what is not frozen keeps its stage 1 loss."""
+    """Flow loss and cross-entropy, Eq. (11), at one random time per row; what is not frozen keeps its stage 1 loss.
+
+    Args:
+        model: A model with a flow.
+        batch: ``source_ids``, ``source_mask`` (B, S), ``target_ids``, ``target_mask`` (B, L), ``slots``, ``slot_mask``
+            (B, M), and for the length head what :func:`yanlm.tokenization.collation.collate` adds ``with_lengths``.
+        settings: Variant and weights.
+        autoencoder: Settings of the stage 1 loss.
+        seeds: One integer a row; noise z0, time t and experts follow from it.
+        totals: Numbers of target tokens and of slots ``(2,)`` that means are taken over.
+
+    Returns:
+        The loss, a scalar, and its detached parts by name.
+    """
     if settings.reveal:
         batch = revealed(model, batch, settings.reveal, seeds)
     slots, slot_mask = batch["slots"], batch["slot_mask"]
@@ -48,13 +61,13 @@ def stage2_loss(
     labels = batch["target_ids"].gather(1, slots)
     share = model.counts(batch)[1] / totals[1].clamp_min(1)
     if settings.ce == "posterior":
-        quiet = model.condition(source.detach(), batch["source_ids"], batch["source_mask"], slots, slot_mask)
-        found = one_expert(model, settings, z0, (z_t, t), target, labels, cond, quiet, seeds)
+        detached = model.condition(source.detach(), batch["source_ids"], batch["source_mask"], slots, slot_mask)
+        routed = one_expert(model, settings, z0, (z_t, t), target, labels, cond, detached, seeds)
     else:
-        found = all_experts(model, settings, z0, (z_t, t), target, labels, cond, seeds)
-    total, z1_hat = found.total * share, found.z1_hat
-    parts: Parts = {name: part * share for name, part in found.parts.items()}
-    logits = group_mean(found.logits, cond.scope, cond.mask)
+        routed = all_experts(model, settings, z0, (z_t, t), target, labels, cond, seeds)
+    total, z1_hat = routed.total * share, routed.z1_hat
+    parts: Parts = {name: part * share for name, part in routed.parts.items()}
+    logits = group_mean(routed.logits, cond.scope, cond.mask)
     if settings.ce_weight:
         parts["ce"] = token_mean(decoded_loss(model, z1_hat, labels, slot_mask), totals[1])
         total = total + settings.ce_weight * parts["ce"]

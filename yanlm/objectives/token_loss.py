@@ -14,11 +14,11 @@ Parts = dict[str, Tensor]
 
 
 def token_mean(values: Tensor, total: Tensor) -> Tensor:
-    """Mean of flat per-token ``values``, as this process's part of a mean over ``total`` tokens."""
+    """Mean of per-token ``values`` ``(N,)``, as this process's part of a mean over ``total`` tokens."""
     return values.sum() / total.clamp_min(1)
 
 
 def decoded_loss(model: YanNetwork, z: Tensor, labels: Tensor, where: Tensor) -> Tensor:
-    """Cross-entropy of the labels at the places of a mask; a device is asked for these once."""
-    at = where.nonzero(as_tuple=True)
+    """Cross-entropy ``(N,)`` of ``labels`` ``(B, L)`` decoded from ``z`` ``(B, L, d)`` at the N places of a mask."""
+    at = where.nonzero(as_tuple=True)  # asked for once: on a GPU it waits for the device
     return model.decoder.loss(z[at], labels[at])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 Batch = dict[str, Tensor]
 """Tensors by name, as :func:`collate` makes them."""
+Ids = list[int]
 
 
 class Example(NamedTuple):
@@ -19,8 +21,8 @@ class Example(NamedTuple):
     right, the tokens it stands for.
     """
 
-    source: list[int]
-    target: list[int]
+    source: Ids
+    target: Ids
     slots: list[int]
     spans: list[int]
 
@@ -47,19 +49,19 @@ def collate(
     if not examples:
         raise ValueError("a batch needs at least one row, got none")
     batch: Batch = {}
-    batch["source_ids"], batch["source_mask"] = _padded([e.source for e in examples], pad)
-    batch["target_ids"], batch["target_mask"] = _padded([e.target for e in examples], pad)
-    batch["slots"], batch["slot_mask"] = _padded([e.slots for e in examples], 0)
+    batch["source_ids"], batch["source_mask"] = padded([e.source for e in examples], pad)
+    batch["target_ids"], batch["target_mask"] = padded([e.target for e in examples], pad)
+    batch["slots"], batch["slot_mask"] = padded([e.slots for e in examples], 0)
     if with_lengths:
         sources = [collapse(e, form) for e in examples]
         positions = [[i for i, id in enumerate(source) if id == mask] for source in sources]
-        batch["collapsed_ids"], batch["collapsed_mask"] = _padded(sources, pad)
-        batch["span_positions"], _ = _padded(positions, 0)
-        batch["span_lengths"], _ = _padded([e.spans for e in examples], 0)
+        batch["collapsed_ids"], batch["collapsed_mask"] = padded(sources, pad)
+        batch["span_positions"], _ = padded(positions, 0)
+        batch["span_lengths"], _ = padded([e.spans for e in examples], 0)
     return batch
 
 
-def collapse(example: Example, form: str = "slots") -> list[int]:
+def collapse(example: Example, form: str = "slots") -> Ids:
     """Source with one mask for each span, from which the length head reads how many tokens each stands for.
 
     Example:
@@ -75,12 +77,40 @@ def collapse(example: Example, form: str = "slots") -> list[int]:
     return [id for i, id in enumerate(example.source) if i not in dropped]
 
 
-def _padded(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
-    """Tensor of rows of different lengths, at least one column wide, and where it holds them."""
-    lengths = torch.tensor([len(row) for row in rows])
-    width = max(1, int(lengths.max()))
-    padded = torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=torch.long)
-    return padded, torch.arange(width) < lengths[:, None]
+def split_spans(tokens: Sequence[int], spans: Sequence[int], pad: int) -> list[Ids]:
+    """Tokens of all slots, span by span; padding ends a span.
+
+    Example:
+        >>> split_spans([5, 6, 0, 3, 4], spans=[3, 2], pad=0)
+        [[5, 6], [3, 4]]
+    """
+    ends = list(accumulate(spans))
+    return [until_padding(tokens[end - span : end], pad) for end, span in zip(ends, spans, strict=True)]
 
 
-Ids = list[int]
+def until_padding(tokens: Sequence[int], pad: int) -> Ids:
+    """Tokens before the first padding.
+
+    Example:
+        >>> until_padding([5, 0, 6], pad=0)
+        [5]
+    """
+    return list(takewhile(lambda token: token != pad, tokens))
+
+
+def padded(
+    rows: Sequence[Sequence[int]], value: int, device: torch.device | str = "cpu", left: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Tensor of rows of different lengths, at least one column wide, and where it holds them, both ``(B, L)``.
+
+    Example:
+        >>> padded([[1, 2], [3]], 0, left=True)[0].tolist()
+        [[1, 2], [0, 3]]
+    """
+    width = max([1, *map(len, rows)])
+    spare = [[value] * (width - len(row)) for row in rows]
+    full = [[*more, *row] if left else [*row, *more] for row, more in zip(rows, spare, strict=True)]
+    dtype = torch.bool if isinstance(value, bool) else torch.long
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.long).unsqueeze(1)
+    held = torch.arange(width) >= width - lengths if left else torch.arange(width) < lengths
+    return torch.tensor(full, dtype=dtype, device=device).reshape(len(rows), width), held.to(device)

@@ -16,8 +16,9 @@ from yanlm.config import ARConfig
 from yanlm.modeling.autoregressive import ARModel
 from yanlm.modeling.build import matched_layers
 from yanlm.modeling.io import load_model, save_model
-from yanlm.nn.ar_layout import Prefix, answer, padded, prefixes
+from yanlm.nn.ar_layout import Prefix, answer, prefixes
 from yanlm.objectives.settings import Stage1
+from yanlm.tokenization.collation import padded
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 
