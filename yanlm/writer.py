@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moefm.checks import check_count
-from yanlm.config import AUTOREGRESSIVE
 from yanlm.generation.lengths import predicted_lengths
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, split_spans
@@ -64,10 +63,7 @@ class Writer:
     """
 
     def __init__(self, model: YanModel | ARModel, tokenizer: PreTrainedTokenizerFast) -> None:
-        if model.config.stage == 1 and model.config.method == "flow":
-            raise ValueError(
-                "this model went through stage 1 alone and has no flow yet: yanlm train --stage 2 --init DIR"
-            )
+        model.can.check_trained()
         self.model: Any = model.eval()
         self.tokenizer = tokenizer
         self.builder = Builder(tokenizer, form=model.config.form, max_length=model.config.max_length)
@@ -176,7 +172,7 @@ class Writer:
 
         A model that writes token by token comes to its own; masks without a word between them share what it wrote.
         """
-        if self.model.config.method not in AUTOREGRESSIVE:
+        if not self.model.can.lengths:
             return predicted_lengths(self.model, self.builder, [example.source for example in examples])
         lengths = []
         for example in examples:

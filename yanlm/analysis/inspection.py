@@ -26,7 +26,6 @@ from yanlm.analysis.latents import (
     draw_latents,
     generator,
 )
-from yanlm.config import AUTOREGRESSIVE
 from yanlm.data.corpus import load_corpus
 from yanlm.data.rows import DataError
 from yanlm.files import writing_to
@@ -171,7 +170,7 @@ def inspect_folder(
         raise ValueError(f"{error}{hint}") from None
     held_out = (corpus.test or corpus.validation)[:rows]
     model = load_model(where, device)
-    if model.config.method in AUTOREGRESSIVE:
+    if not model.can.latents:
         raise ValueError(f"{where} holds a {model.config.method} model, which has no latents to look at")
     inspection = inspect_latents(model, load_tokenizer(where), held_out, tokens=tokens, seed=seed)
     name = "/".join(where.resolve().parts[-2:] if where.name in ("stage1", "stage2") else where.resolve().parts[-1:])

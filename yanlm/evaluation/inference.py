@@ -154,7 +154,7 @@ def one_pass_fills(
 
 def _batches(
     model: YanModel, builder: Builder, prompts: Sequence[Example], size: int
-) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
+) -> Iterator[tuple[list[int], dict[str, Any]]]:
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].source), len(prompts[i].slots), i))
     names = ("source_ids", "source_mask", "slots", "slot_mask")
     for start in range(0, len(order), size):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from moefm.checks import check_count
-from yanlm.generation.choices import check_choices
+from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation
 from yanlm.generation.token_sampling import Canvas, choose, special_ids
 from yanlm.nn.ar_layout import Prefix, answer
@@ -29,17 +29,19 @@ class Pen:
 
     def __init__(self, model: ARNetwork, before: Sequence[Prefix]) -> None:
         self.config, self.net = model.config, model.net
-        self.is_bart = self.config.method == "bart"
+        self.has_encoder = model.has_encoder
         prefixes = [one.ids for one in before]
-        self.ids, self.seen = padded(prefixes, cast(int, self.config.pad_token_id), model.device, left=not self.is_bart)
-        self.encoded: Any = self.net.model.encoder(self.ids, attention_mask=self.seen) if self.is_bart else None
+        self.ids, self.seen = padded(
+            prefixes, cast(int, self.config.pad_token_id), model.device, left=not self.has_encoder
+        )
+        self.encoded: Any = self.net.model.encoder(self.ids, attention_mask=self.seen) if self.has_encoder else None
         self.cache: Any = None
         self.passes = 0
 
     def write(self, tokens: Tensor) -> Tensor:
         """Append a token to every row ``(B,)``; logits of the one after it ``(B, V)``."""
         own = tokens.unsqueeze(1)
-        if self.is_bart:
+        if self.has_encoder:
             out = self.net.model(
                 encoder_outputs=self.encoded,
                 attention_mask=self.seen,
@@ -67,12 +69,8 @@ def write(
     slots: Tensor,
     source_mask: Tensor | None = None,
     slot_mask: Tensor | None = None,
-    steps: int = 3,
-    samples: int = 1,
-    seeds: Sequence[int] | None = None,
-    temperature: float = 0.0,
+    options: GenerationOptions = DEFAULTS,
     choices: Tensor | None = None,
-    **options: Any,
 ) -> Generation:
     """Fill every span with exactly as many tokens as it has slots; the masks between spans are set, not written.
 
@@ -82,24 +80,18 @@ def write(
         slots: Ascending positions of the slots ``(B, M)``.
         source_mask: ``(B, S)``, True = a token.
         slot_mask: ``(B, M)``, True = a slot.
-        steps: Of no consequence: there is one pass for every token.
-        samples: Results for every row.
-        seeds: One integer a row.
-        temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
+        options: Temperature, samples and seeds; the steps are of no consequence, for every token takes a pass.
         choices: Known answers ``(C, M)``, of which one pass over all finds the most probable.
-        options: Those of the flow, at their defaults.
 
     Returns:
         Tokens ``(B, samples, M)``, no assignment, and ``nfe``, the passes that were made.
 
     Raises:
-        ValueError: An argument is out of range, shapes do not fit, or an option is the flow's.
+        ValueError: Shapes do not fit, or an option is the flow's.
     """
     config = model.config
-    given: dict[str, Any] = {"steps": steps, "samples": samples, "seeds": seeds, "temperature": temperature}
-    canvas = Canvas(config, source_ids, slots, slot_mask, options=options, **given)
+    canvas = Canvas(config, source_ids, slots, slot_mask, options, choices)
     if choices is not None:
-        check_choices(choices, slots, slot_mask, temperature)
         scores = _answer_scores(model, model.read(source_ids, slots, source_mask, slot_mask), choices)
         return canvas.answered(scores, choices)
     before = [one for one in model.read(source_ids, slots, source_mask, slot_mask) for _ in range(canvas.different)]
@@ -108,8 +100,8 @@ def write(
     last = torch.full((len(before),), cast(int, config.mask_token_id), device=model.device)
     steps_of: list[Tensor] = []
     for is_slot in plans.bool().T if plans.any() else ():
-        uniforms = _uniforms(canvas.streams, is_slot) if temperature else None
-        chosen, _ = choose(pen.write(last), special_ids(config), temperature, uniforms)
+        uniforms = _uniforms(canvas.streams, is_slot) if options.temperature else None
+        chosen, _ = choose(pen.write(last), special_ids(config), options.temperature, uniforms)
         last = torch.where(is_slot, chosen, cast(int, config.mask_token_id))
         steps_of.append(chosen)
     if steps_of:

@@ -25,18 +25,18 @@ def known_answers(builder: Builder, answers: Sequence[str]) -> Tensor:
         raise ValueError("known labels need a model that pads its answers: train it with pad_to, or yanlm finetune")
     if not answers:
         raise ValueError("there are no known labels: they are those of the training rows, and there are none")
-    found = [encode(builder.tokenizer, f" {answer.strip()}") for answer in answers]
-    for answer, ids in zip(answers, found, strict=True):
+    encoded = [encode(builder.tokenizer, f" {answer.strip()}") for answer in answers]
+    for answer, ids in zip(answers, encoded, strict=True):
         if len(ids) > builder.pad_to:
             raise ValueError(f"the label {answer!r} has {len(ids)} tokens and the model {builder.pad_to} slots for it")
-    return torch.tensor([ids + [builder.pad] * (builder.pad_to - len(ids)) for ids in found])
+    return torch.tensor([ids + [builder.pad] * (builder.pad_to - len(ids)) for ids in encoded])
 
 
-def check_choices(choices: Tensor, slots: Tensor, slot_mask: Tensor | None, temperature: float = 0.0) -> None:
-    """Check that each of the answers ``(C, M)`` fills all slots ``(B, M)``, and that nothing is to be drawn.
+def check_choices(choices: Tensor, slots: Tensor, slot_mask: Tensor | None) -> None:
+    """Check that each of the answers ``(C, M)`` fills all slots ``(B, M)``.
 
     Raises:
-        ValueError: Shapes do not fit, rows have different numbers of slots, or the temperature is not 0.
+        ValueError: Shapes do not fit, or rows have different numbers of slots.
     """
     if choices.ndim != 2 or not len(choices) or choices.shape[1] != slots.shape[1]:
         raise ValueError(
@@ -45,8 +45,6 @@ def check_choices(choices: Tensor, slots: Tensor, slot_mask: Tensor | None, temp
         )
     if slot_mask is not None and not slot_mask.all():
         raise ValueError("choices need as many slots in every row; generate rows of other numbers of slots apart")
-    if temperature:
-        raise ValueError(f"temperature draws words, and choices are compared: leave out one, got {temperature}")
 
 
 def answer_scores(logits: Tensor, choices: Tensor) -> Tensor:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from moefm import Routing, sample
-from moefm.checks import check_positive
-from yanlm.generation.choices import answer_scores, check_choices, likeliest
+from moefm import sample
+from yanlm.generation.choices import answer_scores, likeliest
+from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_generation
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 
@@ -26,15 +25,10 @@ def generate(
     slots: Tensor,
     source_mask: Tensor | None = None,
     slot_mask: Tensor | None = None,
-    steps: int = 3,
-    routing: str | Routing = "frozen",
-    solver: str = "euler",
-    z0_scale: float = 1.0,
-    samples: int = 1,
-    seeds: Sequence[int] | None = None,
+    options: GenerationOptions = DEFAULTS,
     choices: Tensor | None = None,
 ) -> Generation:
-    r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, ``steps`` Euler steps, the most probable token of each latent.
+    r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, ``options.steps`` Euler steps, the most probable token of each latent.
 
     One evaluation serves gate and first step, only the routed expert is computed, the source's keys and values are
     computed once, and logits at the slots alone. A row's result depends on its own seed, not on the rest of the batch.
@@ -45,33 +39,28 @@ def generate(
         slots: Positions to fill ``(B, M)``: in the source (slots form) or in the target (separate form).
         source_mask: Boolean ``(B, S)``, True = a token.
         slot_mask: Boolean ``(B, M)``, True = a slot.
-        steps: Evaluations of the flow (with Euler).
-        routing: ``frozen``, ``greedy``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.Routing`.
-        solver: As in :func:`moefm.sample`.
-        z0_scale: Standard deviation s of the noise: below 1 less diverse, 0 is not allowed.
-        samples: Results for every row.
-        seeds: One integer a row.
+        options: Steps, routing, solver, scale s of the noise, samples and seeds.
         choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
 
+    Returns:
+        Tokens ``(B, samples, M)``, the expert of each slot, and ``nfe``, the evaluations of the flow.
+
     Raises:
-        ValueError: An argument is out of range or shapes do not fit.
+        ValueError: The model does not take an option, or shapes do not fit.
     """
-    check_positive("z0_scale", z0_scale)
-    seeds = check_generation(model.config, source_ids, slots, samples, seeds)
-    if choices is not None:
-        check_choices(choices, slots, slot_mask)
+    seeds, samples = check_generation(model.config, source_ids, slots, slot_mask, options, choices), options.samples
     states = model.encode(source_ids, source_mask)
     cond = model.condition(states, source_ids, source_mask, slots, slot_mask).repeated(samples)
     counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
     noise, experts = (sample_streams(seeds, samples, salt) for salt in (NOISE, EXPERT))
     rows = [count for count in counts for _ in range(samples)]
-    z0 = z0_scale * row_normal(noise, rows, slots.shape[1], states.shape[-1]).to(states)
+    z0 = options.z0_scale * row_normal(noise, rows, slots.shape[1], states.shape[-1]).to(states)
     out = sample(
         model.flow,
         z0,
-        steps,
-        solver=solver,
-        routing=routing,
+        options.steps,
+        solver=options.solver,
+        routing=options.routing,
         cond=cond,
         scope=cond.scope,
         mask=cond.mask,

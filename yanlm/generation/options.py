@@ -1,22 +1,89 @@
-"""Options of generation, and which kind of model takes them."""
+"""How slots are filled: the options of every generation, checked once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-FLOW_OPTIONS: dict[str, Any] = {"routing": "frozen", "solver": "euler", "z0_scale": 1.0, "reread": False}
+from moefm import Routing
+from moefm.checks import check_count, check_positive
+from moefm.routing import get_routing
+from moefm.sampling import check_pair
+from moefm.solvers import check_solver
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    r"""How slots are filled; which of it a model takes, its :class:`yanlm.generation.capabilities.Capabilities` say.
+
+    How many slots there are is no option of generation: whoever lays out the source decides
+    (:meth:`yanlm.writer.Writer.write`).
+
+    Attributes:
+        steps: Euler steps of a flow, T evaluations of its trunk; turns where it rereads; passes of a masked model. Of
+            no consequence where tokens are written one by one.
+        routing: Which expert moves a latent: ``frozen``, ``greedy``, ``resampled``, ``mean``, ``argmax`` or a
+            :class:`moefm.Routing`.
+        solver: As in :func:`moefm.sample`.
+        z0_scale: Standard deviation s of the noise :math:`z_0 \sim N(0, s^2 I)`: below 1 less diverse, 0 is not
+            allowed.
+        reread: Whether a flow reads what it wrote after each step (:func:`yanlm.generation.rereading.reread`).
+        temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
+        samples: Results for every row.
+        seeds: One integer a row, from which all its randomness follows; from the system's if there are none.
+
+    Raises:
+        ValueError: A value is out of range.
+
+    Example:
+        >>> GenerationOptions(steps=8, routing="greedy").steps
+        8
+    """
+
+    steps: int = 3
+    routing: str | Routing = "frozen"
+    solver: str = "euler"
+    z0_scale: float = 1.0
+    reread: bool = False
+    temperature: float = 0.0
+    samples: int = 1
+    seeds: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps)
+        check_count("samples", self.samples)
+        check_positive("z0_scale", self.z0_scale)
+        check_pair(get_routing(self.routing), check_solver(self.solver))
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature must be a finite number of at least 0, got {self.temperature!r}")
+        if self.reread and self.solver != "euler":
+            raise ValueError(f"reread takes one Euler step a turn: leave out solver, got {self.solver!r}")
+        if self.seeds is not None:
+            object.__setattr__(self, "seeds", tuple(self.seeds))
+
+
+DEFAULTS = GenerationOptions()
+
+FLOW_OPTIONS: dict[str, Any] = {
+    field.name: field.default
+    for field in fields(GenerationOptions)
+    if field.name in ("routing", "solver", "z0_scale", "reread")
+}
 """Options of generation that only a flow has, and their defaults."""
 
 
-def refuse_flow_options(method: str, options: Mapping[str, Any]) -> None:
-    """Accept what a flow takes at its default alone.
+def generation_options(options: GenerationOptions | None, keywords: Mapping[str, Any]) -> GenerationOptions:
+    """The options given as an object, as keywords, or as both, where keywords have the last word.
 
     Raises:
-        ValueError: An option of the flow was set, or an option is unknown.
+        ValueError: A keyword is no option, or a value is out of range.
+
+    Example:
+        >>> generation_options(GenerationOptions(steps=8), {"samples": 2})
+        GenerationOptions(steps=8, ... samples=2, seeds=None)
     """
-    for name, value in options.items():
-        if name not in FLOW_OPTIONS:
-            raise ValueError(f"generate has no option {name!r}; a {method} model takes steps, samples and temperature")
-        if value != FLOW_OPTIONS[name]:
-            raise ValueError(f"{name} is an option of the flow, and this is a {method} model: leave it out")
+    known = sorted(field.name for field in fields(GenerationOptions))
+    if unknown := [name for name in keywords if name not in known]:
+        raise ValueError(f"generate has no option {unknown[0]!r}; its options are {', '.join(known)}")
+    return replace(DEFAULTS if options is None else options, **keywords)

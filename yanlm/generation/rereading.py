@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from moefm import Routing, sample
-from moefm.checks import check_positive
+from moefm import sample
 from moefm.routing import get_routing
+from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation
 from yanlm.generation.token_sampling import Canvas
 from yanlm.generation.unmasking import Turn, in_turns
@@ -28,14 +28,9 @@ def reread(
     slots: Tensor,
     source_mask: Tensor | None = None,
     slot_mask: Tensor | None = None,
-    steps: int = 3,
-    routing: str | Routing = "frozen",
-    z0_scale: float = 1.0,
-    temperature: float = 0.0,
-    samples: int = 1,
-    seeds: Sequence[int] | None = None,
+    options: GenerationOptions = DEFAULTS,
 ) -> Generation:
-    r"""Fill slots in ``steps`` turns of one Euler step from noise to latents.
+    r"""Fill slots in ``options.steps`` turns of one Euler step from noise to latents.
 
     Tokens that :func:`yanlm.generation.flow_sampling.generate` reads off its latents know of each other only what the
     latents say. Here, after turn i of T, the decoder's surest tokens are written into the source until :math:`\lceil
@@ -49,18 +44,14 @@ def reread(
         slots: Positions of the slots ``(B, M)``.
         source_mask: ``(B, S)``, True = a token.
         slot_mask: ``(B, M)``, True = a slot.
-        steps: Turns T; a row never takes more than it has slots.
-        routing: As for :func:`moefm.sample`.
-        z0_scale: Standard deviation of the noise.
-        temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
-        samples: Results for every row.
-        seeds: One integer a row.
+        options: Turns T (a row never takes more than it has slots), routing, scale of the noise, temperature, samples
+            and seeds.
 
     Returns:
         Tokens ``(B, samples, M)``, the experts of the first turn, and ``nfe``, the turns that were made.
 
     Raises:
-        ValueError: An argument is out of range, shapes do not fit, or the model is of the separate form.
+        ValueError: Shapes do not fit, or the model has no flow or is of the separate form.
 
     Example:
         >>> from yanlm.config import YanConfig
@@ -71,16 +62,10 @@ def reread(
         >>> out.tokens.shape, out.nfe
         (torch.Size([1, 4, 3]), 2)
     """
-    if model.config.form != "slots":
-        raise ValueError(
-            "reread needs a model of form='slots': in the other one masks are not where tokens are written"
-        )
-    check_positive("z0_scale", z0_scale)
-    given: dict[str, Any] = {"steps": steps, "samples": samples, "seeds": seeds, "temperature": temperature}
-    canvas = Canvas(model.config, source_ids, slots, slot_mask, options={}, alike=False, **given)
-    experts = sample_streams(canvas.seeds, samples, EXPERT)
-    z0 = z0_scale * row_normal(canvas.streams, canvas.held.sum(1).tolist(), slots.shape[1], model.config.d_model)
-    z0, policy = z0.to(model.device, model.dtype), get_routing(routing)
+    canvas = Canvas(model.config, source_ids, slots, slot_mask, replace(options, reread=True))
+    experts = sample_streams(canvas.seeds, options.samples, EXPERT)
+    noise = row_normal(canvas.streams, canvas.held.sum(1).tolist(), slots.shape[1], model.config.d_model)
+    z0, policy = (options.z0_scale * noise).to(model.device, model.dtype), get_routing(options.routing)
     first: Tensor | None = None
 
     def latents(turn: Turn) -> Tensor:
@@ -102,5 +87,5 @@ def reread(
             first = torch.zeros_like(canvas.tokens).index_copy(0, turn.rows, out.assignment)
         return out.z1
 
-    out = in_turns(model, canvas, latents, source_ids, source_mask, slots, steps, temperature)
-    return out._replace(assignment=None if first is None else first.unflatten(0, (-1, samples)))
+    out = in_turns(model, canvas, latents, source_ids, source_mask, slots)
+    return out._replace(assignment=None if first is None else first.unflatten(0, (-1, options.samples)))

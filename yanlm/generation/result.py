@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from moefm.checks import check_count
+from yanlm.generation.capabilities import capabilities
+from yanlm.generation.choices import check_choices
+from yanlm.generation.options import GenerationOptions
 from yanlm.seeding import fresh_seeds
-
-if TYPE_CHECKING:
-    pass
 
 
 class Generation(NamedTuple):
@@ -31,15 +29,34 @@ class Generation(NamedTuple):
 
 
 def check_generation(
-    config: Any, source_ids: Tensor, slots: Tensor, samples: int, seeds: Sequence[int] | None
+    config: Any,
+    source_ids: Tensor,
+    slots: Tensor,
+    slot_mask: Tensor | None,
+    options: GenerationOptions,
+    choices: Tensor | None = None,
 ) -> list[int]:
-    """Check what every kind of generation takes; return one seed a row."""
-    check_count("samples", samples)
+    """Check that a model of this configuration takes the options, and that shapes fit; return one seed a row.
+
+    Args:
+        config: The model's.
+        source_ids: ``(B, S)``.
+        slots: ``(B, M)``.
+        slot_mask: ``(B, M)``, True = a slot.
+        options: How slots are to be filled.
+        choices: Known answers ``(C, M)``, one of which is to fill a row's slots.
+
+    Raises:
+        ValueError: The model does not take an option, or shapes do not fit.
+    """
+    capabilities(config).check(options, choosing=choices is not None)
     if slots.ndim != 2 or slots.shape[0] != len(source_ids):
         raise ValueError(f"slots must have shape (B, M) with B = {len(source_ids)}, got {tuple(slots.shape)}")
     if slots.numel() and int(slots.max()) >= config.max_length:
         raise ValueError(f"slots must lie below max_length={config.max_length}, got {int(slots.max())}")
-    seeds = fresh_seeds(len(slots)) if seeds is None else list(seeds)
+    if choices is not None:
+        check_choices(choices, slots, slot_mask)
+    seeds = fresh_seeds(len(slots)) if options.seeds is None else list(options.seeds)
     if len(seeds) != len(slots):
         raise ValueError(f"seeds must hold one integer for each of the {len(slots)} rows, got {len(seeds)}")
     return seeds

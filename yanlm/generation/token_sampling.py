@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from moefm.checks import check_count
 from yanlm.generation.choices import likeliest
-from yanlm.generation.options import refuse_flow_options
+from yanlm.generation.options import GenerationOptions
 from yanlm.generation.result import Generation, check_generation
 from yanlm.seeding import NOISE, sample_streams
 
@@ -23,22 +22,19 @@ class Canvas:
         source_ids: ``(B, S)``.
         slots: ``(B, M)``.
         slot_mask: ``(B, M)``, True = a slot.
-        steps: At least 1.
-        samples: Results for every row.
-        seeds: One integer a row.
-        temperature: 0 where nothing is drawn.
-        options: Those of the flow, at their defaults.
-        alike: Whether all samples of a row are the same at temperature 0.
+        options: How they are to be filled.
+        choices: Known answers ``(C, M)``, one of which is to fill a row's slots.
 
     Attributes:
+        options: As given.
         seeds: One integer a row.
-        different: Results computed for each row: one, where all samples are the same.
-        streams: A generator for each of the N = B different results.
+        different: Results computed for each row: one, where nothing is drawn and all samples are the same.
+        streams: A generator for each of the N = B * ``different`` results.
         held: ``(N, M)``, True = a slot.
         tokens: ``(N, M)``, all padding at first.
 
     Raises:
-        ValueError: An argument is out of range, shapes do not fit, or an option is the flow's.
+        ValueError: The model does not take an option, or shapes do not fit.
     """
 
     def __init__(
@@ -47,20 +43,11 @@ class Canvas:
         source_ids: Tensor,
         slots: Tensor,
         slot_mask: Tensor | None,
-        *,
-        steps: int,
-        samples: int,
-        seeds: Sequence[int] | None,
-        temperature: float,
-        options: Mapping[str, Any],
-        alike: bool = True,
+        options: GenerationOptions,
+        choices: Tensor | None = None,
     ) -> None:
-        refuse_flow_options(config.method, options)
-        check_count("steps", steps)
-        if not 0 <= temperature < float("inf"):
-            raise ValueError(f"temperature must be a finite number of at least 0, got {temperature!r}")
-        self.seeds = check_generation(config, source_ids, slots, samples, seeds)
-        self.samples, self.different = samples, 1 if alike and not temperature else samples
+        self.options, self.seeds = options, check_generation(config, source_ids, slots, slot_mask, options, choices)
+        self.different = options.samples if options.temperature or options.reread else 1  # rereading begins with noise
         self.streams = sample_streams(self.seeds, self.different, NOISE)
         held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
         self.held = held.repeat_interleave(self.different, 0)
@@ -70,12 +57,12 @@ class Canvas:
         """What was written, after ``nfe`` passes of the network."""
 
         def every(x: Tensor) -> Tensor:
-            return x.unflatten(0, (-1, self.different)).repeat(1, self.samples // self.different, 1)
+            return x.unflatten(0, (-1, self.different)).repeat(1, self.options.samples // self.different, 1)
 
         return Generation(every(self.tokens), None, nfe, None if scores is None else every(scores))
 
     def answered(self, scores: Tensor, choices: Tensor) -> Generation:
-        """The answer of the highest score, found in one pass."""
+        """The answer of the highest score ``(B, C)`` among ``choices`` ``(C, M)``, found in one pass."""
         self.tokens = likeliest(scores, choices)
         return self.result(1, scores)
 

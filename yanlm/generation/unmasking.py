@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from yanlm.generation.choices import answer_scores, check_choices
+from yanlm.generation.choices import answer_scores
+from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation
 from yanlm.generation.token_sampling import Canvas, choose, special_ids
 from yanlm.nn.slots import gather_tokens, shown
@@ -27,14 +28,10 @@ def unmask(
     slots: Tensor,
     source_mask: Tensor | None = None,
     slot_mask: Tensor | None = None,
-    steps: int = 3,
-    samples: int = 1,
-    seeds: Sequence[int] | None = None,
-    temperature: float = 0.0,
+    options: GenerationOptions = DEFAULTS,
     choices: Tensor | None = None,
-    **options: Any,
 ) -> Generation:
-    """Fill slots in ``steps`` passes of the encoder, the tokens the model is most sure of first.
+    """Fill slots in ``options.steps`` passes of the encoder, the tokens the model is most sure of first.
 
     After pass i of T, ``ceil(i M / T)`` of a row's M slots are filled (mask-predict, MaskGIT; LLaDA's low-confidence
     remasking), and what is filled stays. One pass fills all slots at once; a row never takes more than it has slots.
@@ -45,30 +42,24 @@ def unmask(
         slots: Positions of the slots ``(B, M)``.
         source_mask: ``(B, S)``, True = a token.
         slot_mask: ``(B, M)``, True = a slot.
-        steps: Passes T.
-        samples: Results for every row.
-        seeds: One integer a row.
-        temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
-        choices: Known answers ``(C, M)``, of which one pass finds the most probable, whatever ``steps`` says.
-        options: Those of the flow, at their defaults.
+        options: Passes T, temperature, samples and seeds.
+        choices: Known answers ``(C, M)``, of which one pass finds the most probable, whatever the steps are.
 
     Returns:
         Tokens ``(B, samples, M)``, no assignment, and ``nfe``, the passes that were made.
 
     Raises:
-        ValueError: An argument is out of range, shapes do not fit, or an option is the flow's.
+        ValueError: Shapes do not fit, or an option is the flow's.
     """
-    given: dict[str, Any] = {"steps": steps, "samples": samples, "seeds": seeds, "temperature": temperature}
-    canvas = Canvas(model.config, source_ids, slots, slot_mask, options=options, **given)
+    canvas = Canvas(model.config, source_ids, slots, slot_mask, options, choices)
     if choices is not None:
-        check_choices(choices, slots, slot_mask, temperature)
         logits = model.decoder(gather_tokens(model.encode(source_ids, source_mask), slots))
         return canvas.answered(answer_scores(logits, choices), choices)
 
     def latents(turn: Turn) -> Tensor:
         return gather_tokens(model.encode(turn.ids, turn.seen), turn.slots)
 
-    return in_turns(model, canvas, latents, source_ids, source_mask, slots, steps, temperature)
+    return in_turns(model, canvas, latents, source_ids, source_mask, slots)
 
 
 class Turn(NamedTuple):
@@ -96,27 +87,40 @@ def in_turns(
     source_ids: Tensor,
     source_mask: Tensor | None,
     slots: Tensor,
-    steps: int,
-    temperature: float,
 ) -> Generation:
-    """Fill the canvas in ``steps`` turns: in each, the decoder reads ``latents`` ``(b, M, d)`` of the slots, and the
-    tokens it is most sure of are written into the ids that the next turn reads."""
+    """Fill the canvas in turns, as many as its options say; each reads what the ones before it wrote.
+
+    In every turn the decoder reads the latents of all empty slots, and the tokens it is most sure of are written, until
+    ``ceil(i M / T)`` of a row's M slots are filled after turn i of T.
+
+    Args:
+        model: Its decoder reads tokens off latents.
+        canvas: N rows, B times its different results.
+        latents: Latents ``(b, M, d)`` of the slots of the b rows that are not full.
+        source_ids: ``(B, S)`` with the mask at every slot; not written to.
+        source_mask: ``(B, S)``, True = a token.
+        slots: ``(B, M)``.
+
+    Returns:
+        What is on the canvas, and the turns that were made.
+    """
     held, tokens = canvas.held, canvas.tokens
     seen = torch.ones_like(source_ids, dtype=torch.bool) if source_mask is None else source_mask
     ids, seen, slots = (x.repeat_interleave(canvas.different, 0) for x in (source_ids, seen, slots))
     counts = held.sum(1)
-    turns = counts.clamp_max(steps)
+    turns = counts.clamp_max(canvas.options.steps)
     left, nfe = held.clone(), int(turns.max()) if len(turns) else 0
     for step in range(1, nfe + 1):
         rows = (step <= turns).nonzero().squeeze(1)
         states = latents(Turn(rows, ids[rows], seen[rows], slots[rows], left[rows]))
-        found, sure = _predict(model, states, left[rows], temperature, [canvas.streams[i] for i in rows.tolist()])
+        streams = [canvas.streams[i] for i in rows.tolist()]
+        predicted, sure = _predict(model, states, left[rows], canvas.options.temperature, streams)
         filled = -(-step * counts[rows] // turns[rows])
         more = filled - (held & ~left)[rows].sum(1)
         rank = sure.masked_fill(~left[rows], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
         fills = torch.zeros_like(left)
         fills[rows] = (rank < more.unsqueeze(1)) & left[rows]
-        tokens[fills] = found[fills[rows]]
+        tokens[fills] = predicted[fills[rows]]
         left &= ~fills
         ids = shown(ids, slots, tokens, fills)
     return canvas.result(nfe)
@@ -125,7 +129,10 @@ def in_turns(
 def _predict(
     model: YanNetwork, states: Tensor, left: Tensor, temperature: float, streams: Sequence[torch.Generator]
 ) -> tuple[Tensor, Tensor]:
-    """A token for every masked slot and how sure the model is of it, both ``(B, M)``."""
+    """A token for every empty slot ``left`` ``(b, M)``, read off its state ``(b, M, d)``, and its probability.
+
+    Both are ``(b, M)``, and zero where a slot is not empty.
+    """
     uniforms = None
     if temperature:  # a row draws for its masked slots alone, whatever padding is beside them
         drawn = [torch.rand(int(n), generator=g) for n, g in zip(left.sum(1).tolist(), streams, strict=True)]

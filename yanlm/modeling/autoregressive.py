@@ -11,6 +11,9 @@ from transformers import AutoModel
 
 from yanlm.config import ARConfig
 from yanlm.generation.autoregressive import write, write_free
+from yanlm.generation.capabilities import Capabilities, capabilities
+from yanlm.generation.options import GenerationOptions, generation_options
+from yanlm.generation.result import Generation
 from yanlm.modeling.output import YanOutput
 from yanlm.nn.ar_layout import answer, rows
 from yanlm.nn.ar_network import ARNetwork
@@ -36,6 +39,11 @@ class ARModel(ARNetwork):
         super().__init__(config)
         self.stage1: Any = None  # objectives of the flow, which a run hands to every model
         self.stage2: Any = None
+
+    @property
+    def can(self) -> Capabilities:
+        """What the model can."""
+        return capabilities(self.config)
 
     def prepare_stage(self, stage: int) -> None:
         """Let everything train: there is one stage."""
@@ -78,9 +86,9 @@ class ARModel(ARNetwork):
         before = self.read(batch["source_ids"], batch["slots"], batch["source_mask"], batch["slot_mask"])
         hidden = rows(batch["target_ids"].gather(1, batch["slots"]), batch["slot_mask"])
         mask, end = self.config.mask_token_id, self.config.pad_token_id
-        answers = [answer(ids, one.spans, mask, end) for ids, one in zip(hidden, before, strict=True)]
+        answers = [answer(ids, prefix.spans, mask, end) for ids, prefix in zip(hidden, before, strict=True)]
         labels = torch.tensor([id for written in answers for id in written], dtype=torch.long, device=self.device)
-        share = 0.0 if self.config.method == "bart" else getattr(self.stage1, "known", 1.0)
+        share = 0.0 if self.has_encoder else getattr(self.stage1, "known", 1.0)
         states, (known, tokens) = self.answer_states(before, answers, share, seeds)
         parts = {"ce": token_mean(self._losses(states, labels), totals[1])}
         if share:
@@ -90,9 +98,31 @@ class ARModel(ARNetwork):
     def _losses(self, states: Tensor, labels: Tensor) -> Tensor:
         return token_cross_entropy(states, self.net.lm_head.weight, None, labels)
 
-    def generate(self, source_ids: Tensor, **options: Any) -> Any:
-        """Fill slots token by token: :func:`yanlm.generation.autoregressive.write`."""
-        return write(self, source_ids, **options)
+    def generate(
+        self,
+        source_ids: Tensor,
+        *,
+        slots: Tensor,
+        source_mask: Tensor | None = None,
+        slot_mask: Tensor | None = None,
+        choices: Tensor | None = None,
+        options: GenerationOptions | None = None,
+        **keywords: Any,
+    ) -> Generation:
+        """Fill slots token by token, :func:`yanlm.generation.autoregressive.write`.
+
+        Arguments are those of :meth:`yanlm.YanModel.generate`.
+        """
+        options = generation_options(options, keywords)
+        return write(
+            self,
+            source_ids,
+            slots=slots,
+            source_mask=source_mask,
+            slot_mask=slot_mask,
+            options=options,
+            choices=choices,
+        )
 
     def generate_free(self, source_ids: Tensor, **options: Any) -> list[list[list[int]]]:
         """Fill masks with as many tokens as the model wants: :func:`yanlm.generation.autoregressive.write_free`."""

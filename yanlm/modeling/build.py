@@ -61,8 +61,8 @@ def without_flow(model: Any) -> Any:
         ValueError: The model has no flow, or is of the separate form.
     """
     if isinstance(model, Ensemble):
-        return Ensemble([without_flow(one) for one in model.models])
-    if model.config.method != "flow" or model.config.form != "slots":
+        return Ensemble([without_flow(member) for member in model.models])
+    if not model.can.one_pass:
         raise ValueError(f"model must be a flow of form='slots', got {model.config.method!r}, {model.config.form!r}")
     alone = fresh_model(YanConfig(**(_without_options_of_flow(model.config) | {"method": "mlm"})), 0)
     alone.load_state_dict({name: x for name, x in model.state_dict().items() if not name.startswith("flow.")})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from yanlm.generation.capabilities import Capabilities
 from yanlm.generation.choices import likeliest
 from yanlm.generation.result import Generation
 from yanlm.modeling.io import load_model, model_folder
@@ -52,7 +54,7 @@ class Ensemble(nn.Module):
         if not models:
             raise ValueError("models must hold at least one model, got none")
         for name in _ALIKE:
-            values = [getattr(one.config, name) for one in models]
+            values = [getattr(model.config, name) for model in models]
             if len(set(values)) > 1:
                 raise ValueError(f"models that answer together must have one {name}, got {values}")
         self.models = nn.ModuleList(models)
@@ -62,17 +64,22 @@ class Ensemble(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the first model is."""
-        found: torch.device = self.models[0].device
-        return found
+        device: torch.device = self.models[0].device
+        return device
+
+    @property
+    def can(self) -> Capabilities:
+        """What one of the models can, but for writing freely."""
+        return replace(self.models[0].can, write=False)
 
     @torch.no_grad()
-    def generate(self, source_ids: Tensor, *, choices: Tensor | None = None, **options: Any) -> Generation:
+    def generate(self, source_ids: Tensor, *, choices: Tensor | None = None, **given: Any) -> Generation:
         """Fill the slots of each row with one of the known answers ``choices`` ``(C, M)``.
 
         Args:
             source_ids: ``(B, S)``.
             choices: Known answers; without them there is nothing to take a mean of.
-            options: As every one of the models takes them.
+            given: What every one of the models is given: :meth:`yanlm.YanModel.generate`.
 
         Returns:
             Tokens ``(B, samples, M)``, no assignment, the evaluations of all models together, and the logarithms of the
@@ -80,10 +87,10 @@ class Ensemble(nn.Module):
         """
         if choices is None:
             raise ValueError("several models answer together where the answers are known: give choices (labels=known)")
-        found = [one.generate(source_ids, choices=choices, **options) for one in self.models]
-        scores = torch.stack([one.scores.log_softmax(-1).to(self.device) for one in found])
-        mean = scores.logsumexp(0) - math.log(len(found))
-        return Generation(likeliest(mean, choices), None, sum(one.nfe for one in found), mean)
+        answers = [model.generate(source_ids, choices=choices, **given) for model in self.models]
+        scores = torch.stack([answer.scores.log_softmax(-1).to(self.device) for answer in answers])
+        mean = scores.logsumexp(0) - math.log(len(answers))
+        return Generation(likeliest(mean, choices), None, sum(answer.nfe for answer in answers), mean)
 
 
 def load_together(folders: Sequence[Path], device: str = "cpu") -> tuple[Any, PreTrainedTokenizerFast]:
@@ -92,14 +99,14 @@ def load_together(folders: Sequence[Path], device: str = "cpu") -> tuple[Any, Pr
     Raises:
         ValueError: A folder holds no model, or models do not go together: :class:`Ensemble`, and the same tokenizer.
     """
-    found = [model_folder(folder) for folder in folders]
-    tokenizers = [load_tokenizer(folder) for folder in found]
-    spelled = [tokenizer.backend_tokenizer.to_str() for tokenizer in tokenizers]
-    for folder, one in zip(folders, spelled, strict=True):
-        if one != spelled[0]:
+    holders = [model_folder(folder) for folder in folders]
+    tokenizers = [load_tokenizer(holder) for holder in holders]
+    spellings = [tokenizer.backend_tokenizer.to_str() for tokenizer in tokenizers]
+    for folder, spelling in zip(folders, spellings, strict=True):
+        if spelling != spellings[0]:
             raise ValueError(
                 f"{folder} has another tokenizer than {folders[0]}, and models that answer together need the same: "
-                f"train it with --tokenizer {found[0]}"
+                f"train it with --tokenizer {holders[0]}"
             )
-    models = [load_model(folder, device) for folder in found]
+    models = [load_model(holder, device) for holder in holders]
     return (models[0] if len(models) == 1 else Ensemble(models)), tokenizers[0]

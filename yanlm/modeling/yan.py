@@ -9,8 +9,11 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from yanlm.config import YanConfig
+from yanlm.generation.capabilities import Capabilities, capabilities
 from yanlm.generation.flow_sampling import generate
+from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.generation.rereading import reread
+from yanlm.generation.result import Generation
 from yanlm.generation.unmasking import unmask
 from yanlm.modeling.output import YanOutput
 from yanlm.nn.network import YanNetwork
@@ -47,6 +50,11 @@ class YanModel(YanNetwork):
         self.stage1, self.stage2 = Stage1(), Stage2()
         self._frozen: tuple[nn.Module, ...] = ()
 
+    @property
+    def can(self) -> Capabilities:
+        """What the model can, by its method and form."""
+        return capabilities(self.config)
+
     def prepare_stage(self, stage: int) -> None:
         """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen.
 
@@ -54,7 +62,7 @@ class YanModel(YanNetwork):
         """
         if stage not in (1, 2):
             raise ValueError(f"stage must be 1 or 2, got {stage!r}")
-        if self.config.method != "flow":
+        if self.flow is None:
             self.requires_grad_(True)
             self._frozen = ()
             return
@@ -93,28 +101,52 @@ class YanModel(YanNetwork):
         """
         seeds = fresh_seeds(len(batch["source_ids"])) if seeds is None else seeds
         totals = self.counts(batch) if totals is None else totals.to(self.device)
-        if self.config.method != "flow":
+        if self.flow is None:
             return YanOutput(*masked_loss(self, batch, seeds, totals))
         if stage == 1:
             return YanOutput(*stage1_loss(self, batch, self.stage1, seeds, totals))
         return YanOutput(*stage2_loss(self, batch, self.stage2, self.stage1, seeds, totals))
 
-    def generate(self, source_ids: Tensor, **options: Any) -> Any:
+    def generate(
+        self,
+        source_ids: Tensor,
+        *,
+        slots: Tensor,
+        source_mask: Tensor | None = None,
+        slot_mask: Tensor | None = None,
+        choices: Tensor | None = None,
+        options: GenerationOptions | None = None,
+        **keywords: Any,
+    ) -> Generation:
         """Fill slots by :func:`yanlm.generation.flow_sampling.generate`.
 
         Without a flow it is :func:`yanlm.generation.unmasking.unmask`. With ``reread=True`` a flow reads what it wrote
         after each step: :func:`yanlm.generation.rereading.reread`.
 
+        Args:
+            source_ids: Tokens ``(B, S)``, with the mask token at the slots (slots form) or one mask a span (separate
+                form).
+            slots: Positions to fill ``(B, M)``: in the source (slots form) or in the target (separate form).
+            source_mask: Boolean ``(B, S)``, True = a token.
+            slot_mask: Boolean ``(B, M)``, True = a slot.
+            choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
+            options: How slots are filled.
+            keywords: The same by name, as ``steps=8``; they have the last word.
+
+        Returns:
+            Tokens ``(B, samples, M)`` and what belongs to them.
+
         Raises:
-            ValueError: An option is out of range, or of the other kind of model.
+            ValueError: An option is unknown, out of range, or of the other kind of model, or shapes do not fit.
         """
-        if self.config.method != "flow":
-            return unmask(self, source_ids, **options)
-        if options.pop("reread", False):
-            return reread(self, source_ids, **options)
-        if options.pop("temperature", 0.0):
-            raise ValueError("temperature goes with reread=True where there is a flow; z0_scale changes its diversity")
-        return generate(self, source_ids, **options)
+        options = generation_options(options, keywords)
+        where: dict[str, Any] = {"slots": slots, "source_mask": source_mask, "slot_mask": slot_mask, "options": options}
+        if self.flow is None:
+            return unmask(self, source_ids, **where, choices=choices)
+        if not options.reread:
+            return generate(self, source_ids, **where, choices=choices)
+        self.can.check(options, choosing=choices is not None)
+        return reread(self, source_ids, **where)
 
 
 AutoModel.register(YanConfig, YanModel)

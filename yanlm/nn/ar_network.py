@@ -19,6 +19,7 @@ class ARNetwork(PreTrainedModel):
 
     Attributes:
         net: GPT-2 or BART of transformers.
+        has_encoder: Whether an encoder of its own reads the source.
     """
 
     config_class = ARConfig
@@ -29,6 +30,7 @@ class ARNetwork(PreTrainedModel):
     def __init__(self, config: ARConfig) -> None:
         super().__init__(config)
         self.net: Any = _gpt2(config) if config.method == "gpt2" else _bart(config)
+        self.has_encoder = bool(self.net.config.is_encoder_decoder)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -68,7 +70,7 @@ class ARNetwork(PreTrainedModel):
         pad, mask = self.config.pad_token_id, self.config.mask_token_id
         written = [[mask, *ids[:-1]] for ids in answers]  # each token is read off the one before it
         wanted = [[bool(ids)] * len(own) for ids, own in zip(answers, written, strict=True)]
-        if self.config.method == "bart":
+        if self.has_encoder:
             ids, seen = padded([prefix.ids for prefix in before], pad, self.device)
             own, held = padded(written, pad, self.device)
             out = self.net.model(ids, seen, decoder_input_ids=own, decoder_attention_mask=held, use_cache=False)

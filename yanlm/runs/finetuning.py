@@ -9,6 +9,7 @@ from typing import Any
 
 from moefm.checks import check_count
 from yanlm.files import write_json, writing_to
+from yanlm.generation.capabilities import capabilities
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs.record import RUN_FILE
 from yanlm.runs.settings import RunSettings, from_dict, resolve
@@ -66,7 +67,7 @@ def finetune_settings(
     chosen |= {name: value for name, value in options.items() if name not in ("recipe", "steps", "minutes", "model")}
     # What is asked and nothing else, unless the recipe says so.
     recipe["masking"] = {"clean": 0.0, "tail": 0.0, "context": 0.0} | dict(recipe.get("masking", {}))
-    if config.method == "flow":
+    if capabilities(config).stages == 2:
         chosen |= {"stage": "2", "stage1": saved.get("stage1", {}), "stage2": saved.get("stage2", {})}
         chosen |= {"recipe2": recipe, "model": _flow_options(config) | dict(options.get("model", {}))}
         chosen |= {"steps2": length["steps"]} if "steps" in length else length

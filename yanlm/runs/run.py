@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.config import MASKED
 from yanlm.data.corpus import Corpus
 from yanlm.data.loader import RowStream
 from yanlm.evaluation.report import evaluate, example_of, repeated
@@ -173,7 +172,7 @@ def _train_stage(
         bucket=recipe.bucket,
     )
     builder = make_builder(model, tokenizer, recipe.masking, stage)
-    with_lengths = stage == 2 or settings.baseline in MASKED  # who has a length head to train
+    with_lengths = stage == model.can.stages and not model.can.lengths  # the length head learns last
     draw = BatchDraw(stream, builder, row_seed(settings.seed, stage, 0), with_lengths)
     shown = (corpus.validation or corpus.test)[:1]
     watch = make_builder(model, tokenizer, Masking(), stage)

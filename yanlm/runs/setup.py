@@ -85,7 +85,7 @@ def _initial(settings: RunSettings) -> Any:
     method, wanted = model.config.method, settings.baseline or "flow"
     if method != wanted:
         raise ValueError(f"--init {settings.init} holds a model of kind {method}, and {wanted} is to be trained")
-    if method == "flow":
+    if model.can.routing:
         return with_flow(model, settings.model, settings.seed)
     model.config.pad_to = settings.model.get("pad_to", model.config.pad_to)
     return model

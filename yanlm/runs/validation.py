@@ -51,7 +51,7 @@ def validation_score(
         raise ValueError(f"early stopping needs validation rows, and {corpus.name} has none; add validation.jsonl")
 
     def score(model: Any, step: int) -> float:
-        steps = (1,) if model.config.method == "mlm" else (2,)  # it has never seen an answer half written
+        steps = (2,) if model.can.refine else (1,)
         builder = make_builder(model, tokenizer, Masking())
         report = evaluate_task(model, builder, [], rows, task, steps=steps).report
         found = float(next(iter(report["by_steps"].values()))[SCORE[task]])

@@ -195,13 +195,13 @@ def _judged(folder: Path, steps: Sequence[int], worlds: int, samples: int) -> Js
         return judge(texts)
 
     with torch.no_grad():
-        if model.config.method == "flow":
+        if model.can.reread:
             plain = {str(count): said(count) for count in steps}
             turns = [count for count in steps if count > 1]
             read = {f"{REREAD} {count}": said(count, reread=True) for count in turns}
             drawn = {f"{DRAWN} {count}": said(count, reread=True, temperature=1.0) for count in turns}
             return plain | read | drawn
-        if model.config.method == "gpt2":
+        if not model.can.steps:
             return {"token by token": said(1, temperature=1.0), "most probable": said(1)}
         return {str(count): said(count, temperature=1.0) for count in steps} | {"most probable": said(1)}
 

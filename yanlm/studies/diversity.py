@@ -104,7 +104,7 @@ def diversity_study(
 def _settings(
     named: Named, z0_scales: Sequence[float], routings: Sequence[str], temperatures: Sequence[float]
 ) -> Iterator[dict[str, Any]]:
-    if named.method == "flow":
+    if named.can.noise:
         yield from ({"routing": routing, "z0_scale": scale} for routing, scale in product(routings, z0_scales))
     else:
         yield from ({"temperature": temperature} for temperature in temperatures)

@@ -84,7 +84,7 @@ def latents_study(
     from yanlm.analysis.figures import latent_figure
 
     loaded = load_named(models, device)
-    if writers := [one for one in loaded if one.method in ("gpt2", "bart")]:
+    if writers := [one for one in loaded if not one.can.latents]:
         raise ValueError(f"model {writers[0].label} is of kind {writers[0].method} and has no latents; leave it out")
     corpus = load_corpus(list(data), text_column=text_column)
     held = (corpus.test or corpus.validation)[:rows]

@@ -112,7 +112,7 @@ def lengths_study(
 
 
 def _reference(entered: Sequence[Contestant]) -> str | None:
-    return next((one.label for one in entered if one.named.method == "flow" and one.steps == REFERENCE), None)
+    return next((one.label for one in entered if one.named.can.noise and one.steps == REFERENCE), None)
 
 
 def _summary(found: Mapping[str, Json], reference: str | None, labels: Sequence[str]) -> Json:

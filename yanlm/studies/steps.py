@@ -67,7 +67,7 @@ def steps_study(
     }  # fmt: skip
     study = Study(out, "steps", settings, command=command, say=say)
     summary: Json = {"metric": held.metric, "called": held.called, "by_model": {}, "flat": {}}
-    rereads = [one for one in loaded if one.method == "flow" and one.model.config.form == "slots"]
+    rereads = [one for one in loaded if one.can.reread]
     for one, how in [(one, {}) for one in loaded] + [(one, {"reread": True}) for one in rereads]:
         found = [scores(study, one, held, wanted, seed, **how) for seed in seeds_of(one, drawn)]
         label = one.label + REREAD * bool(how)

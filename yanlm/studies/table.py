@@ -168,7 +168,7 @@ class _Trainer:
             model, builder, corpus.rows or [], test, task, steps=self.steps, seeds=[seed], data=corpus.name
         ).report
         kept: Json = {k: report[k] for k in ("data", "n", "by_steps", "one_pass", "baselines") if k in report}
-        if len(self.steps) > 1 and model.config.method == "flow" and builder.form == "slots":
+        if len(self.steps) > 1 and model.can.reread:
             turns: Json = {"steps": [count for count in self.steps if count > 1], "seeds": [seed]}
             for name, one in ((REREAD, model), (ONE_PASS_REREAD, without_flow(model))):
                 again = evaluate_task(one, builder, [], test, task, reread=one is model, **turns)

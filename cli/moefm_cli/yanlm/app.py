@@ -61,7 +61,7 @@ def info(
 
         loaded = load_model(model_folder(model))
         config = loaded.config.to_diff_dict()
-        if config["method"] != "flow":
+        if not loaded.can.routing:
             config = {name: value for name, value in config.items() if name not in FLOW_OPTIONS or name == "pad_to"}
         facts = {"model": str(model), "parameters": count_parameters(loaded), "config": config}
     if json_:

@@ -177,6 +177,8 @@ def _train(settings: RunSettings, folder: Path, resume: bool, device: str, json_
 
 def _show_report(report: dict[str, Any], folder: Path) -> None:
     """A table of methods by measure, five examples, and where the files are."""
+    from yanlm.generation.capabilities import CAPABILITIES
+
     for one in report["examples"]:
         err.print(
             f"[dim]masked[/dim]  {_plain(one['source'])}\n[dim]filled[/dim]  {_plain(one['filled'])}\n", soft_wrap=True
@@ -207,7 +209,7 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
         share = report["reconstruction"]
         err.print(f"stage 1    {share:.4f} of the tokens of whole texts survive encoding and decoding")
     print(f"model:   {folder}")
-    stages = "stage1/, stage2/" if method == "flow" else "stage1/"
+    stages = ", ".join(f"stage{number + 1}/" for number in range(CAPABILITIES[method].stages))
     print(f"more:    {folder}/run.json, losses.png, samples.txt, {stages}")
     if "by_steps" in report:
         start = report["examples"][0]["source"][:60].rsplit(" ", 1)[0]

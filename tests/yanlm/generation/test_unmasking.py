@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 
+from yanlm.generation.options import GenerationOptions
 from yanlm.generation.token_sampling import choose
 from yanlm.generation.unmasking import unmask
 from yanlm.modeling.io import load_model, save_model
@@ -144,7 +145,9 @@ class Known:
     """A model that is as sure of the token at position i as its table says, and notes what it is shown."""
 
     def __init__(self, table: dict[int, tuple[int, float]]) -> None:
-        self.config = SimpleNamespace(method="mdlm", max_length=9, pad_token_id=8, mask_token_id=9, pad_to=0)
+        self.config = SimpleNamespace(
+            method="mdlm", form="slots", stage=1, max_length=9, pad_token_id=8, mask_token_id=9, pad_to=0
+        )
         self.table, self.seen = table, []
 
     def encode(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -171,7 +174,7 @@ class Known:
 def test_the_surest_tokens_come_first(steps: int, shown_after: list[list[int]]) -> None:
     model: Any = Known({1: (1, 1.0), 2: (2, 4.0), 3: (3, 3.0), 4: (4, 2.0)})
     source = torch.tensor([[0, 9, 9, 9, 9]])
-    out = unmask(model, source, slots=torch.tensor([[1, 2, 3, 4]]), steps=steps, seeds=[0])
+    out = unmask(model, source, slots=torch.tensor([[1, 2, 3, 4]]), options=GenerationOptions(steps=steps, seeds=[0]))
     if steps == 3:  # ceil(4 / 3) = 2 at once, then ceil(8 / 3) = 3
         shown_after = [[0, 9, 2, 3, 9], [0, 9, 2, 3, 4]]
     assert model.seen == [[0, 9, 9, 9, 9], *shown_after]

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import TEXT_ROWS
 
-from yanlm.generation.flow_sampling import generate
 from yanlm.modeling.yan import YanModel
 from yanlm.nn.slots import slot_groups
 from yanlm.objectives.likelihood import drawn_likelihood, text_likelihood
@@ -100,8 +99,7 @@ def test_a_group_is_written_by_one_expert(
     model = make_model(scope=scope, num_experts=4)
     seen: set[int] = set()
     for seed in range(8):
-        out = generate(
-            model,
+        out = model.generate(
             batch["source_ids"],
             slots=batch["slots"],
             source_mask=batch["source_mask"],
@@ -219,7 +217,7 @@ def test_it_learns_two_right_answers_that_go_together(ce: str) -> None:
             optimizer.step()
         model.eval()
         one = {name: x[:1] for name, x in batch.items()}
-        out = generate(model, one["source_ids"], slots=one["slots"], steps=1, samples=64, seeds=[0])
+        out = model.generate(one["source_ids"], slots=one["slots"], steps=1, samples=64, seeds=[0])
         pairs = [tuple(pair) for pair in out.tokens[0].tolist()]
         agree[scope] = sum(a == b for a, b in pairs) / 64
         assert len(set(pairs)) > 1  # both answers occur

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from yanlm.config import AUTOREGRESSIVE, BASELINES, YanConfig
+from yanlm.config import BASELINES, ARConfig, YanConfig
+from yanlm.generation.capabilities import Capabilities
 from yanlm.modeling.build import baseline_config, count_parameters, make_builder
 from yanlm.modeling.build import fresh_model as _fresh
 from yanlm.modeling.io import load_model, model_folder
@@ -16,9 +17,6 @@ from yanlm.runs.presets import get_preset
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
-
-STEPLESS = (*AUTOREGRESSIVE, "mlm")
-"""Methods that are run once: token by token, or all at once in one pass."""
 
 STAGES = ("stage1", "stage2")
 
@@ -43,6 +41,11 @@ class Named:
     def method(self) -> str:
         """``flow``, ``mlm``, ``mdlm``, ``gpt2`` or ``bart``."""
         return str(self.model.config.method)
+
+    @property
+    def can(self) -> Capabilities:
+        """What the model can."""
+        return cast(Capabilities, self.model.can)
 
 
 def named_folders(specs: Sequence[str]) -> dict[str, Path]:
@@ -108,9 +111,9 @@ def blocks_of(model: Any) -> int:
         [('flow', 5), ('gpt2', 10)]
     """
     config = model.config
-    if config.method in AUTOREGRESSIVE:
+    if isinstance(config, ARConfig):
         return int(config.layers)
-    return int(config.encoder_layers + (config.flow_layers if config.method == "flow" else 0))
+    return int(config.encoder_layers + (0 if model.flow is None else config.flow_layers))
 
 
 def _split(spec: str) -> tuple[str | None, Path]:

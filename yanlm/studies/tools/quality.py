@@ -11,7 +11,7 @@ from yanlm.data.rows import Row
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.report import repeated
 from yanlm.evaluation.scoring import MAIN
-from yanlm.studies.tools.models import STEPLESS, Named
+from yanlm.studies.tools.models import Named
 from yanlm.studies.tools.study import Json, Study
 from yanlm.tasks.rows import load_task
 
@@ -97,7 +97,7 @@ def scores(study: Study, named: Named, held: Held, steps: Sequence[int], seed: i
     Raises:
         ValueError: The model cannot be evaluated so, or the metric is none of its scores.
     """
-    wanted = [0] if named.method in STEPLESS else list(steps)
+    wanted = list(steps) if named.can.refine else [0]
     where = ", ".join([named.label, *(f"{name} {value}" for name, value in options.items()), f"seed {seed}"])
     keys = {count: f"{where}, T = {count}" if count else where for count in wanted}
     missing = [count for count in wanted if keys[count] not in study.pieces]
@@ -124,7 +124,7 @@ def scores(study: Study, named: Named, held: Held, steps: Sequence[int], seed: i
 
 def seeds_of(named: Named, seeds: Sequence[int], drawn: bool = False) -> Sequence[int]:
     """Seeds that make a difference: one where nothing is drawn."""
-    return seeds if named.method == "flow" or drawn else seeds[:1]
+    return seeds if named.can.noise or drawn else seeds[:1]
 
 
 def best_baseline(study: Study, metric: str) -> tuple[str, float] | None:

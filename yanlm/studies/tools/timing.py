@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from yanlm.studies.tools.models import STEPLESS, Named
+from yanlm.studies.tools.models import Named
 from yanlm.studies.tools.study import Json
 from yanlm.tokenization.masking import mask_spans
 
@@ -54,10 +54,10 @@ def contestants(loaded: Sequence[Named], steps: Sequence[int], mdlm_steps: Seque
     """Every model with every number of steps of its method."""
     found = []
     for one in loaded:
-        if one.method in STEPLESS:
+        if not one.can.refine:
             found.append(Contestant(one.label, one, None))
             continue
-        counts = steps if one.method == "flow" else [*filter(None, mdlm_steps), *(n for n in mdlm_steps if not n)]
+        counts = steps if one.can.noise else [*filter(None, mdlm_steps), *(n for n in mdlm_steps if not n)]
         found += [Contestant(f"{one.label}, T = {count or 'L'}", one, count) for count in counts]
     return found
 

@@ -1,0 +1,77 @@
+"""What a model says it can is what it does: every option it has is taken, every other refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from yanlm.config import BASELINES, ARConfig, YanConfig
+from yanlm.generation.capabilities import CAPABILITIES, capabilities
+from yanlm.modeling.autoregressive import ARModel
+from yanlm.modeling.ensemble import Ensemble
+from yanlm.modeling.yan import YanModel
+
+Make = Callable[..., YanModel]
+SOURCE, SLOTS = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[1, 2]])
+
+
+@pytest.fixture(params=[*CAPABILITIES, "separate"])
+def model(request: pytest.FixtureRequest, make_model: Make) -> Any:
+    if request.param in ("gpt2", "bart"):
+        sizes = {"vocab_size": 60, "d_model": 16, "num_heads": 2, "layers": 2, "max_length": 48}
+        return ARModel(ARConfig(method=request.param, **sizes, pad_token_id=58, mask_token_id=59)).eval()
+    if request.param == "separate":
+        return make_model(form="separate", align=False)
+    return make_model(method=request.param)
+
+
+def takes(model: Any, **options: Any) -> bool:
+    try:
+        model.generate(SOURCE, slots=SLOTS, **options)
+    except ValueError:
+        return False
+    return True
+
+
+def test_it_takes_what_it_says(model: Any) -> None:
+    assert model.can.routing == takes(model, routing="greedy") == takes(model, solver="heun")
+    assert model.can.noise == takes(model, z0_scale=0.5)
+    assert model.can.temperature == takes(model, temperature=0.5)
+    assert model.can.reread == takes(model, reread=True) == takes(model, reread=True, temperature=0.5)
+    assert takes(model, steps=2, samples=2)
+
+
+def test_known_answers_are_compared_and_nothing_is_drawn(model: Any) -> None:
+    choices = torch.tensor([[5, 6], [7, 8]])
+    assert takes(model, choices=choices)
+    assert not takes(model, choices=choices, temperature=0.5) and not takes(model, choices=choices, reread=True)
+
+
+def test_it_is_what_it_says(model: Any) -> None:
+    passes = {steps: model.generate(SOURCE, slots=SLOTS, steps=steps).nfe for steps in (1, 2)}
+    assert model.can.steps == (passes == {1: 1, 2: 2})
+    alike = [model.generate(SOURCE, slots=SLOTS, seeds=[seed], steps=1).tokens.tolist() for seed in range(9)]
+    assert model.can.noise or all(tokens == alike[0] for tokens in alike)
+    assert model.can.lengths == hasattr(model, "generate_free")
+    assert model.can.latents == hasattr(model, "encode")
+    assert model.can.method == model.config.method
+
+
+def test_every_kind_is_there() -> None:
+    assert set(CAPABILITIES) == {"flow", *BASELINES}
+    assert [can.method for can in CAPABILITIES.values()] == list(CAPABILITIES)
+
+
+def test_a_flow_after_stage_1_has_nothing_to_generate_with() -> None:
+    capabilities(YanConfig(stage=2)).check_trained()
+    capabilities(YanConfig(method="mdlm", stage=1)).check_trained()
+    with pytest.raises(ValueError, match="went through stage 1 alone and has no flow yet"):
+        capabilities(YanConfig(stage=1)).check_trained()
+
+
+def test_models_together_only_choose(make_model: Make) -> None:
+    both = Ensemble([make_model(), make_model()])
+    assert not both.can.write and make_model().can.write and both.can.routing

@@ -1,0 +1,121 @@
+"""What a model can, by its kind: asked in place of the kind's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from yanlm.generation.options import FLOW_OPTIONS, GenerationOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a model can, as :attr:`yanlm.YanModel.can`.
+
+    Attributes:
+        method: Name of its kind: ``flow``, ``mlm``, ``mdlm``, ``gpt2`` or ``bart``.
+        generate: Whether what generates is trained: not where a flow went through stage 1 alone.
+        write: Whether it fills slots freely; several models that answer together choose among known answers only.
+        steps: Whether the number of steps is a choice; where tokens are written one by one it is not.
+        refine: Whether it was trained for more than one step.
+        noise: Whether it begins with noise: samples differ without a temperature, and there is a ``z0_scale``.
+        routing: Whether there are experts to route, and so the options ``routing`` and ``solver``.
+        temperature: Whether a temperature draws its tokens; of a flow only where it rereads.
+        reread: Whether it can read what it wrote after each step.
+        lengths: Whether it comes to the length of a span as it writes (``generate_free``); others predict it.
+        latents: Whether its encoder has a latent for every token.
+        reconstruct: Whether its decoder was trained to give back the text that its encoder reads.
+        one_pass: Whether that decoder also fills slots, off the encoder's own states there.
+        stages: Stages of its training.
+    """
+
+    method: str
+    generate: bool = True
+    write: bool = True
+    steps: bool = True
+    refine: bool = True
+    noise: bool = False
+    routing: bool = False
+    temperature: bool = True
+    reread: bool = False
+    lengths: bool = False
+    latents: bool = True
+    reconstruct: bool = False
+    one_pass: bool = False
+    stages: int = 1
+
+    def check_trained(self) -> None:
+        """Check that there is something to generate with.
+
+        Raises:
+            ValueError: The model has no trained flow.
+        """
+        if not self.generate:
+            raise ValueError(
+                "this model went through stage 1 alone and has no flow yet: yanlm train --stage 2 --init DIR"
+            )
+
+    def check(self, options: GenerationOptions, choosing: bool = False) -> None:
+        """Check that the model takes all options that are not at their defaults.
+
+        Args:
+            options: Of a generation.
+            choosing: Whether one of several known answers is chosen, and nothing is written.
+
+        Raises:
+            ValueError: It does not take one of them.
+        """
+        for name, default in FLOW_OPTIONS.items():
+            if not self.noise and getattr(options, name) != default:
+                raise ValueError(f"{name} is an option of the flow, and this is a {self.method} model: leave it out")
+        if options.reread and not self.reread:
+            raise ValueError(
+                "reread needs a model of form='slots': in the other one masks are not where tokens are written"
+            )
+        if options.temperature and not (self.temperature or options.reread):
+            raise ValueError("temperature goes with reread=True where there is a flow; z0_scale changes its diversity")
+        if choosing and options.temperature:
+            raise ValueError(
+                f"temperature draws words, and choices are compared: leave out one, got {options.temperature}"
+            )
+        if choosing and options.reread:
+            raise ValueError("reread writes words, and choices are compared: leave out one")
+
+
+_TOKEN_BY_TOKEN: dict[str, Any] = {"steps": False, "refine": False, "lengths": True, "latents": False}
+
+CAPABILITIES = {
+    "flow": Capabilities(
+        method="flow",
+        noise=True,
+        routing=True,
+        temperature=False,
+        reread=True,
+        reconstruct=True,
+        one_pass=True,
+        stages=2,
+    ),
+    "mlm": Capabilities(method="mlm", refine=False),
+    "mdlm": Capabilities(method="mdlm"),
+    "gpt2": Capabilities(method="gpt2", **_TOKEN_BY_TOKEN),
+    "bart": Capabilities(method="bart", **_TOKEN_BY_TOKEN),
+}
+"""What a trained model of each kind can, of the slots form."""
+
+
+def capabilities(config: Any) -> Capabilities:
+    """What a model of this configuration can: a :class:`yanlm.YanConfig` or an :class:`yanlm.config.ARConfig`.
+
+    Example:
+        >>> from yanlm.config import YanConfig
+        >>> capabilities(YanConfig()).reread, capabilities(YanConfig(method="mlm")).reread
+        (True, False)
+    """
+    can = CAPABILITIES[config.method]
+    in_place = config.form == "slots"
+    return replace(
+        can,
+        generate=can.stages == 1 or config.stage != 1,
+        reread=can.reread and in_place,
+        one_pass=can.one_pass and in_place,
+    )
