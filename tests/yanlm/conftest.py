@@ -16,6 +16,7 @@ from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import train_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests share standin.py and toys.py
+import toys
 
 WORDS = """the cat sat on the mat and the dog ran to the red house near a small river in the old town""".split()  # noqa: SIM905
 TEXTS = [" ".join(WORDS[i % 7 :: 1 + i % 3]) + " ." for i in range(21)]
@@ -52,3 +53,27 @@ def builder(tokenizer: Any) -> Builder:
 @pytest.fixture
 def rows() -> list[dict[str, str]]:
     return [{"text": text} for text in TEXTS]
+
+
+@pytest.fixture(params=toys.KINDS, ids=str)
+def model(request: pytest.FixtureRequest, make_model: Callable[..., YanModel]) -> YanModel:
+    """A model of every kind."""
+    return make_model(**toys.KINDS[request.param])
+
+
+@pytest.fixture
+def autoencoder_batch(tokenizer: Any) -> dict[str, torch.Tensor]:
+    return Builder(tokenizer, max_length=48).batch([{"text": text} for text in toys.TEXT_ROWS], [1, 2, 3])
+
+
+@pytest.fixture
+def stage_batches(batch: dict[str, torch.Tensor], autoencoder_batch: dict[str, torch.Tensor]) -> Any:
+    """What each stage is trained on: the autoencoder decodes the text that it encodes, whatever the flow's form."""
+    return {1: autoencoder_batch, 2: batch}
+
+
+@pytest.fixture
+def batch(model: YanModel, tokenizer: Any) -> dict[str, torch.Tensor]:
+    """Three texts in the form of the model."""
+    build = Builder(tokenizer, form=model.config.form, max_length=48)
+    return build.batch([{"text": text} for text in toys.TEXT_ROWS], [1, 2, 3], with_lengths=True)

@@ -1,4 +1,4 @@
-"""Texts that small models are given, one row of their batches, and four sentences learned by heart."""
+"""Kinds of small models, texts that they are given, one row of their batches, four sentences learned by heart."""
 
 from __future__ import annotations
 
@@ -16,6 +16,27 @@ SENTENCES = [
     "on the small river we saw",
     "near old town it sat",
 ]
+
+KINDS: dict[str, dict[str, Any]] = {
+    "transformer": {},
+    "transformer-conv": {"conv": 3},
+    "mamba": {"backbone": "mamba"},
+    "learned": {"positions": "learned", "prediction": "velocity"},
+    "mamba-paper": {
+        "backbone": "mamba",
+        "positions": "learned",
+        "prediction": "velocity",
+        "align": False,
+        "form": "separate",
+        "tie_word_embeddings": False,
+    },
+    "one-expert": {"num_experts": 1},
+    "span": {"scope": "span"},
+    "sequence": {"scope": "sequence", "prediction": "velocity"},
+    "trunk": {"scope": "sequence", "experts": "trunk"},
+    "source": {"scope": "sequence", "experts": "source"},
+}
+"""Models of every kind, by name: options of :class:`yanlm.YanConfig`."""
 
 
 def trimmed(batch: Batch, row: int) -> Batch:

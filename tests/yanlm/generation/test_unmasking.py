@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn import functional as F
 from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 
 from yanlm.generation.options import GenerationOptions
@@ -17,9 +16,6 @@ from yanlm.generation.token_sampling import choose
 from yanlm.generation.unmasking import unmask
 from yanlm.modeling.io import load_model, save_model
 from yanlm.modeling.yan import YanModel
-from yanlm.nn.slots import shown
-from yanlm.objectives.masked import partly_masked
-from yanlm.seeding import TIME, generators
 from yanlm.tokenization.examples import Builder
 
 Make = Callable[..., YanModel]
@@ -46,54 +42,6 @@ def without_lengths(batch: Batch) -> Batch:
 def generate(model: Any, part: Batch, seeds: list[int], **options: Any) -> Any:
     names = ("source_mask", "slots", "slot_mask")
     return model.generate(part["source_ids"], **{name: part[name] for name in names}, seeds=seeds, **options)
-
-
-@torch.no_grad()
-def by_hand(model: YanModel, batch: Batch, masked: torch.Tensor, weights: torch.Tensor) -> float:
-    """Weighted cross-entropies, row by row and slot by slot, over the number of slots."""
-    total = 0.0
-    for row in range(len(batch["slots"])):
-        source = batch["source_ids"][row].clone()
-        for slot, real, hidden in zip(batch["slots"][row], batch["slot_mask"][row], masked[row], strict=True):
-            if real and not hidden:
-                source[slot] = batch["target_ids"][row, slot]
-        keep = batch["source_mask"][row]
-        logits = model.decoder(model.encode(source[keep][None]))[0]
-        for slot, hidden, weight in zip(batch["slots"][row], masked[row], weights[row], strict=True):
-            if hidden:
-                total += float(weight * F.cross_entropy(logits[slot], batch["target_ids"][row, slot]))
-    return total / float(batch["slot_mask"].sum())
-
-
-def test_the_loss_of_mlm_is_the_cross_entropy_at_all_slots(make_model: Make, batch: Batch) -> None:
-    model = make_model(method="mlm")
-    loss = model(**without_lengths(batch), stage=1, seeds=[1, 2, 3]).loss
-    assert loss.item() == pytest.approx(by_hand(model, batch, batch["slot_mask"], batch["slot_mask"].float()), rel=1e-5)
-
-
-def test_the_loss_of_mdlm_weighs_what_stays_masked(make_model: Make, batch: Batch) -> None:
-    model, seeds = make_model(method="mdlm"), [4, 5, 6]
-    masked, weights = torch.zeros_like(batch["slot_mask"]), torch.zeros(batch["slots"].shape)
-    for row, generator in enumerate(generators(seeds, TIME)):
-        count = int(batch["slot_mask"][row].sum())
-        rate = 1 - torch.rand((), generator=generator, dtype=torch.float64).item()
-        drawn = torch.rand(count, generator=generator)
-        stays = drawn < rate if (drawn < rate).any() else drawn == drawn.min()
-        masked[row, :count] = stays
-        weights[row, :count] = 1 / (rate + (1 - rate) ** count / count)
-    assert masked.sum() < batch["slot_mask"].sum(), "some slots show their token"
-    loss = model(**without_lengths(batch), stage=1, seeds=seeds).loss
-    assert loss.item() == pytest.approx(by_hand(model, batch, masked, weights), rel=1e-5)
-
-
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_a_slot_counts_once_on_average(count: int) -> None:
-    draws = 20_000
-    masked, weights = partly_masked(torch.ones(draws, count, dtype=torch.bool), range(draws))
-    assert masked.any(1).all() and bool(weights[~masked].eq(0).all())
-    error = 4 * weights.std(0) / draws**0.5
-    assert ((weights.mean(0) - 1).abs() <= error + 1e-6).all()
-    assert weights.max() <= count + 1e-4
 
 
 def test_gradients_reach_every_parameter(model: YanModel, batch: Batch) -> None:
@@ -180,13 +128,6 @@ def test_the_surest_tokens_come_first(steps: int, shown_after: list[list[int]]) 
     assert model.seen == [[0, 9, 9, 9, 9], *shown_after]
     assert out.tokens.tolist() == [[[1, 2, 3, 4]]] and out.nfe == min(steps, 4)
     assert source.tolist() == [[0, 9, 9, 9, 9]], "the caller's tensor was written to"
-
-
-def test_what_is_shown() -> None:
-    source = torch.tensor([[9, 5, 9], [9, 9, 6]])
-    where = torch.tensor([[True, False], [False, True]])
-    filled = shown(source, torch.tensor([[0, 2], [0, 1]]), torch.tensor([[1, 2], [3, 4]]), where)
-    assert filled.tolist() == [[1, 5, 9], [9, 4, 6]]
 
 
 def test_special_tokens_are_never_written(make_model: Make, batch: Batch) -> None:

@@ -16,9 +16,8 @@ from yanlm.config import ARConfig
 from yanlm.modeling.autoregressive import ARModel
 from yanlm.modeling.build import matched_layers
 from yanlm.modeling.io import load_model, save_model
-from yanlm.nn.ar_layout import Prefix, answer, prefixes
+from yanlm.nn.ar_layout import answer, prefixes
 from yanlm.objectives.settings import Stage1
-from yanlm.tokenization.collation import padded
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 
@@ -71,17 +70,6 @@ def row_of(model: ARModel, part: Batch) -> tuple[list[int], list[int], list[int]
     [prefix] = prefixes(part["source_ids"], part["slots"])
     tokens = part["target_ids"].gather(1, part["slots"])[0].tolist()
     return *prefix, answer(tokens, prefix.spans, model.config.mask_token_id, model.config.pad_token_id)
-
-
-def test_a_layout() -> None:
-    source = torch.tensor([[9, 5, 9, 9, 6, 0], [7, 8, 0, 0, 0, 0]])
-    slots = torch.tensor([[0, 2, 3], [0, 0, 0]])
-    held = torch.tensor([[True] * 3, [False] * 3])
-    seen = torch.tensor([[True] * 5 + [False], [True] * 2 + [False] * 4])
-    assert prefixes(source, slots, seen, held) == [Prefix([9, 5, 9, 6], [1, 2]), Prefix([7, 8], [])]
-    assert answer([1, 2, 3], [1, 2], 9, 0) == [1, 9, 2, 3, 0] and answer([], [], 9, 0) == []
-    ids, mask = padded([[1], [2, 3]], 0, torch.device("cpu"))
-    assert ids.tolist() == [[1, 0], [2, 3]] and mask.tolist() == [[True, False], [True, True]]
 
 
 def test_the_loss_is_the_cross_entropy_of_all_that_is_written(model: ARModel, batch: Batch) -> None:

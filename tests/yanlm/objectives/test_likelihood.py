@@ -43,18 +43,6 @@ def batch(tokenizer: Any) -> dict[str, torch.Tensor]:
     return Builder(tokenizer, max_length=48).batch(rows, [1, 2, 3], with_lengths=True)
 
 
-def test_groups_are_runs_of_adjacent_slots() -> None:
-    slots = torch.tensor([[3, 4, 5, 9, 10, 12], [0, 2, 0, 0, 0, 0]])
-    groups = slot_groups(slots, "span")
-    assert groups is not None
-    assert groups[0].tolist() == [0, 0, 0, 1, 1, 2]
-    assert groups[1, :2].tolist() == [0, 1]
-    assert int(groups.max()) < slots.shape[1]
-    sequence = slot_groups(slots, "sequence")
-    assert sequence is not None and not sequence.any()
-    assert slot_groups(slots, "token") is None
-
-
 @given(st.lists(st.floats(0.01, 5), min_size=8, max_size=8), st.lists(st.floats(-2, 2), min_size=2, max_size=2))
 @settings(max_examples=50, deadline=None)
 def test_likelihood_is_the_sum_over_experts(losses: list[float], gate: list[float]) -> None:
@@ -121,36 +109,6 @@ def test_a_group_is_written_by_one_expert(
     assert len(seen) > 1  # it is drawn, not fixed
 
 
-OPTIONS = {"token": {}, "span": {"scope": "span"}, "trunk": {"scope": "sequence", "experts": "trunk"}}
-OPTIONS["source"] = {"scope": "sequence", "experts": "source"}
-
-
-@pytest.mark.parametrize("kind", OPTIONS)
-@pytest.mark.parametrize(("ce", "objective"), [("mixture", "paper"), ("mixture", "consistent"), ("posterior", "paper")])
-def test_gradients_and_halves_of_a_batch(
-    make_model: Make, batch: dict[str, torch.Tensor], kind: str, ce: str, objective: str
-) -> None:
-    """The mixture cross-entropy trains every part of the flow, and two halves add up to the whole."""
-    model = make_model(**OPTIONS[kind])
-    model.stage1, model.stage2 = Stage1(mmd=0.0), Stage2(ce=ce, objective=objective, freeze="none", length=0.0)
-    model.prepare_stage(2)
-    seeds, totals = [4, 2, 8], model.counts(batch)
-    loss, parts = stage2_loss(model, batch, model.stage2, model.stage1, seeds, totals)
-    loss.backward()
-    for name, parameter in model.named_parameters():
-        if not name.startswith("length_head"):
-            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-    halves = [
-        stage2_loss(
-            model, {name: x[rows] for name, x in batch.items()}, model.stage2, model.stage1, seeds[rows], totals / 2
-        )[0]
-        / 2
-        for rows in (slice(0, 2), slice(2, 3))
-    ]
-    assert float(sum(halves)) == pytest.approx(float(loss), rel=1e-4)
-    assert {"mixture", "ce"} <= parts.keys()
-
-
 GROUPS = {"token": None, "span": torch.tensor([[0, 0, 1, 2]]), "sequence": torch.zeros(1, 4).long()}
 
 
@@ -176,11 +134,6 @@ def test_one_drawn_expert_has_the_gradient_of_all_in_expectation(
         for total, part in zip(got, torch.autograd.grad(loss, (ends, logits)), strict=True):
             total += chance * part
     torch.testing.assert_close(got, list(wanted), atol=1e-6, rtol=1e-5)  # the gate is float32
-
-
-def test_posterior_has_a_routing_loss_of_its_own() -> None:
-    with pytest.raises(ValueError, match="objective at 'paper'"):
-        Stage2(ce="posterior", objective="consistent")
 
 
 @pytest.mark.parametrize("ce", ["mixture", "posterior"])

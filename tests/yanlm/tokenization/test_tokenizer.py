@@ -1,4 +1,3 @@
-import base64
 import json
 import os
 import socket
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from yanlm.tokenization import llama3
 from yanlm.tokenization import tokenizer as tokenization
 from yanlm.tokenization.prompts import encode_with_masks
 from yanlm.tokenization.tokenizer import MASK, PADDING, decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer
@@ -103,38 +101,6 @@ def test_decoding_leaves_special_tokens_out():
     assert decode(TOKENIZER, ids) == "The cat sat"
 
 
-@pytest.mark.parametrize(
-    ("text", "around"),
-    [
-        ("The <mask> sat", ["The", " sat"]),
-        ("The <|mask|> sat", ["The", " sat"]),
-        ("The<mask>sat", ["The", "sat"]),
-        ("The  <mask>  sat", ["The ", "  sat"]),
-        ("The\n<mask>.", ["The\n", "."]),
-        ("<mask>", ["", ""]),
-        (" <mask> <mask> ", ["", "", " "]),
-        ("The cat", ["The cat"]),
-        ("", [""]),
-    ],
-)
-def test_a_mask_takes_one_space_before_it(text, around):
-    expected = encode(TOKENIZER, around[0])
-    for part in around[1:]:
-        expected += [mask_id(TOKENIZER), *encode(TOKENIZER, part)]
-    assert encode_with_masks(TOKENIZER, text) == expected
-
-
-@given(st.lists(st.sampled_from(["The", " cat", " sat", " on", " the", ".", "\n"]), min_size=1), st.data())
-def test_masking_a_token_in_text_or_in_ids_is_the_same(words, data):
-    # Away from runs of white space, where the next word decides about the token.
-    ids = encode(TOKENIZER, "".join(words))
-    hidden = data.draw(st.integers(0, len(ids) - 1))
-    tokens = [decode(TOKENIZER, [id]) for id in ids]
-    if tokens[hidden].startswith(" "):
-        text = "".join([*tokens[:hidden], " <mask>", *tokens[hidden + 1 :]])
-        assert encode_with_masks(TOKENIZER, text) == [*ids[:hidden], mask_id(TOKENIZER), *ids[hidden + 1 :]]
-
-
 # Loading
 
 
@@ -165,44 +131,6 @@ def test_a_vocabulary_without_tokenizer_json_loads_where_transformers_can(tmp_pa
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "##s"]))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     assert encode_with_masks(load_tokenizer(tmp_path), "the cats <mask>") == [5, 6, 7, 9]
-
-
-def tiktoken_file(folder):
-    tokens = [bytes([byte]) for byte in range(256)] + [b" t", b"he", b" the", b"\xc3\xa4"]
-    lines = [f"{base64.b64encode(token).decode()} {rank}" for rank, token in enumerate(tokens)]
-    path = folder / "tokenizer.model"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def test_llama3_files_load_from_a_folder_or_a_file(tmp_path):
-    path = tiktoken_file(tmp_path)
-    for source in (tmp_path, path):
-        loaded = load_tokenizer(source)
-        assert (pad_id(loaded), mask_id(loaded), len(loaded)) == (516, 517, 518)  # 260 tokens, 256 special ones
-        assert encode(loaded, "he the ä") == [257, 258, 32, 259]
-        assert decode(loaded, encode(loaded, " théß\n\n 1234 'S")) == " théß\n\n 1234 'S"
-        assert loaded.convert_tokens_to_ids("<|begin_of_text|>") == 260
-        assert loaded.convert_tokens_to_ids("<|reserved_special_token_250|>") == 515
-
-
-def test_llama3_by_name_finds_the_package(tmp_path, monkeypatch):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(llama3, "find_spec", lambda name: None)
-        with pytest.raises(ValueError, match="pip install --no-deps llama-models"):
-            load_tokenizer("llama3")
-    (tmp_path / "llama_models" / "llama3").mkdir(parents=True)
-    (tmp_path / "llama_models" / "__init__.py").touch()
-    tiktoken_file(tmp_path / "llama_models" / "llama3")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert len(load_tokenizer("llama3")) == 518
-
-
-@pytest.mark.skipif(llama3.find_spec("llama_models") is None, reason="llama-models is not installed")
-def test_llama3_is_the_papers():
-    loaded = load_tokenizer("llama3")
-    assert (pad_id(loaded), mask_id(loaded), len(loaded)) == (128256, 128257, 128258)
-    assert encode(loaded, "Hello world!") == [9906, 1917, 0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""Losses of the masked language model and of masked diffusion, by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+from toys import TEXT_ROWS, Batch
+
+from yanlm.modeling.yan import YanModel
+from yanlm.objectives.masked import partly_masked
+from yanlm.seeding import TIME, generators
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
+
+Make = Callable[..., YanModel]
+
+
+@pytest.fixture
+def batch(tokenizer: Any) -> Batch:
+
+    builder = Builder(tokenizer, max_length=48, masking=Masking(rate=(0.4, 0.4)))
+    return builder.batch([{"text": text} for text in TEXT_ROWS], [1, 2, 3], with_lengths=True)
+
+
+def without_lengths(batch: Batch) -> Batch:
+    return {name: x for name, x in batch.items() if name.startswith(("source", "target", "slot"))}
+
+
+@torch.no_grad()
+def by_hand(model: YanModel, batch: Batch, masked: torch.Tensor, weights: torch.Tensor) -> float:
+    """Weighted cross-entropies, row by row and slot by slot, over the number of slots."""
+    total = 0.0
+    for row in range(len(batch["slots"])):
+        source = batch["source_ids"][row].clone()
+        for slot, real, hidden in zip(batch["slots"][row], batch["slot_mask"][row], masked[row], strict=True):
+            if real and not hidden:
+                source[slot] = batch["target_ids"][row, slot]
+        keep = batch["source_mask"][row]
+        logits = model.decoder(model.encode(source[keep][None]))[0]
+        for slot, hidden, weight in zip(batch["slots"][row], masked[row], weights[row], strict=True):
+            if hidden:
+                total += float(weight * F.cross_entropy(logits[slot], batch["target_ids"][row, slot]))
+    return total / float(batch["slot_mask"].sum())
+
+
+def test_the_loss_of_mlm_is_the_cross_entropy_at_all_slots(make_model: Make, batch: Batch) -> None:
+    model = make_model(method="mlm")
+    loss = model(**without_lengths(batch), stage=1, seeds=[1, 2, 3]).loss
+    assert loss.item() == pytest.approx(by_hand(model, batch, batch["slot_mask"], batch["slot_mask"].float()), rel=1e-5)
+
+
+def test_the_loss_of_mdlm_weighs_what_stays_masked(make_model: Make, batch: Batch) -> None:
+    model, seeds = make_model(method="mdlm"), [4, 5, 6]
+    masked, weights = torch.zeros_like(batch["slot_mask"]), torch.zeros(batch["slots"].shape)
+    for row, generator in enumerate(generators(seeds, TIME)):
+        count = int(batch["slot_mask"][row].sum())
+        rate = 1 - torch.rand((), generator=generator, dtype=torch.float64).item()
+        drawn = torch.rand(count, generator=generator)
+        stays = drawn < rate if (drawn < rate).any() else drawn == drawn.min()
+        masked[row, :count] = stays
+        weights[row, :count] = 1 / (rate + (1 - rate) ** count / count)
+    assert masked.sum() < batch["slot_mask"].sum(), "some slots show their token"
+    loss = model(**without_lengths(batch), stage=1, seeds=seeds).loss
+    assert loss.item() == pytest.approx(by_hand(model, batch, masked, weights), rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_slot_counts_once_on_average(count: int) -> None:
+    draws = 20_000
+    masked, weights = partly_masked(torch.ones(draws, count, dtype=torch.bool), range(draws))
+    assert masked.any(1).all() and bool(weights[~masked].eq(0).all())
+    error = 4 * weights.std(0) / draws**0.5
+    assert ((weights.mean(0) - 1).abs() <= error + 1e-6).all()
+    assert weights.max() <= count + 1e-4
