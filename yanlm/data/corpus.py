@@ -18,7 +18,7 @@ from yanlm.data.rows import Columns, DataError, Row, kind_of, trained
 from yanlm.data.sources import Say, Source, read_source
 from yanlm.data.specs import weighted_specs
 
-__all__ = ["Corpus", "Source", "corpus_of", "load_corpus"]
+__all__ = ["Corpus", "Source", "corpus_of", "load_corpus", "read_sources"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,26 @@ def load_corpus(
         >>> corpus.kind, len(corpus.rows), len(corpus.validation), len(corpus.test)
         ('qa', 20000, 500, 1000)
     """
+    named = {"text_column": text_column, "source_field": source_field, "target_field": target_field}
+    return corpus_of(*read_sources(specs, weights=weights, **named, seed=seed, whole=whole, on_note=on_note))
+
+
+def read_sources(
+    specs: str | Sequence[str],
+    *,
+    weights: Sequence[float] | None = None,
+    text_column: str | None = None,
+    source_field: str | None = None,
+    target_field: str | None = None,
+    seed: int = 0,
+    whole: bool = False,
+    on_note: Say | None = None,
+) -> tuple[str, list[Source], tuple[float, ...]]:
+    """Reads the parts of a corpus; the arguments are those of :func:`load_corpus`.
+
+    Returns:
+        The corpus's name, its sources and their shares, as :func:`corpus_of` takes them.
+    """
     texts = [specs] if isinstance(specs, str) else [str(spec) for spec in specs]
     if not texts:
         raise DataError("no data named; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
@@ -95,7 +115,7 @@ def load_corpus(
     shares = _shares(sources, [weight for _, weight in parsed])
     if len(sources) > 1:
         say("rows are drawn from " + ", ".join(f"{s.name} {w:.3g}" for s, w in zip(sources, shares, strict=True)))
-    return corpus_of(" + ".join(texts), sources, shares)
+    return " + ".join(texts), sources, shares
 
 
 def corpus_of(name: str, sources: Sequence[Source], weights: tuple[float, ...]) -> Corpus:

@@ -55,7 +55,7 @@ def kind_of(row: Mapping[str, Any]) -> str:
     for kind, fields in _NEEDED.items():
         if fields <= names:
             return kind
-    raise DataError(f"a row needs the fields {FORMS}; got {', '.join(map(repr, row)) or 'none'}")
+    raise DataError(f"a row needs the fields {FORMS}; got {', '.join(map(str, row)) or 'none'}")
 
 
 def trained(row: Mapping[str, Any]) -> Row:
@@ -170,28 +170,6 @@ def listed(record: Iterable[Any]) -> str:
     """Names of fields for a message, each of at most 40 characters, the first twelve of them."""
     names = [name if len(name) <= 40 else f"{name[:37]}..." for name in map(str, record)]
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "none"
-
-
-FIELDS = {"infill" if kind == "text" else kind: fields for kind, fields in KINDS.items()}
-"""Tasks and the fields of their rows; the first whose fields are all there is the row's task."""
-
-
-def task_of(row: Mapping[str, Any]) -> str:
-    """Task that the fields of ``row`` belong to: ``"infill"``, ``"qa"``, ``"classify"`` or ``"seq2seq"``.
-
-    Raises:
-        ValueError: They belong to none.
-
-    Example:
-        >>> task_of({"text": "Oil prices fell.", "label": "Business"})
-        'classify'
-    """
-    for task, fields in FIELDS.items():
-        if all(field in row for field in fields):
-            return task
-    accepted = "; ".join(f"{', '.join(fields)} ({task})" for task, fields in FIELDS.items())
-    given = ", ".join(map(str, row)) or "none"
-    raise ValueError(f"a row must have the fields of a task: {accepted}; got {given}")
 
 
 def field(row: Mapping[str, Any], name: str, empty: bool = False) -> str:

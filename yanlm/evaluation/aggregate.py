@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from yanlm.evaluation.items import Item
-from yanlm.evaluation.scoring import EXACT, MAIN, Sums, label_key
+from yanlm.evaluation.scoring import Sums, label_key
 from yanlm.tasks import metrics
+from yanlm.tasks.task import Task, get_task
 
 FAILED = 0.05
 """Error above which a bAbI task counts as failed."""
@@ -18,25 +19,26 @@ Runs = Sequence[Sequence[Sums]]
 """Sums by run (a seed and a sample), then by item."""
 
 
-def summary(task: str, runs: Runs) -> dict[str, Any]:
+def summary(task: str | Task, runs: Runs) -> dict[str, Any]:
     """Means over items and runs, and for the main metrics ``NAME_ci95``, by bootstrap over the items.
 
     Example:
-        >>> found = summary("classify", [[{"accuracy": (1.0, 1.0)}, {"accuracy": (0.0, 1.0)}]] * 2)
-        >>> found["accuracy"], found["accuracy_ci95"]
+        >>> scores = summary("classify", [[{"accuracy": (1.0, 1.0)}, {"accuracy": (0.0, 1.0)}]] * 2)
+        >>> scores["accuracy"], scores["accuracy_ci95"]
         (0.5, [0.0, 1.0])
     """
-    items = [_together(one) for one in zip(*runs, strict=True)]
-    names = dict.fromkeys(name for sums in items for name in sums)
-    found: dict[str, Any] = {}
+    main = get_task(task).main
+    totals = [_total(item_runs) for item_runs in zip(*runs, strict=True)]
+    names = dict.fromkeys(name for sums in totals for name in sums)
+    scores: dict[str, Any] = {}
     for name in names:
-        pairs = [sums[name] for sums in items]
+        pairs = [sums[name] for sums in totals]
         if not (count := math.fsum(n for _, n in pairs)):
             continue  # no span of three tokens, say
-        found[name] = math.fsum(x for x, _ in pairs) / count
-        if name in MAIN[task]:
-            found[f"{name}_ci95"] = interval(pairs)
-    return found
+        scores[name] = math.fsum(x for x, _ in pairs) / count
+        if name in main:
+            scores[f"{name}_ci95"] = interval(pairs)
+    return scores
 
 
 def interval(pairs: Sequence[tuple[float, float]]) -> list[float]:
@@ -50,15 +52,16 @@ def interval(pairs: Sequence[tuple[float, float]]) -> list[float]:
     return [max(0.0, low), min(1.0, high)]
 
 
-def by_seed(task: str, runs: Runs, samples: int) -> dict[str, list[float]]:
+def by_seed(task: str | Task, runs: Runs, samples: int) -> dict[str, list[float]]:
     """``NAME_by_seed`` of the main metrics, where there are several seeds; runs are ordered by seed."""
-    each = [summary(task, runs[i : i + samples]) for i in range(0, len(runs), samples)]
-    if len(each) < 2:
+    main = get_task(task).main
+    seeds = [summary(task, runs[i : i + samples]) for i in range(0, len(runs), samples)]
+    if len(seeds) < 2:
         return {}
-    return {f"{name}_by_seed": [one[name] for one in each] for name in MAIN[task] if name in each[0]}
+    return {f"{name}_by_seed": [scores[name] for scores in seeds] for name in main if name in seeds[0]}
 
 
-def _together(runs: Sequence[Sums]) -> Sums:
+def _total(runs: Sequence[Sums]) -> Sums:
     """Sums of one item over its runs."""
     return {
         name: (math.fsum(run[name][0] for run in runs), math.fsum(run[name][1] for run in runs)) for name in runs[0]
@@ -72,24 +75,25 @@ def macro_f1(predicted: Sequence[str], truth: Sequence[str]) -> float:
         >>> macro_f1(["a", "a", "?"], ["a", "b", "b"])  # F1 of a is 2/3, of b 0
         0.333...
     """
-    guesses, labels = [label_key(text) for text in predicted], [label_key(text) for text in truth]
+    given, labels = [label_key(text) for text in predicted], [label_key(text) for text in truth]
     total = 0.0
     for label in set(labels):
-        hits = sum(a == b == label for a, b in zip(guesses, labels, strict=True))
-        total += 2 * hits / (guesses.count(label) + labels.count(label))
+        hits = sum(a == b == label for a, b in zip(given, labels, strict=True))
+        total += 2 * hits / (given.count(label) + labels.count(label))
     return total / len(set(labels))
 
 
-def by_task(made: Sequence[Item], runs: Runs) -> dict[str, Any]:
+def by_task(task: str | Task, items: Sequence[Item], runs: Runs) -> dict[str, Any]:
     """Errors by the rows' ``task`` (bAbI), their mean, and how many tasks fail; nothing where rows have none."""
     places: dict[str, list[int]] = {}
-    for i, item in enumerate(made):
+    for i, item in enumerate(items):
         if "task" in item.row:
             places.setdefault(str(item.row["task"]), []).append(i)
     if not places:
         return {}
-    scores = {name: summary("qa", [[run[i] for i in at] for run in runs]) for name, at in places.items()}
-    errors = {name: 1 - scores[name]["exact_match"] for name in sorted(scores, key=_natural)}
+    exact = get_task(task).exact
+    scores = {name: summary(task, [[run[i] for i in at] for run in runs]) for name, at in places.items()}
+    errors = {name: 1 - scores[name][exact] for name in sorted(scores, key=_natural)}
     failed = sum(error > FAILED for error in errors.values())
     return {"by_task": errors, "mean_error": sum(errors.values()) / len(errors), "failed_tasks": failed}
 
@@ -107,7 +111,7 @@ def diversity(groups: Sequence[Sequence[str]], encoder: Any = None) -> dict[str,
     share of different texts among the samples of a source.
     """
     texts = [text for group in groups for text in group]
-    found = {
+    scores = {
         "distinct_2": metrics.distinct(texts, 2),
         "self_bleu": sum(metrics.self_bleu(group) for group in groups) / len(groups),
         "unique": sum(len(set(group)) / len(group) for group in groups) / len(groups),
@@ -115,18 +119,19 @@ def diversity(groups: Sequence[Sequence[str]], encoder: Any = None) -> dict[str,
     if encoder is not None:
         from yanlm.evaluation.semantic import sem_dist
 
-        found["sem_dist"] = sem_dist(groups, encoder)
-    return found
+        scores["sem_dist"] = sem_dist(groups, encoder)
+    return scores
 
 
-def best_of(task: str, runs: Runs) -> float:
+def best_of(task: str | Task, runs: Runs) -> float:
     """Share of the items of which any sample is right."""
-    return sum(max(sums[EXACT[task]][0] for sums in one) for one in zip(*runs, strict=True)) / len(runs[0])
+    exact = get_task(task).exact
+    return sum(max(sums[exact][0] for sums in item_runs) for item_runs in zip(*runs, strict=True)) / len(runs[0])
 
 
 def mean_of(dicts: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean of every entry, over seeds."""
-    return {name: sum(one[name] for one in dicts) / len(dicts) for name in dicts[0]}
+    return {name: sum(scores[name] for scores in dicts) / len(dicts) for name in dicts[0]}
 
 
 Number = int | float
@@ -138,19 +143,19 @@ def over_seeds(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     What does not depend on the seed (task, data, baselines that need no training) is taken from the first.
 
     Example:
-        >>> one = {"task": "qa", "by_steps": {"1": {"f1": 0.5}}}
-        >>> two = {"task": "qa", "by_steps": {"1": {"f1": 0.7}}}
-        >>> over_seeds([one, two, two])["by_steps"]["1"]
+        >>> low = {"task": "qa", "by_steps": {"1": {"f1": 0.5}}}
+        >>> high = {"task": "qa", "by_steps": {"1": {"f1": 0.7}}}
+        >>> over_seeds([low, high, high])["by_steps"]["1"]
         {'f1': 0.7, 'f1_range': [0.5, 0.7]}
     """
     first = reports[0]
-    found = {name: value for name, value in first.items() if name not in ("by_steps", "one_pass")}
-    found["runs"] = len(reports)
-    steps = [step for step in first["by_steps"] if all(step in one["by_steps"] for one in reports)]
-    found["by_steps"] = {step: spread([one["by_steps"][step] for one in reports]) for step in steps}
-    if all("one_pass" in one for one in reports):
-        found["one_pass"] = spread([one["one_pass"] for one in reports])
-    return found
+    medians = {name: value for name, value in first.items() if name not in ("by_steps", "one_pass")}
+    medians["runs"] = len(reports)
+    steps = [step for step in first["by_steps"] if all(step in report["by_steps"] for report in reports)]
+    medians["by_steps"] = {step: spread([report["by_steps"][step] for report in reports]) for step in steps}
+    if all("one_pass" in report for report in reports):
+        medians["one_pass"] = spread([report["one_pass"] for report in reports])
+    return medians
 
 
 def spread(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -160,10 +165,10 @@ def spread(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
         >>> spread([{"em": 1.0, "em_ci95": [0.9, 1.0]}])
         {'em': 1.0, 'em_range': [1.0, 1.0]}
     """
-    found: dict[str, Any] = {}
+    medians: dict[str, Any] = {}
     for name, value in scores[0].items():
-        if isinstance(value, Number) and not isinstance(value, bool) and all(name in one for one in scores):
-            values = [float(one[name]) for one in scores]
-            found[name] = statistics.median(values)
-            found[f"{name}_range"] = [min(values), max(values)]
-    return found
+        if isinstance(value, Number) and not isinstance(value, bool) and all(name in run for run in scores):
+            values = [float(run[name]) for run in scores]
+            medians[name] = statistics.median(values)
+            medians[f"{name}_range"] = [min(values), max(values)]
+    return medians

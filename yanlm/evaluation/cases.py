@@ -17,11 +17,11 @@ Scores = dict[str, float]
 
 
 class Case(NamedTuple):
-    """A held-out row: its example, which target positions were masked, and its task."""
+    """A held-out row: its example, which target positions were masked, and the kind of row."""
 
     example: Example
     masked: list[int]
-    task: str
+    kind: str
 
 
 def score(builder: Builder, made: Sequence[Case], filled: Sequence[Ids], rouge: bool = True) -> Scores:
@@ -52,7 +52,7 @@ def baselines(builder: Builder, made: Sequence[Case], train: Sequence[Row], test
     found: dict[str, Scores] = {}
     tokenizer = builder.tokenizer
     references = [decode(tokenizer, case.example.target) for case in made]
-    if any(case.task == "infill" for case in made):
+    if any(case.kind == "text" for case in made):
         texts = (row["text"] for row in train[:5000] if "text" in row)
         counts = Counter(token for text in texts for token in encode(tokenizer, text))
         common = counts.most_common(1)[0][0] if counts else builder.pad
@@ -63,7 +63,7 @@ def baselines(builder: Builder, made: Sequence[Case], train: Sequence[Row], test
             guesses.append([common if i in hidden else t for i, t in enumerate(case.example.target)])
         found["copy_source"] = {"masked_accuracy": 0.0} | rouge_scores(copies, references)
         found["unigram"] = score(builder, made, guesses)
-    asked = [row for row, case in zip(test, made, strict=True) if case.task in ("qa", "classify")]
+    asked = [row for row, case in zip(test, made, strict=True) if case.kind in ("qa", "classify")]
     if asked:
         name = "answer" if "answer" in asked[0] else "label"
         answers = Counter(row[name].strip() for row in train if name in row)

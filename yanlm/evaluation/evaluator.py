@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from yanlm.evaluation.aggregate import best_of, by_seed, by_task, diversity, macro_f1, mean_of, summary
 from yanlm.evaluation.baselines import baseline_fills, length_determines
 from yanlm.evaluation.inference import Filled, fill_freely, fill_items, one_pass_fills, with_predicted_lengths
-from yanlm.evaluation.items import ANSWERED, Fill, Row, items
+from yanlm.evaluation.items import Fill, Row, items
 from yanlm.evaluation.predictions import record
 from yanlm.evaluation.protocol import Protocol, model_facts, protocol
 from yanlm.evaluation.scoring import Scorer, Sums, prediction, written
 from yanlm.evaluation.semantic import Encoder
 from yanlm.generation.choices import known_answers
+from yanlm.tasks.task import Task
 from yanlm.tokenization.collation import Example
 from yanlm.tokenization.examples import Builder
 
@@ -28,7 +29,7 @@ Hear = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What :func:`evaluate_task` found.
+    """What :func:`evaluate_task` gives.
 
     Attributes:
         report: JSON-able numbers.
@@ -45,7 +46,7 @@ def evaluate_task(
     builder: Builder,
     train_rows: Sequence[Row],
     test_rows: Sequence[Row],
-    task: str,
+    task: str | Task,
     *,
     steps: Sequence[int] = (1, 2, 3, 4, 8),
     seeds: Sequence[int] = (0,),
@@ -71,7 +72,7 @@ def evaluate_task(
         builder: Makes its examples (:func:`yanlm.modeling.build.make_builder`).
         train_rows: Rows of the task that baselines learn from; without any, few baselines are left.
         test_rows: Held-out rows of the task (:func:`yanlm.tasks.rows.task_rows`).
-        task: ``infill``, ``sentence``, ``completion``, ``qa`` or ``classify``.
+        task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
         steps: Numbers of steps T; a method that writes token by token is run once, as ``1``.
         seeds: One generation of everything for each; where nothing is drawn the first alone is run.
         samples: Results for every row; above 1 their diversity is reported too.
@@ -98,8 +99,8 @@ def evaluate_task(
         >>> tokenizer = train_tokenizer(["a small text"], 260)
         >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)
         >>> rows = [{"text": "a small text"}] * 2
-        >>> found = evaluate_task(YanModel(config), Builder(tokenizer, max_length=16), rows, rows, "infill", steps=[2])
-        >>> list(found.report["by_steps"]), sorted(found.report["baselines"]), len(found.predictions)
+        >>> result = evaluate_task(YanModel(config), Builder(tokenizer, max_length=16), rows, rows, "infill", steps=[2])
+        >>> list(result.report["by_steps"]), sorted(result.report["baselines"]), len(result.predictions)
         (['2'], ['copy_source', 'unigram'], 2)
     """
     plan = protocol(
@@ -139,66 +140,66 @@ class _Evaluator:
         hear: Hear,
     ) -> None:
         self.model, self.builder, self.plan, self.train, self.hear = model, builder, plan, train, hear
-        self.made = items(builder, test, plan.task)
-        labels = [row["label"] for row in train] if plan.task == "classify" else []
+        self.items = items(builder, test, plan.task)
+        labels = [row[plan.task.written] for row in train] if plan.task.closed else []
         known = sorted({label.strip() for label in labels})
         self.choices = known_answers(builder, known) if plan.labels == "known" else None
         aligned = plan.length == "given"
         self.encoder = None if encoder is None else Encoder(encoder, str(model.device))
-        self.scorer = Scorer(plan.task, self.made, labels=labels, aligned=aligned, encoder=self.encoder)
+        self.scorer = Scorer(plan.task, self.items, labels=labels, aligned=aligned, encoder=self.encoder)
 
     def run(self, data: str) -> Evaluation:
-        plan, made = self.plan, self.made
+        plan, items = self.plan, self.items
         report: dict[str, Any] = {
-            "task": plan.task,
+            "task": plan.task.name,
             "data": data,
-            "n": len(made),
-            "cut": sum(item.cut for item in made),
-            "masked_tokens": sum(len(span) for item in made for span in item.truth),
+            "n": len(items),
+            "cut": sum(item.cut for item in items),
+            "masked_tokens": sum(len(span) for item in items for span in item.truth),
             "model": model_facts(self.model),
             "length": plan.length,
             "samples": plan.samples,
-            **({"labels": plan.labels} if plan.task == "classify" else {}),
+            **({"labels": plan.labels} if plan.task.closed else {}),
             "seeds": list(plan.seeds),
             **plan.drawn,
         }
-        if plan.task in ANSWERED:
-            differ, report["length_determines"] = length_determines(self.builder, made, plan.task, self.train)
+        if plan.task.length_tells:
+            differ, report["length_determines"] = length_determines(self.builder, items, plan.task, self.train)
             report["length_leaks"] = differ and plan.length == "given"
-        prompts = [item.example for item in made]
+        prompts = [item.example for item in items]
         if plan.length == "predicted" and not plan.free:
-            prompts = with_predicted_lengths(self.model, self.builder, made, plan.batch_size)
+            prompts = with_predicted_lengths(self.model, self.builder, items, plan.batch_size)
         report["by_steps"], predictions = {}, []
         self._fill(prompts[: plan.batch_size], plan.steps[0], 0, lambda done: None)  # warms up, and is not counted
         for steps in plan.steps:
             filled = [self._fill(prompts, steps, i, partial(self._tell, steps, i)) for i in range(len(plan.seeds))]
             report["by_steps"][str(steps)], records = self._result(filled, steps)
             predictions += records
-        guessed = baseline_fills(self.builder, made, plan.task, self.train)
-        report["baselines"] = {name: self._once(fills) for name, fills in guessed.items()}
+        guesses = baseline_fills(self.builder, items, plan.task, self.train)
+        report["baselines"] = {name: self._once(fills) for name, fills in guesses.items()}
         if self.model.config.method == "flow" and self.builder.form == "slots":
-            report["one_pass"] = self._once(one_pass_fills(self.model, self.builder, made, prompts, self.choices))
+            report["one_pass"] = self._once(one_pass_fills(self.model, self.builder, items, prompts, self.choices))
         return Evaluation(report, predictions)
 
     def _tell(self, steps: int, number: int, done: int) -> None:
-        rows = len(self.made)
+        rows = len(self.items)
         self.hear(f"T = {steps}", number * rows + done, len(self.plan.seeds) * rows)
 
     def _fill(self, prompts: Sequence[Example], steps: int, number: int, hear: Callable[[int], None]) -> Filled:
         """The first items, as many as prompts, filled by the seed of this number."""
-        plan, made = self.plan, self.made[: len(prompts)]
+        plan, items = self.plan, self.items[: len(prompts)]
         common: dict[str, Any] = {"samples": plan.samples, "batch_size": plan.batch_size, "hear": hear}
         if plan.free:
-            return fill_freely(self.model, self.builder, made, **common)
+            return fill_freely(self.model, self.builder, items, **common)
         common |= {"steps": steps, "seed": plan.seeds[number], **plan.drawn}
         common |= {} if self.choices is None else {"choices": self.choices}
-        return fill_items(self.model, self.builder, made, prompts, **common)
+        return fill_items(self.model, self.builder, items, prompts, **common)
 
     def _result(self, filled: Sequence[Filled], steps: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Scores of one number of steps over all seeds and samples, and the predictions."""
         plan = self.plan
-        fills = [[one[j] for one in run.fills] for run in filled for j in range(plan.samples)]
-        runs = [self.scorer.score(one) for one in fills]
+        fills = [[samples[j] for samples in run.fills] for run in filled for j in range(plan.samples)]
+        runs = [self.scorer.score(run_fills) for run_fills in fills]
         seconds = sum(run.seconds for run in filled)
         scores = self._scores(fills, runs) | by_seed(plan.task, runs, plan.samples)
         if plan.samples > 1:
@@ -211,29 +212,29 @@ class _Evaluator:
         which = [(seed, sample) for seed in plan.seeds for sample in range(plan.samples)]
         records = [
             record(self.builder, item, plan.task, fill, sums, steps=steps, seed=seed, sample=sample)
-            for (seed, sample), one, run in zip(which, fills, runs, strict=True)
-            for item, fill, sums in zip(self.made, one, run, strict=True)
+            for (seed, sample), run_fills, run in zip(which, fills, runs, strict=True)
+            for item, fill, sums in zip(self.items, run_fills, run, strict=True)
         ]
         return scores, records
 
     def _diversity(self, filled: Sequence[Filled], runs: Sequence[list[Sums]]) -> dict[str, float]:
         """Diversity within each seed's samples, the mean over seeds."""
         count = self.plan.samples
-        each = []
+        seeds = []
         for number, run in enumerate(filled):
-            found = diversity([[written(fill) for fill in samples] for samples in run.fills], self.encoder)
-            each.append(found | {"best_of": best_of(self.plan.task, runs[number * count : (number + 1) * count])})
-        return mean_of(each)
+            scores = diversity([[written(fill) for fill in samples] for samples in run.fills], self.encoder)
+            seeds.append(scores | {"best_of": best_of(self.plan.task, runs[number * count : (number + 1) * count])})
+        return mean_of(seeds)
 
     def _once(self, fills: list[Fill]) -> dict[str, Any]:
         return self._scores([fills], [self.scorer.score(fills)])
 
     def _scores(self, fills: Sequence[list[Fill]], runs: Sequence[list[Sums]]) -> dict[str, Any]:
         """Means and intervals, and what is no mean over items: F1 by label, errors by bAbI task."""
-        task, made = self.plan.task, self.made
+        task, items = self.plan.task, self.items
         scores = summary(task, runs)
-        if task == "classify":
-            truth = [item.references[0] for item in made]
-            each = [macro_f1([prediction(task, fill) for fill in one], truth) for one in fills]
-            scores["macro_f1"] = sum(each) / len(each)
-        return scores | (by_task(made, runs) if task == "qa" else {})
+        if task.closed:
+            truth = [item.references[0] for item in items]
+            by_run = [macro_f1([prediction(task, fill) for fill in run_fills], truth) for run_fills in fills]
+            scores["macro_f1"] = sum(by_run) / len(by_run)
+        return scores | by_task(task, items, runs)

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from yanlm.data.rows import task_of
+from yanlm.data.rows import kind_of
 from yanlm.evaluation.report import HELD_OUT, masked_positions
 from yanlm.seeding import row_seed
+from yanlm.tasks.task import Task, get_task
 from yanlm.tokenization.collation import Example, Ids, collapse, split_spans
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import decode, encode
 
 Row = Mapping[str, Any]
-
-WANTED = {"infill": "infill", "sentence": "seq2seq", "completion": "seq2seq", "qa": "qa", "classify": "classify"}
-"""Tasks, and what :func:`yanlm.data.rows.task_of` calls their rows."""
-
-ANSWERED = {"qa": "answer", "classify": "label"}
-"""Tasks whose rows have an answer after the text, and its field."""
 
 
 class Item(NamedTuple):
@@ -61,7 +56,7 @@ class Fill(NamedTuple):
     text: str
 
 
-def items(builder: Builder, rows: Sequence[Row], task: str) -> list[Item]:
+def items(builder: Builder, rows: Sequence[Row], task: str | Task) -> list[Item]:
     """Items of rows; texts are masked as their place decides, the same for every model.
 
     Raises:
@@ -74,16 +69,17 @@ def items(builder: Builder, rows: Sequence[Row], task: str) -> list[Item]:
         >>> masked_source(builder, item), item.references, item.cut
         ('a b ? <mask>', ['b'], False)
     """
+    task = get_task(task)
     if not rows:
-        raise ValueError(f"there are no held-out rows to evaluate the task {task} on")
+        raise ValueError(f"there are no held-out rows to evaluate the task {task.name} on")
     whole = _uncut(builder)
     return [_item(builder, whole, i, row, task) for i, row in enumerate(rows)]
 
 
-def _item(builder: Builder, whole: Builder, number: int, row: Row, task: str) -> Item:
+def _item(builder: Builder, whole: Builder, number: int, row: Row, task: Task) -> Item:
     try:
-        if task_of(row) != WANTED[task]:
-            raise ValueError(f"its fields are those of {task_of(row)}, not of the task {task}")
+        if kind_of(row) != task.kind:
+            raise ValueError(f"its fields are those of {kind_of(row)}, not of the task {task.name}")
         seed = row_seed(HELD_OUT, 0, number)
         example = builder.example(row, seed)
         if not example.slots:
@@ -95,8 +91,8 @@ def _item(builder: Builder, whole: Builder, number: int, row: Row, task: str) ->
     truth = spans_of(builder, example, [example.target[slot] for slot in example.slots])
     words = [decode(builder.tokenizer, span).strip() for span in truth]
     text = joined(builder, source, truth)
-    references = _references(row, task, text)
-    if builder.pad_to is not None and task != "infill":
+    references = [text] if task.references is None else task.references(row)
+    if builder.pad_to is not None and task.kind != "text":
         cut = cut or len(encode(builder.tokenizer, f" {references[0]}")) > builder.pad_to
     return Item(number, row, example, source, truth, words, references, text, cut)
 
@@ -105,17 +101,6 @@ def _uncut(builder: Builder) -> Builder:
     """The same builder for a model without an end, to see which rows lose tokens."""
     padding = {} if builder.pad_to is None else {"lengths": "padding", "pad_to": builder.pad_to}
     return Builder(builder.tokenizer, form=builder.form, max_length=2**30, masking=builder.masking, **padding)  # type: ignore[arg-type]
-
-
-def _references(row: Row, task: str, text: str) -> list[str]:
-    if task == "infill":
-        return [text]
-    if task == "qa":
-        return [str(one).strip() for one in row.get("answers") or [row["answer"]]]
-    if task == "classify":
-        return [row["label"].strip()]
-    target = row["target"]
-    return [target.strip() if isinstance(target, str) else " ".join(one.strip() for one in target)]
 
 
 def spans_of(builder: Builder, example: Example, tokens: Sequence[int]) -> list[Ids]:

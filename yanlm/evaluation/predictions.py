@@ -9,10 +9,11 @@ from typing import Any
 
 from yanlm.evaluation.items import Fill, Item, masked_source
 from yanlm.evaluation.scoring import Sums, prediction
+from yanlm.tasks.task import Task, get_task
 from yanlm.tokenization.examples import Builder
 
 
-def record(builder: Builder, item: Item, task: str, fill: Fill, sums: Sums, **which: int) -> dict[str, Any]:
+def record(builder: Builder, item: Item, task: str | Task, fill: Fill, sums: Sums, **which: int) -> dict[str, Any]:
     """A prediction.
 
     Returns:
@@ -28,10 +29,11 @@ def record(builder: Builder, item: Item, task: str, fill: Fill, sums: Sums, **wh
         >>> found["source"], found["prediction"], found["scores"]
         ('ab <mask>', 'a', {'accuracy': 1.0})
     """
+    task = get_task(task)
     several = len(item.references) > 1
     return {
         "id": item.id,
-        "task": task,
+        "task": task.name,
         **which,
         "source": masked_source(builder, item),
         "prediction": prediction(task, fill),
@@ -43,7 +45,7 @@ def record(builder: Builder, item: Item, task: str, fill: Fill, sums: Sums, **wh
 
 def write_predictions(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
     """Write predictions, one JSON object a line."""
-    lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in predictions)
+    lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in predictions)
     path.write_text("".join(lines), encoding="utf-8")
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count
 from yanlm.config import AUTOREGRESSIVE
-from yanlm.evaluation.items import WANTED
 from yanlm.generation.options import FLOW_OPTIONS
 from yanlm.modeling.ensemble import Ensemble
+from yanlm.tasks.task import TASKS, Task, get_task
 from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Protocol:
         free: Whether the model writes token by token and comes to the lengths as it writes.
     """
 
-    task: str
+    task: Task
     steps: tuple[int, ...]
     seeds: tuple[int, ...]
     samples: int
@@ -52,7 +52,7 @@ class Protocol:
 def protocol(
     model: YanModel,
     builder: Builder,
-    task: str,
+    task: str | Task,
     *,
     steps: Sequence[int],
     seeds: Sequence[int],
@@ -70,11 +70,12 @@ def protocol(
     Raises:
         ValueError: One is out of range or no option of the model, the flow is not trained, or a package is missing.
     """
-    check_choice("task", task, tuple(WANTED))
+    task = get_task(task)
     check_choice("length", length, ("given", "predicted"))
     check_choice("labels", labels, ("any", "known"))
-    if labels == "known" and task != "classify":
-        raise ValueError(f"labels=known goes with the task classify, got the task {task}")
+    if labels == "known" and not task.closed:
+        closed = ", ".join(known.name for known in TASKS.values() if known.closed)
+        raise ValueError(f"labels=known goes with the task {closed}, got the task {task.name}")
     check_count("samples", samples)
     check_count("batch_size", batch_size)
     if not steps or not seeds:
@@ -100,7 +101,7 @@ def protocol(
         raise ValueError("temperature goes with reread where there is a flow; z0_scale changes its diversity")
     if labels == "known" and (temperature or reread):
         raise ValueError("known labels are compared, and nothing is written: leave out temperature and reread")
-    kind = "padding" if builder.pad_to is not None and task != "infill" else length
+    kind = "padding" if builder.pad_to is not None and task.kind != "text" else length
     free = kind == "predicted" and method in AUTOREGRESSIVE
     if free and temperature:
         raise ValueError(

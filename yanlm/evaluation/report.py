@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from yanlm.config import AUTOREGRESSIVE
-from yanlm.data.rows import task_of
+from yanlm.data.rows import kind_of
 from yanlm.evaluation.cases import Case, Row, baselines, score
 from yanlm.nn.slots import gather_tokens
 from yanlm.seeding import row_seed
@@ -32,7 +32,7 @@ def repeated(rows: Sequence[Row], count: int) -> list[Row]:
         >>> len(repeated([{"text": "a b"}] * 3, 7)), len(repeated([{"context": "", "question": "", "answer": ""}], 7))
         (7, 1)
     """
-    if not rows or any(task_of(row) != "infill" for row in rows):
+    if not rows or any(kind_of(row) != "text" for row in rows):
         return list(rows[:count])  # a question is asked in one way
     return [rows[i % len(rows)] for i in range(count)]
 
@@ -42,7 +42,7 @@ def cases(builder: Builder, rows: Sequence[Row], seed: int = HELD_OUT) -> list[C
     made = []
     for i, row in enumerate(rows):
         example = builder.example(row, row_seed(seed, 0, i))
-        made.append(Case(example, masked_positions(example, builder), task_of(row)))
+        made.append(Case(example, masked_positions(example, builder), kind_of(row)))
     return made
 
 

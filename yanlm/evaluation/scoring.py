@@ -8,24 +8,16 @@ from typing import TYPE_CHECKING
 
 from yanlm.evaluation.items import Fill, Item
 from yanlm.tasks import metrics
+from yanlm.tasks.task import Task, get_task
 
 if TYPE_CHECKING:
     from yanlm.evaluation.semantic import Encoder
 
-Sums = dict[str, tuple[float, float]]
-"""For each metric what an item adds to its numerator and to its denominator."""
+Sum = tuple[float, float]
+"""What an item adds to the numerator and to the denominator of a metric."""
 
-MAIN = {
-    "infill": ("masked_accuracy", "span_exact", "exact_match"),
-    "sentence": ("f1", "rougeL"),
-    "completion": ("exact_match",),
-    "qa": ("exact_match", "f1"),
-    "classify": ("accuracy",),
-}
-"""Metrics that come with a bootstrap interval over the items."""
-
-EXACT = {task: "accuracy" if task == "classify" else "exact_match" for task in MAIN}
-"""The metric that says whether an item is right."""
+Sums = dict[str, Sum]
+"""By the name of the metric."""
 
 LONG = 3  # tokens of a span that span_exact_3 counts
 _ROUGE_WORD = re.compile("[a-z0-9]", re.I)  # ROUGE reads nothing else
@@ -41,9 +33,9 @@ def label_key(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def prediction(task: str, fill: Fill) -> str:
-    """What is compared with the references: the whole text for infilling, else what was written."""
-    return fill.text if task == "infill" else written(fill)
+def prediction(task: str | Task, fill: Fill) -> str:
+    """What is compared with the references: the whole text where the task compares texts, else what was written."""
+    return fill.text if get_task(task).whole else written(fill)
 
 
 def written(fill: Fill) -> str:
@@ -56,117 +48,144 @@ class Scorer:
 
     Args:
         task: The task.
-        made: The items.
-        labels: Labels known from training, for ``classify``.
+        items: The items.
+        labels: Labels known from training, where the task has them.
         aligned: Whether slots and true tokens correspond, as they do with given lengths.
         encoder: For BERTScore.
+
+    Raises:
+        ValueError: The task has a metric that is not in :data:`METRICS` and not its own.
     """
 
     def __init__(
         self,
-        task: str,
-        made: Sequence[Item],
+        task: str | Task,
+        items: Sequence[Item],
         *,
         labels: Sequence[str] = (),
         aligned: bool = True,
         encoder: Encoder | None = None,
     ) -> None:
-        self.task, self.made, self.aligned, self.encoder = task, made, aligned, encoder
+        self.task, self.items, self.encoder = get_task(task), items, encoder
         self.labels = {label_key(label) for label in labels}
+        possible = {"masked_accuracy": aligned, "valid_labels": bool(labels)}
+        self.names = [name for name in self.task.metrics if possible.get(name, True)]
+        if encoder is not None and not self.task.closed:
+            self.names.append("bert_score")
+        for name in self.names:
+            if name not in METRICS and name not in self.task.own_metrics:
+                known = ", ".join((*METRICS, *self.task.own_metrics))
+                raise ValueError(f"task {self.task.name}: metrics must be among {known}, got {name!r}")
         self._rouge: dict[tuple[str, str], dict[str, float]] = {}
         self._bert: dict[tuple[str, str], float] = {}
 
     def score(self, fills: Sequence[Fill]) -> list[Sums]:
         """Sums of every item for one fill each."""
-        texts = [prediction(self.task, fill) for fill in fills]
-        rows: list[Sums] = [{} for _ in fills]
-        if self.task in ("infill", "sentence", "completion") and self.aligned:
-            self._add(
-                rows, "masked_accuracy", [_tokens(fill, item) for fill, item in zip(fills, self.made, strict=True)]
-            )
-        if self.task == "infill":
-            self._score_spans(rows, fills)
-        elif self.task == "classify":
-            self._score_labels(rows, texts)
-        else:
-            self._mean(rows, "exact_match", self._answers(metrics.exact_match, texts))
-        if self.task in ("sentence", "qa"):
-            self._mean(rows, "f1", self._answers(metrics.f1, texts))
-        self._score_rouge(rows, fills, texts)
-        if self.encoder is not None and self.task != "classify":
-            self._mean(rows, "bert_score", self._bert_scores(texts, self.encoder))
-        return rows
+        columns = {name: self._column(name, fills) for name in self.names}
+        return [{name: column[i] for name, column in columns.items()} for i in range(len(fills))]
 
-    def _answers(self, score: Callable[[str, Sequence[str]], float], texts: Sequence[str]) -> list[float]:
+    def _column(self, name: str, fills: Sequence[Fill]) -> list[Sum]:
+        if name in self.task.own_metrics:
+            return self.answers(self.task.own_metrics[name], fills)
+        return [(float(total), float(count)) for total, count in METRICS[name](self, fills)]
+
+    def texts(self, fills: Sequence[Fill]) -> list[str]:
+        """What is compared of each fill."""
+        return [prediction(self.task, fill) for fill in fills]
+
+    def answers(self, metric: Callable[[str, Sequence[str]], float], fills: Sequence[Fill]) -> list[Sum]:
         """Scores after normalisation; references that it leaves empty, such as an article, are compared as they are."""
-        found = []
-        for text, item in zip(texts, self.made, strict=True):
+        scores = []
+        for text, item in zip(self.texts(fills), self.items, strict=True):
             same = label_key(text) in map(label_key, item.references)
             kept = [reference for reference in item.references if metrics.normalize(reference)]
-            found.append(1.0 if same else score(text, kept) if kept else 0.0)
-        return found
+            scores.append((1.0 if same else metric(text, kept) if kept else 0.0, 1.0))
+        return scores
 
-    def _score_spans(self, rows: list[Sums], fills: Sequence[Fill]) -> None:
-        right = [[a == b for a, b in zip(f.spans, i.truth, strict=True)] for f, i in zip(fills, self.made, strict=True)]
-        long = [
-            [hit for hit, true in zip(hits, item.truth, strict=True) if len(true) >= LONG]
-            for hits, item in zip(right, self.made, strict=True)
-        ]
-        self._add(rows, "span_exact", [(sum(hits), len(hits)) for hits in right])
-        self._add(rows, f"span_exact_{LONG}", [(sum(hits), len(hits)) for hits in long])
-        self._mean(rows, "exact_match", [float(all(hits)) for hits in right])
+    def exact(self, fills: Sequence[Fill]) -> list[Sum]:
+        """Whether the answer is right; of a whole text, whether every span is."""
+        if self.task.whole:
+            return [(float(all(hits)), 1.0) for hits in self.spans_right(fills)]
+        return self.answers(metrics.exact_match, fills)
 
-    def _score_labels(self, rows: list[Sums], texts: Sequence[str]) -> None:
-        keys = [label_key(text) for text in texts]
-        truths = [label_key(item.references[0]) for item in self.made]
-        self._mean(rows, "accuracy", [float(a == b) for a, b in zip(keys, truths, strict=True)])
-        if self.labels:
-            self._mean(rows, "valid_labels", [float(key in self.labels) for key in keys])
+    def tokens_right(self, fills: Sequence[Fill]) -> list[Sum]:
+        """Masked tokens that are right, of all of them."""
+        sums: list[Sum] = []
+        for fill, item in zip(fills, self.items, strict=True):
+            pairs = zip(fill.spans, item.truth, strict=True)
+            right = sum(a == b for span, true in pairs for a, b in zip(span, true, strict=False))
+            sums.append((right, sum(map(len, item.truth))))
+        return sums
 
-    def _score_rouge(self, rows: list[Sums], fills: Sequence[Fill], texts: Sequence[str]) -> None:
-        whole = [(fill.text, item.text) for fill, item in zip(fills, self.made, strict=True)]
-        first = [(text, item.references[0]) for text, item in zip(texts, self.made, strict=True)]
-        if self.task == "infill":
-            spans = [(written(fill), " ".join(item.words)) for fill, item in zip(fills, self.made, strict=True)]
-            self._rouges(rows, whole, rouge1="rouge1", rougeL="rougeL")
-            self._rouges(rows, spans, masked_rouge1="rouge1", masked_rougeL="rougeL")
-        elif self.task == "sentence":
-            self._rouges(rows, first, rouge1="rouge1", rougeL="rougeL")
-            self._rouges(rows, whole, text_rouge1="rouge1")
-        elif self.task == "qa":
-            self._rouges(rows, first, rougeL="rougeL")
+    def spans_right(self, fills: Sequence[Fill]) -> list[list[bool]]:
+        """Which spans of each item have every token right."""
+        pairs = zip(fills, self.items, strict=True)
+        return [[a == b for a, b in zip(fill.spans, item.truth, strict=True)] for fill, item in pairs]
 
-    def _rouges(self, rows: list[Sums], pairs: Sequence[tuple[str, str]], **names: str) -> None:
+    def spans(self, fills: Sequence[Fill], at_least: int = 0) -> list[Sum]:
+        """Spans that are right, of all with so many tokens."""
+        sums: list[Sum] = []
+        for hits, item in zip(self.spans_right(fills), self.items, strict=True):
+            counted = [hit for hit, true in zip(hits, item.truth, strict=True) if len(true) >= at_least]
+            sums.append((sum(counted), len(counted)))
+        return sums
+
+    def label_right(self, fills: Sequence[Fill]) -> list[Sum]:
+        """Whether the label is the true one."""
+        pairs = zip(self.texts(fills), self.items, strict=True)
+        return [(float(label_key(text) == label_key(item.references[0])), 1.0) for text, item in pairs]
+
+    def label_known(self, fills: Sequence[Fill]) -> list[Sum]:
+        """Whether the label is one that training shows."""
+        return [(float(label_key(text) in self.labels), 1.0) for text in self.texts(fills)]
+
+    def rouge(self, kind: str, pairs: Sequence[tuple[str, str]]) -> list[Sum]:
         """ROUGE of (text, reference); references without a word that ROUGE reads do not count."""
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self._rouge]
         if new:
-            found = metrics.rouge([text for text, _ in new], [reference for _, reference in new])
-            self._rouge |= {pair: {kind: found[kind][i] for kind in found} for i, pair in enumerate(new)}
-        for name, kind in names.items():
-            counts = [bool(_ROUGE_WORD.search(reference)) for _, reference in pairs]
-            values = [self._rouge[pair][kind] for pair in pairs]
-            self._add(rows, name, [(value * count, count) for value, count in zip(values, counts, strict=True)])
+            scores = metrics.rouge([text for text, _ in new], [reference for _, reference in new])
+            self._rouge |= {pair: {name: scores[name][i] for name in scores} for i, pair in enumerate(new)}
+        counts = [bool(_ROUGE_WORD.search(reference)) for _, reference in pairs]
+        return [(self._rouge[pair][kind] * count, count) for pair, count in zip(pairs, counts, strict=True)]
 
-    def _bert_scores(self, texts: Sequence[str], encoder: Encoder) -> list[float]:
+    def compared(self, fills: Sequence[Fill]) -> list[tuple[str, str]]:
+        """What is compared, and the first text that counts as right."""
+        return [(text, item.references[0]) for text, item in zip(self.texts(fills), self.items, strict=True)]
+
+    def whole_texts(self, fills: Sequence[Fill]) -> list[tuple[str, str]]:
+        """The whole text, and the true one."""
+        return [(fill.text, item.text) for fill, item in zip(fills, self.items, strict=True)]
+
+    def span_texts(self, fills: Sequence[Fill]) -> list[tuple[str, str]]:
+        """What was written into all spans, and what stood there."""
+        return [(written(fill), " ".join(item.words)) for fill, item in zip(fills, self.items, strict=True)]
+
+    def meaning(self, fills: Sequence[Fill]) -> list[Sum]:
+        """BERTScore against the first text that counts as right."""
         from yanlm.evaluation.semantic import bert_score
 
-        pairs = [(text, item.references[0]) for text, item in zip(texts, self.made, strict=True)]
+        assert self.encoder is not None
+        pairs = self.compared(fills)
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self._bert]
         if new:
-            found = bert_score([text for text, _ in new], [reference for _, reference in new], encoder)
-            self._bert |= dict(zip(new, found, strict=True))
-        return [self._bert[pair] for pair in pairs]
-
-    def _add(self, rows: list[Sums], name: str, sums: Sequence[tuple[float, float]]) -> None:
-        for row, (total, count) in zip(rows, sums, strict=True):
-            row[name] = (float(total), float(count))
-
-    def _mean(self, rows: list[Sums], name: str, values: Sequence[float]) -> None:
-        self._add(rows, name, [(value, 1.0) for value in values])
+            scores = bert_score([text for text, _ in new], [reference for _, reference in new], self.encoder)
+            self._bert |= dict(zip(new, scores, strict=True))
+        return [(self._bert[pair], 1.0) for pair in pairs]
 
 
-def _tokens(fill: Fill, item: Item) -> tuple[int, int]:
-    """Masked tokens that are right, and all of them."""
-    pairs = zip(fill.spans, item.truth, strict=True)
-    right = sum(a == b for span, true in pairs for a, b in zip(span, true, strict=False))
-    return right, sum(map(len, item.truth))
+METRICS: dict[str, Callable[[Scorer, Sequence[Fill]], Sequence[Sum]]] = {
+    "masked_accuracy": Scorer.tokens_right,
+    "span_exact": Scorer.spans,
+    f"span_exact_{LONG}": lambda scorer, fills: scorer.spans(fills, LONG),
+    "exact_match": Scorer.exact,
+    "f1": lambda scorer, fills: scorer.answers(metrics.f1, fills),
+    "accuracy": Scorer.label_right,
+    "valid_labels": Scorer.label_known,
+    "rouge1": lambda scorer, fills: scorer.rouge("rouge1", scorer.compared(fills)),
+    "rougeL": lambda scorer, fills: scorer.rouge("rougeL", scorer.compared(fills)),
+    "text_rouge1": lambda scorer, fills: scorer.rouge("rouge1", scorer.whole_texts(fills)),
+    "masked_rouge1": lambda scorer, fills: scorer.rouge("rouge1", scorer.span_texts(fills)),
+    "masked_rougeL": lambda scorer, fills: scorer.rouge("rougeL", scorer.span_texts(fills)),
+    "bert_score": Scorer.meaning,
+}
+"""Metrics of an item by name: what the fill of each adds to the numerator and to the denominator of the mean."""

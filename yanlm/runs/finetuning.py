@@ -13,7 +13,8 @@ from yanlm.generation.capabilities import capabilities
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs.record import RUN_FILE
 from yanlm.runs.settings import RunSettings, from_dict, resolve
-from yanlm.tasks.rows import check_task, load_task
+from yanlm.tasks.rows import load_task
+from yanlm.tasks.task import Task, get_task
 from yanlm.tokenization.tokenizer import encode, load_tokenizer
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -36,16 +37,16 @@ def finetune_settings(
 
     Args:
         model: Folder of a trained model.
-        task: One of :data:`yanlm.tasks.rows.TASKS`.
+        task: One of :data:`yanlm.tasks.task.TASKS`.
         data: Specs.
         options: As for :func:`yanlm.runs.settings.resolve`; ``recipe`` is the one recipe there is.
         padded: Slots of every answer, so that their number says nothing of it; ``0`` for as many as it has tokens,
-            ``None`` for the longest label where the task is to classify, and else as many as it has tokens.
+            ``None`` for the longest where the task pads its answers (labels), and else as many as it has tokens.
 
     Raises:
         ValueError: There is no model, no such task, or an option is wrong.
     """
-    check_task(task)
+    asked = get_task(task)
     folder = model_folder(model)
     config = load_model(folder).config
     saved = _saved_settings(folder)
@@ -59,6 +60,7 @@ def finetune_settings(
         "patience": 10,
         "save_every": 200,
         "eval_rows": 1_000_000,
+        **asked.training,
     }
     length = {name: options[name] for name in ("steps", "minutes") if options.get(name) is not None}
     if len(length) == 2:
@@ -77,8 +79,8 @@ def finetune_settings(
         if config.method == "gpt2":
             chosen["stage1"] = {"known": 0.0} | dict(options.get("stage1", {}))  # answers, no longer their sources
     chosen.setdefault("model", {})
-    if padded is not None or task == "classify":
-        slots = padded if padded is not None else _longest_label(chosen, folder)
+    if padded is not None or asked.padded:
+        slots = padded if padded is not None else _longest_answer(asked, chosen, folder)
         chosen["model"] = chosen["model"] | {"pad_to": slots}
     return resolve(chosen)
 
@@ -98,14 +100,14 @@ def _flow_options(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in FLOW_OPTIONS}
 
 
-def _longest_label(chosen: Mapping[str, Any], folder: Path) -> int:
-    """Tokens of the longest label, so that every label has as many slots."""
+def _longest_answer(task: Task, chosen: Mapping[str, Any], folder: Path) -> int:
+    """Tokens of the longest answer of a training row, so that every answer has as many slots; 0 where it is long."""
     names = ("weights", "text_column", "source_field", "target_field")
     given: dict[str, Any] = {name: chosen.get(name) for name in names}
-    corpus = load_task(chosen["data"], "classify", **given)
+    corpus = load_task(chosen["data"], task, **given)
     tokenizer = load_tokenizer(folder)
-    labels = {row["label"] for row in corpus.rows or []}
-    longest = max(len(encode(tokenizer, f" {label.strip()}")) for label in labels)
+    answers = {row[task.written] for row in corpus.rows or []}
+    longest = max(len(encode(tokenizer, f" {answer.strip()}")) for answer in answers)
     return longest if longest <= _LONGEST_PADDED else 0
 
 

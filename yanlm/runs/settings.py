@@ -28,7 +28,7 @@ class RunSettings:
         tokenizer: ``bpe:SIZE`` trained on the data, or what :func:`yanlm.tokenization.tokenizer.load_tokenizer` takes.
         init: Model folder to begin from, or ``None``.
         baseline: ``gpt2``, ``bart``, ``mdlm`` or ``mlm`` instead of the flow, trained in one stage; or ``None``.
-        task: One of :data:`yanlm.tasks.rows.TASKS` that the data is read for and the result evaluated on, or ``None``.
+        task: One of :data:`yanlm.tasks.task.TASKS` that the data is read for and the result evaluated on, or ``None``.
         source_field: Name of the field of the text or context, where it has another.
         target_field: Name of the field of the answer or label.
         stage: ``both``, ``1`` or ``2``.

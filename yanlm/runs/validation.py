@@ -11,19 +11,11 @@ from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.predictions import write_predictions
 from yanlm.runs.settings import RunSettings
 from yanlm.tasks.rows import load_task
+from yanlm.tasks.task import get_task
 from yanlm.tokenization.masking import Masking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-SCORE = {
-    "infill": "masked_accuracy",
-    "sentence": "rougeL",
-    "completion": "exact_match",
-    "qa": "exact_match",
-    "classify": "accuracy",
-}
-"""What early stopping looks at, by task."""
 
 
 def run_corpus(settings: RunSettings, say: Callable[[str], None]) -> Corpus:
@@ -46,7 +38,7 @@ def validation_score(
 
     if settings.task is None or settings.check_every is None:
         return None
-    task, rows = settings.task, corpus.validation[: settings.check_rows]
+    task, rows = get_task(settings.task), corpus.validation[: settings.check_rows]
     if not rows:
         raise ValueError(f"early stopping needs validation rows, and {corpus.name} has none; add validation.jsonl")
 
@@ -54,9 +46,11 @@ def validation_score(
         steps = (2,) if model.can.refine else (1,)
         builder = make_builder(model, tokenizer, Masking())
         report = evaluate_task(model, builder, [], rows, task, steps=steps).report
-        found = float(next(iter(report["by_steps"].values()))[SCORE[task]])
-        hear(step, SCORE[task].replace("_", " "), found)
-        return found
+        scores = next(iter(report["by_steps"].values()))
+        if task.stops_on not in scores:
+            raise ValueError(f"task {task.name} stops on {task.stops_on}, and this model's rows have no such score")
+        hear(step, task.stops_on.replace("_", " "), float(scores[task.stops_on]))
+        return float(scores[task.stops_on])
 
     return score
 

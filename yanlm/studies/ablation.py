@@ -56,7 +56,7 @@ def ablation_study(
     Args:
         out: Folder of the study.
         data: Specs of the data that is trained and evaluated on.
-        task: One of :data:`yanlm.tasks.rows.TASKS`.
+        task: One of :data:`yanlm.tasks.task.TASKS`.
         minutes: Training time of a whole run; or none, where ``options`` say.
         seeds: Of weights and training.
         only: Beginnings of the variants' names.

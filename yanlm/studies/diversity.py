@@ -50,7 +50,7 @@ def diversity_study(
         out: Folder of the study.
         models: Folders of models, or LABEL=DIR.
         data: Specs of the data.
-        task: One of :data:`yanlm.tasks.rows.TASKS`.
+        task: One of :data:`yanlm.tasks.task.TASKS`.
         steps: Numbers of steps T.
         z0_scales: Standard deviations of the noise.
         routings: Names of routings.

@@ -43,7 +43,7 @@ def steps_study(
         out: Folder of the study.
         models: Folders of models, or LABEL=DIR.
         data: Specs of the data.
-        task: One of :data:`yanlm.tasks.rows.TASKS`.
+        task: One of :data:`yanlm.tasks.task.TASKS`.
         steps: Numbers of steps T.
         metric: What counts as quality; the task's own if not given.
         rows: Held-out rows.

@@ -19,7 +19,8 @@ from yanlm.studies.tools.models import size_of
 from yanlm.studies.tools.study import Json, Say, Study, integers
 from yanlm.studies.tools.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
 from yanlm.studies.tools.variants import laid_over
-from yanlm.tasks.rows import check_task, load_task
+from yanlm.tasks.rows import load_task
+from yanlm.tasks.task import get_task
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
 
@@ -54,7 +55,7 @@ def table_study(
 
     Args:
         out: Folder of the study.
-        sets: What to do on what: ``TASK=SPEC``, a task of :data:`yanlm.tasks.rows.TASKS` and data that has it.
+        sets: What to do on what: ``TASK=SPEC``, a task of :data:`yanlm.tasks.task.TASKS` and data that has it.
         methods: ``flow``, ``vfm`` (the flow with one expert), ``mlm``, ``mdlm``, ``gpt2``, ``bart``.
         text: Specs of the texts that models begin with; if there are none, each begins with its own set.
         first: Minutes of that, or steps of each stage where ``options`` has ``steps``.
@@ -195,4 +196,4 @@ def _parted(text: str) -> tuple[str, str]:
     task, mark, spec = text.partition("=")
     if not mark or not spec:
         raise ValueError(f"--set must be TASK=SPEC, as qa=builtin:rooms, got {text!r}")
-    return check_task(task), spec
+    return get_task(task).name, spec

@@ -10,63 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from moefm.checks import check_choice
 from yanlm.data.rows import MASKS
 from yanlm.tasks.metrics import normalize
-from yanlm.tasks.ngram import TOKENS, NGram
+from yanlm.tasks.ngram import TOKENS
 from yanlm.tasks.sentences import sentence_spans
 
 Row = Mapping[str, Any]
 
 _BATCH = 256  # test rows compared with all training rows at a time
-_TASKS = ("infill", "sentence", "completion", "qa", "classify")
 
 
-def guesses(task: str, train_rows: Sequence[Row], test_rows: Sequence[Row]) -> dict[str, list[str]]:
-    """What the baselines of a task answer to the test rows, by the name of the baseline.
-
-    Questions: majority, last_mentioned, retrieval. Labels: majority, tfidf_logreg. Last words: majority, ngram.
-    Sentences: neighbour, frequent_words. Texts have none here: there copying the source is the baseline.
-
-    Raises:
-        ValueError: The task is unknown, or a task with baselines has no training row to learn from.
+def around_mask(source: str) -> tuple[str, str]:
+    """What stands before and after the first mask.
 
     Example:
-        >>> rows = [{"source": "I like <mask>.", "target": word} for word in ("tea", "tea", "milk")]
-        >>> guesses("completion", rows, rows[2:])
-        {'majority': ['tea'], 'ngram': ['tea']}
+        >>> around_mask("Tom <mask>.")
+        ('Tom ', '.')
     """
-    check_choice("task", task, _TASKS)
-    if task == "infill":
-        return {}
-    if task == "sentence":
-        words = frequent_words([joined_target(row["target"]) for row in train_rows])
-        return {
-            "neighbour": [neighbour(row["source"]) for row in test_rows],
-            "frequent_words": [words] * len(test_rows),
-        }
-    field = {"completion": "target", "qa": "answer", "classify": "label"}[task]
-    found = {"majority": majority([row[field] for row in train_rows], len(test_rows))}
-    if task == "qa":
-        found["last_mentioned"] = last_mentioned(train_rows, test_rows)
-        found["retrieval"] = retrieval(train_rows, test_rows)
-    elif task == "classify":
-        found["tfidf_logreg"] = logistic(train_rows, test_rows)
-    else:
-        model = NGram().fit([row["target"].join(_around(row["source"])) for row in train_rows])
-        found["ngram"] = [model.predict(*_around(row["source"])) for row in test_rows]
-    return found
-
-
-def _around(source: str) -> tuple[str, str]:
-    """What stands before and after the mask."""
     before, *after = MASKS.split(source, maxsplit=1)
     return before, "".join(after)
-
-
-def joined_target(target: str | Sequence[str]) -> str:
-    """The target of one mask, or those of several with a space between."""
-    return target if isinstance(target, str) else " ".join(target)
 
 
 def majority(train_answers: Sequence[str], n: int) -> list[str]:
@@ -90,7 +52,7 @@ def neighbour(source: str) -> str:
         >>> neighbour("It rained. Tom slept. <mask> Then he woke.")
         'Tom slept.'
     """
-    before, after = _around(source)
+    before, after = around_mask(source)
     if spans := sentence_spans(before):
         return before[slice(*spans[-1])]
     return after[slice(*spans[0])] if (spans := sentence_spans(after)) else ""
@@ -139,9 +101,9 @@ def _last(context: str, answers: Iterable[str]) -> str:
         'attic'
     """
     padded = f" {context} "
-    found = {answer: padded.rfind(f" {answer} ") for answer in answers}
-    best = max(found, key=lambda answer: found[answer], default="")
-    return best if best and found[best] >= 0 else ""
+    places = {answer: padded.rfind(f" {answer} ") for answer in answers}
+    last = max(places, key=lambda answer: places[answer], default="")
+    return last if last and places[last] >= 0 else ""
 
 
 def _spaced(text: str) -> str:
@@ -173,7 +135,7 @@ def retrieval(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[str]:
         (parts(test_rows[start : start + _BATCH]) @ known).toarray().argmax(1)
         for start in range(0, len(test_rows), _BATCH)
     ]
-    return [train_rows[i]["answer"].strip() for found in nearest for i in found]
+    return [train_rows[i]["answer"].strip() for batch in nearest for i in batch]
 
 
 def logistic(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[str]:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from moefm.checks import check_count
-
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -105,6 +103,8 @@ def distinct(texts: Sequence[str], n: int = 2) -> float:
         >>> distinct(["a b a b"]), distinct(["a b c"]), distinct(["a"])
         (0.6666666666666666, 1.0, 0.0)
     """
+    from moefm.checks import check_count  # here, since moefm takes torch along
+
     check_count("n", n)
     words = [text.split() for text in texts]
     grams = [tuple(line[i : i + n]) for line in words for i in range(len(line) - n + 1)]
@@ -156,6 +156,8 @@ def bootstrap(values: Sequence[float], *, level: float = 0.95, draws: int = 1000
         >>> bootstrap([1.0]), bootstrap([0.0, 1.0] * 50)
         ((1.0, 1.0), (0.4, 0.6))
     """
+    from moefm.checks import check_count
+
     check_count("draws", draws)
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level!r}")

@@ -1,28 +1,17 @@
-"""Rows for the tasks of the paper: infilling, a whole sentence, the last word, answers and labels (section 5)."""
+"""Rows of data as a task needs them, and a corpus whose every split holds such rows."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from yanlm.data.corpus import Corpus, corpus_of, load_corpus
-from yanlm.data.rows import KINDS, MASKS, DataError, Row, listed, trained
-from yanlm.tasks.sentences import last_word_span, sentence_spans
-
-TASKS = ("infill", "sentence", "completion", "qa", "classify")
-"""Masked spans of a text, a whole sentence inside it, its last word, the answer to a question, the label of a text."""
-
-_WANTED = {"qa": KINDS["qa"], "classify": KINDS["classify"]}
-_LEFT_OUT = {
-    "sentence": "fewer than three sentences, or <mask> in the text",
-    "completion": "fewer than two words, or <mask> in the text",
-}
+from yanlm.data.corpus import Corpus, corpus_of, read_sources
+from yanlm.data.rows import DataError, Row, kind_of, listed
+from yanlm.tasks.task import Task, get_task
 
 
-def task_rows(rows: Sequence[Row], task: str, *, seed: int = 0) -> list[Row]:
+def task_rows(rows: Sequence[Row], task: str | Task, *, seed: int = 0) -> list[Row]:
     """Rows as a task needs them; a function of each row and the seed alone.
 
     - ``infill``: ``{"text"}``; spans are masked later.
@@ -37,7 +26,7 @@ def task_rows(rows: Sequence[Row], task: str, *, seed: int = 0) -> list[Row]:
 
     Args:
         rows: As :func:`yanlm.data.corpus.load_corpus` gives them.
-        task: One of :data:`TASKS`.
+        task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
         seed: Of the sentence drawn.
 
     Raises:
@@ -49,29 +38,24 @@ def task_rows(rows: Sequence[Row], task: str, *, seed: int = 0) -> list[Row]:
         >>> task_rows([{"text": "It rained. Tom slept."}], "completion")
         [{'source': 'It rained. Tom <mask>.', 'target': 'slept'}]
     """
-    check_task(task)
+    task = get_task(task)
     if not rows:
-        raise DataError(f"task {task} needs at least one row; there is none")
-    made = [one for row in rows if (one := _MAKERS[task](row, seed)) is not None]
-    if not made:
-        raise DataError(f"task {task} leaves out all {len(rows)} rows ({_LEFT_OUT[task]}); give other texts")
-    return made
-
-
-def check_task(task: str) -> str:
-    """The task, if there is one of this name.
-
-    Raises:
-        DataError: There is none.
-    """
-    if task not in TASKS:
-        raise DataError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
-    return task
+        raise DataError(f"task {task.name} needs at least one row; there is none")
+    kept = [task_row for row in rows if (task_row := task.make_row(row, seed)) is not None]
+    if not kept:
+        raise DataError(f"task {task.name} leaves out all {len(rows)} rows ({task.left_out}); give other texts")
+    for row in kept:
+        if kind_of(row) != task.kind:
+            raise DataError(
+                f"task {task.name} makes rows of the kind {kind_of(row)} ({listed(row)}), and its kind is {task.kind}; "
+                "correct its make_row or its kind"
+            )
+    return kept
 
 
 def load_task(
     specs: str | Sequence[str],
-    task: str,
+    task: str | Task,
     *,
     weights: Sequence[float] | None = None,
     source_field: str | None = None,
@@ -84,7 +68,7 @@ def load_task(
 
     Args:
         specs: What to read; see :mod:`yanlm.data.corpus`.
-        task: One of :data:`TASKS`.
+        task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
         weights: The share of the training rows drawn from each spec.
         source_field: The field of the text, or of the context or the text to classify, where it has another name.
         target_field: The field of the answer or label that goes with it.
@@ -101,9 +85,9 @@ def load_task(
         >>> corpus.kind, sorted(corpus.test[0])
         ('seq2seq', ['source', 'target'])
     """
-    check_task(task)
+    task = get_task(task)
     say = on_note or (lambda note: None)
-    corpus = load_corpus(
+    name, sources, shares = read_sources(
         specs,
         weights=weights,
         text_column=text_column,
@@ -113,30 +97,30 @@ def load_task(
         whole=True,
         on_note=on_note,
     )
-    sources = []
-    for source in corpus.sources:
+    served = []
+    for source in sources:
         given = {"training": source.rows or [], "validation": source.validation, "test": source.test}
-        made = []
+        splits = []
         for split, rows in given.items():
             try:
-                made.append(task_rows(rows, task, seed=seed))
+                splits.append(task_rows(rows, task, seed=seed))
             except DataError as error:
                 raise DataError(f"{source.name}, {split} rows: {error}") from None
-            if out := len(rows) - len(made[-1]):
-                say(f"{source.name}: {out} of {len(rows)} {split} rows left out ({_LEFT_OUT[task]})")
-        train, validation, test = made
-        sources.append(dataclasses.replace(source, rows=train, validation=validation, test=test))
-    found = corpus_of(corpus.name, sources, corpus.weights)
-    if task == "classify":
-        _check_labels(found, say)
-    return found
+            if out := len(rows) - len(splits[-1]):
+                say(f"{source.name}: {out} of {len(rows)} {split} rows left out ({task.left_out})")
+        train, validation, test = splits
+        served.append(dataclasses.replace(source, rows=train, validation=validation, test=test))
+    corpus = corpus_of(name, served, shares)
+    if task.closed:
+        _check_labels(corpus, task.written, say)
+    return corpus
 
 
-def _check_labels(corpus: Corpus, say: Callable[[str], None]) -> None:
+def _check_labels(corpus: Corpus, field: str, say: Callable[[str], None]) -> None:
     """Labels that training never shows cannot be learned."""
-    known = {row["label"] for row in corpus.rows or ()}
+    known = {row[field] for row in corpus.rows or ()}
     for split, rows in {"validation": corpus.validation, "test": corpus.test}.items():
-        counts = Counter(row["label"] for row in rows)
+        counts = Counter(row[field] for row in rows)
         unseen = sorted(set(counts) - known)
         if not unseen:
             continue
@@ -144,69 +128,3 @@ def _check_labels(corpus: Corpus, say: Callable[[str], None]) -> None:
         if split == "test" and 2 * len(unseen) > len(counts):
             raise DataError(f"{corpus.name}: {named}; correct the labels or the splits")
         say(f"{corpus.name}: {named}: {sum(counts[label] for label in unseen)} rows")
-
-
-def _infill(row: Row, seed: int) -> Row:
-    return {"text": _text(row, "infill")}
-
-
-def _sentence(row: Row, seed: int) -> Row | None:
-    text = _text(row, "sentence")
-    inner = sentence_spans(text)[1:-1]
-    if not inner or MASKS.search(text):
-        return None
-    draw = hashlib.blake2b(f"{seed}\n{text}".encode(), digest_size=8).digest()
-    return _masked(text, *inner[int.from_bytes(draw, "big") % len(inner)])
-
-
-def _completion(row: Row, seed: int) -> Row | None:
-    text = _text(row, "completion")
-    span = last_word_span(text)
-    if span is None or MASKS.search(text) or last_word_span(text[: span[0]]) is None:
-        return None
-    return _masked(text, *span)
-
-
-def _masked(text: str, start: int, end: int) -> Row:
-    return {"source": f"{text[:start]}<mask>{text[end:]}", "target": text[start:end]}
-
-
-def _text(row: Mapping[str, Any], task: str) -> str:
-    if "text" not in row:
-        only = "; give --source-field alone" if "source" in row else ""
-        raise _wrong_fields(row, task, "text", only)
-    return str(row["text"])
-
-
-def _asked(row: Row, seed: int) -> Row:
-    if _is_pair(row):
-        return {"context": row["source"], "question": "", "answer": row["target"]}
-    return _as_it_is(row, "qa")
-
-
-def _labelled(row: Row, seed: int) -> Row:
-    return {"text": row["source"], "label": row["target"]} if _is_pair(row) else _as_it_is(row, "classify")
-
-
-def _is_pair(row: Row) -> bool:
-    return isinstance(row.get("source"), str) and isinstance(row.get("target"), str)
-
-
-def _as_it_is(row: Row, task: str) -> Row:
-    if not all(field in row for field in _WANTED[task]):
-        raise _wrong_fields(row, task, ", ".join(_WANTED[task]))
-    return dict(row) if task == "qa" else trained(row)
-
-
-def _wrong_fields(row: Mapping[str, Any], task: str, wanted: str, more: str = "") -> DataError:
-    remedy = more or "; name them with --source-field and --target-field, or choose another task"
-    return DataError(f"task {task} needs the fields {wanted}, the rows have {listed(row)}{remedy}")
-
-
-_MAKERS: dict[str, Callable[[Row, int], Row | None]] = {
-    "infill": _infill,
-    "sentence": _sentence,
-    "completion": _completion,
-    "qa": _asked,
-    "classify": _labelled,
-}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from moefm.checks import check_choice, check_count
-from yanlm.data.rows import FIELDS, MASKS, field, task_of, words
+from yanlm.data.rows import KINDS, MASKS, field, kind_of, words
 from yanlm.tokenization.collation import Example, collapse, collate
 from yanlm.tokenization.masking import Masking, drop_tokens, mask_spans, mask_tail, span_lengths
 from yanlm.tokenization.prompts import prompt, split_at_masks
@@ -89,23 +89,23 @@ class Builder:
         """Ids of one row, masked as ``seed`` decides.
 
         Raises:
-            ValueError: The fields are those of no task, or one that must hold text is empty or no string.
+            ValueError: The fields are those of no kind of row, or one that must hold text is empty or no string.
         """
         rng = random.Random(seed)
         draw = rng.random()
         clean = draw < self.masking.clean
-        task = task_of(row)
-        if task == "seq2seq" and not isinstance(row["target"], str):
+        kind = kind_of(row)
+        if kind == "seq2seq" and not isinstance(row["target"], str):
             return self._cloze(row)
-        if task != "infill":
-            before, answer, after = self._parts(row, task)
+        if kind != "text":
+            before, answer, after = self._parts(row, kind)
             if not answer:
-                raise ValueError(f"field {FIELDS[task][-1]!r} gives no token with this tokenizer; leave the row out")
+                raise ValueError(f"field {KINDS[kind][-1]!r} gives no token with this tokenizer; leave the row out")
             if clean:
                 return _unmasked(self._window([*before, *answer, *after], rng)[0])
             hide = rng if rng.random() < self.masking.context else None
             before = drop_tokens(before, rng, self.masking.drop)
-            return self._answer(before, answer, after, hide, keep_start=task == "classify")
+            return self._answer(before, answer, after, hide, keep_start=kind == "classify")
         if not (text := self._ids(field(row, "text"))):
             raise ValueError("field 'text' gives no token with this tokenizer; leave the row out")
         if clean:
@@ -134,18 +134,18 @@ class Builder:
         """Example to generate from; see :func:`yanlm.tokenization.prompts.prompt`."""
         return prompt(self.tokenizer, text, slots_per_mask, append, form=self.form, max_length=self.max_length)
 
-    def _parts(self, row: Mapping[str, Any], task: str) -> tuple[list[int], list[int], list[int]]:
+    def _parts(self, row: Mapping[str, Any], kind: str) -> tuple[list[int], list[int], list[int]]:
         """What comes before the answer, the answer, and what comes after it."""
-        name = FIELDS[task][-1]
+        name = KINDS[kind][-1]
         answer = words(row, name)
-        if task == "qa":
+        if kind == "qa":
             context, question = words(row, "context", empty=True), words(row, "question", empty=True)
             before = self._ids(context) + self._ids(f" {question}" if context and question else question)
             if not before:
                 raise ValueError("context and question are both empty; a question needs at least one of them")
             return before, self._ids(f" {answer}"), []
-        text = words(row, FIELDS[task][0])
-        if task == "seq2seq" and (masks := MASKS.findall(text)):
+        text = words(row, KINDS[kind][0])
+        if kind == "seq2seq" and (masks := MASKS.findall(text)):
             if len(masks) > 1:
                 raise ValueError(f"source holds {len(masks)} masks, and target fills one; give one, or none at the end")
             left, right = split_at_masks(text)

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from moefm_cli.common import Device, Json, UsageError, command_line, err, need_extra, pick_device, print_json, progress
 from moefm_cli.common import writable_folder as prepared
+from yanlm.tasks.task import TASKS, get_task
 
 HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
 
@@ -27,14 +28,6 @@ yanlm evaluate --model runs/a --model runs/b --model runs/c --task classify --da
 yanlm evaluate --model runs/yanlm --task completion --data stories.txt --length predicted --json
 """
 
-COLUMNS = {
-    "infill": ("masked_accuracy", "span_exact", "span_exact_3", "masked_rougeL", "rougeL"),
-    "sentence": ("f1", "rouge1", "rougeL", "exact_match"),
-    "completion": ("exact_match", "masked_accuracy"),
-    "qa": ("exact_match", "f1", "rougeL", "mean_error"),
-    "classify": ("accuracy", "macro_f1", "valid_labels"),
-}
-"""Metrics of the table, by task; the report holds more."""
 DIVERSITY = ("distinct_2", "self_bleu", "sem_dist", "unique", "best_of")
 """Metrics of the table of several samples."""
 _HEADS = {"masked_accuracy": "tokens", "span_exact": "spans", "span_exact_3": "spans of 3+"}
@@ -46,7 +39,7 @@ def evaluate(
         list[Path],
         typer.Option(help="Folder of a run, or of one of its stages; several answer together (known labels)."),
     ],
-    task: Annotated[str, typer.Option(help="infill, sentence, completion, qa or classify.")],
+    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
     data: Annotated[list[str], typer.Option(help="Data as for yanlm train; repeatable.")],
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
     steps: Annotated[str, typer.Option(help="Numbers of steps T.")] = "1,2,3,4,8",
@@ -198,7 +191,8 @@ def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None
     title += ", reread" * report.get("reread", False)
     title += f", {many} models together" if (many := report["model"].get("models")) else ""
     title += ", ± half of the 95% interval over rows"
-    err.print(_table(title, rows, (*COLUMNS[report["task"]], "bert_score", "tokens_per_second")))
+    columns = get_task(report["task"]).columns
+    err.print(_table(title, rows, (*columns, "bert_score", "tokens_per_second")))
     if report["samples"] > 1:
         title = f"{report['samples']} samples of each row"
         err.print(_table(title, {label: rows[label] for label in rows if "unique" in rows[label]}, DIVERSITY))

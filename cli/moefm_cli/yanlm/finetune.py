@@ -19,6 +19,7 @@ from moefm_cli.common import (
     pick_device,
     print_json,
 )
+from yanlm.tasks.task import TASKS
 
 HELP = """Train a model on a task, keep the weights that do best on validation, evaluate them on the test rows.
 
@@ -32,7 +33,7 @@ yanlm finetune --resume runs/finetune            go on after Ctrl-C, a crash, a 
 
 def finetune(
     model: Annotated[Path | None, typer.Option(help="Folder of a trained model of any kind.")] = None,
-    task: Annotated[str | None, typer.Option(help="infill, sentence, completion, qa or classify.")] = None,
+    task: Annotated[str | None, typer.Option(help=f"One of {', '.join(TASKS)}.")] = None,
     data: Annotated[list[str] | None, typer.Option(help="As for yanlm train; repeatable.")] = None,
     source_field: Annotated[
         str | None, typer.Option(help="Field of the text or context, if it has another name.")

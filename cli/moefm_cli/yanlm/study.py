@@ -9,6 +9,7 @@ import typer
 
 from moefm_cli.common import pick_device
 from moefm_cli.yanlm.study_run import floats, integers, run_study, set_threads, table_of
+from yanlm.tasks.task import TASKS
 
 study_app = typer.Typer(
     help="The paper's experiments: quality by steps, time by length, diversity, latents, ablations, data sets.",
@@ -67,7 +68,7 @@ yanlm study datasets --data squad/train.jsonl.gz --tokenizer llama3
 
 Models = Annotated[list[str], typer.Option("--model", help="Folder of a run, or LABEL=DIR; repeatable.")]
 Data = Annotated[list[str], typer.Option(help="builtin:NAME, a file, hf:NAME; repeatable.")]
-Task = Annotated[str, typer.Option(help="infill, sentence, completion, qa or classify.")]
+Task = Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")]
 Metric = Annotated[str | None, typer.Option(help="Score that counts. Default: the task's first.")]
 Rows = Annotated[int, typer.Option(help="Held-out rows.")]
 Column = Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")]

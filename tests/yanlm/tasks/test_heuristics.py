@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from yanlm.tasks.heuristics import guesses, last_mentioned, logistic, majority, retrieval
-
-TASKS = ("infill", "sentence", "completion", "qa", "classify")
+from yanlm.tasks.heuristics import last_mentioned, logistic, majority, retrieval
+from yanlm.tasks.task import TASKS, get_task
 
 
 def question(context: str, asked: str, answer: str = "?") -> dict[str, str]:
@@ -101,7 +100,7 @@ class TestLogistic:
 
     def test_better_than_the_majority_by_name(self) -> None:
         train, test = labelled(200, 0), labelled(60, 1)
-        found = guesses("classify", train, test)
+        found = get_task("classify").guesses(train, test)
         truth = [row["label"] for row in test]
         hits = {name: sum(map(str.__eq__, made, truth)) for name, made in found.items()}
         assert set(hits) == {"majority", "tfidf_logreg"} and hits["majority"] < 30 < hits["tfidf_logreg"] == 60
@@ -124,28 +123,26 @@ class TestGuesses:
 
     @pytest.mark.parametrize("task", TASKS)
     def test_names_and_lengths(self, task: str) -> None:
-        found = guesses(task, self.ROWS[task], self.ROWS[task] * 3)
+        found = get_task(task).guesses(self.ROWS[task], self.ROWS[task] * 3)
         assert set(found) == self.NAMES.get(task, set())
         assert all(len(made) == 3 * len(self.ROWS[task]) for made in found.values())
 
     def test_sentences(self) -> None:
         rows = [{"source": "<mask> He woke. It rained.", "target": "The cat, the cat ran and ran!"}]
         rows += [{"source": "<mask>", "target": ["He ran.", "A dog sat."]}]  # of two masks, which a task never has
-        found = guesses("sentence", rows, rows)
+        found = get_task("sentence").guesses(rows, rows)
         assert found["neighbour"] == ["He woke.", ""]  # nothing before the mask
         assert found["frequent_words"] == ["ran cat and he"] * 2  # the shorter has four words without articles
-        assert guesses("sentence", rows[:1], [{"source": "One. Two. <mask> Four."}])["neighbour"] == ["Two."]
+        assert get_task("sentence").guesses(rows[:1], [{"source": "One. Two. <mask> Four."}])["neighbour"] == ["Two."]
 
     def test_completions(self) -> None:
         rows = self.ROWS["completion"] + [{"source": r"I saw <mask>!", "target": r"\1"}] * 2  # no pattern of re
-        found = guesses("completion", rows, self.ROWS["completion"])
+        found = get_task("completion").guesses(rows, self.ROWS["completion"])
         assert found == {"majority": [r"\1"], "ngram": ["mat"]}
 
-    def test_wrong_task_and_no_rows(self) -> None:
-        with pytest.raises(ValueError, match="task must be one of classify, completion, infill, qa, sentence"):
-            guesses("poetry", [], [])
+    def test_no_rows(self) -> None:
         with pytest.raises(ValueError, match="train_rows holds nothing"):
-            guesses("qa", [], self.ROWS["qa"])
+            get_task("qa").guesses([], self.ROWS["qa"])
         with pytest.raises(ValueError, match="train_rows holds nothing"):
-            guesses("sentence", [], self.ROWS["sentence"])
-        assert guesses("infill", [], []) == {}
+            get_task("sentence").guesses([], self.ROWS["sentence"])
+        assert get_task("infill").guesses([], []) == {}

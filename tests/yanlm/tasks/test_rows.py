@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from yanlm.data.corpus import Corpus
 from yanlm.data.rows import DataError, Row
-from yanlm.tasks.rows import TASKS, load_task, task_rows
+from yanlm.tasks.rows import load_task, task_rows
+from yanlm.tasks.task import TASKS
 from yanlm.tokenization.examples import Builder
 
 STORY = "Tom woke late. The sun was high. He ran to school. Nobody was there."

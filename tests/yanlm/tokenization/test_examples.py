@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from yanlm.data.rows import task_of
+from yanlm.data.rows import kind_of
 from yanlm.tokenization import examples as tasks
 from yanlm.tokenization.collation import Example, collapse
 from yanlm.tokenization.examples import Builder
@@ -339,17 +339,17 @@ def test_a_text_that_goes_on_is_not_ended(seed):
 
 
 @pytest.mark.parametrize(
-    ("row", "task"),
-    [(TEXT, "infill"), (QA, "qa"), (CLASSIFY, "classify"), (SEQ2SEQ, "seq2seq"), ({"text": "a", "url": "b"}, "infill")],
+    ("row", "kind"),
+    [(TEXT, "text"), (QA, "qa"), (CLASSIFY, "classify"), (SEQ2SEQ, "seq2seq"), ({"text": "a", "url": "b"}, "text")],
 )
-def test_fields_name_the_task(row, task):
-    assert task_of(row) == task
+def test_fields_name_the_kind(row, kind):
+    assert kind_of(row) == kind
 
 
 @pytest.mark.parametrize(("row", "given"), [({"title": "a", "body": "b"}, "got title, body"), ({}, "got none")])
 def test_other_fields_are_named(row, given):
     with pytest.raises(ValueError, match=given):
-        task_of(row)
+        kind_of(row)
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moefm.checks import check_choice, check_count
+from moefm.checks import check_count
 from yanlm.data.rows import Row
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.report import repeated
-from yanlm.evaluation.scoring import MAIN
 from yanlm.studies.tools.models import Named
 from yanlm.studies.tools.study import Json, Study
 from yanlm.tasks.rows import load_task
+from yanlm.tasks.task import get_task
 
 SHORT = {
     "masked_accuracy": "masked tokens right",
@@ -73,7 +73,7 @@ def held_rows(
 
     Args:
         specs: As :func:`yanlm.tasks.rows.load_task` takes them.
-        task: One of :data:`yanlm.tasks.rows.TASKS`.
+        task: One of :data:`yanlm.tasks.task.TASKS`.
         rows: How many.
         metric: What counts as quality; the task's own if not given.
         text_column: Name of the text's column in files.
@@ -83,10 +83,10 @@ def held_rows(
         ValueError: Data, task or number are wrong.
     """
     check_count("rows", rows)
-    check_choice("task", task, tuple(MAIN))
+    main = get_task(task).main
     corpus = load_task(list(specs), task, text_column=text_column)
     test = [dict(row) for row in repeated(corpus.test or corpus.validation, rows)]
-    return Held(task, metric or MAIN[task][0], corpus.rows or [], test, corpus.name, options)
+    return Held(task, metric or main[0], corpus.rows or [], test, corpus.name, options)
 
 
 def scores(study: Study, named: Named, held: Held, steps: Sequence[int], seed: int, **options: Any) -> dict[int, Json]:

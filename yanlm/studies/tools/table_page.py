@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yanlm.evaluation.scoring import MAIN
 from yanlm.studies.tools.study import Json, markdown, spread
+from yanlm.tasks.task import get_task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ def short(spec: str) -> str:
 def summary_of(task: str, runs: Mapping[str, list[Json]], steps: Sequence[int]) -> Json:
     """For each column the task's main score over seeds; guesses by name."""
     first = next(iter(runs.values()))[0]
-    metric = MAIN[task][0]
+    metric = get_task(task).main[0]
     columns: dict[str, list[float]] = {}
     for method, results in runs.items():
         for count, label in _columns(method, steps):

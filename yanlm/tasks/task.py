@@ -1,0 +1,46 @@
+"""The tasks by name: those of the library, and others that are registered."""
+
+from __future__ import annotations
+
+from yanlm.data.rows import DataError
+from yanlm.tasks.builtin import classify, completion, infill, qa, sentence
+from yanlm.tasks.definition import Task as Task
+
+TASKS: dict[str, Task] = {module.TASK.name: module.TASK for module in (infill, sentence, completion, qa, classify)}
+"""Masked spans of a text, a whole sentence inside it, its last word, the answer to a question, the label of a text."""
+
+
+def register(task: Task) -> Task:
+    """Make a task known by its name, to the library and to the commands of this process.
+
+    Raises:
+        ValueError: There is one of this name.
+    """
+    if task.name in TASKS:
+        raise ValueError(
+            f"there is a task {task.name} already; choose another name, or unregister({task.name!r}) first"
+        )
+    TASKS[task.name] = task
+    return task
+
+
+def unregister(name: str) -> None:
+    """Forget a task; there may be none of this name."""
+    TASKS.pop(name, None)
+
+
+def get_task(task: str | Task) -> Task:
+    """The task of a name; a task is returned as it is, registered or not.
+
+    Raises:
+        DataError: There is none of this name.
+
+    Example:
+        >>> get_task("completion").main
+        ('exact_match',)
+    """
+    if isinstance(task, Task):
+        return task
+    if task not in TASKS:
+        raise DataError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
+    return TASKS[task]
