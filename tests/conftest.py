@@ -3,6 +3,7 @@
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library that reads it
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # a test of two threads must not hold up the others: before torch
 
 import hypothesis
 import torch
