@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from moefm.checks import check_count
-from yanlm.generation.lengths import predicted_lengths
+from yanlm.generation.lengths import predicted_lengths, written_lengths
+from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, split_spans
 from yanlm.tokenization.examples import Builder
-from yanlm.tokenization.masking import span_lengths
-from yanlm.tokenization.prompts import fill, split_at_masks
+from yanlm.tokenization.prompts import Prompt, fill
 from yanlm.tokenization.tokenizer import decode, load_tokenizer
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ class Written:
         samples: All samples, whole texts.
         fills: For each sample, what was written into each ``<mask>``, or after the text.
         tokens: Number of slots filled in one sample.
+        nfe: Evaluations of the network that it took, together with the texts of its batch.
     """
 
     source: str
@@ -42,6 +42,7 @@ class Written:
     samples: list[str]
     fills: list[list[str]]
     tokens: int
+    nfe: int = field(compare=False)  # of a batch, while the rest is the text's own
 
 
 class Writer:
@@ -87,110 +88,94 @@ class Writer:
 
     def write(
         self,
-        texts: Sequence[str],
+        texts: str | Sequence[str],
         *,
         length: str | int = "auto",
-        samples: int = 1,
         seed: int = 0,
         batch_size: int = 32,
-        **options: Any,
+        options: GenerationOptions | None = None,
+        **keywords: Any,
     ) -> list[Written]:
         """Fill or continue ``texts``.
 
         Args:
-            texts: With ``<mask>`` where something is wanted, or nowhere (continue, answer).
+            texts: With ``<mask>`` where something is wanted (``[MASK]`` and ``<MASK>`` mean the same), or nowhere
+                (continue, answer). One text may be given by itself.
             length: Tokens behind each mask: ``auto`` (predicted, or ended by padding where the model was trained to),
                 ``source`` (as many as the text has), or a number.
-            samples: Results for each text.
             seed: Every text has its own randomness, from this and its place in ``texts``.
             batch_size: Texts generated together.
-            options: ``steps``, ``routing``, ``solver``, ``z0_scale`` of
-                :func:`yanlm.generation.flow_sampling.generate`, or ``reread=True`` and those of
-                :func:`yanlm.generation.rereading.reread`; a baseline takes ``steps`` and ``temperature``.
+            options: How they are filled.
+            keywords: The same by name, as ``steps=8``, ``samples=4`` or ``reread=True``; they have the last word.
+
+        Returns:
+            What became of each text, in their order.
 
         Raises:
-            ValueError: A text is empty or too long, or an option is out of range.
+            TypeError: Something else than strings is given.
+            ValueError: A text is empty or too long, or an option is unknown, out of range, or none of the model's.
         """
-        if length not in ("auto", "source"):
-            if not isinstance(length, int):
-                raise ValueError(f"length must be auto, source or a number of tokens, got {length!r}")
-            check_count("length", length)
-        if any(not text.strip() for text in texts):
-            number = 1 + next(i for i, text in enumerate(texts) if not text.strip())
-            raise ValueError(f"text {number} is empty; give text, with <mask> where something is wanted")
-        examples = self._examples(list(texts), length)
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        _check_texts(texts)
+        check_length(length)
+        check_count("batch_size", batch_size)
+        options = generation_options(options, keywords)
+        if options.seeds is not None:
+            raise ValueError("seeds of texts follow from seed: give seed, and leave out seeds")
+        self.model.can.check(options)
+        examples = self._examples(texts, length)
         order = sorted(range(len(texts)), key=lambda i: len(examples[i].source))  # equal lengths together: less padding
-        found: dict[int, Written] = {}
-        self.nfe = 0
+        written: dict[int, Written] = {}
         for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            batch = self.builder.collate([examples[i] for i in chosen])
+            rows = order[start : start + batch_size]
+            batch = self.builder.collate([examples[i] for i in rows])
             batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
-            one = len(chosen) == 1
+            alone = len(rows) == 1
             out = self.model.generate(
                 batch["source_ids"],
                 slots=batch["slots"],
-                source_mask=None if one else batch["source_mask"],
-                slot_mask=None if one else batch["slot_mask"],
-                samples=samples,
-                seeds=[row_seed(seed, 0, i) for i in chosen],
-                **options,
+                source_mask=None if alone else batch["source_mask"],
+                slot_mask=None if alone else batch["slot_mask"],
+                options=options,
+                seeds=[row_seed(seed, 0, i) for i in rows],
             )
-            self.nfe = out.nfe
-            for i, tokens in zip(chosen, out.tokens.tolist(), strict=True):
-                found[i] = self._written(texts[i], examples[i], tokens)
-        return [found[i] for i in range(len(texts))]
+            for i, samples in zip(rows, out.tokens.tolist(), strict=True):
+                written[i] = self._written(texts[i], examples[i], samples, out.nfe)
+        return [written[i] for i in range(len(texts))]
 
-    def _examples(self, texts: list[str], length: str | int) -> list[Example]:
-        masks = [len(split_at_masks(text)) - 1 for text in texts]
-        single = [
-            self._prompt(i, text, [1] * count, 0 if count else 1)
-            for i, (text, count) in enumerate(zip(texts, masks, strict=True))
-        ]
-        if length == "auto" and self.model.config.pad_to:
-            wanted = [[self.model.config.pad_to] * max(1, count) for count in masks]
-        elif length == "auto":
-            wanted = self._predicted(single)
+    def _examples(self, texts: Sequence[str], length: str | int) -> list[Example]:
+        """Every text with its slots; it is tokenized once, with one mask for each span."""
+        prompts = [Prompt(self.tokenizer, text) for text in texts]
+        short = [self._example(number, prompt, [1] * prompt.masks) for number, prompt in enumerate(prompts, 1)]
+        if length == "source":
+            lengths = [[prompt.known] * prompt.masks for prompt in prompts]
+        elif length != "auto":
+            lengths = [[int(length)] * prompt.masks for prompt in prompts]
+        elif pad_to := self.model.config.pad_to:
+            lengths = [[pad_to] * prompt.masks for prompt in prompts]
+        elif self.model.can.lengths:
+            lengths = written_lengths(self.model, short)
         else:
-            wanted = [
-                [len(example.source) - max(1, count) if length == "source" else int(length)] * max(1, count)
-                for example, count in zip(single, masks, strict=True)
-            ]
-        return [
-            self._prompt(i, text, lengths if count else [], 0 if count else lengths[0])
-            for i, (text, count, lengths) in enumerate(zip(texts, masks, wanted, strict=True))
-        ]
+            lengths = predicted_lengths(self.model, self.builder, [example.source for example in short])
+        return [self._example(number, *pair) for number, pair in enumerate(zip(prompts, lengths, strict=True), 1)]
 
-    def _prompt(self, number: int, text: str, lengths: list[int], append: int) -> Example:
+    def _example(self, number: int, prompt: Prompt, lengths: Sequence[int]) -> Example:
+        """A text of this number with so many slots for each of its masks."""
         try:
-            return self.builder.prompt(text if lengths else text.rstrip(), slots_per_mask=lengths, append=append)
+            return prompt.example(lengths, form=self.builder.form, max_length=self.builder.max_length)
         except ValueError as error:
-            raise ValueError(f"text {number + 1}: {error}") from None
+            raise ValueError(f"text {number}: {error}") from None
 
-    def _predicted(self, examples: list[Example]) -> list[list[int]]:
-        """Number of tokens behind each single mask: what the length head finds most probable there.
+    def _written(self, source: str, example: Example, samples: list[list[int]], nfe: int) -> Written:
+        count = len(example.slots)
+        texts = [self._text(example, tokens[:count]) for tokens in samples]
+        fills = [self._fills(example, tokens[:count]) for tokens in samples]
+        return Written(source, texts[0], texts, fills, count, nfe)
 
-        A model that writes token by token comes to its own; masks without a word between them share what it wrote.
-        """
-        if not self.model.can.lengths:
-            return predicted_lengths(self.model, self.builder, [example.source for example in examples])
-        lengths = []
-        for example in examples:
-            ids = torch.tensor([example.source], device=self.model.device)
-            [spans] = self.model.generate_free(ids, slots=torch.tensor([example.slots], device=ids.device))
-            lengths.append(shared_lengths(example.slots, [len(span) for span in spans]))
-        return lengths
-
-    def _written(self, source: str, example: Example, samples: list[list[int]]) -> Written:
-        texts, fills = [], []
-        for tokens in samples:
-            tokens = tokens[: len(example.slots)]
-            if self.builder.form == "slots":
-                texts.append(fill(self.tokenizer, example.source, example.slots, tokens).strip())
-            else:
-                texts.append(decode(self.tokenizer, tokens).strip())
-            fills.append(self._fills(example, tokens))
-        return Written(source, texts[0], texts, fills, len(example.slots))
+    def _text(self, example: Example, tokens: list[int]) -> str:
+        if self.builder.form == "separate":
+            return decode(self.tokenizer, tokens).strip()
+        return fill(self.tokenizer, example.source, example.slots, tokens).strip()
 
     def _fills(self, example: Example, tokens: list[int]) -> list[str]:
         if self.builder.form == "separate":
@@ -199,15 +184,25 @@ class Writer:
         return [decode(self.tokenizer, span).strip() for span in spans]
 
 
-def shared_lengths(masks: Sequence[int], lengths: Sequence[int]) -> list[int]:
-    """Tokens behind each mask where every run of adjacent ones has a length: the first get one more if need be.
+def _check_texts(texts: Sequence[object]) -> None:
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            raise TypeError(f"texts must be strings, and text {number} is of type {type(text).__name__}")
+        if not text.strip():
+            raise ValueError(f"text {number} is empty; give text, with <mask> where something is wanted")
+
+
+def check_length(length: str | int) -> None:
+    """Check the number of tokens behind each mask.
+
+    Raises:
+        ValueError: It is neither ``auto`` nor ``source`` nor a number of at least 1.
 
     Example:
-        >>> shared_lengths([1, 2, 5], [5, 4])
-        [3, 2, 4]
+        >>> check_length("source"), check_length(3)
+        (None, None)
     """
-    shares = []
-    for masks_of, length in zip(span_lengths(masks), lengths, strict=True):
-        each, more = divmod(max(length, masks_of), masks_of)
-        shares += [each + (i < more) for i in range(masks_of)]
-    return shares
+    if isinstance(length, str) and length in ("auto", "source"):
+        return
+    if isinstance(length, bool) or not isinstance(length, numbers.Integral) or length < 1:
+        raise ValueError(f"length must be auto, source or a number of tokens, got {length!r}")

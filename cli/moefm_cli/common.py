@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -29,7 +31,11 @@ class UsageError(Exception):
 
 def run_app(app: typer.Typer, name: str) -> NoReturn:
     """Run a typer app. A user's mistake ends in one line and code 2, a failure in code 1, Ctrl-C in 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # no result is lost to a terminal that cannot show it
+            stream.reconfigure(errors="backslashreplace")
     try:
+        _refuse_empty_values(sys.argv[1:])
         code = app(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False)
     except typer.TyperException as error:
         fail(f"{error.format_message().rstrip('.')}; see {name} --help", error.exit_code)
@@ -43,6 +49,20 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
     except (OSError, RuntimeError, ImportError) as error:
         fail(f"{type(error).__name__}: {error}", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_empty_values(arguments: Sequence[str]) -> None:
+    """``--out ""`` would be the current folder, which nobody means: mostly a variable of a script is not set.
+
+    Raises:
+        UsageError: An option is followed by nothing but spaces.
+    """
+    for option, value in pairwise([*arguments, "--"]):
+        if option == "--":
+            return
+        name, given, own = option.partition("=")
+        if name.startswith("--") and not (own if given else value).strip():
+            raise UsageError(f"{name} is followed by an empty value; give one, or leave {name} out")
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from yanlm.generation.options import GenerationOptions
 from yanlm.modeling.io import load_model, model_folder, save_model
 from yanlm.modeling.yan import YanModel
+from yanlm.tokenization import prompts
 from yanlm.tokenization.prompts import split_at_masks
 from yanlm.writer import Writer
 
@@ -90,11 +93,61 @@ def test_the_separate_form_writes_whole_texts(make_model: Make, tokenizer: Any) 
         (["<mask>"], {"length": "long"}, "length"),
         (["<mask>"], {"steps": 0}, "steps"),
         (["<mask>"], {"length": 99}, "text 1"),
+        (["<mask>"], {"length": True}, "length"),
+        (["a <mask>", "<mask> <mask>"], {"length": "source"}, "text 2: every mask needs at least one token"),
+        (["<mask>"], {"seeds": [1]}, "give seed"),
+        (["<mask>"], {"batch_size": 0}, "batch_size"),
+        (["<mask>"], {"guidance": 1}, "no option 'guidance'"),
+        (["<mask>"], {"temperature": 1.0}, "temperature goes with reread"),
     ],
 )
 def test_bad_input_is_named(writer: Writer, texts: list[str], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         writer.write(texts, **options)
+
+
+@pytest.mark.parametrize("text", [3, b"a <mask>", None, ["a"]])
+def test_only_text_is_taken(writer: Writer, text: Any) -> None:
+    with pytest.raises(TypeError, match=f"texts must be strings, and text 2 is of type {type(text).__name__}"):
+        writer.write(["a <mask>", text])
+
+
+def test_one_text_may_be_given_by_itself(writer: Writer) -> None:
+    assert writer.write("the <mask> sat", length=2) == writer.write(["the <mask> sat"], length=2)
+    assert writer.write([]) == []
+
+
+def test_numbers_of_numpy_are_numbers(writer: Writer) -> None:
+    given = {"length": np.int64(2), "batch_size": np.int32(1)}
+    assert writer.write("the <mask>", **given) == writer.write("the <mask>", length=2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mask", ["[MASK]", "<MASK>", "[mask]", "<Mask>", "<|mask|>", "<|MASK|>"])
+def test_masks_of_other_models_are_masks(writer: Writer, mask: str) -> None:
+    [out], [wanted] = (writer.write([f"the {one} sat on {one}"], length=1, seed=1) for one in (mask, "<mask>"))
+    assert out.source == f"the {mask} sat on {mask}" and out.fills == wanted.fills and out.text == wanted.text
+
+
+@pytest.mark.parametrize("length", ["auto", "source", 2])
+def test_a_text_is_tokenized_once(writer: Writer, monkeypatch: pytest.MonkeyPatch, length: str | int) -> None:
+    read: list[str] = []
+
+    def encode(tokenizer: Any, text: str) -> list[int]:
+        read.append(text)
+        return prompts_encode(tokenizer, text)
+
+    prompts_encode = prompts.encode
+    monkeypatch.setattr(prompts, "encode", encode)
+    writer.write(["the <mask> sat", "a dog"], length=length)
+    assert read == ["the", " sat", "a dog"]
+
+
+def test_every_result_says_what_it_took(writer: Writer) -> None:
+    options = GenerationOptions(steps=2, solver="midpoint", samples=2)
+    results = writer.write(["the <mask> sat", "a dog"], options=options, batch_size=1)
+    assert [out.nfe for out in results] == [4, 4] and len(results[0].samples) == 2
+    assert results == writer.write(["the <mask> sat", "a dog"], steps=2, solver="midpoint", samples=2)
+    assert writer.write("the <mask>", options=options, steps=1)[0].nfe == 2, "keywords have the last word"
 
 
 def test_a_model_and_a_tokenizer_must_belong_together(make_model: Make, tokenizer: Any) -> None:

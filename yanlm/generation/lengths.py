@@ -1,4 +1,4 @@
-"""How many tokens stand behind a single mask, as the length head predicts it."""
+"""How many tokens stand behind a single mask: predicted by the length head, or found by a model as it writes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from yanlm.generation.autoregressive import write_free
 from yanlm.tokenization.collation import Example, Ids
 from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import span_lengths
 
 if TYPE_CHECKING:
+    from yanlm.nn.ar_network import ARNetwork
     from yanlm.nn.network import YanNetwork
 
 
@@ -30,3 +33,30 @@ def predicted_lengths(
             for row, source in zip(best, part, strict=True)
         ]
     return lengths
+
+
+def written_lengths(model: ARNetwork, examples: Sequence[Example]) -> list[list[int]]:
+    """Number of tokens that a model writes for each single mask of the examples, greedily.
+
+    Masks without a word between them share what it writes for all of them.
+    """
+    lengths = []
+    for example in examples:
+        ids = torch.tensor([example.source], device=model.device)
+        [spans] = write_free(model, ids, slots=torch.tensor([example.slots], device=ids.device))
+        lengths.append(shared_lengths(example.slots, [len(span) for span in spans]))
+    return lengths
+
+
+def shared_lengths(masks: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """Tokens behind each mask where every run of adjacent ones has a length: the first get one more if need be.
+
+    Example:
+        >>> shared_lengths([1, 2, 5], [5, 4])
+        [3, 2, 4]
+    """
+    shares = []
+    for count, length in zip(span_lengths(masks), lengths, strict=True):
+        share, more = divmod(max(length, count), count)
+        shares += [share + (i < more) for i in range(count)]
+    return shares

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,19 @@ from yanlm.tokenization.tokenizer import decode, encode, mask_id, pad_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+_SPELLINGS = re.compile(r"\[mask\]|<mask>|<\|mask\|>", re.IGNORECASE)
+
+
+def with_masks(text: str) -> str:
+    """The text with ``<mask>`` for what other models call a mask: ``[MASK]`` and ``<MASK>``, in any case.
+
+    Example:
+        >>> with_masks("The [MASK] sat on the <MASK>.")
+        'The <mask> sat on the <mask>.'
+    """
+    return _SPELLINGS.sub("<mask>", text)
 
 
 def split_at_masks(text: str) -> list[str]:
@@ -73,7 +87,7 @@ def prompt(
         [1, 2, 5]
     """
     check_count("append", append, 0)
-    masks, mask = len(MASKS.findall(text)), mask_id(tokenizer)
+    masks = len(MASKS.findall(text))
     counts = [1] * masks if slots_per_mask is None else list(slots_per_mask)
     if len(counts) != masks:
         raise ValueError(f"slots_per_mask must count slots for {masks} masks in the text, got {counts}")
@@ -81,20 +95,83 @@ def prompt(
         check_count("slots_per_mask", count)
     if not counts and not append:
         raise ValueError("nothing to fill: put <mask> into the text, or append slots to it")
+    if form != "slots" and counts and append:
+        raise ValueError('form "separate" fills the masks of a text or appends to it, not both at once')
+    ids = encode_with_masks(tokenizer, f"{text}<mask>" if append else text)
     spans = [*counts, append] if append else counts
+    return laid_out(ids, spans, mask_id(tokenizer), form=form, appended=bool(append), max_length=max_length)
+
+
+def laid_out(
+    ids: Sequence[int],
+    spans: Sequence[int],
+    mask: int,
+    *,
+    form: str = "slots",
+    appended: bool = False,
+    max_length: int = 2048,
+) -> Example:
+    """Example to generate from, of ids with one mask where each span is wanted: of :func:`encode_with_masks`.
+
+    Args:
+        ids: Of the text.
+        spans: Number of slots for each of its masks.
+        mask: The mask's id.
+        form: ``"slots"``, or ``"separate"`` for the paper's.
+        appended: Whether the only mask stands for an answer after the text, which the form ``"separate"`` writes alone.
+        max_length: Most tokens of the text and its slots.
+
+    Raises:
+        ValueError: A span has no slot, or the result is longer than ``max_length``.
+
+    Example:
+        >>> laid_out([5, 9, 6], [2], mask=9).source
+        [5, 9, 9, 6]
+    """
+    if min(spans, default=1) < 1:
+        raise ValueError(f"every mask needs at least one token, got {list(spans)}; say how many")
     widths = iter(spans)
-    short = encode_with_masks(tokenizer, f"{text}<mask>" if append else text)
-    full = [id for id in short for _ in range(next(widths, 1) if id == mask else 1)]
+    full = [id for id in ids for _ in range(next(widths, 1) if id == mask else 1)]
     if len(full) > max_length:
         raise ValueError(
             f"the text and its slots make {len(full)} tokens, and the model takes {max_length}; shorten it"
         )
+    slots = [place for place, id in enumerate(full) if id == mask]
     if form == "slots":
-        return Example(full, full.copy(), [i for i, id in enumerate(full) if id == mask], spans)
-    if counts and append:
-        raise ValueError('form "separate" fills the masks of a text or appends to it, not both at once')
-    target = [mask] * append if append else full
-    return Example(short, target, list(range(len(target))), spans)
+        return Example(full, full.copy(), slots, list(spans))
+    target = [mask] * len(slots) if appended else full
+    return Example(list(ids), target, list(range(len(target))), list(spans))
+
+
+class Prompt:
+    """A text as the tokenizer reads it, once: with one mask for each span, and one at its end where it has none.
+
+    Args:
+        tokenizer: Has a mask.
+        text: With masks in any spelling of :func:`with_masks`, or to be continued.
+
+    Attributes:
+        ids: Of the text.
+        masks: How many of them are masks.
+        known: How many are not.
+
+    Example:
+        >>> from yanlm.tokenization.tokenizer import train_tokenizer
+        >>> prompt = Prompt(train_tokenizer(["ab ab"], 258), "x [MASK] y")
+        >>> prompt.masks, prompt.example([3]).slots
+        (1, [1, 2, 3])
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+        text = with_masks(text)
+        self._mask, self._continued = mask_id(tokenizer), MASKS.search(text) is None
+        self.ids = encode_with_masks(tokenizer, f"{text.rstrip()}<mask>" if self._continued else text)
+        self.masks = self.ids.count(self._mask)
+        self.known = len(self.ids) - self.masks
+
+    def example(self, lengths: Sequence[int], *, form: str = "slots", max_length: int = 2048) -> Example:
+        """Example with so many slots for each of the masks; see :func:`laid_out`."""
+        return laid_out(self.ids, lengths, self._mask, form=form, appended=self._continued, max_length=max_length)
 
 
 def fill(

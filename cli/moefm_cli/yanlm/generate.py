@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 HELP = """Fill <mask> in a text, all of it at once, in a few steps.
 
@@ -48,34 +53,28 @@ def generate(
 ) -> None:
     """Read texts, fill them, print them."""
     need_extra()
+    from yanlm.generation.options import GenerationOptions
     from yanlm.writer import Writer
 
     for option, value in (("--steps", steps), ("--samples", samples), ("--batch-size", batch_size)):
         if value < 1:
             raise UsageError(f"{option} must be at least 1, got {value}")
-    texts = _texts(text, file)
+    options = GenerationOptions(
+        steps=steps, samples=samples, routing=routing, z0_scale=z0_scale, reread=reread, temperature=temperature
+    )
+    texts, tokens = _texts(text, file), _length(length)
     writer = Writer.load(model, pick_device(device))
     began = time.perf_counter()
-    written = writer.write(
-        texts,
-        length=_length(length),
-        samples=samples,
-        seed=seed,
-        batch_size=batch_size,
-        steps=steps,
-        routing=routing,
-        z0_scale=z0_scale,
-        reread=reread,
-        temperature=temperature,
-    )
-    rate = samples * sum(one.tokens for one in written) / (time.perf_counter() - began)
+    outputs = writer.write(texts, length=tokens, seed=seed, batch_size=batch_size, options=options)
+    rate = samples * sum(output.tokens for output in outputs) / (time.perf_counter() - began)
+    nfe = max(output.nfe for output in outputs)
     if json_:
-        outputs = [vars(one) for one in written]
-        print_json({"outputs": outputs, "steps": steps, "nfe": writer.nfe, "tokens_per_second": round(rate, 1)})
+        written = [asdict(output) for output in outputs]
+        print_json({"outputs": written, "steps": steps, "nfe": nfe, "tokens_per_second": round(rate, 1)})
         return
-    for one in written:
-        print("\n".join(one.samples))
-    err.print(f"{rate:,.0f} tokens/s, nfe {writer.nfe}", style="dim")
+    for output in outputs:
+        print("\n".join(output.samples))
+    err.print(f"{rate:,.0f} tokens/s, nfe {nfe}", style="dim")
 
 
 def _texts(text: str | None, file: Path | None) -> list[str]:
@@ -84,25 +83,30 @@ def _texts(text: str | None, file: Path | None) -> list[str]:
         raise UsageError("give one TEXT, or --file FILE, or - to read standard input")
     if file is not None:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = _LINE_END.split(_decoded(file.read_bytes(), f"--file {file}"))
+        except OSError as error:
             raise UsageError(f"--file {file}: {error}") from None
     elif text == "-":
-        try:
-            lines = sys.stdin.buffer.read().decode("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"standard input is not UTF-8: {error}") from None
+        lines = _LINE_END.split(_decoded(sys.stdin.buffer.read(), "standard input"))
     else:
-        lines = [str(text)]
+        lines = [_decoded(os.fsencode(str(text)), "TEXT")]  # a terminal of ASCII hands over bytes
     texts = [line.strip() for line in lines if line.strip()]
     if not texts:
         raise UsageError("there is no text; give one, with <mask> where something is wanted")
     return texts
 
 
+def _decoded(content: bytes, name: str) -> str:
+    """Text in UTF-8, without the mark that some editors write first, as training reads it."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8: {error}") from None
+
+
 def _length(value: str) -> str | int:
     if value in ("auto", "source"):
         return value
-    if value.isdigit() and int(value) > 0:
+    if value.isdecimal() and int(value) > 0:
         return int(value)
     raise UsageError(f"--length must be auto, source or a number of tokens, got {value!r}")

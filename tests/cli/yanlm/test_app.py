@@ -72,37 +72,6 @@ def test_run_json_says_what_was_done_and_learned(trained):
     assert len(report["examples"]) == 5
 
 
-def test_generate_fills_masks(yanlm, trained):
-    code, out, err = yanlm("generate", "--model", trained[0], "Mary went to the <mask> .", "--length", "1")
-    assert code == 0
-    assert out.startswith("Mary went to the") and out.strip().endswith(".")
-    assert "tokens/s, nfe 3" in err
-
-
-def test_generate_reads_what_it_wrote(yanlm, trained):
-    args = ("generate", "--model", trained[0], "Mary <mask> the", "--length", "4", "--reread", "--steps", "2")
-    code, out, err = yanlm(*args, "--temperature", "0.7", "--samples", "3")
-    assert code == 0 and len(out.splitlines()) == 3 and all(line.startswith("Mary") for line in out.splitlines())
-    assert "nfe 2" in err and yanlm(*args)[1] == yanlm(*args)[1] != ""
-
-
-def test_generate_json(yanlm, trained):
-    args = ("generate", "--model", trained[0] / "stage2", "-", "--json", "--samples", "2", "--steps", "2")
-    code, out, _ = yanlm(*args, stdin=b"Mary is in the <mask> .\n\nWhere is Mary ?\n")
-    document = json.loads(out)
-    assert code == 0
-    assert (document["steps"], document["nfe"]) == (2, 2) and document["tokens_per_second"] > 0
-    assert [one["source"] for one in document["outputs"]] == ["Mary is in the <mask> .", "Where is Mary ?"]
-    assert all(len(one["samples"]) == 2 and one["text"] == one["samples"][0] for one in document["outputs"])
-    assert json.loads(yanlm(*args, stdin=b"Mary is in the <mask> .")[1])["outputs"] == document["outputs"][:1]
-
-
-def test_generate_reads_a_file(yanlm, trained):
-    Path("texts.txt").write_text("a <mask>\nb <mask>\n")
-    code, out, _ = yanlm("generate", "--model", trained[0], "--file", "texts.txt", "--length", "1")
-    assert code == 0 and len(out.splitlines()) == 2
-
-
 def test_inspect(yanlm, trained):
     code, out, _ = yanlm("inspect", "--model", trained[0], "--out", "seen", "--json")
     assert code == 0
@@ -224,33 +193,6 @@ def test_a_label_that_is_cut_ends_before_training(yanlm):
     Path("cut.toml").write_text(SMALL.replace("[model]", "[model]\npad_to = 2"))
     code, _, err = yanlm("train", "--config", "cut.toml", "--data", "labels.jsonl", *STEPS)
     assert code == 2 and "pad_to = 2 cuts the label 'Sci/Tech 123'" in err and "set pad_to = " in err
-
-
-GENERATE_MISTAKES = {
-    "no text": ((), "TEXT"),
-    "empty": ((" ",), "no text"),
-    "two sources": (("x <mask>", "--file", "y"), "--file"),
-    "no file": (("--file", "none.txt"), "none.txt"),
-    "steps": (("x <mask>", "--steps", "0"), "--steps"),
-    "length": (("x <mask>", "--length", "long"), "--length"),
-    "routing": (("x <mask>", "--routing", "best"), "routing"),
-    "scale": (("x <mask>", "--z0-scale", "0"), "z0_scale"),
-    "temperature without reread": (("x <mask>", "--temperature", "1"), "temperature goes with reread"),
-    "negative temperature": (("x <mask>", "--reread", "--temperature", "-1"), "temperature"),
-    "too long": (("word " * 200 + "<mask>",), "text 1"),
-}
-
-
-@pytest.mark.parametrize("name", GENERATE_MISTAKES)
-def test_mistakes_in_generate(yanlm, trained, name):
-    args, message = GENERATE_MISTAKES[name]
-    code, out, err = yanlm("generate", "--model", trained[0], *args)
-    assert (code, out) == (2, "") and message in err
-
-
-def test_standard_input_must_be_text(yanlm, trained):
-    code, _, err = yanlm("generate", "--model", trained[0], "-", stdin=b"\xff\xfe")
-    assert code == 2 and "UTF-8" in err
 
 
 def test_a_run_is_never_overwritten(yanlm):

@@ -21,7 +21,7 @@ from yanlm.runs.presets import PRESETS, get_preset
 from yanlm.runs.settings import from_dict, resolve
 from yanlm.runs.setup import stage_model
 from yanlm.tokenization.examples import Builder
-from yanlm.writer import Writer, shared_lengths
+from yanlm.writer import Writer
 
 SIZES = {"d_model": 16, "num_heads": 2, "encoder_layers": 2, "flow_layers": 1, "cross_layers": [0], "max_length": 48}
 ROWS = [{"text": "the cat sat on the mat and the dog ran"}, {"text": "the red house near a small river"}]
@@ -162,12 +162,6 @@ def test_writing(name: str, tokenizer: Any, tmp_path: Path) -> None:
     assert writer.write(["the <mask> sat on <mask>"], length=2)[0].tokens == 4
     with pytest.raises(ValueError, match="z0_scale is an option of the flow"):
         writer.write(many, z0_scale=0.5)
-
-
-def test_adjacent_masks_share_what_was_written() -> None:
-    assert shared_lengths([3], [4]) == [4]
-    assert shared_lengths([1, 2, 3, 7], [2, 1]) == [1, 1, 1, 1]
-    assert shared_lengths([0, 1, 4, 5], [5, 2]) == [3, 2, 1, 1]
 
 
 def test_what_has_no_latents_is_not_inspected(model: Any, tokenizer: Any, tmp_path: Path) -> None:

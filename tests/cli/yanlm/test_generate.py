@@ -1,0 +1,113 @@
+"""yanlm generate, end to end on a tiny model that was never trained."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from yanlm.config import YanConfig
+from yanlm.data.builtin.rooms import rooms_rows
+from yanlm.modeling.io import save_model
+from yanlm.modeling.yan import YanModel
+from yanlm.tokenization.tokenizer import train_tokenizer
+
+SIZES = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 96}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Folder of a run."""
+    folder = tmp_path_factory.mktemp("run")
+    tokenizer = train_tokenizer([" ".join(row.values()) for row in rooms_rows("train", 50)], 400)
+    ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = YanModel(YanConfig(**SIZES, **ids, mask_token_id=tokenizer.mask_token_id, stage=2))
+    save_model(folder / "stage2", model, tokenizer)
+    return folder
+
+
+def test_generate_fills_masks(yanlm, run):
+    code, out, err = yanlm("generate", "--model", run, "Mary went to the <mask> .", "--length", "1")
+    assert code == 0
+    assert out.startswith("Mary went to the") and out.strip().endswith(".")
+    assert "tokens/s, nfe 3" in err
+
+
+def test_generate_reads_what_it_wrote(yanlm, run):
+    args = ("generate", "--model", run, "Mary <mask> the", "--length", "4", "--reread", "--steps", "2")
+    code, out, err = yanlm(*args, "--temperature", "0.7", "--samples", "3")
+    assert code == 0 and len(out.splitlines()) == 3 and all(line.startswith("Mary") for line in out.splitlines())
+    assert "nfe 2" in err and yanlm(*args)[1] == yanlm(*args)[1] != ""
+
+
+def test_generate_json(yanlm, run):
+    args = ("generate", "--model", run / "stage2", "-", "--json", "--samples", "2", "--steps", "2")
+    code, out, _ = yanlm(*args, stdin=b"Mary is in the <mask> .\n\nWhere is Mary ?\n")
+    document = json.loads(out)
+    assert code == 0
+    assert (document["steps"], document["nfe"]) == (2, 2) and document["tokens_per_second"] > 0
+    assert [one["source"] for one in document["outputs"]] == ["Mary is in the <mask> .", "Where is Mary ?"]
+    assert all(len(one["samples"]) == 2 and one["text"] == one["samples"][0] for one in document["outputs"])
+    assert json.loads(yanlm(*args, stdin=b"Mary is in the <mask> .")[1])["outputs"] == document["outputs"][:1]
+
+
+def test_generate_reads_a_file(yanlm, run):
+    Path("texts.txt").write_text("a <mask>\nb <mask>\n")
+    code, out, _ = yanlm("generate", "--model", run, "--file", "texts.txt", "--length", "1")
+    assert code == 0 and len(out.splitlines()) == 2
+
+
+GENERATE_MISTAKES = {
+    "no text": ((), "TEXT"),
+    "empty": ((" ",), "no text"),
+    "two sources": (("x <mask>", "--file", "y"), "--file"),
+    "no file": (("--file", "none.txt"), "none.txt"),
+    "steps": (("x <mask>", "--steps", "0"), "--steps"),
+    "length": (("x <mask>", "--length", "long"), "--length"),
+    "routing": (("x <mask>", "--routing", "best"), "routing"),
+    "scale": (("x <mask>", "--z0-scale", "0"), "z0_scale"),
+    "temperature without reread": (("x <mask>", "--temperature", "1"), "temperature goes with reread"),
+    "negative temperature": (("x <mask>", "--reread", "--temperature", "-1"), "temperature"),
+    "too long": (("word " * 200 + "<mask>",), "text 1"),
+}
+
+
+@pytest.mark.parametrize("name", GENERATE_MISTAKES)
+def test_mistakes_in_generate(yanlm, run, name):
+    args, message = GENERATE_MISTAKES[name]
+    code, out, err = yanlm("generate", "--model", run, *args)
+    assert (code, out) == (2, "") and message in err
+
+
+def test_standard_input_must_be_text(yanlm, run):
+    code, _, err = yanlm("generate", "--model", run, "-", stdin=b"\xff\xfe")
+    assert code == 2 and "UTF-8" in err
+
+
+def test_lines_end_where_the_reader_of_training_files_ends_them(yanlm, run):
+    texts = "\ufeffMary <mask>\r\nJohn \u2028 <mask>\rAnn \x85 <mask>\n"
+    wanted = ["Mary <mask>", "John \u2028 <mask>", "Ann \x85 <mask>"]
+    Path("texts.txt").write_bytes(texts.encode())
+    args = ("generate", "--model", run, "--length", "1", "--json")
+    for code, out, _ in (yanlm(*args, "--file", "texts.txt"), yanlm(*args, "-", stdin=texts.encode())):
+        assert code == 0 and [output["source"] for output in json.loads(out)["outputs"]] == wanted
+
+
+def test_a_text_of_several_lines_is_one_text(yanlm, run):
+    _, out, _ = yanlm("generate", "--model", run, "--length", "1", "--json", "Mary went\nto the <mask> .")
+    assert [output["source"] for output in json.loads(out)["outputs"]] == ["Mary went\nto the <mask> ."]
+
+
+@pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}])
+def test_no_result_is_lost_to_a_terminal_of_ascii(run, locale):
+    command = [sys.executable, "-m", "moefm_cli.yanlm.app", "generate", "--model", str(run), "--length", "1"]
+    process = subprocess.run(
+        [*command, "Zo\u00e9 <mask> ."], env=os.environ | {"PYTHONUTF8": "0"} | locale, capture_output=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(rb"Zo\xe9") and process.stdout.isascii()
