@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable
 
 import torch
@@ -11,16 +12,16 @@ from torch import Tensor
 
 def check_positive(name: str, value: float) -> float:
     """Raise ``ValueError`` unless ``value`` is a finite number above zero."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value <= 0:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
     return float(value)
 
 
 def check_count(name: str, value: int, minimum: int = 1) -> int:
     """Raise ``ValueError`` unless ``value`` is an integer of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
-    return value
+    return int(value)
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
@@ -47,7 +48,8 @@ def check_mask(mask: Tensor | None, batch: tuple[int, ...]) -> None:
     check_shape("mask", mask, batch, "(*batch,)")
 
 
-def check_share(name: str, value: float) -> None:
+def check_share(name: str, value: float) -> float:
     """Raise ``ValueError`` unless ``value`` is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
         raise ValueError(f"{name} must be a share from 0 to 1, got {value!r}")
+    return float(value)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
+
+from torch import Tensor
 
 from moefm import Routing
 from moefm.checks import check_count, check_positive
@@ -51,16 +54,30 @@ class GenerationOptions:
     seeds: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        check_count("steps", self.steps)
-        check_count("samples", self.samples)
-        check_positive("z0_scale", self.z0_scale)
+        checked: dict[str, Any] = {name: check_count(name, getattr(self, name)) for name in ("steps", "samples")}
+        checked["z0_scale"] = check_positive("z0_scale", self.z0_scale)
+        checked["temperature"] = _temperature(self.temperature)
+        checked["seeds"] = None if self.seeds is None else _seeds(self.seeds)
+        for name, value in checked.items():  # plain numbers, whatever they were
+            object.__setattr__(self, name, value)
+        if not isinstance(self.reread, bool):
+            raise ValueError(f"reread must be True or False, got {self.reread!r}")
         check_pair(get_routing(self.routing), check_solver(self.solver))
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature must be a finite number of at least 0, got {self.temperature!r}")
         if self.reread and self.solver != "euler":
             raise ValueError(f"reread takes one Euler step a turn: leave out solver, got {self.solver!r}")
-        if self.seeds is not None:
-            object.__setattr__(self, "seeds", tuple(self.seeds))
+
+
+def _temperature(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
+        raise ValueError(f"temperature must be a finite number of at least 0, got {value!r}")
+    return float(value)
+
+
+def _seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    values = seeds.tolist() if isinstance(seeds, Tensor) else list(seeds) if isinstance(seeds, Iterable) else [None]
+    if not all(isinstance(seed, numbers.Integral) for seed in values):
+        raise ValueError(f"seeds must hold one integer for each row, got {seeds!r}")
+    return tuple(map(int, values))
 
 
 DEFAULTS = GenerationOptions()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -30,6 +31,11 @@ SOURCE, SLOTS = torch.tensor([[1, 2, 3]]), torch.tensor([[1]])
         ({"solver": "rk5"}, "solver must be one of"),
         ({"routing": "resampled", "solver": "dopri5"}, "fixed-step solver"),
         ({"reread": True, "solver": "heun"}, "reread takes one Euler step a turn"),
+        ({"temperature": "1"}, "temperature"),
+        ({"reread": "yes"}, "reread must be True or False, got 'yes'"),
+        ({"seeds": 3}, "seeds must hold one integer for each row, got 3"),
+        ({"seeds": [1, 2.5]}, "seeds must hold one integer for each row"),
+        ({"steps": True}, "steps must be an integer"),
         ({"guidance": 2.0}, "no option 'guidance'; its options are reread, routing, samples, seeds, solver, steps"),
     ],
 )
@@ -44,6 +50,14 @@ def test_keywords_have_the_last_word() -> None:
     assert generation_options(None, {}) == GenerationOptions()
     with pytest.raises(FrozenInstanceError):
         options.steps = 1  # type: ignore[misc]
+
+
+def test_numbers_of_numpy_and_torch_are_plain_numbers() -> None:
+    given = {"steps": np.int64(2), "samples": np.int8(2), "z0_scale": np.float32(0.5), "temperature": np.float64(1)}
+    options = GenerationOptions(**given, seeds=np.arange(2))  # type: ignore[arg-type]
+    assert options == GenerationOptions(steps=2, samples=2, z0_scale=0.5, temperature=1.0, seeds=torch.arange(2))  # type: ignore[arg-type]
+    assert [type(getattr(options, name)) for name in (*given,)] == [int, int, float, float]
+    assert options.seeds is not None and [type(seed) for seed in options.seeds] == [int, int]
 
 
 def test_options_of_the_flow_are_options() -> None:
