@@ -23,8 +23,13 @@ def writing_to(out: Path) -> Iterator[None]:
         raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
 
 
-def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write a document whole or not at all."""
+def write_json(path: Path, document: dict[str, Any], *, ascii: bool = True) -> None:
+    """Write a document whole or not at all; with ``ascii`` other letters are escaped."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=ascii) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)

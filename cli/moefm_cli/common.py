@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -106,20 +105,6 @@ def pick_device(name: str) -> str:
     if not there[name]:
         raise UsageError(f"--device {name} is not available here; use --device auto")
     return name
-
-
-def writable_folder(out: Path) -> None:
-    """Make the folder, and find out before an hour of work whether it can be written.
-
-    Raises:
-        UsageError: It cannot.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
-    if not os.access(out, os.W_OK):
-        raise UsageError(f"cannot write to {out}; choose another --out")
 
 
 class _Rate(ProgressColumn):

@@ -9,6 +9,7 @@ from typing import Any
 
 from yanlm.evaluation.items import Fill, Item, masked_source
 from yanlm.evaluation.scoring import Sums, prediction
+from yanlm.files import write_text
 from yanlm.tasks.task import Task, get_task
 from yanlm.tokenization.examples import Builder
 
@@ -46,7 +47,7 @@ def record(builder: Builder, item: Item, task: str | Task, fill: Fill, sums: Sum
 def write_predictions(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
     """Write predictions, one JSON object a line."""
     lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in predictions)
-    path.write_text("".join(lines), encoding="utf-8")
+    write_text(path, "".join(lines))
 
 
 def read_predictions(path: Path) -> list[dict[str, Any]]:

