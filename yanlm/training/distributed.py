@@ -98,6 +98,15 @@ def wrap(model: nn.Module, accelerator: Accelerator) -> tuple[nn.Module, nn.Modu
     return bare, bare
 
 
+def unwrap(model: nn.Module, accelerator: Accelerator) -> None:
+    """Undo :func:`wrap`: the model is its caller's again, without gradients and in evaluation mode."""
+    accelerator.free_memory()
+    for name in ("forward", "_original_forward", "_is_accelerate_prepared"):  # what wrapping left on the model
+        vars(model).pop(name, None)
+    model.zero_grad(set_to_none=True)
+    model.eval()
+
+
 def aliases(model: nn.Module) -> dict[str, str]:
     """Names of tied parameters, each with the name under which the parameter is kept."""
     first: dict[int, str] = {}

@@ -8,7 +8,7 @@ holds both, so a stage that was killed goes on as if it had not been. One code p
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,12 @@ import torch
 
 from moefm.training import DivergedError
 from yanlm.training.checkpoints import CheckpointError
+from yanlm.training.distributed import unwrap
 from yanlm.training.log import Record
 from yanlm.training.prefetch import Draw
 from yanlm.training.schedule import TrainSettings
-from yanlm.training.stage import Stage
-from yanlm.training.stage_state import OnCheck, OnLog, OnSample
+from yanlm.training.stage import Hooks, StageLoop
+from yanlm.training.stage_state import StageState
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -69,9 +70,9 @@ def train_stage(
     *,
     accelerator: Accelerator | None = None,
     resume: bool = False,
-    on_log: OnLog | None = None,
-    on_sample: OnSample | None = None,
-    on_check: OnCheck | None = None,
+    on_log: Callable[[Record], None] | None = None,
+    on_sample: Callable[[Any, int], None] | None = None,
+    on_check: Callable[[Any, int], float] | None = None,
     extra_state: Mapping[str, Any] | None = None,
 ) -> StageResult:
     """Train ``model`` in place; it ends in evaluation mode, with the averaged weights if ``settings.ema`` is set.
@@ -100,15 +101,17 @@ def train_stage(
     accelerator = make_accelerator(settings.precision) if accelerator is None else accelerator
     accelerator.gradient_accumulation_steps = 1  # accumulation is done here
     _check(accelerator, settings)
-    hooks = (on_log, on_sample, on_check)
-    run = Stage(model, stage, draw, settings, Path(folder), accelerator, *hooks, dict(extra_state or {}))
+    hooks = Hooks(on_log, on_sample, on_check)
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices), contextlib.ExitStack() as stack:
-        stack.callback(run.close)
-        run.begin(resume)
-        stack.enter_context(run.signals())
-        run.loop()
-    return StageResult(run.step, run.seconds, run.tokens, run.log.records)
+        stack.callback(unwrap, model, accelerator)
+        state = StageState(model, stage, draw.state_dict(), settings, Path(folder), accelerator, extra_state or {})
+        loop = StageLoop(state, draw, hooks)
+        stack.callback(loop.close)
+        loop.begin(resume)
+        with loop.interrupts.heard(alone=state.processes.count == 1):
+            loop.run()
+    return StageResult(state.step, state.clock.seconds, state.tokens, state.log.records)
 
 
 def _check(accelerator: Accelerator, settings: TrainSettings) -> None:

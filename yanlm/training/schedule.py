@@ -1,8 +1,9 @@
-"""How long a stage trains and how its learning rate moves: settings; constant, cosine, warm-up-stable-decay."""
+"""How long a stage trains and how its learning rate moves: settings, clock; constant, cosine, warm-up-stable-decay."""
 
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,27 @@ class TrainSettings:
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
         object.__setattr__(self, "betas", tuple(self.betas))  # a list from a file of settings
+
+
+class Clock:
+    """Training time of a stage, over all sessions; it stands still until the first step of this one.
+
+    Args:
+        before: Seconds of earlier sessions.
+    """
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._before, self._started = before, math.nan
+
+    def start(self) -> None:
+        """Count from now on, unless it does already."""
+        if math.isnan(self._started):
+            self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far."""
+        return self._before + (0.0 if math.isnan(self._started) else time.perf_counter() - self._started)
 
 
 class Plan:

@@ -15,6 +15,7 @@ import pytest
 import standin
 
 from yanlm.training.checkpoints import latest_checkpoint, load_checkpoint
+from yanlm.training.distributed import aliases
 
 SETTINGS = {"steps": 40, "batch_size": 8, "lr": 0.01, "warmup": 3, "save_every": 6, "log_every": 2, "ema": 0.9}
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
@@ -230,3 +231,7 @@ def test_launchers(tmp_path, whole, launcher):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-m", *command, *arguments], check=True, env=environment, capture_output=True)
     assert_same(tmp_path, whole[0])
+
+
+def test_tied_names():
+    assert aliases(standin.StandIn()) == {"head.weight": "embedding.weight"}

@@ -17,13 +17,6 @@ from yanlm.training.loop import TrainSettings, train_stage
 BASE: dict[str, Any] = {"steps": 20, "batch_size": 8, "lr": 0.01, "warmup": 0, "save_every": 100, "check_every": 2}
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate() -> Any:
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 class Scores:
     """Scores by step, and the weights that were scored."""
 

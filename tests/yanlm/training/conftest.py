@@ -1,0 +1,31 @@
+"""Every test of a stage begins with no accelerator and writes no tensorboard files."""
+
+import pytest
+from accelerate.state import AcceleratorState, PartialState
+
+
+@pytest.fixture(autouse=True)
+def board(monkeypatch):
+    """What would go to tensorboard: (name, value, step) of every number."""
+    scalars = []
+
+    class Board:
+        def __init__(self, folder, purge_step):
+            scalars.clear()
+
+        def add_scalar(self, *scalar):
+            scalars.append(scalar)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", Board)
+    return scalars
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate():
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert not PartialState._shared_state

@@ -1,0 +1,28 @@
+"""The moving average of the weights."""
+
+import torch
+from stages import train
+from torch import nn
+
+from yanlm.training.ema import MovingAverage
+
+
+def test_the_average_is_the_formula_and_comes_back():
+    layer = nn.Linear(2, 1, bias=False)
+    average = MovingAverage(layer, 0.3)
+    expected = layer.weight.detach().clone()
+    for n in range(1, 6):
+        layer.weight.data.add_(torch.randn(1, 2, generator=torch.Generator().manual_seed(n)))
+        average.update()
+        decay = min(0.3, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * layer.weight.detach()
+    own = layer.weight.detach().clone()
+    with average.in_use():
+        assert torch.allclose(layer.weight, expected)
+    assert torch.equal(layer.weight, own)
+
+
+def test_ema_may_be_switched_on_later(tmp_path):
+    train(tmp_path, steps=3)
+    _, result = train(tmp_path, steps=6, ema=0.5, resume=True)
+    assert result.steps == 6
