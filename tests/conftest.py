@@ -1,11 +1,13 @@
 """Settings for all tests: offline, one thread, the same hypothesis examples every time."""
 
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library that reads it
 os.environ.setdefault("GOMP_SPINCOUNT", "0")  # a test of two threads must not hold up the others: before torch
 
 import hypothesis
+import pytest
 import torch
 
 torch.set_num_threads(1)
@@ -13,3 +15,34 @@ torch.set_num_threads(1)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=500)  # HYPOTHESIS_PROFILE=search
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of a flow and two baselines, never trained: flow, mlm, gpt2."""
+    from yanlm.config import YanConfig
+    from yanlm.data.builtin.rooms import rooms_rows
+    from yanlm.modeling.autoregressive import ARModel
+    from yanlm.modeling.build import baseline_config
+    from yanlm.modeling.io import save_model
+    from yanlm.modeling.yan import YanModel
+    from yanlm.tokenization.tokenizer import train_tokenizer
+
+    sizes = {
+        "d_model": 16,
+        "num_heads": 2,
+        "encoder_layers": 1,
+        "flow_layers": 1,
+        "cross_layers": [0],
+        "max_length": 96,
+    }
+    root = tmp_path_factory.mktemp("models")
+    tokenizer = train_tokenizer([" ".join(row.values()) for row in rooms_rows("train", 50)], 400)
+    ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    flow = YanConfig(**sizes, **ids, mask_token_id=tokenizer.mask_token_id, stage=2)
+    kinds = {"flow": flow, "mlm": baseline_config("mlm", flow), "gpt2": baseline_config("gpt2", flow)}
+    for name, config in kinds.items():
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            save_model(root / name, ARModel(config) if name == "gpt2" else YanModel(config), tokenizer)
+    return root

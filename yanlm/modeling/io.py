@@ -65,6 +65,26 @@ def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run
         (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
+def load_config(folder: str | Path) -> Any:
+    """The configuration of a model folder, or of its last stage, without reading the weights.
+
+    Raises:
+        ValueError: There is no model, or its config.json is damaged or of another kind.
+    """
+    from yanlm.config import ARConfig, YanConfig
+
+    folder = model_folder(folder)
+    kinds: dict[str, Any] = {kind.model_type: kind for kind in (YanConfig, ARConfig)}
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        name = values.get("model_type")
+        if name not in kinds:
+            raise ValueError(f"it holds a model of type {name!r}, not {' or '.join(map(repr, kinds))}")
+        return kinds[name].from_dict(values)
+    except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
+        raise ValueError(f"cannot load the model in {folder}: {str(error).splitlines()[0]}") from None
+
+
 def load_model(folder: str | Path, device: str = "cpu") -> Any:
     """Load the model of a folder, or of its last stage: a ``YanModel``, or an ``ARModel`` if its config.json says so.
 
@@ -77,13 +97,10 @@ def load_model(folder: str | Path, device: str = "cpu") -> Any:
     from yanlm.modeling.yan import YanModel
 
     folder = model_folder(folder)
-    kinds: dict[str, Any] = {kind.config_class.model_type: kind for kind in (YanModel, ARModel)}
+    kind: Any = YanModel if isinstance(load_config(folder), YanModel.config_class) else ARModel
     try:
-        name = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        if name not in kinds:
-            raise ValueError(f"it holds a model of type {name!r}, not {' or '.join(map(repr, kinds))}")
         with quiet():
-            model, info = kinds[name].from_pretrained(folder, local_files_only=True, output_loading_info=True)
+            model, info = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True)
             missing: set[str] = set(info["missing_keys"])
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
         raise ValueError(f"cannot load the model in {folder}: {str(error).splitlines()[0]}") from None

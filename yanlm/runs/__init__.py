@@ -9,16 +9,16 @@ from yanlm.faces import named
 if TYPE_CHECKING:
     from yanlm.runs.finetuning import finetune as finetune
     from yanlm.runs.finetuning import finetune_settings as finetune_settings
+    from yanlm.runs.listener import Listener as Listener
     from yanlm.runs.presets import PRESETS as PRESETS
     from yanlm.runs.presets import describe as describe
     from yanlm.runs.presets import get_preset as get_preset
-    from yanlm.runs.run import Listener as Listener
     from yanlm.runs.run import train as train
     from yanlm.runs.settings import RunSettings as RunSettings
     from yanlm.runs.settings import resolve as resolve
 
 _HOMES = {
-    "Listener": "run",
+    "Listener": "listener",
     "PRESETS": "presets",
     "RunSettings": "settings",
     "describe": "presets",

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from moefm.checks import check_count
+from yanlm.data.corpus import Corpus
 from yanlm.files import write_json, writing_to
 from yanlm.generation.capabilities import capabilities
-from yanlm.modeling.io import load_model, model_folder
+from yanlm.modeling.io import load_config, model_folder
+from yanlm.runs.listener import Listener
 from yanlm.runs.record import RUN_FILE
 from yanlm.runs.settings import RunSettings, from_dict, resolve
-from yanlm.tasks.rows import load_task
-from yanlm.tasks.task import Task, get_task
-from yanlm.tokenization.tokenizer import encode, load_tokenizer
+from yanlm.runs.setup import longest
+from yanlm.runs.validation import run_corpus
+from yanlm.tasks.task import get_task
+from yanlm.tokenization.tokenizer import load_tokenizer
 
 RECIPES: dict[str, dict[str, Any]] = {
     "tiny": {"lr": 1e-3, "warmup": 50, "batch_size": 32},
@@ -41,14 +46,14 @@ def finetune_settings(
         data: Specs.
         options: As for :func:`yanlm.runs.settings.resolve`; ``recipe`` is the one recipe there is.
         padded: Slots of every answer, so that their number says nothing of it; ``0`` for as many as it has tokens,
-            ``None`` for the longest where the task pads its answers (labels), and else as many as it has tokens.
+            ``None`` for what the model was trained with. Labels are best padded: :func:`pad_answers`.
 
     Raises:
         ValueError: There is no model, no such task, or an option is wrong.
     """
     asked = get_task(task)
     folder = model_folder(model)
-    config = load_model(folder).config
+    config = load_config(folder)
     saved = _saved_settings(folder)
     recipe = RECIPES[saved.get("preset", "tiny")] | dict(options.get("recipe", {}))
     chosen: dict[str, Any] = {
@@ -71,7 +76,7 @@ def finetune_settings(
     recipe["masking"] = {"clean": 0.0, "tail": 0.0, "context": 0.0} | dict(recipe.get("masking", {}))
     if capabilities(config).stages == 2:
         chosen |= {"stage": "2", "stage1": saved.get("stage1", {}), "stage2": saved.get("stage2", {})}
-        chosen |= {"recipe2": recipe, "model": _flow_options(config) | dict(options.get("model", {}))}
+        chosen |= {"recipe2": recipe, "model": _flow_settings(config) | dict(options.get("model", {}))}
         chosen |= {"steps2": length["steps"]} if "steps" in length else length
     else:
         chosen |= {"baseline": config.method, "recipe1": recipe}
@@ -79,10 +84,23 @@ def finetune_settings(
         if config.method == "gpt2":
             chosen["stage1"] = {"known": 0.0} | dict(options.get("stage1", {}))  # answers, no longer their sources
     chosen.setdefault("model", {})
-    if padded is not None or asked.padded:
-        slots = padded if padded is not None else _longest_answer(asked, chosen, folder)
-        chosen["model"] = chosen["model"] | {"pad_to": slots}
+    if padded is not None:
+        chosen["model"] = chosen["model"] | {"pad_to": padded}
     return resolve(chosen)
+
+
+def pad_answers(settings: RunSettings, corpus: Corpus) -> RunSettings:
+    """Settings under which every answer has as many slots as the longest, where the task pads its answers (labels).
+
+    Their number then says nothing of the answer. Where one is very long, nothing is padded.
+    """
+    task = get_task(str(settings.task))
+    if not task.padded:
+        return settings
+    answers = {str(row[task.written]).strip() for row in corpus.rows or []}
+    _, length = longest(answers, load_tokenizer(model_folder(str(settings.init))))
+    slots = length if length <= _LONGEST_PADDED else 0
+    return dataclasses.replace(settings, model=settings.model | {"pad_to": slots})
 
 
 def _saved_settings(folder: Path) -> dict[str, Any]:
@@ -94,21 +112,10 @@ def _saved_settings(folder: Path) -> dict[str, Any]:
     return saved
 
 
-def _flow_options(config: Any) -> dict[str, Any]:
-    from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
+def _flow_settings(config: Any) -> dict[str, Any]:
+    from yanlm.modeling.build import FLOW_SETTINGS
 
-    return {name: getattr(config, name) for name in FLOW_OPTIONS}
-
-
-def _longest_answer(task: Task, chosen: Mapping[str, Any], folder: Path) -> int:
-    """Tokens of the longest answer of a training row, so that every answer has as many slots; 0 where it is long."""
-    names = ("weights", "text_column", "source_field", "target_field")
-    given: dict[str, Any] = {name: chosen.get(name) for name in names}
-    corpus = load_task(chosen["data"], task, **given)
-    tokenizer = load_tokenizer(folder)
-    answers = {row[task.written] for row in corpus.rows or []}
-    longest = max(len(encode(tokenizer, f" {answer.strip()}")) for answer in answers)
-    return longest if longest <= _LONGEST_PADDED else 0
+    return {name: getattr(config, name) for name in FLOW_SETTINGS}
 
 
 PLAN_FILE = "plan.json"
@@ -145,44 +152,50 @@ def finetune(
     out: Path,
     *,
     resume: bool = False,
+    padded_answers: bool = False,
     device: str = "auto",
     command: str | None = None,
-    listener: Any = None,
+    listener: Listener | None = None,
 ) -> dict[str, Any] | None:
     """Fine-tune once for every seed, each into ``OUT/seed-N``; what is done already is not done again.
 
     Args:
         settings: Of :func:`finetune_settings`; its seed is the first.
         seeds: How many.
-        out: Folder; gets ``finetune.json``, the median and range of every score over the seeds.
+        out: Folder; gets ``plan.json``, what is to be done, and ``finetune.json``, the median and range of every score
+            over the seeds.
         resume: Go on with what is in ``out``.
+        padded_answers: Pad answers (:func:`pad_answers`) when it begins.
         device: As for :func:`yanlm.runs.run.train`.
         command: Kept in the records.
-        listener: A :class:`yanlm.runs.run.Listener`.
+        listener: Hears how it goes.
 
     Returns:
         What ``finetune.json`` holds; ``None`` in processes other than the first.
-    """
-    import dataclasses
 
+    Raises:
+        ValueError: A setting or the data is wrong, or ``out`` holds a fine-tuning and ``resume`` is not set.
+    """
     from yanlm.evaluation.aggregate import over_seeds
     from yanlm.runs.run import train
 
     check_count("seeds", seeds)
+    main = int(os.environ.get("RANK", "0")) == 0
+    hear = (listener or Listener()) if main else Listener()
+    corpus = run_corpus(settings, hear.note)
+    if padded_answers and not resume:
+        settings = pad_answers(settings, corpus)
+    if main and not resume:
+        write_plan(out, settings, seeds)
     reports = []
     for seed in range(settings.seed, settings.seed + seeds):
         folder = out / f"seed-{seed}"
         begun = (folder / RUN_FILE).is_file()
         if begun and not resume:
             raise ValueError(f"{folder} holds a run already; go on with it: --resume {out}, or choose another --out")
-        record = train(
-            dataclasses.replace(settings, seed=seed),
-            folder,
-            resume=begun,
-            device=device,
-            command=command,
-            listener=listener,
-        )
+        own = dataclasses.replace(settings, seed=seed)
+        options: dict[str, Any] = {"device": device, "command": command, "listener": listener, "corpus": corpus}
+        record = train(own, folder, resume=begun, **options)
         if record is not None:
             reports.append(record["evaluation"])
     if not reports:

@@ -61,6 +61,6 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 def samples_text(report: dict[str, Any]) -> str:
     """Filled examples, for people."""
     blocks = [
-        f"source  {one['source']}\nfilled  {one['filled']}\ntruth   {one['truth']}\n" for one in report["examples"]
+        f"source  {row['source']}\nfilled  {row['filled']}\ntruth   {row['truth']}\n" for row in report["examples"]
     ]
     return "\n".join(blocks)

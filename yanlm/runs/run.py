@@ -7,69 +7,24 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from yanlm.data.corpus import Corpus
-from yanlm.data.loader import RowStream
 from yanlm.evaluation.report import evaluate, example_of, repeated
 from yanlm.files import write_json, writing_to
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.io import load_model, save_model
 from yanlm.modeling.yan import YanModel
-from yanlm.runs.presets import Recipe
+from yanlm.runs.batches import stage_draw
+from yanlm.runs.listener import Listener
 from yanlm.runs.record import RUN_FILE, describe_corpus, read_log, run_head, samples_text
 from yanlm.runs.settings import RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
 from yanlm.runs.validation import final_evaluation, run_corpus, validation_score
-from yanlm.seeding import row_seed
-from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
-from yanlm.training.loop import TrainSettings, make_accelerator, train_stage
+from yanlm.training.loop import make_accelerator, train_stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-
-class Listener:
-    """Hears how a run goes; subclass it to show that. Only the main process calls it."""
-
-    def note(self, text: str) -> None:
-        """Something the user should know."""
-
-    def stage(self, stage: int, model: YanModel, settings: RunSettings) -> None:
-        """A stage begins."""
-
-    def log(self, stage: int, record: dict[str, Any]) -> None:
-        """A line of the log."""
-
-    def sample(self, stage: int, step: int, example: dict[str, str]) -> None:
-        """A held-out text as the model fills it now."""
-
-    def check(self, step: int, name: str, score: float) -> None:
-        """A score on validation rows."""
-
-
-class BatchDraw:
-    """Batches of one stage: rows of the corpus, masked and collated, with the rows' seeds."""
-
-    def __init__(self, stream: RowStream, builder: Builder, seed: int, with_lengths: bool) -> None:
-        self.stream, self.builder, self.seed, self.with_lengths = stream, builder, seed, with_lengths
-
-    def next(self) -> tuple[dict[str, torch.Tensor], list[int]]:
-        """The next batch of this process and its rows' seeds."""
-        step = self.stream.step
-        indexed = next(self.stream)
-        seeds = [row_seed(self.seed, step, index) for index, _ in indexed]
-        return self.builder.batch([row for _, row in indexed], seeds, with_lengths=self.with_lengths), seeds
-
-    def state_dict(self) -> Any:
-        """Where the stream stands."""
-        return self.stream.state_dict()
-
-    def load_state_dict(self, state: Any) -> None:
-        """Go on from there."""
-        self.stream.load_state_dict(state)
 
 
 def train(
@@ -80,11 +35,21 @@ def train(
     device: str = "auto",
     command: str | None = None,
     listener: Listener | None = None,
+    corpus: Corpus | None = None,
 ) -> dict[str, Any] | None:
     """Train as ``settings`` say, into the folder ``out``; return what ``run.json`` then holds.
 
     ``out`` gets ``stage1`` and ``stage2`` (loadable models, their logs and checkpoints), ``tokenizer``, ``run.json``,
     ``losses.png`` and ``samples.txt``. Processes other than the first return ``None``.
+
+    Args:
+        settings: Of :func:`yanlm.runs.settings.resolve`.
+        out: Folder of the run.
+        resume: Go on with what is in ``out``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        command: Kept in ``run.json``; by default what was typed.
+        listener: Hears how it goes.
+        corpus: The rows that the settings name, where they were read already.
 
     Raises:
         ValueError: A setting or the data is wrong, or ``out`` holds a run and ``resume`` is not set.
@@ -98,7 +63,7 @@ def train(
     if main:
         _claim(out, settings, resume, command)
     accelerator.wait_for_everyone()
-    corpus = run_corpus(settings, hear.note)
+    corpus = corpus or run_corpus(settings, hear.note)
     if main and not (out / "tokenizer" / "tokenizer.json").is_file():
         make_tokenizer(settings, corpus).save_pretrained(out / "tokenizer")
     accelerator.wait_for_everyone()
@@ -136,8 +101,8 @@ def train(
     write_json(out / RUN_FILE, record)
     write_json(out / f"stage{last}" / RUN_FILE, record)
     logs = {stage: out / f"stage{stage}" / "log.jsonl" for stage in (1, 2)}
-    found = {stage: read_log(path) for stage, path in logs.items() if path.is_file()}
-    loss_figure(found, settings.baseline).savefig(out / "losses.png", dpi=120)
+    curves = {stage: read_log(path) for stage, path in logs.items() if path.is_file()}
+    loss_figure(curves, settings.baseline).savefig(out / "losses.png", dpi=120)
     (out / "samples.txt").write_text(samples_text(record["report"]), encoding="utf-8")
     return record
 
@@ -162,18 +127,9 @@ def _train_stage(
     hear: Listener,
     resume: bool,
 ) -> Any:
-    recipe = settings.recipe1 if stage == 1 else settings.recipe2
-    stream = RowStream(
-        corpus,
-        recipe.batch_size // settings.accumulate,
-        seed=settings.seed,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-        bucket=recipe.bucket,
-    )
-    builder = make_builder(model, tokenizer, recipe.masking, stage)
+    builder = make_builder(model, tokenizer, settings.recipe(stage).masking, stage)
     with_lengths = stage == model.can.stages and not model.can.lengths  # the length head learns last
-    draw = BatchDraw(stream, builder, row_seed(settings.seed, stage, 0), with_lengths)
+    draw = stage_draw(settings, stage, corpus, builder, accelerator, with_lengths)
     shown = (corpus.validation or corpus.test)[:1]
     watch = make_builder(model, tokenizer, Masking(), stage)
 
@@ -184,37 +140,13 @@ def _train_stage(
         model,
         stage,
         draw,
-        train_settings(settings, stage, recipe),
+        settings.for_stage(stage),
         folder,
         accelerator=accelerator,
         resume=resume,
         on_log=lambda record: hear.log(stage, record),
         on_sample=on_sample if shown else None,
         on_check=validation_score(settings, tokenizer, corpus, hear.check) if stage == settings.stages[-1] else None,
-    )
-
-
-def train_settings(settings: RunSettings, stage: int, recipe: Recipe) -> TrainSettings:
-    """What the training loop needs to know of one stage."""
-    return TrainSettings(
-        steps=settings.steps1 if stage == 1 else settings.steps2,
-        minutes=settings.stage_minutes(stage),
-        batch_size=recipe.batch_size,
-        accumulate=settings.accumulate,
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        decay_all=recipe.decay_all,
-        warmup=recipe.warmup,
-        schedule=recipe.schedule,
-        clip=recipe.clip,
-        ema=recipe.ema,
-        save_every=settings.save_every,
-        log_every=settings.log_every,
-        sample_every=settings.sample_every,
-        check_every=settings.check_every,
-        patience=settings.patience,
-        seed=settings.seed,
-        precision=settings.precision,
     )
 
 

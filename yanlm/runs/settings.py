@@ -12,6 +12,7 @@ from yanlm.config import BASELINES
 from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.runs.baseline import for_baseline
 from yanlm.runs.presets import Recipe, get_preset
+from yanlm.training.schedule import TrainSettings
 
 STAGES = ("both", "1", "2")
 
@@ -122,6 +123,22 @@ class RunSettings:
             return (1,)
         return (1, 2) if self.stage == "both" else (int(self.stage),)
 
+    def recipe(self, stage: int) -> Recipe:
+        """How a stage is trained."""
+        return self.recipe1 if stage == 1 else self.recipe2
+
+    def for_stage(self, stage: int) -> TrainSettings:
+        """What the loop of a stage needs to know: what it shares with the run and with the stage's recipe."""
+        shared = {f.name for f in dataclasses.fields(TrainSettings)}
+        values = {
+            f.name: getattr(part, f.name)
+            for part in (self, self.recipe(stage))
+            for f in dataclasses.fields(part)
+            if f.name in shared
+        }
+        steps = self.steps1 if stage == 1 else self.steps2
+        return TrainSettings(**(values | {"steps": steps, "minutes": self.stage_minutes(stage)}))
+
     def stage_minutes(self, stage: int) -> float | None:
         """Training time of one stage."""
         if self.minutes is None or len(self.stages) == 1:
@@ -133,19 +150,19 @@ class RunSettings:
         return dataclasses.asdict(self)
 
 
-def _replace(thing: Any, where: str, values: Mapping[str, Any]) -> Any:
+def _replace(part: Any, where: str, values: Mapping[str, Any]) -> Any:
     """A settings object with some values changed; unknown names are errors that list the known ones."""
-    known = {f.name for f in dataclasses.fields(thing)}
+    known = {f.name for f in dataclasses.fields(part)}
     for name in values:
         if name not in known:
             raise ValueError(f"{where} has no setting {name!r}; it has {', '.join(sorted(known))}")
     changes = {}
     for name, value in values.items():
         if name == "masking" and isinstance(value, Mapping):
-            value = _replace(thing.masking, f"{where}.masking", value)
+            value = _replace(part.masking, f"{where}.masking", value)
         changes[name] = tuple(value) if isinstance(value, list) else value
     try:
-        return dataclasses.replace(thing, **changes)
+        return dataclasses.replace(part, **changes)
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +44,18 @@ def check_labels(settings: RunSettings, corpus: Corpus, tokenizer: PreTrainedTok
     """
     slots = settings.model.get("pad_to")
     labels = {str(row["label"]).strip() for row in corpus.rows or [] if slots and kind_of(row) == "classify"}
-    lengths = {label: len(encode(tokenizer, f" {label}")) for label in sorted(labels)}
-    longest = max(lengths, key=lambda label: lengths[label], default=None)
-    if slots and longest is not None and lengths[longest] > slots:
+    label, length = longest(labels, tokenizer)
+    if slots and length > slots:
         raise ValueError(
-            f"pad_to = {slots} cuts the label {longest!r}, which has {lengths[longest]} tokens with this tokenizer: "
-            f"set pad_to = {lengths[longest]} or more"
+            f"pad_to = {slots} cuts the label {label!r}, which has {length} tokens with this tokenizer: "
+            f"set pad_to = {length} or more"
         )
+
+
+def longest(answers: Iterable[str], tokenizer: PreTrainedTokenizerFast) -> tuple[str, int]:
+    """The answer with the most tokens, and their number; an empty one with 0 where there is none."""
+    lengths = {answer: len(encode(tokenizer, f" {answer}")) for answer in sorted(answers)}
+    return max(lengths.items(), key=lambda item: item[1], default=("", 0))
 
 
 def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrainedTokenizerFast) -> Any:

@@ -12,9 +12,10 @@ from yanlm.config import BASELINES
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.modeling.build import make_builder, without_flow
 from yanlm.modeling.io import load_model, model_folder
-from yanlm.runs.finetuning import finetune_settings
+from yanlm.runs.finetuning import finetune_settings, pad_answers
 from yanlm.runs.run import train
 from yanlm.runs.settings import resolve
+from yanlm.runs.validation import run_corpus
 from yanlm.studies.tools.models import size_of
 from yanlm.studies.tools.study import Json, Say, Study, integers
 from yanlm.studies.tools.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
@@ -151,7 +152,9 @@ class _Trainer:
         }
         folder = self.out / "run" / "second"
         shutil.rmtree(folder, ignore_errors=True)
-        record = train(finetune_settings(begun, task, [spec], chosen), folder, device=self.device)
+        settings = finetune_settings(begun, task, [spec], chosen)
+        corpus = run_corpus(settings, lambda note: None)
+        record = train(pad_answers(settings, corpus), folder, device=self.device, corpus=corpus)
         assert record is not None  # a single process
         kept = self._evaluated(folder, task, spec, seed)
         tuned = next(iter(record["stages"].values()))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class StageState:
-    """Model, optimizer, average, plan, clock, log and counters of one stage: saved, loaded, brought back if it diverges.
+    """Model, optimizer, average, plan, clock, log and counters of one stage; saved, loaded, brought back on divergence.
 
     Args:
         model: What is trained; wrapped here for the processes there are.

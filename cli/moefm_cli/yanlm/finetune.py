@@ -68,7 +68,7 @@ def finetune(
     need_extra()
     from moefm_cli.yanlm.training_view import watched
     from yanlm.runs.finetuning import finetune as run
-    from yanlm.runs.finetuning import finetune_settings, read_plan, write_plan
+    from yanlm.runs.finetuning import finetune_settings, read_plan
 
     keep_memory()
     if resume is not None:
@@ -97,11 +97,19 @@ def finetune(
         given = {name: value for name, value in options.items() if value is not None}
         settings = finetune_settings(model, task, data, given, padded=pad_to)
         folder = out or Path(model) / f"finetune-{task}"
-        write_plan(folder, settings, seeds)
     command = command_line("yanlm")
     device = device if device == "auto" else pick_device(device)
     with watched("yanlm finetune --resume", folder) as view:
-        summary = run(settings, seeds, folder, resume=resume is not None, device=device, command=command, listener=view)
+        summary = run(
+            settings,
+            seeds,
+            folder,
+            resume=resume is not None,
+            padded_answers=pad_to is None,
+            device=device,
+            command=command,
+            listener=view,
+        )
     if summary is None:
         return
     if json_:

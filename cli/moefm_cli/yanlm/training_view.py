@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from moefm_cli.common import err
-from yanlm.runs.run import Listener
+from yanlm.runs.listener import Listener
 from yanlm.training.loop import DivergedError
 
 if TYPE_CHECKING:

@@ -8,31 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from yanlm.config import YanConfig
 from yanlm.data.builtin.rooms import rooms_rows
-from yanlm.modeling.autoregressive import ARModel
-from yanlm.modeling.build import baseline_config
-from yanlm.modeling.io import save_model
-from yanlm.modeling.yan import YanModel
-from yanlm.tokenization.tokenizer import train_tokenizer
 
-SIZES = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 96}
 QUICK = ("--steps", "4", "--check-every", "2", "--check-rows", "5", "--eval-rows", "6", "--batch-size", "4")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """A flow and two baselines, never trained."""
-    root = tmp_path_factory.mktemp("models")
-    tokenizer = train_tokenizer([" ".join(row.values()) for row in rooms_rows("train", 50)], 400)
-    ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-    flow = YanConfig(**SIZES, **ids, mask_token_id=tokenizer.mask_token_id, stage=2)
-    kinds = {"flow": flow, "mlm": baseline_config("mlm", flow), "gpt2": baseline_config("gpt2", flow)}
-    for name, config in kinds.items():
-        with torch.random.fork_rng([]):
-            torch.manual_seed(0)
-            save_model(root / name, ARModel(config) if name == "gpt2" else YanModel(config), tokenizer)
-    return root
 
 
 @pytest.fixture
@@ -148,22 +126,20 @@ def test_an_old_fine_tuning_is_not_overwritten(finetune, models):
     assert code == 2 and "--resume out" in err
 
 
-def test_gpt2_is_tuned_on_answers_alone_unless_told_otherwise(models):
-    from yanlm.runs.finetuning import finetune_settings
+def test_the_data_is_read_once_for_all_seeds_and_the_labels(finetune, models, monkeypatch):
+    import yanlm.tasks.rows as module
 
-    plain = finetune_settings(models / "gpt2", "qa", ["builtin:rooms"], {})
-    assert plain.stage1.known == 0.0
-    more = finetune_settings(models / "gpt2", "qa", ["builtin:rooms"], {"stage1": {"known": 0.5}})
-    assert more.stage1.known == 0.5
-    assert finetune_settings(models / "mlm", "qa", ["builtin:rooms"], {}).stage1.known == 1.0
+    read, original = [], module.load_corpus
 
+    def watched(specs, **options):
+        read.append(specs)
+        return original(specs, **options)
 
-def test_a_recipe_may_mask_more_than_the_answer(models):
-    from yanlm.runs.finetuning import finetune_settings
-
-    for kind, recipe in (("flow", "recipe2"), ("mlm", "recipe1")):
-        plain = finetune_settings(models / kind, "qa", ["builtin:rooms"], {})
-        assert getattr(plain, recipe).masking.context == 0.0
-        more = {"recipe": {"masking": {"context": 0.5, "context_rate": (0.1, 0.2)}}}
-        masking = getattr(finetune_settings(models / kind, "qa", ["builtin:rooms"], more), recipe).masking
-        assert (masking.context, masking.context_rate, masking.clean, masking.tail) == (0.5, (0.1, 0.2), 0.0, 0.0)
+    monkeypatch.setattr(module, "load_corpus", watched)
+    code, _, err = finetune(
+        "--model", models / "flow", "--task", "classify", "--data", "labels.jsonl", *QUICK, "--seeds", 2,
+        "--source-field", "about", "--target-field", "where", "--out", "out",
+    )  # fmt: skip
+    assert code == 0, err
+    assert len(read) == 1
+    assert json.loads(Path("out/plan.json").read_text())["settings"]["model"]["pad_to"] >= 1

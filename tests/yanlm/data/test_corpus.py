@@ -134,6 +134,17 @@ class TestMixtures:
         assert prints[0] == prints[1] != prints[2] and len(prints[0]) == 64
         assert load(f"{a}@1", f"{c}@1")[0].fingerprint != load(f"{a}@1", f"{c}@2")[0].fingerprint
 
+    def test_the_fingerprint_is_computed_when_asked_for_and_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from yanlm.data import corpus as module
+
+        computed, original = [], module._fingerprint
+        monkeypatch.setattr(module, "_fingerprint", lambda *given: computed.append(1) or original(*given))
+        corpus = load(write(tmp_path / "a.jsonl", numbered(30)))[0]
+        assert not computed
+        assert corpus.fingerprint == corpus.fingerprint and len(computed) == 1
+
     def test_references_are_for_evaluation_alone(self, tmp_path: Path) -> None:
         rows = [{"context": f"c{n}", "question": "q", "answer": "a"} for n in range(30)]
         known = [{**row, "answers": ["b", "a"], "task": 1} for row in rows]

@@ -21,7 +21,7 @@ def memory(*sizes: int, weights: tuple[float, ...] = ()) -> Corpus:
         Source(f"s{k}", [{"text": f"{k} {n}"} for n in range(size)], [], []) for k, size in enumerate(sizes)
     )
     shares = weights or tuple(size / sum(sizes) for size in sizes)
-    return Corpus("m", sources, shares, [], [], "text", [], "f")
+    return Corpus("m", sources, shares, [], [], "text", [])
 
 
 def taken(stream: RowStream, steps: int) -> list[list[tuple[int, Row]]]:
@@ -131,7 +131,7 @@ class TestBuckets:
 
     def test_rows_of_a_batch_are_of_like_length(self) -> None:
         rows: list[Row] = [{"text": "x" * length} for length in range(1, 81)]
-        corpus = Corpus("m", (Source("s", rows, [], []),), (1.0,), [], [], "text", [], "f")
+        corpus = Corpus("m", (Source("s", rows, [], []),), (1.0,), [], [], "text", [])
         batches = [
             [len(row["text"]) for _, row in batch] for batch in taken(RowStream(corpus, 8, seed=0, bucket=10), 20)
         ]
@@ -226,6 +226,6 @@ class TestHub:
             (False, "s: process 1 of 2 finds"),
         ):
             stream = datasets.IterableDataset.from_generator(records, gen_kwargs={"broken": broken})
-            corpus = Corpus("s", (Source("s", None, [], [], stream=stream),), (1.0,), [], [], "text", [], "f")
+            corpus = Corpus("s", (Source("s", None, [], [], stream=stream),), (1.0,), [], [], "text", [])
             with pytest.raises(DataError, match=message):
                 taken(RowStream(corpus, 2, seed=0, rank=int(not broken), world=1 + (not broken)), 3)

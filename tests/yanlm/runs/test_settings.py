@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
-from yanlm.runs.presets import PRESETS, describe, get_preset
-from yanlm.runs.settings import from_dict, resolve
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_describe_themselves(name: str) -> None:
-    facts = describe(name)
-    parts = facts["parameters"]
-    assert list(parts) == ["embedding", "encoder", "flow", "experts", "gate", "decoder", "total"]
-    assert sum(value for part, value in parts.items() if part != "total") == parts["total"]
-    json.dumps(facts)
-
-
-@pytest.mark.parametrize(("name", "encoder", "flow"), [("paper-transformer", 6, 8), ("paper-mamba", 4, 6)])
-def test_the_papers_models(name: str, encoder: int, flow: int) -> None:
-    facts = describe(name)
-    config = get_preset(name).model
-    assert 195e6 <= facts["parameters"]["total"] <= 215e6
-    assert (config["encoder_layers"], config["flow_layers"]) == (encoder, flow)
-    assert tuple(config["cross_layers"]) == (0, 1, 2, 4)  # the 1st, 2nd, 3rd and 5th
-    assert (config["d_model"], config["num_experts"], config["sigma"], config["max_length"]) == (512, 6, 0.1, 2048)
-    assert (config["vocab_size"], config["pad_token_id"], config["mask_token_id"]) == (128258, 128256, 128257)
-    recipe = get_preset(name).recipe2
-    assert (recipe.lr, recipe.warmup, recipe.schedule, recipe.weight_decay) == (1e-4, 1000, "constant", 0.01)
-    assert (get_preset(name).stage2.ce, get_preset(name).stage2.steps) == ("unrolled", 4)
+from yanlm.runs.presets import PRESETS, Recipe
+from yanlm.runs.settings import RunSettings, from_dict, resolve
+from yanlm.training.schedule import TrainSettings
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -88,3 +67,26 @@ def test_saved_settings_of_another_version_are_named() -> None:
         from_dict(saved | {"stage1": {"lambda": 1}})
     with pytest.raises(ValueError, match="do not fit"):
         from_dict(saved | {"colour": "red"})
+
+
+def test_a_stage_is_trained_as_the_run_and_its_recipe_say() -> None:
+    settings = resolve(
+        {
+            "steps1": 3,
+            "steps2": 5,
+            "accumulate": 2,
+            "save_every": 7,
+            "precision": "bf16",
+            "recipe1": {"lr": 0.5, "batch_size": 4, "ema": 0.9},
+            "recipe2": {"lr": 0.25, "schedule": "cosine", "decay_all": True},
+        }
+    )
+    first, second = settings.for_stage(1), settings.for_stage(2)
+    assert (first.steps, second.steps, first.minutes) == (3, 5, None)
+    assert (first.lr, first.batch_size, first.ema, first.accumulate, first.save_every) == (0.5, 4, 0.9, 2, 7)
+    assert (second.lr, second.schedule, second.decay_all, second.precision) == (0.25, "cosine", True, "bf16")
+    names = {f.name for kind in (RunSettings, Recipe) for f in dataclasses.fields(kind)}
+    own = {f.name for f in dataclasses.fields(TrainSettings)} - names
+    assert own == {"steps", "betas", "decay"}, "what only the loop knows of"
+    timed = resolve({"minutes": 10, "share1": 0.3})
+    assert (timed.for_stage(1).minutes, timed.for_stage(2).minutes, timed.for_stage(1).steps) == (3, 7, None)

@@ -1,0 +1,34 @@
+"""Batches of a stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from yanlm.data.corpus import load_corpus
+from yanlm.data.loader import RowStream
+from yanlm.runs.batches import BatchDraw
+from yanlm.tokenization.examples import Builder
+
+
+def test_batches_are_a_function_of_seed_and_step(tokenizer: Any) -> None:
+    corpus = load_corpus("builtin:rooms")
+
+    def draw(rank: int = 0, world: int = 1) -> BatchDraw:
+        stream = RowStream(corpus, 4, seed=0, rank=rank, world=world)
+        return BatchDraw(stream, Builder(tokenizer, max_length=128), 5, with_lengths=True)
+
+    whole = draw()
+    batches = [whole.next() for _ in range(3)]
+    resumed = draw()
+    first = [resumed.next() for _ in range(2)]
+    state = resumed.state_dict()
+    third = draw()
+    third.load_state_dict(state)
+    for got, wanted in zip([*first, third.next()], batches, strict=True):
+        assert got[1] == wanted[1]
+        assert all(torch.equal(got[0][name], wanted[0][name]) for name in wanted[0])
+    parts = [draw(rank, 2).next() for rank in range(2)]
+    assert parts[0][1] + parts[1][1] == batches[0][1]
+    assert len({seed for _, seeds in batches for seed in seeds}) == 12

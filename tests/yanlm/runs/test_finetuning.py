@@ -1,0 +1,56 @@
+"""Settings of a fine-tuning, and its plan."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yanlm.data.corpus import Source, corpus_of
+from yanlm.runs.finetuning import finetune_settings, pad_answers, read_plan, write_plan
+
+
+def test_gpt2_is_tuned_on_answers_alone_unless_told_otherwise(models: Path) -> None:
+    plain = finetune_settings(models / "gpt2", "qa", ["builtin:rooms"], {})
+    assert plain.stage1.known == 0.0
+    more = finetune_settings(models / "gpt2", "qa", ["builtin:rooms"], {"stage1": {"known": 0.5}})
+    assert more.stage1.known == 0.5
+    assert finetune_settings(models / "mlm", "qa", ["builtin:rooms"], {}).stage1.known == 1.0
+
+
+def test_a_recipe_may_mask_more_than_the_answer(models: Path) -> None:
+    for kind, recipe in (("flow", "recipe2"), ("mlm", "recipe1")):
+        plain = finetune_settings(models / kind, "qa", ["builtin:rooms"], {})
+        assert getattr(plain, recipe).masking.context == 0.0
+        more = {"recipe": {"masking": {"context": 0.5, "context_rate": (0.1, 0.2)}}}
+        masking = getattr(finetune_settings(models / kind, "qa", ["builtin:rooms"], more), recipe).masking
+        assert (masking.context, masking.context_rate, masking.clean, masking.tail) == (0.5, (0.1, 0.2), 0.0, 0.0)
+
+
+def test_settings_need_no_weights(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models / "flow", tmp_path / "flow")
+    (tmp_path / "flow" / "model.safetensors").write_bytes(b"no weights")
+    assert finetune_settings(tmp_path / "flow", "qa", ["builtin:rooms"], {}).init == str(tmp_path / "flow")
+    (tmp_path / "flow" / "config.json").write_text("[]")
+    with pytest.raises(ValueError, match="cannot load the model in"):
+        finetune_settings(tmp_path / "flow", "qa", ["builtin:rooms"], {})
+
+
+@pytest.mark.parametrize(("label", "slots"), [("kitchen", 1), ("a " * 40, 0)])
+def test_labels_are_padded_to_the_longest(models: Path, label: str, slots: int) -> None:
+    rows: list[Any] = [{"text": "Mary is there .", "label": label.strip()}]
+    corpus = corpus_of("labels", [Source("labels", rows, rows, rows)], (1.0,))
+    settings = finetune_settings(models / "flow", "classify", ["labels.jsonl"], {})
+    assert min(1, pad_answers(settings, corpus).model["pad_to"]) == slots
+    other = finetune_settings(models / "flow", "qa", ["labels.jsonl"], {})
+    assert pad_answers(other, corpus) is other
+
+
+def test_a_plan_comes_back(models: Path, tmp_path: Path) -> None:
+    settings = finetune_settings(models / "flow", "qa", ["builtin:rooms"], {"steps": 3})
+    write_plan(tmp_path / "out", settings, 4)
+    assert read_plan(tmp_path / "out") == (settings, 4)
+    with pytest.raises(ValueError, match="--resume"):
+        write_plan(tmp_path / "out", settings, 4)

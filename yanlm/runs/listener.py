@@ -1,0 +1,28 @@
+"""Who hears how a run goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from yanlm.modeling.yan import YanModel
+    from yanlm.runs.settings import RunSettings
+
+
+class Listener:
+    """Hears how a run goes; subclass it to show that. Only the main process calls it."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+    def stage(self, stage: int, model: YanModel, settings: RunSettings) -> None:
+        """A stage begins."""
+
+    def log(self, stage: int, record: dict[str, Any]) -> None:
+        """A line of the log."""
+
+    def sample(self, stage: int, step: int, example: dict[str, str]) -> None:
+        """A held-out text as the model fills it now."""
+
+    def check(self, step: int, name: str, score: float) -> None:
+        """A score on validation rows."""
