@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,14 @@ from moefm.checks import check_count
 from yanlm.data.builtin.rooms import locations
 from yanlm.data.builtin.statements import judge, parted, statement_rows
 from yanlm.evaluation.report import cases
-from yanlm.modeling.build import make_builder
-from yanlm.modeling.io import load_model, model_folder
-from yanlm.runs.run import train
 from yanlm.runs.settings import resolve
 from yanlm.seeding import row_seed
 from yanlm.studies.tools.agreement_page import DRAWN, REREAD, SCORES, agreement_figure, score_table, summary_of
-from yanlm.studies.tools.study import Json, Say, Study, integers
+from yanlm.studies.tools.models import Named, load_one
+from yanlm.studies.tools.study import Json, Study, integers, over_seeds
+from yanlm.studies.tools.training import QUIET, shared_stage1, train_anew
 from yanlm.studies.tools.variants import laid_over
-from yanlm.tokenization.masking import Masking
-from yanlm.tokenization.tokenizer import decode, load_tokenizer
+from yanlm.tokenization.tokenizer import decode
 
 MANY = {"num_experts": 8}
 ONE_A_TEXT = {**MANY, "scope": "sequence"}
@@ -51,11 +50,12 @@ FLOWS: dict[str, Json] = {
 WORLDS = ["builtin:rooms@0.5", "builtin:lookups@0.25", "builtin:statements@0.25"]
 """Questions, statements with one word masked, and with both: who is where is learned from what shows one of them."""
 STATEMENTS = ["builtin:statements"]
-_QUIET = 10**9
+TOGETHER = 50
+"""Worlds that are written about at once."""
 
 
 def agreement_study(
-    out: Path,
+    study: Study,
     *,
     first: float = 5.0,
     second: float = 15.0,
@@ -65,9 +65,6 @@ def agreement_study(
     worlds: int = 300,
     samples: int = 8,
     options: Mapping[str, Any] | None = None,
-    page: Path | None = None,
-    command: str = "",
-    say: Say | None = None,
 ) -> Json:
     """Train every model on worlds and on statements about them, and judge what it writes about unseen worlds.
 
@@ -76,7 +73,7 @@ def agreement_study(
     same, but that the masked language model keeps what shows one of the words.
 
     Args:
-        out: Folder of the study.
+        study: Where it is kept.
         first: Minutes of stage 1, or steps where ``options`` has ``steps``.
         second: Minutes of stage 2.
         seeds: Of weights and training.
@@ -86,9 +83,6 @@ def agreement_study(
         samples: Statements about each.
         options: Settings that all models share (:func:`yanlm.runs.settings.resolve`); ``steps`` counts optimizer steps
             of either part instead of the minutes.
-        page: Another place for the page.
-        command: As it was typed.
-        say: Hears how it goes.
 
     Raises:
         ValueError: An option or a name is wrong.
@@ -97,41 +91,39 @@ def agreement_study(
     for name in only:
         if name not in known:
             raise ValueError(f"no model {name!r}; there are {', '.join(known)}")
-    chosen = [name for name in known if not only or name in only]
-    counted, drawn = integers("steps", steps), integers("seeds", seeds, 0)
+    names = [name for name in known if not only or name in only]
+    counts, seeds = integers("steps", steps), integers("seeds", seeds, 0)
     check_count("worlds", worlds)
     check_count("samples", samples, 2)
     shared = dict(options or {})
     length = shared.pop("steps", None)
-    settings = {
-        "first": first, "second": second, "worlds": worlds, "samples": samples, "steps": counted, "length": length,
+    study.begin({
+        "first": first, "second": second, "worlds": worlds, "samples": samples, "steps": counts, "length": length,
         "options": {name: str(value) for name, value in shared.items()},
-    }  # fmt: skip
-    study = Study(out, "agreement", settings, command=command, say=say)
-    trainer = _Trainer(out, shared, first, second, length)
-    found: dict[str, list[Json]] = {name: [] for name in chosen}
-    for seed in drawn:
-        for name in chosen:
+    })  # fmt: skip
+    trainer = _Trainer(study.out, shared, first, second, length)
 
-            def one(name: str = name, seed: int = seed) -> Json:
-                folder = trainer.baseline(name, seed) if name in BASELINES else trainer.flow(name, seed)
-                result = _judged(folder, counted, worlds, samples)
-                shutil.rmtree(out / "run")
-                return result
+    def result(name: str, seed: int) -> Json:
+        folder = trainer.baseline(name, seed) if name in BASELINES else trainer.flow(name, seed)
+        scores = _judged(folder, counts, worlds, samples)
+        shutil.rmtree(study.out / "run")
+        return scores
 
-            found[name].append(study.piece(f"{name}, seed {seed}", one))
+    results: dict[str, list[Json]] = {name: [] for name in names}
+    for seed in seeds:
+        for name in names:
+            results[name].append(study.piece(f"{name}, seed {seed}", partial(result, name, seed)))
     truth = study.piece("data", lambda: judge(_true_texts(worlds, samples)))
-    summary = {"data": truth, "by_model": summary_of(found)}
-    runs = f"{len(drawn)} seed{'s' * (len(drawn) > 1)}: median and range"
+    summary = {"data": truth, "by_model": summary_of(results)}
     trained = f"{first:g} + {second:g} minutes" if length is None else f"{length} + {length} steps"
     words = (
-        f"{worlds} unseen worlds, {samples} statements about each, {runs}. True: person and room go together. People "
-        f"named: of those that so many statements could name. Every model trained {trained}; eight experts unless K "
-        "is given."
+        f"{worlds} unseen worlds, {samples} statements about each, {over_seeds(seeds)}. True: person and room go "
+        "together. People named: of those that so many statements could name. Every model trained "
+        f"{trained}; eight experts unless K is given."
     )
-    tables = {score: score_table(summary, score, counted) for score in SCORES}
+    tables = {score: score_table(summary, score, counts) for score in SCORES}
     titled = {f"{SCORES[score].capitalize()}": table for score, table in tables.items()}
-    return study.finish("Agreement between words", words, titled, agreement_figure(summary), summary, page)
+    return study.finish("Agreement between words", words, titled, agreement_figure(summary), summary)
 
 
 class _Trainer:
@@ -139,17 +131,15 @@ class _Trainer:
 
     def __init__(self, out: Path, shared: Json, first: float, second: float, length: int | None) -> None:
         self.out = out
-        quiet = {"save_every": _QUIET, "sample_every": _QUIET, "eval_rows": 20}
         recipes = {"recipe1": {"batch_size": 32}, "recipe2": {"batch_size": 32}}
-        self.shared = laid_over(quiet | recipes, shared)
+        self.shared = laid_over(QUIET | {"eval_rows": 20} | recipes, shared)
         self.steps, self.minutes = length, (first, second)
 
     def _length(self, part: int, stage: int) -> Json:
         return {f"steps{stage}": self.steps} if self.steps else {"minutes": self.minutes[part - 1]}
 
     def _train(self, options: Json, folder: Path) -> Path:
-        shutil.rmtree(folder, ignore_errors=True)
-        train(resolve(laid_over(self.shared, options)), folder)
+        train_anew(resolve(laid_over(self.shared, options)), folder)
         return folder
 
     def baseline(self, name: str, seed: int) -> Path:
@@ -161,49 +151,46 @@ class _Trainer:
 
     def flow(self, name: str, seed: int) -> Path:
         """A flow on top of the stage 1 of its seed."""
-        start = self.out / f"stage1-seed{seed}"
-        if not (start / "stage1" / "model.safetensors").is_file():
-            self._train({"stage": "1", "seed": seed, "data": WORLDS} | self._length(1, 1), start)
+        own = {"seed": seed, "data": WORLDS} | self._length(1, 1)
+        start = shared_stage1(self.out / f"stage1-seed{seed}", laid_over(self.shared, own))
         change = {"stage": "2", "seed": seed, "init": str(start), "data": STATEMENTS} | self._length(2, 2)
         return self._train(laid_over(change, FLOWS[name]), self.out / "run" / "second")
 
 
 def _judged(folder: Path, steps: Sequence[int], worlds: int, samples: int) -> Json:
     """What a model's statements are worth, by number of steps; for other methods drawn, and the most probable."""
-    folder = model_folder(folder)
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    builder = make_builder(model, tokenizer, Masking())
-    made = cases(builder, statement_rows("test", worlds))
+    named = load_one(folder)
 
-    def said(count: int, **options: Any) -> Json:
-        texts: list[list[str]] = []
-        for start in range(0, worlds, 50):
-            part = made[start : start + 50]
-            batch = builder.collate([case.example for case in part])
-            seeds = [row_seed(1, 0, start + i) for i in range(len(part))]
-            names = ("slots", "source_mask", "slot_mask")
-            out = model.generate(
-                batch["source_ids"],
-                **{name: batch[name] for name in names},
-                steps=count,
-                samples=samples,
-                seeds=seeds,
-                **options,
-            )
-            for case, rows in zip(part, out.tokens.tolist(), strict=True):
-                texts.append([_filled(case.example, row, tokenizer) for row in rows])
-        return judge(texts)
+    def judged(count: int, **options: Any) -> Json:
+        return judge(_written(named, worlds, steps=count, samples=samples, **options))
 
     with torch.no_grad():
-        if model.can.reread:
-            plain = {str(count): said(count) for count in steps}
+        if named.can.reread:
+            plain = {str(count): judged(count) for count in steps}
             turns = [count for count in steps if count > 1]
-            read = {f"{REREAD} {count}": said(count, reread=True) for count in turns}
-            drawn = {f"{DRAWN} {count}": said(count, reread=True, temperature=1.0) for count in turns}
-            return plain | read | drawn
-        if not model.can.steps:
-            return {"token by token": said(1, temperature=1.0), "most probable": said(1)}
-        return {str(count): said(count, temperature=1.0) for count in steps} | {"most probable": said(1)}
+            reread = {f"{REREAD} {count}": judged(count, reread=True) for count in turns}
+            drawn = {f"{DRAWN} {count}": judged(count, reread=True, temperature=1.0) for count in turns}
+            return plain | reread | drawn
+        if not named.can.steps:
+            return {"token by token": judged(1, temperature=1.0), "most probable": judged(1)}
+        return {str(count): judged(count, temperature=1.0) for count in steps} | {"most probable": judged(1)}
+
+
+def _written(named: Named, worlds: int, **options: Any) -> list[list[str]]:
+    """The model's statements about each world."""
+    builder = named.builder
+    assert builder is not None
+    asked = cases(builder, statement_rows("test", worlds))
+    texts: list[list[str]] = []
+    for start in range(0, worlds, TOGETHER):
+        part = asked[start : start + TOGETHER]
+        batch = builder.collate([case.example for case in part])
+        seeds = [row_seed(1, 0, start + i) for i in range(len(part))]
+        masks = {name: batch[name] for name in ("slots", "source_mask", "slot_mask")}
+        tokens = named.model.generate(batch["source_ids"], **masks, seeds=seeds, **options).tokens.tolist()
+        for case, rows in zip(part, tokens, strict=True):
+            texts.append([_filled(case.example, row, builder.tokenizer) for row in rows])
+    return texts
 
 
 def _filled(example: Any, tokens: Sequence[int], tokenizer: Any) -> str:
@@ -219,7 +206,7 @@ def _true_texts(worlds: int, samples: int) -> list[list[str]]:
     texts = []
     for row in statement_rows("test", worlds):
         context, _ = parted(row["source"])
-        there = sorted(locations(context).items())
-        said = [draw.choice(there) for _ in range(samples)]
-        texts.append([f"{context} {who} is in the {room} ." for who, room in said])
+        people = sorted(locations(context).items())
+        drawn = [draw.choice(people) for _ in range(samples)]
+        texts.append([f"{context} {person} is in the {room} ." for person, room in drawn])
     return texts

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.data.rows import KINDS, DataError
-from yanlm.studies.tools.study import Json, Say, Study, markdown
+from yanlm.studies.tools.study import Json, Study, markdown
 from yanlm.tokenization.llama3 import llama3_file
 from yanlm.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
@@ -41,43 +40,37 @@ _TOGETHER = 1000
 
 
 def datasets_study(
-    out: Path,
+    study: Study,
     specs: Sequence[str],
     *,
     tokenizer: str | None = None,
     text_column: str | None = None,
-    page: Path | None = None,
-    command: str = "",
-    say: Say | None = None,
 ) -> Json:
     """Rows, and words and tokens a row, of each data set, beside the paper's numbers where it is one of the paper's.
 
     Args:
-        out: Folder of the study.
+        study: Where it is kept.
         specs: Each as :func:`yanlm.data.corpus.load_corpus` takes it.
         tokenizer: ``bpe:SIZE``, trained on each data set, or what :func:`yanlm.tokenization.tokenizer.load_tokenizer`
             takes; by default ``llama3`` where it is installed, else ``bpe:8192``.
         text_column: Name of the text's column in files.
-        page: Another place for the page.
-        command: As it was typed.
-        say: Hears how it goes.
 
     Raises:
         ValueError: A data set or the tokenizer cannot be read.
     """
     if not specs:
         raise DataError("no data named; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
-    chosen = tokenizer or _default_tokenizer()
-    study = Study(out, "datasets", {"tokenizer": chosen, "text_column": text_column}, command=command, say=say)
-    found = {spec: study.piece(spec, partial(_measured, spec, chosen, text_column)) for spec in specs}
-    for spec, one in found.items():
-        if one["streamed"]:
-            study.note(f"{spec} is a stream: its size is unknown, and its lengths are those of {one['rows']} rows")
+    tokenizer = tokenizer or _default_tokenizer()
+    study.begin({"tokenizer": tokenizer, "text_column": text_column})
+    sets = {spec: study.piece(spec, partial(_measured, spec, tokenizer, text_column)) for spec in specs}
+    for spec, counts in sets.items():
+        if counts["streamed"]:
+            study.note(f"{spec} is a stream: its size is unknown, and its lengths are those of {counts['rows']} rows")
     words = (
         f"Size (all splits), and words and tokens of a row: its text, or context, question and answer. "
-        f"Tokenizer: {chosen}{', trained on each data set' if chosen.startswith('bpe:') else ''}."
+        f"Tokenizer: {tokenizer}{', trained on each data set' if tokenizer.startswith('bpe:') else ''}."
     )
-    return study.finish("Data sets", words, {"": _table(found)}, datasets_figure(found), found, page)
+    return study.finish("Data sets", words, {"": _table(sets)}, datasets_figure(sets), sets)
 
 
 def lengths_of(rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerFast) -> dict[str, list[float]]:
@@ -148,12 +141,12 @@ def _range(values: Sequence[int]) -> list[float]:
     return [min(values), sum(values) / len(values), max(values)]
 
 
-def _table(found: Mapping[str, Json]) -> str:
+def _table(sets: Mapping[str, Json]) -> str:
     head = ["data", "rows", "words: min", "mean", "max", "tokens: min", "mean", "max"]
     rows = []
-    for spec, one in found.items():
-        size = "stream" if one["streamed"] else f"{one['rows']:,}"
-        rows.append([spec, size, *_cells(one["words"]), *_cells(one["tokens"])])
+    for spec, counts in sets.items():
+        size = "stream" if counts["streamed"] else f"{counts['rows']:,}"
+        rows.append([spec, size, *_cells(counts["words"]), *_cells(counts["tokens"])])
         if key := papers_row(spec):
             name, size, words, tokens = PAPER[key]
             rows.append([f"{name}, paper", size, *_cells(words), *_cells(tokens)])
@@ -165,17 +158,17 @@ def _cells(counts: Sequence[float]) -> list[str]:
     return [f"{low:.0f}", f"{mean:.1f}", f"{high:.0f}"]
 
 
-def datasets_figure(found: Mapping[str, Json]) -> Figure:
+def datasets_figure(sets: Mapping[str, Json]) -> Figure:
     """A line from the shortest to the longest row of each data set, in tokens; a dot at the mean."""
     from matplotlib.figure import Figure
 
     from yanlm.studies.tools.plots import PALETTE
 
-    figure = Figure(figsize=(9.0, 1.5 + 0.5 * len(found)), layout="constrained")
+    figure = Figure(figsize=(9.0, 1.5 + 0.5 * len(sets)), layout="constrained")
     ax = figure.subplots()
-    for place, (spec, one) in enumerate(found.items()):
+    for place, (spec, counts) in enumerate(sets.items()):
         paper = papers_row(spec)
-        ranges = [("here", one["tokens"], PALETTE[0], 0.0 if paper is None else -0.14)]
+        ranges = [("here", counts["tokens"], PALETTE[0], 0.0 if paper is None else -0.14)]
         ranges += [("paper", PAPER[paper][3], PALETTE[1], 0.14)] if paper else []
         for label, (low, mean, high), colour, shift in ranges:
             ax.plot([low, high], [place + shift] * 2, color=colour, linewidth=3, alpha=0.55, solid_capstyle="butt")
@@ -183,8 +176,8 @@ def datasets_figure(found: Mapping[str, Json]) -> Figure:
             ax.plot([mean], [place + shift], marker, color=colour, markersize=6, label=label)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_yticks(range(len(found)), [spec if len(spec) <= 40 else f"...{spec[-37:]}" for spec in found], fontsize=9)
-    ax.set_ylim(len(found) - 0.5, -0.5)
+    ax.set_yticks(range(len(sets)), [spec if len(spec) <= 40 else f"...{spec[-37:]}" for spec in sets], fontsize=9)
+    ax.set_ylim(len(sets) - 0.5, -0.5)
     ax.set_xlabel("tokens a row: shortest to longest, the mean marked")
     ax.grid(alpha=0.25, axis="x", which="both")
     known = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))

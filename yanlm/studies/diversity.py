@@ -5,14 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count, check_positive
 from moefm.routing import ROUTINGS
-from yanlm.studies.tools.models import Named, load_named
-from yanlm.studies.tools.quality import held_rows, scores
-from yanlm.studies.tools.study import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.tools.models import Named, load_named, marks
+from yanlm.studies.tools.quality import scores, task_rows
+from yanlm.studies.tools.study import Json, Study, integers, markdown, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +21,7 @@ MEASURES = {"distinct_2": "Dist-2", "self_bleu": "Self-BLEU", "sem_dist": "SemDi
 
 
 def diversity_study(
-    out: Path,
+    study: Study,
     models: Sequence[str],
     data: Sequence[str],
     task: str = "infill",
@@ -38,16 +37,13 @@ def diversity_study(
     encoder: str | None = None,
     text_column: str | None = None,
     device: str = "cpu",
-    page: Path | None = None,
-    command: str = "",
-    say: Say | None = None,
 ) -> Json:
     """Several samples of every held-out row for every setting of generation: how good they are, and how different.
 
     A flow is varied in steps, scale of the noise z0 and routing, other methods in steps and temperature.
 
     Args:
-        out: Folder of the study.
+        study: Where it is kept.
         models: Folders of models, or LABEL=DIR.
         data: Specs of the data.
         task: One of :data:`yanlm.tasks.task.TASKS`.
@@ -62,14 +58,11 @@ def diversity_study(
         encoder: Folder of a sentence encoder for SemDist; without it the measure is left out.
         text_column: Name of the text's column in files.
         device: Where the models run.
-        page: Another place for the page.
-        command: As it was typed.
-        say: Hears how it goes.
 
     Raises:
         ValueError: A model, the data, or an option is wrong.
     """
-    wanted, drawn = integers("steps", steps), integers("seeds", seeds, 0)
+    counts, seeds = integers("steps", steps), integers("seeds", seeds, 0)
     check_count("samples", samples, 2)
     for routing in routings:
         check_choice("routing", routing, ROUTINGS)
@@ -77,28 +70,24 @@ def diversity_study(
         for value in values:
             check_positive(name, value)
     loaded = load_named(models, device)
-    held = held_rows(data, task, rows, metric=metric, text_column=text_column, samples=samples, encoder=encoder)
-    settings = {
-        "data": list(data), "task": task, "metric": held.metric, "rows": rows, "samples": samples, "encoder": encoder,
-        "text_column": text_column, "models": {one.label: one.mark for one in loaded},
-    }  # fmt: skip
-    study = Study(out, "diversity", settings, command=command, say=say)
+    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, samples=samples, encoder=encoder)
+    study.begin(held_out.settings | {"models": marks(loaded)})
     points: list[Json] = []
-    for one in loaded:
-        for options in _settings(one, z0_scales, routings, temperatures):
-            found = [scores(study, one, held, wanted, seed, **options) for seed in drawn]
-            for count in found[0]:
-                point = {"model": one.label, "method": one.method, "steps": count or None, **options}
-                measured = {name: [run[count].get(name) for run in found] for name in (held.metric, *MEASURES)}
+    for named in loaded:
+        for options in _settings(named, z0_scales, routings, temperatures):
+            runs = [scores(study, named, held_out, counts, seed, **options) for seed in seeds]
+            for count in runs[0]:
+                point = {"model": named.label, "method": named.method, "steps": count or None, **options}
+                measured = {name: [run[count].get(name) for run in runs] for name in (held_out.metric, *MEASURES)}
                 points.append(point | {name: values for name, values in measured.items() if None not in values})
-    summary: Json = {"metric": held.metric, "called": held.called, "points": points}
+    summary: Json = {"metric": held_out.metric, "called": held_out.metric_name, "points": points}
     if encoder is None:
         study.note("SemDist is left out: it needs --encoder, a folder with a sentence encoder")
     words = (
-        f"{held.asked}, one sample, and diversity of {samples} samples: Dist-2 over all samples of all rows, Self-BLEU "
-        f"and SemDist among those of a row. Known words do not count."
+        f"{held_out.description}, one sample, and diversity of {samples} samples: Dist-2 over all samples of all "
+        f"rows, Self-BLEU and SemDist among those of a row. Known words do not count."
     )
-    return study.finish("Quality and diversity", words, {"": _table(summary)}, diversity_figure(summary), summary, page)
+    return study.finish("Quality and diversity", words, {"": _table(summary)}, diversity_figure(summary), summary)
 
 
 def _settings(

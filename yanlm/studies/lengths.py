@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moefm.checks import check_choice, check_count, check_positive
 from yanlm.studies.tools.models import blocks_of, fresh_models, load_named, size_of
-from yanlm.studies.tools.study import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.tools.study import Json, Study, integers, markdown, spread
 from yanlm.studies.tools.timing import CLOCKS, Contestant, contestants, timed
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ FRESH = ("flow", "gpt2", "bart", "mdlm")
 
 
 def lengths_study(
-    out: Path,
+    study: Study,
     lengths: Sequence[int],
     *,
     models: Sequence[str] = (),
@@ -37,9 +36,6 @@ def lengths_study(
     clock: str = "wall",
     seed: int = 0,
     device: str = "cpu",
-    page: Path | None = None,
-    command: str = "",
-    say: Say | None = None,
 ) -> Json:
     """Time one generation of a text of L tokens at batch size 1, for every model and L.
 
@@ -47,7 +43,7 @@ def lengths_study(
     the median of the others counts.
 
     Args:
-        out: Folder of the study.
+        study: Where it is kept.
         lengths: Numbers of tokens L.
         models: Folders of trained models; or none, and
         preset: builds one model a method with random weights and the context they need.
@@ -60,16 +56,13 @@ def lengths_study(
         clock: ``wall``, or ``cpu`` for the processor's time of this process, which other programs disturb less.
         seed: Of the texts and everything drawn.
         device: Where the models run.
-        page: Another place for the page.
-        command: As it was typed.
-        say: Hears how it goes.
 
     Raises:
         ValueError: Neither or both of models and preset are given, or a number is out of range.
     """
     if bool(models) == bool(preset):
         raise ValueError("give --model DIR, or --preset NAME for models with random weights: one of them")
-    wanted = integers("lengths", lengths)
+    lengths = integers("lengths", lengths)
     check_count("repeats", repeats)
     check_positive("slow", slow)
     check_choice("clock", clock, CLOCKS)
@@ -77,54 +70,59 @@ def lengths_study(
         raise ValueError(f"clock cpu does not see what runs on {device}; use wall")
     if not 0 < rate <= 1:
         raise ValueError(f"rate must lie in (0, 1], got {rate}")
-    loaded = fresh_models(preset, methods, max(wanted), device) if preset else load_named(models, device)
+    loaded = fresh_models(preset, methods, max(lengths), device) if preset else load_named(models, device)
     entered = contestants(loaded, integers("steps", [*steps, REFERENCE]), integers("mdlm_steps", mdlm_steps, 0))
-    settings = {
+    study.begin({
         "preset": preset, "rate": rate, "repeats": repeats, "slow": slow, "clock": clock, "seed": seed,
-        "device": device, "contestants": [one.label for one in entered], "weights": [one.mark for one in loaded],
-    }  # fmt: skip
-    study = Study(out, "lengths", settings, command=command, say=say)
-    for one in loaded:
-        kind = "" if one.label == one.method else f"{one.method}, "
-        study.note(f"{one.label}: {kind}{size_of(one.model) / 1e6:.1f}M parameters, {blocks_of(one.model)} blocks")
-    found: dict[str, Json] = {}
-    for length in wanted:
-        fits = [one for one in entered if length <= one.named.model.config.max_length]
-        for label in dict.fromkeys(one.named.label for one in entered if one not in fits):
+        "device": device, "contestants": [entry.label for entry in entered],
+        "weights": [named.mark for named in loaded],
+    })  # fmt: skip
+    for named in loaded:
+        kind = "" if named.label == named.method else f"{named.method}, "
+        study.note(
+            f"{named.label}: {kind}{size_of(named.model) / 1e6:.1f}M parameters, {blocks_of(named.model)} blocks"
+        )
+    runs: dict[str, Json] = {}
+    for length in lengths:
+        fitting = [entry for entry in entered if length <= entry.named.model.config.max_length]
+        for label in dict.fromkeys(entry.named.label for entry in entered if entry not in fitting):
             study.note(f"{label} is left out at {length} tokens, which its context does not hold")
-        if fits:
-            runs = study.piece(f"L = {length}", partial(timed, fits, length, rate, repeats, slow, clock, seed))
-            found[str(length)] = runs
-            once = [label for label, run in runs.items() if len(run["seconds"]) < repeats]
+        if fitting:
+            times = partial(timed, fitting, length, rate, repeats, slow, clock, seed)
+            runs[str(length)] = study.piece(f"L = {length}", times)
+            once = [label for label, run in runs[str(length)].items() if len(run["seconds"]) < repeats]
             if once:
                 study.note(f"at {length} tokens timed once, for it took over {slow:g} s: {', '.join(once)}")
-    if not found:
-        raise ValueError(f"lengths must fit the context of a model, got {wanted}")
-    summary = _summary(found, _reference(entered), [one.label for one in entered])
+    if not runs:
+        raise ValueError(f"lengths must fit the context of a model, got {lengths}")
+    summary = _summary(runs, _reference(entered), [entry.label for entry in entered])
+    words = _words(rate, clock, repeats, preset, summary["reference"])
+    return study.finish("Time by length", words, _tables(summary), lengths_figure(summary), summary)
+
+
+def _words(rate: float, clock: str, repeats: int, preset: str | None, reference: str | None) -> str:
     seconds, share = "Processor seconds" if clock == "cpu" else "Seconds", "all" if rate == 1 else f"{rate:.0%}"
     words = (
         f"{seconds} of one generation at batch size 1: a text of L tokens, of which {share} are to be written. "
         f"{'Random weights; m' if preset else 'M'}edian and range of {repeats} interleaved rounds."
     )
-    if summary["reference"]:
-        words += f" Ratios are to {summary['reference']}, round by round, and their median."
-    return study.finish("Time by length", words, _tables(summary), lengths_figure(summary), summary, page)
+    return words + (f" Ratios are to {reference}, round by round, and their median." if reference else "")
 
 
 def _reference(entered: Sequence[Contestant]) -> str | None:
-    return next((one.label for one in entered if one.named.can.noise and one.steps == REFERENCE), None)
+    flows = (entry.label for entry in entered if entry.named.can.noise and entry.steps == REFERENCE)
+    return next(flows, None)
 
 
-def _summary(found: Mapping[str, Json], reference: str | None, labels: Sequence[str]) -> Json:
+def _summary(runs_by_length: Mapping[str, Json], reference: str | None, labels: Sequence[str]) -> Json:
     by_label: dict[str, Json] = {label: {} for label in labels}
-    for length, runs in found.items():
+    for length, runs in runs_by_length.items():
         base = runs[reference]["seconds"] if reference in runs else []
         for label, run in runs.items():
             own = run["seconds"]
             pairs = zip(own, base, strict=True) if len(own) == len(base) else ((x, y) for x in own for y in base)
-            ratio = (
-                statistics.median([x / y for x, y in pairs]) if base else None
-            )  # what disturbs a round disturbs both
+            # What disturbs a round disturbs both.
+            ratio = statistics.median([x / y for x, y in pairs]) if base else None
             by_label[label][length] = {**run, "median": statistics.median(own), "ratio": ratio}
     return {"reference": reference, "by_model": {label: runs for label, runs in by_label.items() if runs}}
 
@@ -147,19 +145,19 @@ def lengths_figure(summary: Json) -> Figure:
     from yanlm.studies.tools.plots import Curve, draw, legend, panels
 
     figure, axes = panels(2 if summary["reference"] else 1, height=4.2)
-    runs = {label: sorted((int(n), run) for n, run in found.items()) for label, found in summary["by_model"].items()}
+    runs = {label: sorted((int(n), run) for n, run in at.items()) for label, at in summary["by_model"].items()}
     curves = {
         label: Curve(
-            [n for n, _ in found], [run["median"] for _, run in found],
-            [min(run["seconds"]) for _, run in found], [max(run["seconds"]) for _, run in found],
+            [n for n, _ in at], [run["median"] for _, run in at],
+            [min(run["seconds"]) for _, run in at], [max(run["seconds"]) for _, run in at],
         )
-        for label, found in runs.items()
+        for label, at in runs.items()
     }  # fmt: skip
     draw(axes[0], curves, log="xy")
     axes[0].set_ylabel("seconds of a generation")
     if summary["reference"]:
-        kept = {label: [(n, run["ratio"]) for n, run in found if run["ratio"]] for label, found in runs.items()}
-        ratios = {label: Curve([n for n, _ in at], [ratio for _, ratio in at]) for label, at in kept.items() if at}
+        points = {label: [(n, run["ratio"]) for n, run in at if run["ratio"]] for label, at in runs.items()}
+        ratios = {label: Curve([n for n, _ in at], [ratio for _, ratio in at]) for label, at in points.items() if at}
         draw(axes[1], ratios, log="xy", styles=list(curves))
         axes[1].axhline(1, color=GREY, linewidth=0.8, zorder=0)
         axes[1].set_ylabel(f"times {summary['reference']}")

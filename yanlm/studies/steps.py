@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yanlm.studies.tools.models import load_named
-from yanlm.studies.tools.quality import best_baseline, held_rows, scores, seeds_of
-from yanlm.studies.tools.study import Json, Say, Study, integers, markdown, spread
+from yanlm.studies.tools.models import load_named, marks
+from yanlm.studies.tools.quality import best_baseline, scores, seeds_of, task_rows
+from yanlm.studies.tools.study import Json, Study, integers, markdown, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +17,7 @@ ONE_PASS, REREAD, GUESS = ", one pass", ", reread", "best guess: "
 
 
 def steps_study(
-    out: Path,
+    study: Study,
     models: Sequence[str],
     data: Sequence[str],
     task: str,
@@ -30,9 +29,6 @@ def steps_study(
     length: str = "given",
     text_column: str | None = None,
     device: str = "cpu",
-    page: Path | None = None,
-    command: str = "",
-    say: Say | None = None,
 ) -> Json:
     """Evaluate every model on the same held-out rows for every number of steps.
 
@@ -40,7 +36,7 @@ def steps_study(
     encoder's states. *reread* is a flow that reads what it wrote (:func:`yanlm.generation.rereading.reread`).
 
     Args:
-        out: Folder of the study.
+        study: Where it is kept.
         models: Folders of models, or LABEL=DIR.
         data: Specs of the data.
         task: One of :data:`yanlm.tasks.task.TASKS`.
@@ -51,40 +47,34 @@ def steps_study(
         length: ``given`` or ``predicted`` numbers of slots.
         text_column: Name of the text's column in files.
         device: Where the models run.
-        page: Another place for the page.
-        command: As it was typed.
-        say: Hears how it goes.
 
     Raises:
         ValueError: A model, the data, or an option is wrong.
     """
-    wanted, drawn = integers("steps", steps), integers("seeds", seeds, 0)
+    counts, seeds = integers("steps", steps), integers("seeds", seeds, 0)
     loaded = load_named(models, device)
-    held = held_rows(data, task, rows, metric=metric, text_column=text_column, length=length)
-    settings = {
-        "data": list(data), "task": task, "metric": held.metric, "rows": rows, "length": length,
-        "text_column": text_column, "models": {one.label: one.mark for one in loaded},
-    }  # fmt: skip
-    study = Study(out, "steps", settings, command=command, say=say)
-    summary: Json = {"metric": held.metric, "called": held.called, "by_model": {}, "flat": {}}
-    rereads = [one for one in loaded if one.can.reread]
-    for one, how in [(one, {}) for one in loaded] + [(one, {"reread": True}) for one in rereads]:
-        found = [scores(study, one, held, wanted, seed, **how) for seed in seeds_of(one, drawn)]
-        label = one.label + REREAD * bool(how)
-        values = {count: [run[count][held.metric] for run in found] for count in found[0]}
+    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, length=length)
+    study.begin(held_out.settings | {"models": marks(loaded)})
+    metric = held_out.metric
+    summary: Json = {"metric": metric, "called": held_out.metric_name, "by_model": {}, "flat": {}}
+    rereads = [named for named in loaded if named.can.reread]
+    for named, how in [(named, {}) for named in loaded] + [(named, {"reread": True}) for named in rereads]:
+        runs = [scores(study, named, held_out, counts, seed, **how) for seed in seeds_of(named, seeds)]
+        label = named.label + REREAD * bool(how)
+        values = {count: [run[count][metric] for run in runs] for count in runs[0]}
         if 0 in values:
             summary["flat"][label] = values[0]
         else:
             summary["by_model"][label] = {str(count): at for count, at in values.items()}
-        if alone := study.pieces.get(one.label + ONE_PASS):
-            summary["flat"][one.label + ONE_PASS] = [alone[held.metric]]
-    if best := best_baseline(study, held.metric):
+        if alone := study.pieces.get(named.label + ONE_PASS):
+            summary["flat"][named.label + ONE_PASS] = [alone[metric]]
+    if best := best_baseline(study, metric):
         summary["flat"][GUESS + best[0].replace("_", " ")] = [best[1]]
     words = (
-        f"{held.asked}, against the number of steps T{'; median and range over seeds' if len(drawn) > 1 else ''}. "
+        f"{held_out.description}, against the number of steps T{'; median and range over seeds' * (len(seeds) > 1)}. "
         f"Lengths are {length}."
     )
-    return study.finish("Quality by steps", words, {"": _table(summary)}, steps_figure(summary), summary, page)
+    return study.finish("Quality by steps", words, {"": _table(summary)}, steps_figure(summary), summary)
 
 
 def _table(summary: Json) -> str:

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from moefm.checks import check_positive
 from yanlm.config import BASELINES
 from yanlm.evaluation.evaluator import evaluate_task
-from yanlm.modeling.build import make_builder, without_flow
-from yanlm.modeling.io import load_model, model_folder
+from yanlm.modeling.build import without_flow
 from yanlm.runs.finetuning import finetune_settings, pad_answers
-from yanlm.runs.run import train
 from yanlm.runs.settings import resolve
 from yanlm.runs.validation import run_corpus
-from yanlm.studies.tools.models import size_of
-from yanlm.studies.tools.study import Json, Say, Study, integers
+from yanlm.studies.tools.models import load_one, size_of
+from yanlm.studies.tools.study import Json, Study, integers, over_seeds
 from yanlm.studies.tools.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
+from yanlm.studies.tools.training import QUIET, train_anew
 from yanlm.studies.tools.variants import laid_over
 from yanlm.tasks.rows import load_task
 from yanlm.tasks.task import get_task
-from yanlm.tokenization.masking import Masking
-from yanlm.tokenization.tokenizer import load_tokenizer
 
 METHODS = ("flow", "vfm", *BASELINES)
 _FIELDS = ("text_column", "source_field", "target_field")
 _OBJECTIVES = ("stage1", "stage2")
 _OWN = ("steps", "finetune", "methods")
-_QUIET = 10**9
 
 
 def table_study(
-    out: Path,
+    study: Study,
     sets: Sequence[str],
     *,
     methods: Sequence[str] = METHODS,
@@ -45,9 +42,6 @@ def table_study(
     rows: int = 1000,
     options: Mapping[str, Any] | None = None,
     device: str = "cpu",
-    page: Path | None = None,
-    command: str = "",
-    say: Say | None = None,
 ) -> Json:
     """Train every method on every set with every seed: first as ``yanlm train``, then as ``yanlm finetune``.
 
@@ -55,7 +49,7 @@ def table_study(
     on the task for ``second`` minutes, with early stopping. Test rows, masks and minutes are the same for all methods.
 
     Args:
-        out: Folder of the study.
+        study: Where it is kept.
         sets: What to do on what: ``TASK=SPEC``, a task of :data:`yanlm.tasks.task.TASKS` and data that has it.
         methods: ``flow``, ``vfm`` (the flow with one expert), ``mlm``, ``mdlm``, ``gpt2``, ``bart``.
         text: Specs of the texts that models begin with; if there are none, each begins with its own set.
@@ -69,48 +63,43 @@ def table_study(
             (:func:`yanlm.runs.finetuning.finetune_settings`), ``steps``, and ``methods``, by name the settings that one
             method has of its own, such as more layers.
         device: Where models are trained.
-        page: Another place for the page.
-        command: As it was typed.
-        say: Hears how it goes.
 
     Raises:
         ValueError: A set, a method or an option is wrong.
     """
-    asked = [_parted(one) for one in sets]
-    if not asked:
+    tasks = [_parted(text) for text in sets]
+    if not tasks:
         raise ValueError("no set named; give --set TASK=SPEC, as --set qa=builtin:rooms")
-    if unknown := [name for name in methods if name not in METHODS]:
-        raise ValueError(f"methods must be among {', '.join(METHODS)}, got {unknown[0]!r}")
     shared = dict(options or {})
-    if unknown := [name for name in shared.get("methods", {}) if name not in METHODS]:
-        raise ValueError(f"methods in the config must be among {', '.join(METHODS)}, got {unknown[0]!r}")
-    counted, drawn = integers("steps", [1, *steps]), integers("seeds", seeds, 0)
+    for where, names in (("methods", methods), ("methods in the config", shared.get("methods", {}))):
+        if unknown := [name for name in names if name not in METHODS]:
+            raise ValueError(f"{where} must be among {', '.join(METHODS)}, got {unknown[0]!r}")
+    counts, seeds = integers("steps", [1, *steps]), integers("seeds", seeds, 0)
     for name, value in (("first", first), ("second", second)):
         check_positive(name, value)
-    settings = {"text": list(text), "first": first, "second": second, "steps": counted, "rows": rows, "options": shared}
-    study = Study(out, "table", settings, command=command, say=say)
-    trainer = _Trainer(out, shared, list(text), first, second, rows, counted, device)
-    found: dict[str, dict[str, list[Json]]] = {}
-    for seed in drawn:
-        for task, spec in asked:
+    settings = {"text": list(text), "first": first, "second": second, "steps": counts, "rows": rows, "options": shared}
+    study.begin(settings)
+    trainer = _Trainer(study.out, shared, list(text), (first, second), rows, counts, device)
+    results: dict[str, dict[str, list[Json]]] = {
+        f"{task}={spec}": {name: [] for name in methods} for task, spec in tasks
+    }
+    for seed in seeds:
+        for task, spec in tasks:
             for method in methods:
-
-                def one(task: str = task, spec: str = spec, method: str = method, seed: int = seed) -> Json:
-                    return trainer.result(task, spec, method, seed)
-
-                runs = found.setdefault(f"{task}={spec}", {}).setdefault(method, [])
-                runs.append(study.piece(f"{task}={spec}, {method}, seed {seed}", one))
-    summary = {name: summary_of(name.partition("=")[0], runs, counted) for name, runs in found.items()}
+                result = partial(trainer.result, task, spec, method, seed)
+                piece = study.piece(f"{task}={spec}, {method}, seed {seed}", result)
+                results[f"{task}={spec}"][method].append(piece)
+    summary = {name: summary_of(name.partition("=")[0], runs, counts) for name, runs in results.items()}
     begun = f"on {', '.join(text)}" if text else "on its own set"
     length = f"{first:g} + {second:g} minutes" if "steps" not in shared else f"steps of {shared['steps']}"
     words = (
-        f"Every model trained {length}, {begun} and then on the task; {len(drawn)} seed{'s' * (len(drawn) > 1)}: "
-        "median and range. A flow's *one pass* is its decoder on its encoder's own states; *reread* is either "
+        f"Every model trained {length}, {begun} and then on the task; {over_seeds(seeds)}. "
+        "A flow's *one pass* is its decoder on its encoder's own states; *reread* is either "
         "reading what it wrote; *guess* is the best that takes no neural network. Masked diffusion takes as many steps "
         "as the longest flow."
     )
-    tables = {"Scores": score_table(summary), "What was trained": size_table(found)}
-    return study.finish("Tasks", words, tables, table_figure(summary), summary, page)
+    tables = {"Scores": score_table(summary), "What was trained": size_table(results)}
+    return study.finish("Tasks", words, tables, table_figure(summary), summary)
 
 
 class _Trainer:
@@ -121,8 +110,7 @@ class _Trainer:
         out: Path,
         shared: Json,
         text: list[str],
-        first: float,
-        second: float,
+        minutes: tuple[float, float],
         rows: int,
         steps: Sequence[int],
         device: str,
@@ -133,7 +121,7 @@ class _Trainer:
         self.methods = shared.get("methods", {})
         self.finetune = dict(shared.get("finetune", {}))
         self.fields = {name: shared[name] for name in _FIELDS if name in shared}
-        self.minutes = (first, second)
+        self.minutes = minutes
 
     def result(self, task: str, spec: str, method: str, seed: int) -> Json:
         """What a method reaches on a set, and what went into it."""
@@ -141,57 +129,47 @@ class _Trainer:
         begun = self.out / "begun" / name if self.text else self.out / "run" / "first"
         if not self.text or not (begun / "done").is_file():
             self._begin(method, seed, self.text or [spec], begun)
-        chosen = {
-            "save_every": _QUIET,
-            "sample_every": _QUIET,
-            "eval_rows": 20,
-            "seed": seed,
-            **self.fields,
-            **({"steps": self.count} if self.count else {"minutes": self.minutes[1]}),
-            **self.finetune,
-        }
+        length = {"steps": self.count} if self.count else {"minutes": self.minutes[1]}
+        options = QUIET | {"eval_rows": 20, "seed": seed} | self.fields | length | self.finetune
         folder = self.out / "run" / "second"
-        shutil.rmtree(folder, ignore_errors=True)
-        settings = finetune_settings(begun, task, [spec], chosen)
+        settings = finetune_settings(begun, task, [spec], options)
         corpus = run_corpus(settings, lambda note: None)
-        record = train(pad_answers(settings, corpus), folder, device=self.device, corpus=corpus)
-        assert record is not None  # a single process
-        kept = self._evaluated(folder, task, spec, seed)
+        record = train_anew(pad_answers(settings, corpus), folder, self.device, corpus)
+        scores = self._evaluated(folder, task, spec, seed)
         tuned = next(iter(record["stages"].values()))
         shutil.rmtree(self.out / "run")
-        return kept | {"steps": tuned["steps"], "tokens": tuned["tokens"]}
+        return scores | {"steps": tuned["steps"], "tokens": tuned["tokens"]}
 
     def _evaluated(self, run: Path, task: str, spec: str, seed: int) -> Json:
         """Scores on the test rows, and the model's size."""
         corpus = load_task([spec], task, **self.fields)
-        folder = model_folder(run)
-        model = load_model(folder, self.device)
-        builder = make_builder(model, load_tokenizer(folder), Masking())
+        named = load_one(run, self.device)
+        model, builder = named.model, named.builder
+        assert builder is not None
         test = (corpus.test or corpus.validation)[: self.rows]
         report = evaluate_task(
             model, builder, corpus.rows or [], test, task, steps=self.steps, seeds=[seed], data=corpus.name
         ).report
-        kept: Json = {k: report[k] for k in ("data", "n", "by_steps", "one_pass", "baselines") if k in report}
-        if len(self.steps) > 1 and model.can.reread:
+        scores: Json = {key: report[key] for key in ("data", "n", "by_steps", "one_pass", "baselines") if key in report}
+        if len(self.steps) > 1 and named.can.reread:
             turns: Json = {"steps": [count for count in self.steps if count > 1], "seeds": [seed]}
-            for name, one in ((REREAD, model), (ONE_PASS_REREAD, without_flow(model))):
-                again = evaluate_task(one, builder, [], test, task, reread=one is model, **turns)
-                kept[name] = again.report["by_steps"]
-        return kept | {"parameters": size_of(model)}
+            reread = evaluate_task(model, builder, [], test, task, reread=True, **turns)
+            one_pass = evaluate_task(without_flow(model), builder, [], test, task, **turns)
+            scores |= {REREAD: reread.report["by_steps"], ONE_PASS_REREAD: one_pass.report["by_steps"]}
+        return scores | {"parameters": size_of(model)}
 
     def _begin(self, method: str, seed: int, data: list[str], folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
+        """Train a method before any task."""
         kind = {} if method == "flow" else {"baseline": method}
         stages = (1,) if method in BASELINES else (1, 2)
         length: Json = {"minutes": self.minutes[0]}
         if self.count:
             length = {f"steps{stage}": self.count for stage in stages}
-        quiet = {"save_every": _QUIET, "sample_every": _QUIET, "eval_rows": 20}
         without = _OBJECTIVES if method in BASELINES else ()
         shared = {name: value for name, value in self.shared.items() if name not in without}
         shared = laid_over(shared, self.methods.get(method, {}))
-        options = laid_over(shared, kind | length | quiet | {"seed": seed, "data": data})
-        train(resolve(options), folder, device=self.device)
+        options = laid_over(shared, kind | length | QUIET | {"eval_rows": 20, "seed": seed, "data": data})
+        train_anew(resolve(options), folder, self.device)
         (folder / "done").touch()
 
 

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from moefm_cli.common import UsageError, err, print_json
+from moefm_cli.common import UsageError, command_line, err, print_json
 
 
-def run_study(name: str, out: Path | None, json_: bool, **options: Any) -> None:
+def run_study(name: str, out: Path | None, page: Path | None, json_: bool, **options: Any) -> None:
     """Call the study of that name, in a module of its own; print its table and files, or JSON."""
     from importlib import import_module
 
     try:
         module = import_module(f"yanlm.studies.{name}")
+        from yanlm.studies.tools.study import Study
     except ModuleNotFoundError as error:
         raise UsageError(f"yanlm needs {error.name}, which is not installed: pip install 'moefm[lm,eval]'") from None
 
     def say(line: str) -> None:
         err.print(line, style="dim", soft_wrap=True, markup=False)
 
-    command = shlex.join(["yanlm", *sys.argv[1:]])
     folder = out or Path("runs") / f"study-{name}"
+    study = Study(folder, name, page=page, command=command_line("yanlm"), say=say)
     try:
-        document = getattr(module, f"{name}_study")(folder, **options, command=command, say=say)
+        document = getattr(module, f"{name}_study")(study, **options)
     except KeyboardInterrupt:
         say(f"stopped; what is finished is in {folder}, and the same command goes on from there")
         raise
@@ -64,8 +63,15 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def table_of(config: Path) -> dict[str, Any]:
-    """What a TOML file says."""
+def names(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [part.strip() for part in text.split(",")]
+
+
+def table_of(config: Path | None) -> dict[str, Any]:
+    """What a TOML file says; nothing if there is none."""
+    if config is None:
+        return {}
     try:
         return tomllib.loads(config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

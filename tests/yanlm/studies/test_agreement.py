@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from yanlm.data import sources
 from yanlm.data.builtin.statements import judge
 from yanlm.studies import agreement
+from yanlm.studies.tools import training
+from yanlm.studies.tools.study import Study
 
 SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0]}
 OPTIONS = {"steps": 2, "model": SMALL, "recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
@@ -17,9 +20,10 @@ KINDS = ["one pass", "autoregressive", "K = 1", "a text, mixture CE, trunk", "a 
 
 
 def test_every_kind_is_trained_judged_and_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "ROOMS", {"train": 300, "validation": 20, "test": 20})
     given: dict[str, Any] = {"seeds": [0], "only": KINDS, "steps": [1, 2], "worlds": 6, "samples": 3}
     given["options"] = OPTIONS
-    document = agreement.agreement_study(tmp_path, **given)
+    document = agreement.agreement_study(Study(tmp_path, "agreement"), **given)
     found = document["summary"]["by_model"]
     assert set(found) == set(KINDS)
     assert set(found["one pass"]) == {"1", "2", "most probable"}
@@ -31,8 +35,8 @@ def test_every_kind_is_trained_judged_and_not_done_again(tmp_path: Path, monkeyp
     assert "2 + 2 steps" in text and "| the data | 1.000 |" in text and "| K = 1, reread, drawn |" in text
     assert Path(document["files"]["figure"]).stat().st_size > 5000
     assert json.loads((tmp_path / "results.json").read_text())["pieces"]["K = 1, seed 0"]
-    monkeypatch.setattr(agreement, "train", lambda *_: pytest.fail("trained again"))
-    again = agreement.agreement_study(tmp_path, **given)
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
+    again = agreement.agreement_study(Study(tmp_path, "agreement"), **given)
     assert again["summary"] == document["summary"]
 
 
@@ -47,4 +51,4 @@ def test_the_truth_is_judged_true() -> None:
 )
 def test_mistakes_are_named(tmp_path: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        agreement.agreement_study(tmp_path, **options)
+        agreement.agreement_study(Study(tmp_path, "agreement"), **options)

@@ -13,17 +13,15 @@ if TYPE_CHECKING:
 
 SCORES = {"valid": "true", "people": "people named", "entropy": "entropy of the people"}
 """What :func:`yanlm.data.builtin.statements.judge` says, by what the page calls it."""
-
-
 REREAD, DRAWN = "reread", "reread, drawn"
 """What keys of a flow that reads what it wrote begin with: the most probable words, and drawn ones."""
 
 
-def summary_of(found: Mapping[str, Sequence[Json]]) -> Json:
+def summary_of(results: Mapping[str, Sequence[Json]]) -> Json:
     """Scores of all seeds, by model and number of steps."""
     return {
         name: {key: {score: [run[key][score] for run in runs] for score in SCORES} for key in runs[0]}
-        for name, runs in found.items()
+        for name, runs in results.items()
     }
 
 

@@ -10,8 +10,7 @@ from typing import Any, cast
 
 from yanlm.config import BASELINES, ARConfig, YanConfig
 from yanlm.generation.capabilities import Capabilities
-from yanlm.modeling.build import baseline_config, count_parameters, make_builder
-from yanlm.modeling.build import fresh_model as _fresh
+from yanlm.modeling.build import baseline_config, count_parameters, fresh_model, make_builder
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs.presets import get_preset
 from yanlm.tokenization.examples import Builder
@@ -67,12 +66,19 @@ def named_folders(specs: Sequence[str]) -> dict[str, Path]:
 
 def load_named(specs: Sequence[str], device: str = "cpu") -> list[Named]:
     """Load the models of :func:`named_folders`."""
-    found = []
-    for label, folder in named_folders(specs).items():
-        model = load_model(folder, device)
-        builder = make_builder(model, load_tokenizer(folder), Masking())
-        found.append(Named(label, model, builder, mark_of(folder)))
-    return found
+    return [load_one(folder, device, label) for label, folder in named_folders(specs).items()]
+
+
+def load_one(run: Path, device: str = "cpu", label: str = "") -> Named:
+    """Load the model of a run, or of one of its stages."""
+    folder = model_folder(run)
+    model = load_model(folder, device)
+    return Named(label, model, make_builder(model, load_tokenizer(folder), Masking()), mark_of(folder))
+
+
+def marks(models: Sequence[Named]) -> dict[str, str]:
+    """Marks by label, for the settings of a study."""
+    return {named.label: named.mark for named in models}
 
 
 def mark_of(folder: Path) -> str:
@@ -95,7 +101,7 @@ def fresh_models(preset: str, methods: Sequence[str], max_length: int, device: s
     ids = {"vocab_size": size, "pad_token_id": size - 2, "mask_token_id": size - 1} if size else {}
     flow = YanConfig(**(ids | chosen.model | {"max_length": max_length}))
     configs = {method: flow if method == "flow" else baseline_config(method, flow) for method in methods}
-    return [Named(method, _fresh(config, 0).eval().to(device)) for method, config in configs.items()]
+    return [Named(method, fresh_model(config, 0).eval().to(device)) for method, config in configs.items()]
 
 
 def size_of(model: Any) -> int:
@@ -107,7 +113,7 @@ def blocks_of(model: Any) -> int:
     """Number of Transformer or Mamba blocks. Where launching a kernel takes longer than the kernel, time follows them.
 
     Example:
-        >>> [(one.method, blocks_of(one.model)) for one in fresh_models("tiny", ["flow", "gpt2"], 16)]
+        >>> [(named.method, blocks_of(named.model)) for named in fresh_models("tiny", ["flow", "gpt2"], 16)]
         [('flow', 5), ('gpt2', 10)]
     """
     config = model.config

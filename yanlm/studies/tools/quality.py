@@ -29,7 +29,7 @@ SHORT = {
 
 
 @dataclass(frozen=True)
-class Held:
+class TaskRows:
     """Rows of a task that models are compared on.
 
     Attributes:
@@ -38,6 +38,7 @@ class Held:
         train: Rows that baselines learn from.
         test: Held-out rows.
         data: Name of the data.
+        settings: What decides the rows and the scores, for the settings of a study.
         options: Further options of :func:`yanlm.evaluation.evaluator.evaluate_task` that all models share.
     """
 
@@ -46,21 +47,22 @@ class Held:
     train: list[Row]
     test: list[Row]
     data: str
+    settings: dict[str, Any]
     options: dict[str, Any]
 
     @property
-    def called(self) -> str:
+    def metric_name(self) -> str:
         """The metric in words."""
         return SHORT.get(self.metric, self.metric.replace("_", " "))
 
     @property
-    def asked(self) -> str:
+    def description(self) -> str:
         """The metric and the rows, at the beginning of a sentence."""
         rows = f"{len(self.test)} held-out rows ({self.task}, {self.data})"
-        return f"{self.called[0].upper()}{self.called[1:]} on {rows}"
+        return f"{self.metric_name[0].upper()}{self.metric_name[1:]} on {rows}"
 
 
-def held_rows(
+def task_rows(
     specs: Sequence[str],
     task: str,
     rows: int,
@@ -68,7 +70,7 @@ def held_rows(
     metric: str | None = None,
     text_column: str | None = None,
     **options: Any,
-) -> Held:
+) -> TaskRows:
     """Read data as a task's rows; of texts, ``rows`` held-out maskings, else at most so many rows.
 
     Args:
@@ -83,13 +85,16 @@ def held_rows(
         ValueError: Data, task or number are wrong.
     """
     check_count("rows", rows)
-    main = get_task(task).main
+    metric = metric or get_task(task).main[0]
     corpus = load_task(list(specs), task, text_column=text_column)
     test = [dict(row) for row in repeated(corpus.test or corpus.validation, rows)]
-    return Held(task, metric or main[0], corpus.rows or [], test, corpus.name, options)
+    settings = {"data": list(specs), "task": task, "metric": metric, "rows": rows, "text_column": text_column}
+    return TaskRows(task, metric, corpus.rows or [], test, corpus.name, settings | options, options)
 
 
-def scores(study: Study, named: Named, held: Held, steps: Sequence[int], seed: int, **options: Any) -> dict[int, Json]:
+def scores(
+    study: Study, named: Named, rows: TaskRows, steps: Sequence[int], seed: int, **options: Any
+) -> dict[int, Json]:
     """Scores of a model for every number of steps, and ``one pass`` and ``baselines`` among the study's pieces.
 
     A model that writes token by token, or all at once, has one entry, under 0.
@@ -97,29 +102,29 @@ def scores(study: Study, named: Named, held: Held, steps: Sequence[int], seed: i
     Raises:
         ValueError: The model cannot be evaluated so, or the metric is none of its scores.
     """
-    wanted = list(steps) if named.can.refine else [0]
-    where = ", ".join([named.label, *(f"{name} {value}" for name, value in options.items()), f"seed {seed}"])
-    keys = {count: f"{where}, T = {count}" if count else where for count in wanted}
-    missing = [count for count in wanted if keys[count] not in study.pieces]
+    counts = list(steps) if named.can.refine else [0]
+    setting = ", ".join([named.label, *(f"{name} {value}" for name, value in options.items()), f"seed {seed}"])
+    keys = {count: f"{setting}, T = {count}" if count else setting for count in counts}
+    missing = [count for count in counts if keys[count] not in study.pieces]
     if missing:
         assert named.builder is not None
         first = "baselines" not in study.pieces
         report = evaluate_task(
-            named.model, named.builder, held.train if first else [], held.test, held.task,
-            steps=[count or 1 for count in missing], seeds=[seed], data=held.data, **held.options, **options,
+            named.model, named.builder, rows.train if first else [], rows.test, rows.task,
+            steps=[count or 1 for count in missing], seeds=[seed], data=rows.data, **rows.options, **options,
         ).report  # fmt: skip
         if first:
             study.put("baselines", report["baselines"])
         if "one_pass" in report:
             study.put(f"{named.label}, one pass", report["one_pass"])
         for count in missing:
-            found = report["by_steps"][str(count or 1)]
-            if held.metric not in found:
-                known = ", ".join(name for name, value in found.items() if isinstance(value, float))
-                raise ValueError(f"metric must be one of {known} for task {held.task}, got {held.metric!r}")
-            study.put(keys[count], found)
-            study.say(f"{keys[count]}: {held.called} {found[held.metric]:.3f}")
-    return {count: study.pieces[keys[count]] for count in wanted}
+            measured = report["by_steps"][str(count or 1)]
+            if rows.metric not in measured:
+                known = ", ".join(name for name, value in measured.items() if isinstance(value, float))
+                raise ValueError(f"metric must be one of {known} for task {rows.task}, got {rows.metric!r}")
+            study.put(keys[count], measured)
+            study.say(f"{keys[count]}: {rows.metric_name} {measured[rows.metric]:.3f}")
+    return {count: study.pieces[keys[count]] for count in counts}
 
 
 def seeds_of(named: Named, seeds: Sequence[int], drawn: bool = False) -> Sequence[int]:
@@ -129,5 +134,5 @@ def seeds_of(named: Named, seeds: Sequence[int], drawn: bool = False) -> Sequenc
 
 def best_baseline(study: Study, metric: str) -> tuple[str, float] | None:
     """Name and score of the best baseline that has the metric."""
-    found = {name: one[metric] for name, one in study.pieces.get("baselines", {}).items() if metric in one}
-    return max(found.items(), key=lambda pair: pair[1]) if found else None
+    values = {name: given[metric] for name, given in study.pieces.get("baselines", {}).items() if metric in given}
+    return max(values.items(), key=lambda pair: pair[1]) if values else None

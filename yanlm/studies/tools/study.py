@@ -28,36 +28,45 @@ class Study:
     Args:
         out: The folder.
         name: Of the study.
-        settings: What decides a piece beside its key; a folder with others is refused. Of ``models``, a mapping, only
-            the entries that both have are compared, so that models can be added.
+        page: Another place for the page, with the figure beside it.
         command: As it was typed, for the page.
         say: Hears one line a piece.
-
-    Raises:
-        ValueError: The folder holds another study or other settings, or cannot be written.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     first = Study(Path(folder), "steps", {"rows": 9}).piece("T = 1", lambda: {"right": 0.5})
-        ...     again = Study(Path(folder), "steps", {"rows": 9}).piece("T = 1", lambda: 1 / 0)
+        ...     first = Study(Path(folder), "steps").begin({"rows": 9}).piece("T = 1", lambda: {"right": 0.5})
+        ...     again = Study(Path(folder), "steps").begin({"rows": 9}).piece("T = 1", lambda: 1 / 0)
         >>> again
         {'right': 0.5}
     """
 
     def __init__(
-        self, out: Path, name: str, settings: Mapping[str, Any], *, command: str = "", say: Say | None = None
+        self, out: Path, name: str, *, page: Path | None = None, command: str = "", say: Say | None = None
     ) -> None:
-        self.out, self.name, self.say = Path(out), name, say or (lambda line: None)
-        self.settings: Json = json.loads(json.dumps(settings))  # as the file will give them back
+        self.out, self.name, self.page, self.say = Path(out), name, page, say or (lambda line: None)
         self.command = command or f"yanlm study {name}"
+        self.settings: Json = {}
         self.pieces: Json = {}
         self.notes: list[str] = []
+
+    def begin(self, settings: Mapping[str, Any]) -> Study:
+        """Take up what the folder holds, if it was measured with the same settings.
+
+        Args:
+            settings: What decides a piece beside its key. Of ``models``, a mapping, only the entries that both have
+                are compared, so that models can be added.
+
+        Raises:
+            ValueError: The folder holds another study or other settings.
+        """
+        self.settings = json.loads(json.dumps(settings))  # as the file will give them back
         known = self._read()
         if known is not None:
             self._check(known)
             self.pieces = known["pieces"]
             self.settings = _laid_over(known["settings"], self.settings)
+        return self
 
     def piece(self, key: str, make: Callable[[], Any]) -> Any:
         """What ``make`` gives, or what it gave before under this key."""
@@ -80,9 +89,7 @@ class Study:
             self.notes.append(text)
             self.say(text)
 
-    def finish(
-        self, title: str, words: str, tables: Mapping[str, str], figure: Figure, summary: Json, page: Path | None = None
-    ) -> Json:
+    def finish(self, title: str, words: str, tables: Mapping[str, str], figure: Figure, summary: Json) -> Json:
         """Write figure and page, and ``results.json`` with the summary; return what ``--json`` prints.
 
         Args:
@@ -91,15 +98,18 @@ class Study:
             tables: Markdown tables by heading; an empty heading is left out.
             figure: The figure.
             summary: Numbers of the tables, JSON-able.
-            page: Another place for the page, with the figure beside it.
+
+        Raises:
+            ValueError: A folder cannot be written.
         """
         files = {"figure": self.out / f"{self.name}.png", "page": self.out / f"{self.name}.md"}
-        places = [(files["page"], files["figure"]), *([(page, page.with_suffix(".png"))] if page else [])]
+        places = [(files["page"], files["figure"])]
+        places += [(self.page, self.page.with_suffix(".png"))] if self.page else []
         try:
-            for text, picture in places:
-                text.parent.mkdir(parents=True, exist_ok=True)
+            for page, picture in places:
+                page.parent.mkdir(parents=True, exist_ok=True)
                 figure.savefig(picture, dpi=120)
-                text.write_text(self._page(title, words, tables, picture.name), encoding="utf-8")
+                page.write_text(self._page(title, words, tables, picture.name), encoding="utf-8")
         except OSError as error:
             raise ValueError(f"cannot write the page: {error}; choose another --out or --page") from None
         shown = {kind: str(path) for kind, path in files.items()} | {"results": str(self.out / RESULTS)}
@@ -145,15 +155,15 @@ class Study:
 
 
 def _conflicts(old: Json, new: Json) -> list[str]:
-    found = []
+    changed = []
     for name in [*new, *(name for name in old if name not in new)]:
         before, after = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
-            names = before.keys() & after.keys() if name == MODELS else before.keys() | after.keys()
-            found += [f"{name} {each}" for each in sorted(names) if before.get(each) != after.get(each)]
+            keys = before.keys() & after.keys() if name == MODELS else before.keys() | after.keys()
+            changed += [f"{name} {key}" for key in sorted(keys) if before.get(key) != after.get(key)]
         elif before != after:
-            found.append(name)
-    return found
+            changed.append(name)
+    return changed
 
 
 def _laid_over(old: Json, new: Json) -> Json:
@@ -198,6 +208,16 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "|" + "|".join(f" {cell} " if cell else " " for cell in escaped) + "|"
 
     return "\n".join([line(head), "|---" * len(head) + "|", *map(line, rows)])
+
+
+def over_seeds(seeds: Sequence[int]) -> str:
+    """What a page says of them.
+
+    Example:
+        >>> over_seeds([0]), over_seeds([0, 1, 2])
+        ('1 seed', '3 seeds: median and range')
+    """
+    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds: median and range"
 
 
 def integers(name: str, values: Sequence[int], minimum: int = 1) -> list[int]:

@@ -30,15 +30,15 @@ def summary_of(task: str, runs: Mapping[str, list[Json]], steps: Sequence[int]) 
     columns: dict[str, list[float]] = {}
     for method, results in runs.items():
         for count, label in _columns(method, steps):
-            columns[label] = [one["by_steps"][count][metric] for one in results]
-        if method in FLOWS and all("one_pass" in one for one in results):
-            columns[f"{method}, {ONE_PASS}"] = [one["one_pass"][metric] for one in results]
+            columns[label] = [result["by_steps"][count][metric] for result in results]
+        if method in FLOWS and all("one_pass" in result for result in results):
+            columns[f"{method}, {ONE_PASS}"] = [result["one_pass"][metric] for result in results]
         for how in (REREAD, ONE_PASS_REREAD):
-            if not all(how in one for one in results):
+            if not all(how in result for result in results):
                 continue
             for count, label in _columns(method, [count for count in steps if count > 1]):
-                columns[label.replace(",", f", {how},")] = [one[how][count][metric] for one in results]
-    guesses = {name: one[metric] for name, one in first["baselines"].items() if metric in one}
+                columns[label.replace(",", f", {how},")] = [result[how][count][metric] for result in results]
+    guesses = {name: scores[metric] for name, scores in first["baselines"].items() if metric in scores}
     return {"data": short(first["data"]), "n": first["n"], "metric": metric, "columns": columns, "guesses": guesses}
 
 
@@ -53,26 +53,35 @@ def _columns(method: str, steps: Sequence[int]) -> list[tuple[str, str]]:
 
 
 def score_table(summary: Json) -> str:
-    labels = list(dict.fromkeys(label for one in summary.values() for label in one["columns"]))
+    labels = _labels(summary)
     rows = []
-    for name, one in summary.items():
-        best = max(one["guesses"], key=one["guesses"].__getitem__, default=None)
-        guess = "" if best is None else f"{one['guesses'][best]:.3f} {best.replace('_', ' ')}"
-        task = name.split("=")[0]
-        cells = [spread(one["columns"].get(label, [])) for label in labels]
-        rows.append([f"{task}, {one['data']}", one["metric"].replace("_", " "), str(one["n"]), *cells, guess])
+    for name, scores in summary.items():
+        guesses = scores["guesses"]
+        best = max(guesses, key=guesses.__getitem__, default=None)
+        guess = "" if best is None else f"{guesses[best]:.3f} {best.replace('_', ' ')}"
+        cells = [spread(scores["columns"].get(label, [])) for label in labels]
+        rows.append([_title(name, scores), scores["metric"].replace("_", " "), str(scores["n"]), *cells, guess])
     return markdown(["", "score", "rows", *labels, "guess"], rows)
 
 
-def size_table(found: Mapping[str, Mapping[str, list[Json]]]) -> str:
+def _labels(summary: Mapping[str, Json]) -> list[str]:
+    """Columns that any row has, in order."""
+    return list(dict.fromkeys(label for scores in summary.values() for label in scores["columns"]))
+
+
+def _title(name: str, scores: Json) -> str:
+    """What a row is called: task and set."""
+    return f"{name.split('=')[0]}, {scores['data']}"
+
+
+def size_table(results: Mapping[str, Mapping[str, list[Json]]]) -> str:
     """Medians over sets and seeds: parameters, optimizer steps of the fine-tuning, tokens seen in it."""
-    methods = list(dict.fromkeys(method for runs in found.values() for method in runs))
+    methods = list(dict.fromkeys(method for by_method in results.values() for method in by_method))
     rows = []
     for method in methods:
-        every = [one for runs in found.values() for one in runs.get(method, [])]
-        sizes = [one["parameters"] for one in every]
-        tuned = [statistics.median(one[key] for one in every) for key in ("steps", "tokens")]
-        rows.append([method, f"{statistics.median(sizes) / 1e6:.2g}M", f"{tuned[0]:.0f}", f"{tuned[1] / 1e3:.0f}k"])
+        runs = [run for by_method in results.values() for run in by_method.get(method, [])]
+        size, steps, tokens = (statistics.median(run[key] for run in runs) for key in ("parameters", "steps", "tokens"))
+        rows.append([method, f"{size / 1e6:.2g}M", f"{steps:.0f}", f"{tokens / 1e3:.0f}k"])
     return markdown(["", "parameters", "steps of fine-tuning", "tokens seen in them"], rows)
 
 
@@ -82,7 +91,7 @@ def table_figure(summary: Json) -> Figure:
 
     from yanlm.studies.tools.plots import MARKERS, PALETTE, REFERENCE
 
-    labels = list(dict.fromkeys(label for one in summary.values() for label in one["columns"]))
+    labels = _labels(summary)
     figure = Figure(figsize=(8.5, 1.6 + 0.5 * len(summary)), layout="constrained")
     ax = figure.subplots()
     methods = [label.split(",")[0] for label in labels]
@@ -90,14 +99,14 @@ def table_figure(summary: Json) -> Figure:
     for number, label in enumerate(labels):
         colour, marker = colours[methods[number]], MARKERS[methods[:number].count(methods[number]) % len(MARKERS)]
         shift = 0.3 * (number / max(1, len(labels) - 1) - 0.5)
-        found = [(place, one["columns"].get(label)) for place, one in enumerate(summary.values())]
-        points = [(statistics.median(values), place + shift) for place, values in found if values]
+        columns = [scores["columns"].get(label) for scores in summary.values()]
+        points = [(statistics.median(values), place + shift) for place, values in enumerate(columns) if values]
         ax.plot(*zip(*points, strict=True), marker, color=colour, markersize=6, alpha=0.8, linestyle="", label=label)
-    for place, one in enumerate(summary.values()):
-        for value in [max(one["guesses"].values(), default=None)]:
-            if value is not None:
-                ax.plot([value, value], [place - 0.35, place + 0.35], color=REFERENCE, linewidth=1.2)
-    names = [f"{name.split('=')[0]}, {one['data']}" for name, one in summary.items()]
+    for place, scores in enumerate(summary.values()):
+        if scores["guesses"]:
+            best = max(scores["guesses"].values())
+            ax.plot([best, best], [place - 0.35, place + 0.35], color=REFERENCE, linewidth=1.2)
+    names = [_title(name, scores) for name, scores in summary.items()]
     ax.set_yticks(range(len(names)), names, fontsize=9)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel("score, median over seeds; grey line: the best guess without a network")

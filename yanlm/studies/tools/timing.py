@@ -34,8 +34,8 @@ def question(config: Any, length: int, rate: float, seed: int) -> dict[str, torc
 
     Example:
         >>> from yanlm.config import YanConfig
-        >>> asked = question(YanConfig(), 8, 1.0, 0)
-        >>> asked["source_ids"].shape, asked["slots"].tolist()
+        >>> text = question(YanConfig(), 8, 1.0, 0)
+        >>> text["source_ids"].shape, text["slots"].tolist()
         (torch.Size([1, 8]), [[0, 1, 2, 3, 4, 5, 6, 7]])
     """
     rng = random.Random(seed)
@@ -52,14 +52,14 @@ def question(config: Any, length: int, rate: float, seed: int) -> dict[str, torc
 
 def contestants(loaded: Sequence[Named], steps: Sequence[int], mdlm_steps: Sequence[int]) -> list[Contestant]:
     """Every model with every number of steps of its method."""
-    found = []
-    for one in loaded:
-        if not one.can.refine:
-            found.append(Contestant(one.label, one, None))
+    entered = []
+    for named in loaded:
+        if not named.can.refine:
+            entered.append(Contestant(named.label, named, None))
             continue
-        counts = steps if one.can.noise else [*filter(None, mdlm_steps), *(n for n in mdlm_steps if not n)]
-        found += [Contestant(f"{one.label}, T = {count or 'L'}", one, count) for count in counts]
-    return found
+        counts = steps if named.can.noise else [*filter(None, mdlm_steps), *(n for n in mdlm_steps if not n)]
+        entered += [Contestant(f"{named.label}, T = {count or 'L'}", named, count) for count in counts]
+    return entered
 
 
 def timed(
@@ -76,28 +76,30 @@ def timed(
         clock: One of :data:`CLOCKS`.
         seed: Of the text and everything drawn.
     """
-    asked = _asked(entered, length, rate, seed)
+    texts = _questions(entered, length, rate, seed)
     short = min(length, WARM_UP)
-    brief = _asked(entered, short, rate, seed)
-    for one in entered:
-        _once(one, brief[one.named.label], short, CLOCKS[clock], seed)
-    runs: dict[str, Json] = {one.label: {"seconds": [], "nfe": 0} for one in entered}
+    short_texts = _questions(entered, short, rate, seed)
+    for entry in entered:
+        _once(entry, short_texts[entry.named.label], short, CLOCKS[clock], seed)
+    runs: dict[str, Json] = {entry.label: {"seconds": [], "nfe": 0} for entry in entered}
     for turn in range(repeats + 1):
         shift = turn % len(entered)
-        for one in [*entered[shift:], *entered[:shift]]:
-            run = runs[one.label]
+        for entry in [*entered[shift:], *entered[:shift]]:
+            run = runs[entry.label]
             if turn and run["seconds"] and run["seconds"][0] > slow:
                 continue
-            seconds, run["nfe"] = _once(one, asked[one.named.label], length, CLOCKS[clock], seed + turn)
+            seconds, run["nfe"] = _once(entry, texts[entry.named.label], length, CLOCKS[clock], seed + turn)
             if turn == 1:
                 run["seconds"].clear()  # the first round warms up
             run["seconds"].append(seconds)
     return runs
 
 
-def _asked(entered: Sequence[Contestant], length: int, rate: float, seed: int) -> dict[str, dict[str, torch.Tensor]]:
+def _questions(
+    entered: Sequence[Contestant], length: int, rate: float, seed: int
+) -> dict[str, dict[str, torch.Tensor]]:
     """The text of every model by its label, on its device."""
-    models = {one.named.label: one.named.model for one in entered}
+    models = {entry.named.label: entry.named.model for entry in entered}
     return {
         label: {name: tensor.to(model.device) for name, tensor in question(model.config, length, rate, seed).items()}
         for label, model in models.items()
@@ -105,12 +107,13 @@ def _asked(entered: Sequence[Contestant], length: int, rate: float, seed: int) -
 
 
 def _once(
-    one: Contestant, asked: Mapping[str, torch.Tensor], length: int, now: Callable[[], float], seed: int
+    entry: Contestant, text: Mapping[str, torch.Tensor], length: int, now: Callable[[], float], seed: int
 ) -> tuple[float, int]:
-    model = one.named.model
+    """Seconds of a generation, and evaluations of its network."""
+    model = entry.named.model
     _wait(model)
     began = now()
-    out = model.generate(**asked, seeds=[seed], steps=1 if one.steps is None else one.steps or length)
+    out = model.generate(**text, seeds=[seed], steps=1 if entry.steps is None else entry.steps or length)
     _wait(model)
     return now() - began, int(out.nfe)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yanlm.config import YanConfig
-from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
+from yanlm.modeling.build import FLOW_SETTINGS
 from yanlm.runs.settings import RunSettings
 
 Options = dict[str, Any]
@@ -73,7 +73,7 @@ def shares_stage1(options: Mapping[str, Any]) -> bool:
         >>> shares_stage1({"model": {"num_experts": 1}}), shares_stage1({"stage1": {"mmd": 0.0}})
         (True, False)
     """
-    return set(options) <= {"model", "stage2"} and set(options.get("model", ())) <= set(FLOW_OPTIONS)
+    return set(options) <= {"model", "stage2"} and set(options.get("model", ())) <= set(FLOW_SETTINGS)
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Options:
@@ -83,11 +83,11 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Options:
         >>> laid_over({"model": {"d_model": 64, "sigma": 1.0}}, {"model": {"sigma": 0.1}, "seed": 1})
         {'model': {'d_model': 64, 'sigma': 0.1}, 'seed': 1}
     """
-    found = dict(below)
+    options = dict(below)
     for name, value in above.items():
-        under = found.get(name)
-        found[name] = {**under, **value} if isinstance(value, Mapping) and isinstance(under, Mapping) else value
-    return found
+        under = options.get(name)
+        options[name] = {**under, **value} if isinstance(value, Mapping) and isinstance(under, Mapping) else value
+    return options
 
 
 def _setting(base: RunSettings, table: str, setting: str) -> Any:

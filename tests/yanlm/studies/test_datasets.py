@@ -1,0 +1,46 @@
+"""The study of data sets."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yanlm.studies.datasets import datasets_study
+from yanlm.studies.tools.study import Study
+
+Whole = Callable[[dict[str, Any], Path], bool]
+
+
+def test_datasets(toys: Path, whole: Whole, tmp_path: Path) -> None:
+    folder = tmp_path / "ag_news"
+    folder.mkdir()
+    (folder / "train.txt").write_text((toys / "own.txt").read_text())
+    own, named = str(toys / "own.txt"), str(folder / "train.txt")
+    document = datasets_study(Study(tmp_path, "datasets"), [own, named], tokenizer="bpe:300")
+    assert whole(document, tmp_path)
+    found = document["summary"][own]
+    texts = (toys / "own.txt").read_text().split("\n")
+    assert found["rows"] == 240
+    assert found["words"] == pytest.approx(
+        [min(w := [len(text.split()) for text in texts]), statistics.mean(w), max(w)]
+    )
+    assert found["tokens"][1] >= found["words"][1]
+    page = Path(document["files"]["page"]).read_text()
+    assert "| AG News, paper | 127.6k | 17 | 43.8 | 162 | 31 | 64.5 | 227 |" in page
+    for specs, tokenizer, message in (
+        ([], None, "no data"),
+        ([own], "bpe:x", "bpe:SIZE"),
+        (["no.txt"], None, "no.txt"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            datasets_study(Study(tmp_path / "other", "datasets"), specs, tokenizer=tokenizer)
+
+
+def test_a_page_of_ones_own(toys: Path, tmp_path: Path) -> None:
+    page = tmp_path / "docs" / "sets.md"
+    datasets_study(Study(tmp_path, "datasets", page=page), [str(toys / "own.txt")], tokenizer="bpe:300")
+    assert "](sets.png)" in page.read_text() and page.with_suffix(".png").is_file()

@@ -1,0 +1,37 @@
+"""The study of steps at toy size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yanlm.studies.steps import steps_study
+from yanlm.studies.tools.study import Study
+
+Whole = Callable[[dict[str, Any], Path], bool]
+
+
+def test_steps(toys: Path, whole: Whole, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"models": [str(toys / m) for m in ("flow", "gpt2", "mdlm", "mlm")], "rows": 4}
+    given |= {"data": [str(toys / "own.txt")], "task": "infill", "seeds": (0, 1)}
+    document = steps_study(Study(tmp_path, "steps"), steps=[1], **given)
+    assert whole(document, tmp_path)
+    found = document["summary"]
+    assert {label: list(runs) for label, runs in found["by_model"].items()} == {
+        "flow": ["1"],
+        "mdlm": ["1"],
+        "flow, reread": ["1"],
+    }
+    assert found["by_model"]["flow, reread"] == found["by_model"]["flow"], "one step is the same"
+    assert set(found["flat"]) == {"flow, one pass", "gpt2", "mlm", "best guess: unigram"}
+    assert len(found["by_model"]["flow"]["1"]) == 2 and len(found["by_model"]["mdlm"]["1"]) == 1
+    more = steps_study(Study(tmp_path, "steps"), steps=[1, 2], **given)
+    assert more["pieces"].items() > document["pieces"].items()
+    assert set(more["pieces"]) - set(document["pieces"]) == {
+        f"flow, {how}seed {s}, T = 2" for s in (0, 1) for how in ("", "reread True, ")
+    } | {"mdlm, seed 0, T = 2"}
+    with pytest.raises(ValueError, match="metric must be one of"):
+        steps_study(Study(tmp_path / "other", "steps"), steps=[1], metric="colour", **given)

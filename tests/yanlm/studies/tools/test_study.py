@@ -1,0 +1,33 @@
+"""The folder of a study: it goes on where it stopped, and refuses what was measured otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from yanlm.studies.tools.study import Study
+
+
+def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
+    study = Study(tmp_path, "steps").begin({"rows": 3, "models": {"a": "1"}})
+    study.piece("one", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        study.piece("two", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    again = Study(tmp_path, "steps").begin({"rows": 3, "models": {"b": "2"}})
+    assert again.piece("one", lambda: 1 / 0) == 1 and again.piece("two", lambda: 2) == 2
+    assert again.settings["models"] == {"a": "1", "b": "2"}
+
+
+def test_another_study_or_setting_is_refused(tmp_path: Path) -> None:
+    Study(tmp_path, "steps").begin({"rows": 3, "models": {"a": "1"}}).piece("one", lambda: 1)
+    for name, settings, message in (
+        ("lengths", {"rows": 3}, "study 'steps'"),
+        ("steps", {"rows": 4, "models": {}}, "another rows"),
+        ("steps", {"rows": 3, "models": {"a": "2"}}, "another models a"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Study(tmp_path, name).begin(settings)
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(ValueError, match="damaged"):
+        Study(tmp_path, "steps").begin({})
