@@ -232,9 +232,9 @@ def main() -> None:
                     console.print(f"{name}, {variant}, seed {seed}: {known[str(seed)]['ratio_1']:.2f} of the floor")
         medians = {}
         for variant in options.variant or VARIANTS:
-            each = [runs[name][variant][str(seed)] for seed in range(options.seeds)]
-            medians[variant] = {key: statistics.median(one[key] for one in each) for key in each[0]}
-            pooled = sum(one["paired"] for one in each) / sum(one["paired_floor"] for one in each)
+            by_seed = [runs[name][variant][str(seed)] for seed in range(options.seeds)]
+            medians[variant] = {key: statistics.median(run[key] for run in by_seed) for key in by_seed[0]}
+            pooled = sum(run["paired"] for run in by_seed) / sum(run["paired_floor"] for run in by_seed)
             medians[variant]["paired"] = math.sqrt(pooled)
         console.print(table(name, medians, options.seeds))
 

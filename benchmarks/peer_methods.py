@@ -140,9 +140,9 @@ def kmeans_labels(dataset: Dataset, settings: Settings, seed: int) -> Trained:
 
     began = time.perf_counter()
     points = dataset.draw(KMEANS_POINTS, generator(seed, 5)).numpy()
-    found = KMeans(dataset.experts, n_init=10, random_state=seed).fit(points)
-    centers = torch.as_tensor(found.cluster_centers_).float()
-    frequencies = torch.bincount(torch.as_tensor(found.labels_).long(), minlength=len(centers)) / len(points)
+    clusters = KMeans(dataset.experts, n_init=10, random_state=seed).fit(points)
+    centers = torch.as_tensor(clusters.cluster_centers_).float()
+    frequencies = torch.bincount(torch.as_tensor(clusters.labels_).long(), minlength=len(centers)) / len(points)
     clustering = time.perf_counter() - began
     budget, hidden = parameters(build_field(dataset.dim, 1, settings.hidden, seed)), settings.hidden
     torch.manual_seed(seed)

@@ -63,7 +63,7 @@ def tables(result: dict[str, Any], strong: str, spread: bool) -> list[tuple[str,
 
     def cell(name: str, *keys: str, digits: int = 3) -> str:
         value, low_high = _at(methods[name], keys), ends and _at(ends[name], keys)
-        lowest = min(_at(one, keys) for one in methods.values())
+        lowest = min(_at(measured, keys) for measured in methods.values())
         text = f"{value:.{digits}f}"
         text = strong.format(text) if value == lowest and keys != ("train_seconds",) else text
         return f"{text} ({'–'.join(f'{end:.{digits}f}' for end in low_high)})" if low_high else text
@@ -74,9 +74,9 @@ def tables(result: dict[str, Any], strong: str, spread: bool) -> list[tuple[str,
 
     first = [[METHODS[m][0], *(cell(m, "by_steps", t, "w2") for t in steps)] for m in methods]
     second = [
-        [METHODS[m][0], *(share(m, t) for t in steps), cell(m, "straightness"), f"{one['parameters']:,}",
+        [METHODS[m][0], *(share(m, t) for t in steps), cell(m, "straightness"), f"{measured['parameters']:,}",
          cell(m, "train_seconds", digits=1)]
-        for m, one in methods.items()
+        for m, measured in methods.items()
     ]  # fmt: skip
     over = f"median{' and range' if ends else ''} of {len(result['seeds'])} seeds, " if "seeds" in result else ""
     heads = ["method", *(f"T={t}" for t in steps)]

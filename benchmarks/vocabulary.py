@@ -127,8 +127,7 @@ def main() -> None:
     if options.worker:
         print(json.dumps(measure(options.worker, options)))
         return
-    found = [in_own_process(method, sys.argv[1:]) for method in METHODS]
-    rows = [row for row in found if row]
+    rows = [row for method in METHODS if (row := in_own_process(method, sys.argv[1:]))]
     if options.json:
         print(json.dumps({**vars(options), "rows": rows}, indent=2))
     elif rows:

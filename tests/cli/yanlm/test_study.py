@@ -11,7 +11,7 @@ import pytest
 
 from moefm_cli.yanlm import app as yanlm_app
 
-STUDIES = ("steps", "lengths", "diversity", "latents", "ablation", "agreement", "table", "datasets")
+STUDIES = ("steps", "lengths", "diversity", "latents", "autoencoder", "language", "ablation", "agreement", "table", "datasets")
 
 
 @pytest.fixture
@@ -54,9 +54,12 @@ def test_datasets_prints_its_table_and_goes_on(study: Any) -> None:
     assert "own.txt: done before" in study(*args)[2]
 
 
+SETTINGS = 'tokenizer = "bpe:300"\nsteps1 = 1\nsteps2 = 1\n[model]\n'
+
+
 def test_ablation_takes_a_file_of_settings(study: Any) -> None:
     model = "d_model = 16\nnum_heads = 2\nencoder_layers = 1\nflow_layers = 1\ncross_layers = [0]\nmax_length = 32\n"
-    Path("small.toml").write_text(f'tokenizer = "bpe:300"\nsteps1 = 1\nsteps2 = 1\n[model]\n{model}')
+    Path("small.toml").write_text(SETTINGS + model)
     args = ("ablation", "--data", "own.txt", "--config", "small.toml", "--only", "ce = onestep", "--seeds", "0")
     code, out, err = study(*args, "--steps", "1", "--rows", "3", "--json", "--device", "cpu")
     assert code == 0, err
@@ -78,6 +81,8 @@ MISTAKES = {
     "only": (("ablation", "--data", "own.txt", "--minutes", "1", "--only", "colour"), "colour"),
     "minutes": (("ablation", "--data", "own.txt", "--minutes", "0"), "minutes"),
     "config": (("ablation", "--data", "own.txt", "--config", "none.toml"), "none.toml"),
+    "group": (("autoencoder", "--data", "own.txt", "--only", "colour"), "only must be one of alone, paper, wide"),
+    "variant": (("language", "--data", "own.txt", "--only", "colour"), "no variant 'colour'"),
     "task": (("ablation", "--data", "own.txt", "--minutes", "1", "--task", "sing"), "task must be one of"),
     "data": (("datasets", "--data", "none.txt"), "none.txt"),
     "device": (("steps", "--model", "m", "--data", "own.txt", "--device", "tpu"), "--device"),
