@@ -11,7 +11,7 @@ import pytest
 
 from moefm_cli.yanlm import app as yanlm_app
 
-STUDIES = ("steps", "lengths", "diversity", "latents", "autoencoder", "language", "ablation", "agreement", "table", "datasets")
+STUDIES = "steps lengths diversity latents autoencoder language ablation agreement table datasets".split()  # noqa: SIM905
 
 
 @pytest.fixture
