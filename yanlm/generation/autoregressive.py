@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moefm.checks import check_count
 from yanlm.generation.options import DEFAULTS, GenerationOptions
-from yanlm.generation.result import Generation
+from yanlm.generation.result import Generation, check_finite
 from yanlm.generation.token_sampling import Canvas, choose, special_ids
 from yanlm.nn.ar_layout import Prefix, answer
 from yanlm.nn.cross_entropy import token_cross_entropy
@@ -30,7 +30,7 @@ class Pen:
     def __init__(self, model: ARNetwork, before: Sequence[Prefix]) -> None:
         self.config, self.net = model.config, model.net
         self.has_encoder = model.has_encoder
-        prefixes = [one.ids for one in before]
+        prefixes = [prefix.ids for prefix in before]
         self.ids, self.seen = padded(
             prefixes, cast(int, self.config.pad_token_id), model.device, left=not self.has_encoder
         )
@@ -94,26 +94,31 @@ def write(
     if choices is not None:
         scores = _answer_scores(model, model.read(source_ids, slots, source_mask, slot_mask), choices)
         return canvas.answered(scores, choices)
-    before = [one for one in model.read(source_ids, slots, source_mask, slot_mask) for _ in range(canvas.different)]
-    plans, _ = padded([_plan(one.spans) for one in before], 0, model.device)
+    before = [
+        prefix for prefix in model.read(source_ids, slots, source_mask, slot_mask) for _ in range(canvas.different)
+    ]
+    plans, _ = padded([_plan(prefix.spans) for prefix in before], 0, model.device)
     pen = Pen(model, before)
     last = torch.full((len(before),), cast(int, config.mask_token_id), device=model.device)
-    steps_of: list[Tensor] = []
+    tokens: list[Tensor] = []
+    probabilities: list[Tensor] = []
     for is_slot in plans.bool().T if plans.any() else ():
         uniforms = _uniforms(canvas.streams, is_slot) if options.temperature else None
-        chosen, _ = choose(pen.write(last), special_ids(config), options.temperature, uniforms)
+        chosen, probability = choose(pen.write(last), special_ids(config), options.temperature, uniforms)
         last = torch.where(is_slot, chosen, cast(int, config.mask_token_id))
-        steps_of.append(chosen)
-    if steps_of:
-        canvas.tokens[canvas.held] = torch.stack(steps_of, 1)[plans.bool()]  # both row after row, slot after slot
+        tokens.append(chosen)
+        probabilities.append(probability)
+    if tokens:
+        check_finite(torch.stack(probabilities, 1), plans.bool())  # once, for on a device every look is a wait
+        canvas.tokens[canvas.held] = torch.stack(tokens, 1)[plans.bool()]  # both row after row, slot after slot
     return canvas.result(pen.passes)
 
 
 def _answer_scores(model: ARNetwork, before: Sequence[Prefix], choices: Tensor) -> Tensor:
     """Log-probability of each of the answers ``(C, M)`` after each prefix, its end included; ``(B, C)``."""
     mask, end = cast(int, model.config.mask_token_id), cast(int, model.config.pad_token_id)
-    repeated = [one for one in before for _ in range(len(choices))]
-    answers = [answer(ids, one.spans, mask, end) for one in before for ids in choices.tolist()]
+    repeated = [prefix for prefix in before for _ in range(len(choices))]
+    answers = [answer(ids, prefix.spans, mask, end) for prefix in before for ids in choices.tolist()]
     written = torch.tensor([id for ids in answers for id in ids], device=model.device)
     losses = token_cross_entropy(model.states(repeated, answers), model.net.lm_head.weight, None, written)
     rows = torch.stack([part.sum() for part in losses.split([len(ids) for ids in answers])])
@@ -157,28 +162,29 @@ def write_free(
         For every row the tokens of each of its spans.
 
     Raises:
-        ValueError: ``max_new`` is below 1, or a source is longer than the model takes.
+        ValueError: ``max_new`` is below 1, a source is longer than the model takes, or numbers are not finite.
     """
     check_count("max_new", max_new)
     before = model.read(source_ids, slots, source_mask, slot_mask)
-    found = [_Row(one, model.config.max_length, max_new) for one in before]
+    rows = [_Row(prefix, model.config.max_length, max_new) for prefix in before]
     mask, end = cast(int, model.config.mask_token_id), cast(int, model.config.pad_token_id)
     pen = Pen(model, before)
     last = torch.full((len(before),), mask, device=model.device)
-    while not all(row.done for row in found):
+    while not all(row.done for row in rows):
         logits = pen.write(last)
         forbidden = torch.zeros(logits.shape, dtype=torch.bool)
         forbidden[:, [mask, end]] = True
-        closers = [end if row.is_last else mask for row in found]
-        for number, row in enumerate(found):
+        closers = [end if row.is_last else mask for row in rows]
+        for number, row in enumerate(rows):
             if row.is_full:
                 forbidden[number] = True
             if row.current:
                 forbidden[number, closers[number]] = False
-        last, _ = choose(logits, forbidden.to(logits.device))
-        for row, token, closer in zip(found, last.tolist(), closers, strict=True):
+        last, probabilities = choose(logits, forbidden.to(logits.device))
+        check_finite(probabilities, torch.tensor([not row.done for row in rows], device=logits.device))
+        for row, token, closer in zip(rows, last.tolist(), closers, strict=True):
             row.take(token, closer)
-    return [row.spans for row in found]
+    return [row.spans for row in rows]
 
 
 class _Row:

@@ -10,7 +10,7 @@ from torch import Tensor
 from moefm import sample
 from yanlm.generation.choices import answer_scores, likeliest
 from yanlm.generation.options import DEFAULTS, GenerationOptions
-from yanlm.generation.result import Generation, check_generation
+from yanlm.generation.result import Generation, check_finite, check_generation
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def generate(
         mask=cond.mask,
         generator=experts,
     )
-    tokens, scores = _read(model, out.z1, choices)
+    tokens, scores = _read(model, out.z1, cond.mask, choices)
     if cond.mask is not None:
         tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)
     assignment = None if out.assignment is None else out.assignment.unflatten(0, (-1, samples))
@@ -74,9 +74,12 @@ def generate(
     return Generation(tokens.unflatten(0, (-1, samples)), assignment, out.nfe, scores)
 
 
-def _read(model: YanNetwork, z1: Tensor, choices: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _read(model: YanNetwork, z1: Tensor, mask: Tensor | None, choices: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Tokens of latents: each the most probable, or the answer that is, with the scores of all answers."""
     if choices is None:
-        return model.decoder.tokens(z1), None
+        tokens, logits = model.decoder.best(z1)
+        check_finite(logits, mask)
+        return tokens, None
     scores = answer_scores(model.decoder(z1), choices)
+    check_finite(scores)
     return likeliest(scores, choices), scores

@@ -28,6 +28,24 @@ class Generation(NamedTuple):
     scores: Tensor | None = None
 
 
+def check_finite(computed: Tensor, mask: Tensor | None = None) -> None:
+    """Check that what tokens are chosen by is finite.
+
+    Args:
+        computed: Probabilities, logits or scores of the tokens that are to be written ``(*)``.
+        mask: Where there are any ``(*)``.
+
+    Raises:
+        ValueError: A number is NaN or infinite, so that the tokens would mean nothing.
+    """
+    bad = ~computed.isfinite() if mask is None else ~computed.isfinite() & mask
+    if bool(bad.any()):
+        raise ValueError(
+            "the model computed numbers that are not finite, and what it would write means nothing: its weights are "
+            "damaged or too large; train it anew, or take another copy of its folder"
+        )
+
+
 def check_generation(
     config: Any,
     source_ids: Tensor,

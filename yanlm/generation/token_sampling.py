@@ -10,7 +10,7 @@ from torch import Tensor
 
 from yanlm.generation.choices import likeliest
 from yanlm.generation.options import GenerationOptions
-from yanlm.generation.result import Generation, check_generation
+from yanlm.generation.result import Generation, check_finite, check_generation
 from yanlm.seeding import NOISE, sample_streams
 
 
@@ -63,6 +63,7 @@ class Canvas:
 
     def answered(self, scores: Tensor, choices: Tensor) -> Generation:
         """The answer of the highest score ``(B, C)`` among ``choices`` ``(C, M)``, found in one pass."""
+        check_finite(scores)
         self.tokens = likeliest(scores, choices)
         return self.result(1, scores)
 

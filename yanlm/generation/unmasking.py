@@ -10,7 +10,7 @@ from torch import Tensor
 
 from yanlm.generation.choices import answer_scores
 from yanlm.generation.options import DEFAULTS, GenerationOptions
-from yanlm.generation.result import Generation
+from yanlm.generation.result import Generation, check_finite
 from yanlm.generation.token_sampling import Canvas, choose, special_ids
 from yanlm.nn.slots import gather_tokens, shown
 
@@ -115,6 +115,7 @@ def in_turns(
         states = latents(Turn(rows, ids[rows], seen[rows], slots[rows], left[rows]))
         streams = [canvas.streams[i] for i in rows.tolist()]
         predicted, sure = _predict(model, states, left[rows], canvas.options.temperature, streams)
+        check_finite(sure)
         filled = -(-step * counts[rows] // turns[rows])
         more = filled - (held & ~left)[rows].sum(1)
         rank = sure.masked_fill(~left[rows], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)

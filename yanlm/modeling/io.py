@@ -91,7 +91,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> Any:
     Only JSON and safetensors are read, never a pickle.
 
     Raises:
-        ValueError: There is no model, its files are damaged, or they do not fit together.
+        ValueError: There is no model, its files are damaged, they do not fit together, or a weight is not finite.
     """
     from yanlm.modeling.autoregressive import ARModel
     from yanlm.modeling.yan import YanModel
@@ -106,5 +106,15 @@ def load_model(folder: str | Path, device: str = "cpu") -> Any:
         raise ValueError(f"cannot load the model in {folder}: {str(error).splitlines()[0]}") from None
     if missing:
         raise ValueError(f"{folder}/model.safetensors lacks {', '.join(sorted(missing)[:3])}; it is not whole")
+    _check_finite(folder, model)
     model.to(device)
     return model.eval()
+
+
+def _check_finite(folder: Path, model: Any) -> None:
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{folder}/model.safetensors holds numbers that are not finite, in {name}; take another copy, or train "
+                "the model anew"
+            )

@@ -91,10 +91,20 @@ class Decoder(nn.Module):
         """Cross-entropy of every label ``(N,)`` given its latent ``(N, d)``, float32 ``(N,)``."""
         return token_cross_entropy(self.features(z), self.head.weight, self.head.bias, labels)
 
-    @torch.no_grad()
     def tokens(self, z: Tensor, chunk: int = 4096) -> Tensor:
-        """Most probable tokens ``(*,)`` of latents ``(*, d)``, with at most ``chunk`` rows of logits at a time."""
+        """Most probable tokens ``(*,)`` of latents ``(*, d)``; see :meth:`best`."""
+        return self.best(z, chunk)[0]
+
+    @torch.no_grad()
+    def best(self, z: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:
+        """Most probable tokens of latents ``(*, d)`` and their logits, both ``(*,)``.
+
+        At most ``chunk`` rows of logits are held at a time. A logit is NaN or infinite where one of its row is.
+        """
         rows = z.reshape(-1, z.shape[-1])
-        parts = [self(part).argmax(-1) for part in rows.split(chunk)]
-        best = torch.cat(parts) if parts else rows.new_zeros(0, dtype=torch.long)
-        return best.reshape(z.shape[:-1])
+        tokens, logits = rows.new_zeros(len(rows), dtype=torch.long), rows.new_zeros(len(rows), dtype=torch.float32)
+        for start in range(0, len(rows), chunk):
+            part = self(rows[start : start + chunk])
+            tokens[start : start + chunk] = part.argmax(-1)
+            logits[start : start + chunk] = part.amax(-1)
+        return tokens.reshape(z.shape[:-1]), logits.reshape(z.shape[:-1])

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from yanlm.config import YanConfig
 from yanlm.data.builtin.rooms import rooms_rows
@@ -111,3 +113,18 @@ def test_no_result_is_lost_to_a_terminal_of_ascii(run, locale):
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout.startswith(rb"Zo\xe9") and process.stdout.isascii()
+
+
+def test_damaged_weights_end_in_one_line(yanlm, run):
+    damaged = Path("damaged")
+    shutil.copytree(run / "stage2", damaged)
+    tensors = load_file(damaged / "model.safetensors")
+    tensors["encoder.embedding.weight"][5, 3] = float("nan")
+    save_file(tensors, damaged / "model.safetensors", metadata={"format": "pt"})
+    code, out, err = yanlm("generate", "--model", damaged, "Mary <mask>")
+    assert (code, out) == (2, "") and "not finite, in encoder.embedding.weight" in err and err.count("\n") == 1
+    tensors["encoder.embedding.weight"][5, 3] = 0
+    tensors["encoder.embedding.weight"] *= 1e38
+    save_file(tensors, damaged / "model.safetensors", metadata={"format": "pt"})
+    code, out, err = yanlm("generate", "--model", damaged, "Mary <mask>", "--length", "2")
+    assert (code, out) == (2, "") and "computed numbers that are not finite" in err and err.count("\n") == 1

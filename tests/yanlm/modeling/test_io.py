@@ -1,0 +1,62 @@
+"""Model folders: what is written is read back, and what is damaged is refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from yanlm.config import ARConfig
+from yanlm.modeling.autoregressive import ARModel
+from yanlm.modeling.io import load_model, model_folder, save_model
+from yanlm.modeling.yan import YanModel
+
+Make = Callable[..., YanModel]
+
+
+def test_the_folder_of_a_model(make_model: Make, tokenizer: Any, tmp_path: Path) -> None:
+    save_model(tmp_path / "run" / "stage2", make_model(), tokenizer, {"seed": 0})
+    assert model_folder(tmp_path / "run") == tmp_path / "run" / "stage2"
+    assert model_folder(str(tmp_path / "run")) == tmp_path / "run" / "stage2"
+    with pytest.raises(ValueError, match="train a model first"):
+        model_folder(tmp_path / "none")
+    with pytest.raises(ValueError, match=r"name one of them: .*run"):
+        model_folder(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no model"):
+        model_folder(tmp_path / "empty")
+
+
+def test_damaged_files_are_named(make_model: Make, tokenizer: Any, tmp_path: Path) -> None:
+    save_model(tmp_path, make_model(), tokenizer)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="cannot load the model"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(ValueError, match="gpt2"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("kind", ["flow", "mlm", "gpt2"])
+def test_weights_that_are_not_finite_are_refused(
+    make_model: Make, tokenizer: Any, tmp_path: Path, kind: str, value: float
+) -> None:
+    ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
+    sizes = {"vocab_size": len(tokenizer), "d_model": 16, "num_heads": 2, "layers": 1, "max_length": 48}
+    model = ARModel(ARConfig(**sizes, **ids)) if kind == "gpt2" else make_model(method=kind)
+    save_model(tmp_path, model, tokenizer)
+    tensors = load_file(tmp_path / "model.safetensors")
+    for name in (sorted(tensors)[0], sorted(tensors)[-1]):  # one number in one tensor
+        damaged = {other: tensor.clone() for other, tensor in tensors.items()}
+        damaged[name].view(-1)[-1] = value
+        save_file(damaged, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match=rf"model.safetensors holds numbers that are not finite, in \S*{name}"):
+            load_model(tmp_path)
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert torch.equal(load_model(tmp_path).state_dict()[name], tensors[name])
