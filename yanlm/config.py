@@ -43,6 +43,17 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         raise ValueError(f"{name} has no option {', '.join(sorted(unknown))}")
 
 
+def check_new_size(config: Any, size: int | None) -> None:
+    """Check that a vocabulary of another ``size`` still has the padding and the mask of a configuration.
+
+    Raises:
+        ValueError: It has not.
+    """
+    for name in ("pad_token_id", "mask_token_id"):
+        if size is not None and (id := getattr(config, name)) is not None and size <= id:
+            raise ValueError(f"new_num_tokens must be above {name} = {id}, got {size}")
+
+
 class YanConfig(PretrainedConfig):
     """Configuration of :class:`yanlm.YanModel`, saved as ``config.json``.
 

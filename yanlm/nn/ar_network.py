@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from yanlm.config import ARConfig
+from yanlm.config import ARConfig, check_new_size
 from yanlm.nn.ar_layout import Prefix, prefixes
 from yanlm.seeding import kept
 from yanlm.tokenization.collation import padded
@@ -25,6 +25,7 @@ class ARNetwork(PreTrainedModel):
     config_class = ARConfig
     base_model_prefix = "net"
     main_input_name = "source_ids"
+    supports_gradient_checkpointing = True
     _supports_sdpa = True
 
     def __init__(self, config: ARConfig) -> None:
@@ -39,6 +40,29 @@ class ARNetwork(PreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         """Return the token embedding."""
         return cast(nn.Module, self.net.get_input_embeddings())
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.net.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the map to the vocabulary."""
+        return cast(nn.Module, self.net.lm_head)
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the map to the vocabulary."""
+        self.net.lm_head = value
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Give the network another number of tokens, as :meth:`transformers.PreTrainedModel.resize_token_embeddings`.
+
+        Raises:
+            ValueError: Padding or mask would have no place any more.
+        """
+        check_new_size(self.config, new_num_tokens)
+        embedding = cast(nn.Embedding, self.net.resize_token_embeddings(new_num_tokens, *args, **kwargs))
+        self.config.vocab_size = embedding.num_embeddings
+        return embedding
 
     def read(
         self, source_ids: Tensor, slots: Tensor, source_mask: Tensor | None = None, slot_mask: Tensor | None = None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from yanlm.config import YanConfig
 from yanlm.nn.mamba import BiMamba
@@ -138,7 +139,7 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.Linear(width, mult * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(mult * width, width))
 
 
-class Block(nn.Module):
+class Block(GradientCheckpointingLayer):
     """Pre-norm residual block: ``x + mixer(x)``, ``x + cross(x, source)`` where asked for, ``x + ffn(x)``.
 
     Args:

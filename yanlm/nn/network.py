@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from yanlm.config import YanConfig
+from yanlm.config import YanConfig, check_new_size
 from yanlm.nn.autoencoder import Decoder, Encoder, Positions
 from yanlm.nn.condition import Condition, Readings
 from yanlm.nn.flow import LatentFlow
@@ -31,6 +31,7 @@ class YanNetwork(PreTrainedModel):
     config_class = YanConfig
     base_model_prefix = "yan"
     main_input_name = "source_ids"
+    supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["Block"]  # noqa: RUF012 - the name and form that Hugging Face reads
 
@@ -65,6 +66,30 @@ class YanNetwork(PreTrainedModel):
     def get_output_embeddings(self) -> nn.Module:
         """Return the map to the vocabulary."""
         return self.decoder.head
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the map to the vocabulary."""
+        self.decoder.head = cast(nn.Linear, value)
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Give embedding, map to the vocabulary and ``config.vocab_size`` another number of tokens.
+
+        Arguments and result are those of :meth:`transformers.PreTrainedModel.resize_token_embeddings`.
+
+        Raises:
+            ValueError: Padding or mask would have no place any more.
+        """
+        check_new_size(self.config, new_num_tokens)
+        return super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+
+    def _set_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
+        """Called by :meth:`gradient_checkpointing_enable`."""
+        checkpoint = kwargs.get("gradient_checkpointing_func")
+        if getattr(checkpoint, "keywords", {}).get("use_reentrant"):
+            raise ValueError(
+                "use_reentrant must be False: blocks read a source beside their input, whose gradient would be lost"
+            )
+        super()._set_gradient_checkpointing(*args, **kwargs)
 
     def encode(self, ids: Tensor, mask: Tensor | None = None, marks: Tensor | None = None) -> Tensor:
         """Latents ``(B, L, d)`` of tokens ``(B, L)``; ``marks`` ``(B, d)`` are added to every mask of a row."""
