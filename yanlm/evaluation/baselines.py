@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from yanlm.evaluation.items import Fill, Item, Row, filled
+from yanlm.evaluation.held_out import Row
+from yanlm.evaluation.items import Fill, Item, filled
 from yanlm.tasks.task import Task, get_task
 from yanlm.tokenization.examples import Builder
-from yanlm.tokenization.tokenizer import encode
 
 COUNTED = 5000
 """Training rows that the most frequent token is taken from."""
@@ -30,7 +30,7 @@ def baseline_fills(
     if not train:
         return fills
     if task.copying:
-        token = _most_frequent(builder, task, train)
+        token = most_frequent_token(builder, [_written(row[task.written]) for row in train[:COUNTED]])
         fills["unigram"] = [filled(builder, item, [[token] * len(span) for span in item.truth]) for item in items]
     answers = task.guesses(train, [item.row for item in items])
     if task.length_tells:
@@ -59,7 +59,7 @@ def length_determines(
 
 
 def _length(builder: Builder, answer: str) -> int:
-    return len(encode(builder.tokenizer, f" {answer}"))
+    return len(builder.ids(f" {answer}"))
 
 
 def _by_length(builder: Builder, items: Sequence[Item], train: Sequence[Row], field: str) -> list[str]:
@@ -72,12 +72,15 @@ def _by_length(builder: Builder, items: Sequence[Item], train: Sequence[Row], fi
 
 def _guessed(builder: Builder, item: Item, text: str) -> Fill:
     """A guess as a fill; the words stay as they are, whatever the tokenizer makes of them."""
-    fill = filled(builder, item, [encode(builder.tokenizer, f" {text}"), *([] for _ in item.truth[1:])])
+    fill = filled(builder, item, [builder.ids(f" {text}"), *([] for _ in item.truth[1:])])
     return fill._replace(fills=[text])
 
 
-def _most_frequent(builder: Builder, task: Task, train: Sequence[Row]) -> int:
-    texts = [row[task.written] for row in train[:COUNTED]]
-    joined = [text if isinstance(text, str) else " ".join(text) for text in texts]
-    counts = Counter(token for text in joined for token in encode(builder.tokenizer, text))
+def _written(target: str | Sequence[str]) -> str:
+    return target if isinstance(target, str) else " ".join(target)
+
+
+def most_frequent_token(builder: Builder, texts: Sequence[str]) -> int:
+    """The most frequent token of texts; the padding where there is none."""
+    counts = Counter(token for text in texts for token in builder.ids(text))
     return counts.most_common(1)[0][0] if counts else builder.pad

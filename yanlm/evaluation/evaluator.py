@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.evaluation.aggregate import best_of, by_seed, by_task, diversity, macro_f1, mean_of, summary
 from yanlm.evaluation.baselines import baseline_fills, length_determines
-from yanlm.evaluation.inference import Filled, fill_freely, fill_items, one_pass_fills, with_predicted_lengths
-from yanlm.evaluation.items import Fill, Row, items
+from yanlm.evaluation.held_out import Row
+from yanlm.evaluation.inference import BATCH, Filled, fill_freely, fill_items, one_pass, with_predicted_lengths
+from yanlm.evaluation.items import Fill, items, read_fill
 from yanlm.evaluation.predictions import record
 from yanlm.evaluation.protocol import Protocol, model_facts, protocol
 from yanlm.evaluation.scoring import Scorer, Sums, prediction, written
 from yanlm.evaluation.semantic import Encoder
 from yanlm.generation.choices import known_answers
+from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.tasks.task import Task
 from yanlm.tokenization.collation import Example
 from yanlm.tokenization.examples import Builder
@@ -50,17 +52,14 @@ def evaluate_task(
     *,
     steps: Sequence[int] = (1, 2, 3, 4, 8),
     seeds: Sequence[int] = (0,),
-    samples: int = 1,
     labels: str = "any",
     length: str = "given",
-    routing: str = "frozen",
-    z0_scale: float = 1.0,
-    reread: bool = False,
-    temperature: float = 0.0,
     encoder: str | Path | None = None,
-    batch_size: int = 50,
+    batch_size: int = BATCH,
     data: str = "",
     hear: Hear = lambda stage, done, total: None,
+    options: GenerationOptions | None = None,
+    **keywords: Any,
 ) -> Evaluation:
     """Fill the masks of held-out rows and score what was written, as the task asks.
 
@@ -75,18 +74,15 @@ def evaluate_task(
         task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
         steps: Numbers of steps T; a method that writes token by token is run once, as ``1``.
         seeds: One generation of everything for each; where nothing is drawn the first alone is run.
-        samples: Results for every row; above 1 their diversity is reported too.
         labels: ``any``: a label is written as any text. ``known``: it is the most probable of the training rows'.
         length: ``given``: as many slots as the truth has tokens. ``predicted``: by the model. Answers of a model with
             ``pad_to`` end at the padding it writes, either way.
-        routing: Of the flow.
-        z0_scale: Of the flow.
-        reread: Whether a flow reads what it wrote after each step (:func:`yanlm.generation.rereading.reread`).
-        temperature: Of other methods than the flow, and of a flow that rereads; 0 takes the most probable tokens.
         encoder: Folder of a sentence encoder, for ``bert_score`` and ``sem_dist``.
         batch_size: Rows generated together.
         data: Name of the data, for the report.
         hear: Called with a stage, and how many rows of how many are done.
+        options: How slots are filled; above one sample their diversity is reported too. Steps and seeds apart.
+        keywords: The same by name, as ``samples=2``; they have the last word.
 
     Raises:
         ValueError: There are no rows or they are not of the task, an option is out of range or not the model's, the
@@ -109,13 +105,9 @@ def evaluate_task(
         task,
         steps=steps,
         seeds=seeds,
-        samples=samples,
+        options=generation_options(options, keywords),
         labels=labels,
         length=length,
-        routing=routing,
-        z0_scale=z0_scale,
-        reread=reread,
-        temperature=temperature,
         batch_size=batch_size,
     )
     was_training = model.training
@@ -158,10 +150,10 @@ class _Evaluator:
             "masked_tokens": sum(len(span) for item in items for span in item.truth),
             "model": model_facts(self.model),
             "length": plan.length,
-            "samples": plan.samples,
+            "samples": plan.options.samples,
             **({"labels": plan.labels} if plan.task.closed else {}),
             "seeds": list(plan.seeds),
-            **plan.drawn,
+            **plan.told,
         }
         if plan.task.length_tells:
             differ, report["length_determines"] = length_determines(self.builder, items, plan.task, self.train)
@@ -177,8 +169,8 @@ class _Evaluator:
             predictions += records
         guesses = baseline_fills(self.builder, items, plan.task, self.train)
         report["baselines"] = {name: self._once(fills) for name, fills in guesses.items()}
-        if self.model.config.method == "flow" and self.builder.form == "slots":
-            report["one_pass"] = self._once(one_pass_fills(self.model, self.builder, items, prompts, self.choices))
+        if self.model.can.one_pass:
+            report["one_pass"] = self._once(self._one_pass(prompts))
         return Evaluation(report, predictions)
 
     def _tell(self, steps: int, number: int, done: int) -> None:
@@ -188,28 +180,34 @@ class _Evaluator:
     def _fill(self, prompts: Sequence[Example], steps: int, number: int, hear: Callable[[int], None]) -> Filled:
         """The first items, as many as prompts, filled by the seed of this number."""
         plan, items = self.plan, self.items[: len(prompts)]
-        common: dict[str, Any] = {"samples": plan.samples, "batch_size": plan.batch_size, "hear": hear}
+        how: dict[str, Any] = {"batch_size": plan.batch_size, "hear": hear}
         if plan.free:
-            return fill_freely(self.model, self.builder, items, **common)
-        common |= {"steps": steps, "seed": plan.seeds[number], **plan.drawn}
-        common |= {} if self.choices is None else {"choices": self.choices}
-        return fill_items(self.model, self.builder, items, prompts, **common)
+            return fill_freely(self.model, self.builder, items, samples=plan.options.samples, **how)
+        options, seed = replace(plan.options, steps=steps), plan.seeds[number]
+        return fill_items(self.model, self.builder, items, prompts, options, seed, choices=self.choices, **how)
+
+    def _one_pass(self, prompts: Sequence[Example]) -> list[Fill]:
+        """What the decoder reads off the encoder's own states."""
+        tokens = one_pass(self.model, self.builder, prompts, choices=self.choices)
+        rows = zip(self.items, prompts, tokens, strict=True)
+        return [read_fill(self.builder, item, prompt, written) for item, prompt, written in rows]
 
     def _result(self, filled: Sequence[Filled], steps: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Scores of one number of steps over all seeds and samples, and the predictions."""
-        plan = self.plan
-        fills = [[samples[j] for samples in run.fills] for run in filled for j in range(plan.samples)]
+        plan, samples = self.plan, range(self.plan.options.samples)
+        fills = [[item_fills[j] for item_fills in run.fills] for run in filled for j in samples]
         runs = [self.scorer.score(run_fills) for run_fills in fills]
-        seconds = sum(run.seconds for run in filled)
-        scores = self._scores(fills, runs) | by_seed(plan.task, runs, plan.samples)
-        if plan.samples > 1:
+        timings = [run.timing for run in filled]
+        seconds = sum(timing.seconds for timing in timings)
+        scores = self._scores(fills, runs) | by_seed(plan.task, runs, len(samples))
+        if len(samples) > 1:
             scores |= self._diversity(filled, runs)
         scores |= {
-            "nfe": sum(run.nfe for run in filled) / len(filled),
+            "nfe": sum(timing.nfe for timing in timings) / len(timings),
             "seconds": seconds,
-            "tokens_per_second": sum(run.tokens for run in filled) / max(seconds, 1e-9),
+            "tokens_per_second": sum(timing.tokens for timing in timings) / max(seconds, 1e-9),
         }
-        which = [(seed, sample) for seed in plan.seeds for sample in range(plan.samples)]
+        which = [(seed, sample) for seed in plan.seeds for sample in samples]
         records = [
             record(self.builder, item, plan.task, fill, sums, steps=steps, seed=seed, sample=sample)
             for (seed, sample), run_fills, run in zip(which, fills, runs, strict=True)
@@ -219,7 +217,7 @@ class _Evaluator:
 
     def _diversity(self, filled: Sequence[Filled], runs: Sequence[list[Sums]]) -> dict[str, float]:
         """Diversity within each seed's samples, the mean over seeds."""
-        count = self.plan.samples
+        count = self.plan.options.samples
         seeds = []
         for number, run in enumerate(filled):
             scores = diversity([[written(fill) for fill in samples] for samples in run.fills], self.encoder)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from yanlm.data.rows import kind_of
-from yanlm.evaluation.report import HELD_OUT, masked_positions
-from yanlm.seeding import row_seed
+from yanlm.evaluation.held_out import Row, marked_text, mask_seed, masked_positions, writes_all
 from yanlm.tasks.task import Task, get_task
-from yanlm.tokenization.collation import Example, Ids, collapse, split_spans
+from yanlm.tokenization.collation import Example, Ids, collapse, split_spans, until_padding
 from yanlm.tokenization.examples import Builder
-from yanlm.tokenization.tokenizer import decode, encode
-
-Row = Mapping[str, Any]
+from yanlm.tokenization.tokenizer import decode
 
 
 class Item(NamedTuple):
@@ -72,35 +69,28 @@ def items(builder: Builder, rows: Sequence[Row], task: str | Task) -> list[Item]
     task = get_task(task)
     if not rows:
         raise ValueError(f"there are no held-out rows to evaluate the task {task.name} on")
-    whole = _uncut(builder)
-    return [_item(builder, whole, i, row, task) for i, row in enumerate(rows)]
+    endless = builder.endless()
+    return [_item(builder, endless, i, row, task) for i, row in enumerate(rows)]
 
 
-def _item(builder: Builder, whole: Builder, number: int, row: Row, task: Task) -> Item:
+def _item(builder: Builder, endless: Builder, place: int, row: Row, task: Task) -> Item:
     try:
         if kind_of(row) != task.kind:
             raise ValueError(f"its fields are those of {kind_of(row)}, not of the task {task.name}")
-        seed = row_seed(HELD_OUT, 0, number)
-        example = builder.example(row, seed)
+        example = builder.example(row, mask_seed(place))
         if not example.slots:
             raise ValueError("no token of it is masked; evaluate with a masking that has clean=0")
-        cut = whole.example(row, seed) != example
+        cut = endless.example(row, mask_seed(place)) != example
     except ValueError as error:
-        raise ValueError(f"row {number + 1}: {error}") from None
+        raise ValueError(f"row {place + 1}: {error}") from None
     source = collapse(example, builder.form)
     truth = spans_of(builder, example, [example.target[slot] for slot in example.slots])
     words = [decode(builder.tokenizer, span).strip() for span in truth]
     text = joined(builder, source, truth)
     references = [text] if task.references is None else task.references(row)
     if builder.pad_to is not None and task.kind != "text":
-        cut = cut or len(encode(builder.tokenizer, f" {references[0]}")) > builder.pad_to
-    return Item(number, row, example, source, truth, words, references, text, cut)
-
-
-def _uncut(builder: Builder) -> Builder:
-    """The same builder for a model without an end, to see which rows lose tokens."""
-    padding = {} if builder.pad_to is None else {"lengths": "padding", "pad_to": builder.pad_to}
-    return Builder(builder.tokenizer, form=builder.form, max_length=2**30, masking=builder.masking, **padding)  # type: ignore[arg-type]
+        cut = cut or len(builder.ids(f" {references[0]}")) > builder.pad_to
+    return Item(place, row, example, source, truth, words, references, text, cut)
 
 
 def spans_of(builder: Builder, example: Example, tokens: Sequence[int]) -> list[Ids]:
@@ -130,16 +120,14 @@ def filled(builder: Builder, item: Item, spans: list[Ids], text: str | None = No
     return Fill(spans, fills, joined(builder, item.source, spans) if text is None else text)
 
 
+def read_fill(builder: Builder, item: Item, prompt: Example, tokens: Ids) -> Fill:
+    """The fill that the tokens of a prompt's slots make."""
+    whole = until_padding(tokens, builder.pad) if writes_all(builder, prompt) else None
+    text = None if whole is None else decode(builder.tokenizer, whole).strip()
+    return filled(builder, item, spans_of(builder, prompt, tokens), text)
+
+
 def masked_source(builder: Builder, item: Item) -> str:
     """The text as a person reads it, with ``<mask>`` for each span."""
-    parts: list[str] = []
-    run: Ids = []
-    spans = iter(item.truth)
-    for token in item.source:
-        if token == builder.mask:
-            space = decode(builder.tokenizer, next(spans, [])).startswith(" ")
-            parts += [decode(builder.tokenizer, run), " <mask>" if space else "<mask>"]
-            run = []
-        else:
-            run.append(token)
-    return "".join([*parts, decode(builder.tokenizer, run)]).strip()
+    spaced = (decode(builder.tokenizer, span).startswith(" ") for span in item.truth)
+    return marked_text(builder, item.source, (" <mask>" if space else "<mask>" for space in spaced))

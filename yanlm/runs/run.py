@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus
-from yanlm.evaluation.report import evaluate, example_of, repeated
+from yanlm.evaluation.held_out import repeated
+from yanlm.evaluation.report import evaluate, example_of
 from yanlm.files import write_json, writing_to
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.io import load_model, save_model

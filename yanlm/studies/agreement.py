@@ -14,7 +14,7 @@ import torch
 from moefm.checks import check_count
 from yanlm.data.builtin.rooms import locations
 from yanlm.data.builtin.statements import judge, parted, statement_rows
-from yanlm.evaluation.report import cases
+from yanlm.evaluation.held_out import held_out_examples, placed
 from yanlm.runs.settings import resolve
 from yanlm.seeding import row_seed
 from yanlm.studies.tools.agreement_page import DRAWN, REREAD, SCORES, agreement_figure, score_table, summary_of
@@ -180,24 +180,17 @@ def _written(named: Named, worlds: int, **options: Any) -> list[list[str]]:
     """The model's statements about each world."""
     builder = named.builder
     assert builder is not None
-    asked = cases(builder, statement_rows("test", worlds))
+    asked = held_out_examples(builder, statement_rows("test", worlds))
     texts: list[list[str]] = []
     for start in range(0, worlds, TOGETHER):
         part = asked[start : start + TOGETHER]
-        batch = builder.collate([case.example for case in part])
+        batch = builder.collate(part)
         seeds = [row_seed(1, 0, start + i) for i in range(len(part))]
         masks = {name: batch[name] for name in ("slots", "source_mask", "slot_mask")}
         tokens = named.model.generate(batch["source_ids"], **masks, seeds=seeds, **options).tokens.tolist()
-        for case, rows in zip(part, tokens, strict=True):
-            texts.append([_filled(case.example, row, builder.tokenizer) for row in rows])
+        for example, rows in zip(part, tokens, strict=True):
+            texts.append([decode(builder.tokenizer, placed(example, row)) for row in rows])
     return texts
-
-
-def _filled(example: Any, tokens: Sequence[int], tokenizer: Any) -> str:
-    ids = list(example.target)
-    for slot, token in zip(example.slots, tokens, strict=False):
-        ids[slot] = token
-    return decode(tokenizer, ids)
 
 
 def _true_texts(worlds: int, samples: int) -> list[list[str]]:

@@ -9,6 +9,7 @@ the target is a slot.
 
 from __future__ import annotations
 
+import copy
 import random
 from array import array
 from collections.abc import Mapping, Sequence
@@ -85,6 +86,12 @@ class Builder:
         self._cache: dict[str, array[int]] = {}
         self._cached = 0
 
+    def endless(self) -> Builder:
+        """The same builder for a model that takes texts of any length; it knows all ids that this one knows."""
+        builder = copy.copy(self)
+        builder.max_length, builder.reserve = 2**30, 2**29
+        return builder
+
     def example(self, row: Mapping[str, Any], seed: int) -> Example:
         """Ids of one row, masked as ``seed`` decides.
 
@@ -106,7 +113,7 @@ class Builder:
             hide = rng if rng.random() < self.masking.context else None
             before = drop_tokens(before, rng, self.masking.drop)
             return self._answer(before, answer, after, hide, keep_start=kind == "classify")
-        if not (text := self._ids(field(row, "text"))):
+        if not (text := self.ids(field(row, "text"))):
             raise ValueError("field 'text' gives no token with this tokenizer; leave the row out")
         if clean:
             return _unmasked(self._window(text, rng)[0])
@@ -140,18 +147,18 @@ class Builder:
         answer = words(row, name)
         if kind == "qa":
             context, question = words(row, "context", empty=True), words(row, "question", empty=True)
-            before = self._ids(context) + self._ids(f" {question}" if context and question else question)
+            before = self.ids(context) + self.ids(f" {question}" if context and question else question)
             if not before:
                 raise ValueError("context and question are both empty; a question needs at least one of them")
-            return before, self._ids(f" {answer}"), []
+            return before, self.ids(f" {answer}"), []
         text = words(row, KINDS[kind][0])
         if kind == "seq2seq" and (masks := MASKS.findall(text)):
             if len(masks) > 1:
                 raise ValueError(f"source holds {len(masks)} masks, and target fills one; give one, or none at the end")
             left, right = split_at_masks(text)
             spaced = MASKS.split(text)[0].endswith(" ")
-            return self._ids(left), self._ids(f" {answer}" if spaced else answer), self._ids(right)
-        return self._ids(text), self._ids(f" {answer}"), []
+            return self.ids(left), self.ids(f" {answer}" if spaced else answer), self.ids(right)
+        return self.ids(text), self.ids(f" {answer}"), []
 
     def _answer(
         self,
@@ -188,13 +195,13 @@ class Builder:
                 f"source holds {len(MASKS.findall(source))} masks and target {len(targets)} texts; give one for each"
             )
         first, *others = split_at_masks(source)
-        full, spans = self._ids(first), []
+        full, spans = self.ids(first), []
         slots: list[int] = []
         for target, part in zip(targets, others, strict=True):
-            ids = self._ids(f" {words({'target': target}, 'target')}" if full else target.strip())
+            ids = self.ids(f" {words({'target': target}, 'target')}" if full else target.strip())
             slots += range(len(full), len(full) + len(ids))
             spans.append(len(ids))
-            full += ids + self._ids(part)
+            full += ids + self.ids(part)
         cut = max(0, len(full) - self.max_length)
         if cut > (slots[0] if slots else 0):
             raise ValueError(f"source and targets make {len(full)} tokens, and the model takes {self.max_length}")
@@ -235,7 +242,7 @@ class Builder:
         start = rng.randint(0, max(0, len(ids) - self.max_length))
         return ids[start : start + self.max_length], start + self.max_length >= len(ids)
 
-    def _ids(self, text: str) -> list[int]:
+    def ids(self, text: str) -> list[int]:
         """Ids of ``text``, kept for the next epoch until the cache is full (then a share of each epoch is in it)."""
         if (known := self._cache.get(text)) is not None:
             return known.tolist()

@@ -17,6 +17,8 @@ from yanlm.evaluation.baselines import length_determines
 from yanlm.evaluation.evaluator import Evaluation, evaluate_task
 from yanlm.evaluation.items import items, masked_source
 from yanlm.evaluation.predictions import read_predictions, write_predictions
+from yanlm.generation.capabilities import capabilities
+from yanlm.generation.options import GenerationOptions
 from yanlm.generation.result import Generation
 from yanlm.modeling.autoregressive import ARModel
 from yanlm.tokenization.examples import Builder
@@ -51,6 +53,7 @@ class Oracle:
         made = [item.example for item in items(builder, rows, task)]
         self.known = {tuple(one.source): answer([one.target[slot] for slot in one.slots]) for one in made}
         self.device, self.training = torch.device("cpu"), False
+        self.can = capabilities(self.config)
         self.calls: list[tuple[int, int]] = []
 
     def eval(self) -> None:
@@ -63,14 +66,14 @@ class Oracle:
         return [torch.zeros(3)]
 
     def generate(
-        self, source_ids: Any, *, slots: Any, source_mask: Any, samples: int, steps: int, **_: Any
+        self, source_ids: Any, *, slots: Any, source_mask: Any, options: GenerationOptions, **_: Any
     ) -> Generation:
-        self.calls.append((len(slots), steps))
-        tokens = torch.zeros(len(slots), samples, slots.shape[1], dtype=torch.long)
+        self.calls.append((len(slots), options.steps))
+        tokens = torch.zeros(len(slots), options.samples, slots.shape[1], dtype=torch.long)
         for i, (row, mask) in enumerate(zip(source_ids, source_mask, strict=True)):
             answer = self.known[tuple(row[mask].tolist())]
             tokens[i, :, : len(answer)] = torch.tensor(answer)
-        return Generation(tokens, None, steps)
+        return Generation(tokens, None, options.steps)
 
 
 def metrics_of(found: Evaluation) -> dict[str, float]:
@@ -343,3 +346,27 @@ def test_a_missing_package_is_named_before_anything_runs(
     monkeypatch.setattr("yanlm.evaluation.protocol.find_spec", lambda name: None if name == "sacrebleu" else True)
     with pytest.raises(ValueError, match=r"sacrebleu.*pip install 'moefm\[eval\]'"):
         evaluate_task(make_model(), builder, ROWS["infill"], ROWS["infill"], "infill", samples=2)
+
+
+def test_options_as_an_object_and_by_name(make_model: Callable[..., Any], builder: Builder) -> None:
+    model, rows = make_model(), ROWS["infill"]
+    options = GenerationOptions(routing="greedy", z0_scale=0.5)
+    given = evaluate_task(model, builder, rows, rows, "infill", steps=[1], options=options, samples=2)
+    named = evaluate_task(model, builder, rows, rows, "infill", steps=[1], routing="greedy", z0_scale=0.5, samples=2)
+    assert given.predictions == named.predictions and given.report["routing"] == "greedy"
+    assert {name: given.report[name] for name in ("z0_scale", "reread", "samples")} == {
+        "z0_scale": 0.5,
+        "reread": False,
+        "samples": 2,
+    }
+    assert "solver" not in given.report and "temperature" not in given.report
+    midpoint = evaluate_task(model, builder, rows, rows, "infill", steps=[1], solver="midpoint").report
+    assert midpoint["solver"] == "midpoint" and midpoint["by_steps"]["1"]["nfe"] == 2
+
+
+def test_unknown_options_and_seeds_in_options(make_model: Callable[..., Any], builder: Builder) -> None:
+    rows = ROWS["infill"]
+    with pytest.raises(ValueError, match="no option 'heat'; its options are"):
+        evaluate_task(make_model(), builder, rows, rows, "infill", steps=[1], heat=1.0)
+    with pytest.raises(ValueError, match="leave them out of options"):
+        evaluate_task(make_model(), builder, rows, rows, "infill", options=GenerationOptions(seeds=[1, 2]))
