@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,26 @@ PARTS = {
 """What the parts of a loss are called in a legend; others keep their own name."""
 
 _LONG = 100  # records from which curves are smoothed
+
+
+@cache
+def _known() -> frozenset[int]:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())
+
+
+def printed(text: str) -> str:
+    """Text as matplotlib prints it and nothing else: no formulas, letters that its font lacks by their number.
+
+    A legend leaves out labels that begin with an underscore, unless a space is before it.
+
+    Example:
+        >>> printed("cost_$x$"), printed("_own")
+        ('cost_\\\\$x\\\\$', ' _own')
+    """
+    shown = "".join(c if ord(c) in _known() else ascii(c)[1:-1] for c in text).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def loss_figure(logs: Mapping[int, Sequence[Record]], baseline: str | None = None) -> Figure:

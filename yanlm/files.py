@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys in place of showing it, or turns the letters around it: all control characters but tab and the
+line feed, overrides of the direction of writing, and halves of surrogate pairs."""
+
+
+def printable(text: str) -> str:
+    """Text for people: control characters are spelled out, so that a terminal shows them and does not obey.
+
+    Example:
+        >>> printable("in \\x1b[31mred\\r\\n")
+        'in \\\\x1b[31mred\\n'
+    """
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text.replace("\r\n", "\n"))
 
 
 @contextmanager

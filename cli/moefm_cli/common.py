@@ -13,11 +13,27 @@ from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
 
-err = Console(stderr=True, highlight=False)
+from yanlm.files import printable
+
+
+class Screen(Console):
+    """A console on which text is text: brackets are no markup, and control characters in it are spelled out."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Pieces of styled text, those that carry data made :func:`yanlm.files.printable`."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+err = Screen(stderr=True)
 """People read standard error; standard output is for results and JSON."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
@@ -66,7 +82,7 @@ def _refuse_empty_values(arguments: Sequence[str]) -> None:
 
 def fail(message: str, code: int) -> NoReturn:
     """Print one line to standard error and exit."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print("error: " + printable(" ".join(message.split())), file=sys.stderr)
     sys.exit(code)
 
 
@@ -81,6 +97,20 @@ def need_extra() -> None:
         import transformers  # noqa: F401
     except ImportError as error:
         raise UsageError(f"yanlm needs {error.name}, which is not installed: pip install 'moefm[lm]'") from None
+
+
+def show(text: str) -> None:
+    """A line of results on standard output: as it is into a file or a pipe, printable on a terminal."""
+    print(printable(text) if sys.stdout.isatty() else text)
+
+
+def labelled(lines: Iterable[tuple[str, str]], most: int = 400) -> Text:
+    """Texts of a few words each in a line of its own, the pale label first."""
+    shown = Text()
+    for label, text in lines:
+        plain = " ".join(text.split())
+        shown.append(label, "dim").append(f"  {plain if len(plain) <= most else f'{plain[: most - 1]}…'}\n")
+    return shown
 
 
 def print_json(document: dict[str, Any]) -> None:

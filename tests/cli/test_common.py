@@ -5,8 +5,12 @@ import sys
 
 import pytest
 import typer
+from rich.color import ColorSystem
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
-from moefm_cli.common import run_app
+from moefm_cli.common import Screen, fail, labelled, run_app, show
 
 
 def run(monkeypatch, *args):
@@ -44,3 +48,44 @@ def test_a_terminal_that_cannot_show_a_result_gets_it_escaped(monkeypatch, encod
     terminal.flush()
     shown = terminal.buffer.getvalue().decode(encoding)
     assert shown.startswith("\u6771" if encoding == "utf-8" else "\\u6771") and shown.endswith("\\ud800\n")
+
+
+ODD = "[/b] [red]x :smile: \x1b[31mred\x1b]0;title"
+SHOWN = "[/b] [red]x :smile: \\x1b[31mred\\x1b]0;title"
+
+
+def test_text_on_a_screen_is_no_markup_and_moves_no_cursor():
+    table = Table(title=ODD)
+    table.add_column(ODD, no_wrap=True)
+    table.add_row(ODD)
+    for shown in (ODD, Text(ODD), table, Panel(Text(ODD)), labelled([("masked", ODD)])):
+        screen = Screen()
+        screen.file, screen.width = io.StringIO(), 200
+        screen.print(shown)
+        assert "\x1b" not in screen.file.getvalue() and SHOWN in screen.file.getvalue()
+
+
+def test_a_coloured_terminal_still_gets_its_colours():
+    screen = Screen()
+    screen.file, screen._color_system, screen._force_terminal = io.StringIO(), ColorSystem.STANDARD, True
+    screen.print(Text("masked", "bold"), "\x1b")
+    assert screen.file.getvalue() == "\x1b[1mmasked\x1b[0m \\x1b\n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_results_are_escaped_on_a_terminal_alone(monkeypatch, terminal):
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stdout", out)
+    show("a\x1bb")
+    assert out.getvalue() == ("a\\x1bb\n" if terminal else "a\x1bb\n")
+
+
+def test_an_error_that_quotes_data_is_text(capsys):
+    with pytest.raises(SystemExit):
+        fail("row \x1b[2J\nis blank", 2)
+    assert capsys.readouterr().err == "error: row \\x1b[2J is blank\n"
+
+
+def test_texts_are_one_line_each_and_cut():
+    assert labelled([("masked", "a  b\nc"), ("filled", "x" * 9)], most=6).plain == "masked  a b c\nfilled  xxxxx…\n"

@@ -6,6 +6,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from moefm_toy import figures
+from moefm_toy.animation import animate
 from moefm_toy.datasets import load_dataset
 from moefm_toy.experiment import run_seed
 from moefm_toy.plane import Plane
@@ -34,6 +35,14 @@ def test_samples_figure_has_a_row_per_step_count_and_trajectories_last(run):
     assert sum("W2" in title for title in titles) == 9
     assert sum("straightness" in title for title in titles) == 3
     assert ink(figure) > 0.02
+
+
+@pytest.mark.parametrize("name", ["$x_$", "a$b$", "\x1b[31m"])
+def test_the_name_of_a_file_is_no_formula(run, name, tmp_path):
+    figure = figures.samples_figure(run, name)
+    assert ink(figure) > 0.02
+    assert figure.get_suptitle().startswith(name.replace("\x1b", "\\x1b"))
+    animate(run, tmp_path / "transport.gif", name)
 
 
 def test_curves_figure_draws_noise_floor_and_every_method(run):

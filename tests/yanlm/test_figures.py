@@ -6,8 +6,9 @@ import warnings
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from yanlm.figures import loss_figure, smoothed
+from yanlm.figures import loss_figure, printed, smoothed
 
 
 def ink(figure):
@@ -84,3 +85,18 @@ def test_smoothing_keeps_lines_level_and_gaps():
     found = smoothed(line)
     assert np.isnan(found[100])
     assert np.isfinite(np.delete(found, 100)).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["$x_$", "a$b", r"\$x^$", "\\alpha", "_own", "\x1b[31m", "a\nb", "\u6771\U0001f600", "%s {x}"]
+)
+def test_a_name_is_printed_and_not_set_as_a_formula(name):
+    figure = Figure()
+    ax = figure.subplots()
+    ax.plot([0, 1], label=printed(name))
+    ax.set_yticks([0], [printed(name)])
+    legend = ax.legend()
+    assert ink(figure) > 0.001
+    assert [text.get_text().strip() for text in legend.get_texts()] == [printed(name).strip()]
+    for text in (*legend.get_texts(), *ax.get_yticklabels()):
+        assert not text._preprocess_math(text.get_text())[1]

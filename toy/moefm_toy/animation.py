@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from moefm_toy.experiment import SeedRun
-from moefm_toy.figures import TITLES, colours_of, dot_size
+from moefm_toy.figures import TITLES, colours_of, dot_size, printed
 from moefm_toy.plane import Plane
 
 FRAMES = 34
@@ -23,7 +23,8 @@ def animate(run: SeedRun, path: Path, title: str) -> None:
     figure = Figure(figsize=(3.2 * len(run.methods), 3.5), dpi=80, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(run.methods), squeeze=False)[0]
-    heading = figure.suptitle(f"{title}   t = 0.00")
+    title = printed(title)
+    heading = figure.suptitle(f"{title}   t = 0.00", parse_math=False)
     clouds = []
     for ax, (name, method) in zip(axes, run.methods.items(), strict=True):
         assert method.fine.trajectory is not None

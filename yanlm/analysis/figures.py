@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
 from textwrap import fill
 from typing import Any
 
@@ -16,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from yanlm.analysis.latents import Inspection
-from yanlm.figures import COLOURS, WIDTH
+from yanlm.figures import COLOURS, WIDTH, printed
 
 OTHERS = "#c9c9c9"
 _NUMBERS: tuple[tuple[str, str, str], ...] = (
@@ -71,8 +70,8 @@ def latent_figure(inspections: Mapping[str, Inspection]) -> Figure:
 
 def _lettered(names: Sequence[str]) -> list[str]:
     """``(a) name``, where there are several."""
-    printed = [_printed(name if len(name) <= 40 else f"{name[:39]}…") for name in names]
-    return [f"({chr(97 + i)}) {name}" for i, name in enumerate(printed)] if len(names) > 1 else printed
+    texts = [printed(name if len(name) <= 40 else f"{name[:39]}…") for name in names]
+    return [f"({chr(97 + i)}) {text}" for i, text in enumerate(texts)] if len(names) > 1 else texts
 
 
 def _clouds(part: SubFigure, panels: Sequence[Axes], inspections: Mapping[str, Inspection]) -> None:
@@ -102,7 +101,7 @@ def _clouds(part: SubFigure, panels: Sequence[Axes], inspections: Mapping[str, I
             ax.set_ylabel("component 2", fontsize=8.5)
         else:
             ax.tick_params(labelleft=False)
-    dots = [Line2D([], [], color=colours[text], label=_printed(text), marker="o", linestyle="") for text in shown]
+    dots = [Line2D([], [], color=colours[text], label=printed(text), marker="o", linestyle="") for text in shown]
     if dots:
         dots.append(Line2D([], [], color=OTHERS, label="others", marker="o", linestyle=""))
         part.legend(
@@ -116,18 +115,6 @@ def token_colours(count: int) -> list[Any]:
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     return [colormaps["turbo"](i / (count - 1)) for i in range(count)]
-
-
-@cache
-def _known() -> frozenset[int]:
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    return frozenset(get_font(findfont(FontProperties())).get_charmap())
-
-
-def _printed(text: str) -> str:
-    """Text as matplotlib can print it: no formulas, and letters that its font lacks by their number."""
-    return "".join(c if ord(c) in _known() else f"\\u{ord(c):04x}" for c in text).replace("$", r"\$")
 
 
 def _spectra(ax: Axes, inspections: Mapping[str, Inspection]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from yanlm.data.corpus import Corpus
+from yanlm.files import printable
 from yanlm.runs.settings import RunSettings
 
 RUN_FILE = "run.json"
@@ -63,4 +64,4 @@ def samples_text(report: dict[str, Any]) -> str:
     blocks = [
         f"source  {row['source']}\nfilled  {row['filled']}\ntruth   {row['truth']}\n" for row in report["examples"]
     ]
-    return "\n".join(blocks)
+    return printable("\n".join(blocks))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_positive
 from yanlm.evaluation.evaluator import evaluate_task
+from yanlm.figures import printed
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.studies.tools.models import load_one
 from yanlm.studies.tools.quality import TaskRows, task_rows
@@ -176,7 +177,7 @@ def ablation_figure(summary: Json) -> Figure:
         ax.plot([statistics.median(values)], [place], "|", color=PALETTE[1], markersize=16, markeredgewidth=2.5)
     ax.set_yticks(range(len(scores)), list(scores), fontsize=9)
     ax.set_ylim(len(scores) - 0.5, -0.5)
-    ax.set_xlabel(f"{summary['called']}, T = {headline}: seeds, median; dashed: the base")
+    ax.set_xlabel(f"{printed(summary['called'])}, T = {headline}: seeds, median; dashed: the base")
     ax.tick_params(axis="x", labelsize=9)
     ax.grid(alpha=0.25, axis="x")
     return figure

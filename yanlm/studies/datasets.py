@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.data.rows import KINDS, DataError
+from yanlm.figures import printed
 from yanlm.studies.tools.study import Json, Study, markdown
 from yanlm.tokenization.llama3 import llama3_file
 from yanlm.tokenization.tokenizer import load_tokenizer, train_tokenizer
@@ -176,7 +177,8 @@ def datasets_figure(sets: Mapping[str, Json]) -> Figure:
             ax.plot([mean], [place + shift], marker, color=colour, markersize=6, label=label)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_yticks(range(len(sets)), [spec if len(spec) <= 40 else f"...{spec[-37:]}" for spec in sets], fontsize=9)
+    names = [printed(spec if len(spec) <= 40 else f"...{spec[-37:]}") for spec in sets]
+    ax.set_yticks(range(len(names)), names, fontsize=9)
     ax.set_ylim(len(sets) - 0.5, -0.5)
     ax.set_xlabel("tokens a row: shortest to longest, the mean marked")
     ax.grid(alpha=0.25, axis="x", which="both")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count, check_positive
 from moefm.routing import ROUTINGS
+from yanlm.figures import printed
 from yanlm.studies.tools.models import Named, load_named, marks
 from yanlm.studies.tools.quality import scores, task_rows
 from yanlm.studies.tools.study import Json, Study, integers, markdown, spread
@@ -140,7 +141,7 @@ def diversity_figure(summary: Mapping[str, Any]) -> Figure:
         ax.set_xlabel(MEASURES[name] + (" (reversed)" if name == "self_bleu" else ""))
         ax.tick_params(labelsize=9)
         ax.grid(alpha=0.25)
-    axes[0].set_ylabel(summary["called"])
+    axes[0].set_ylabel(printed(summary["called"]))
     entries = [(label, "o", colour, 6.0) for label, colour in colours.items()]
     entries += [(label, shape, "#555555", 6.0) for label, shape in shapes.items()] if len(shapes) > 1 else []
     entries += [(f"scale {scale:g}", "o", "#bbbbbb", size) for scale, size in sizes.items()] if len(sizes) > 1 else []

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from moefm.checks import check_choice, check_count, check_positive
+from yanlm.figures import printed
 from yanlm.studies.tools.models import blocks_of, fresh_models, load_named, size_of
 from yanlm.studies.tools.study import Json, Study, integers, markdown, spread
 from yanlm.studies.tools.timing import CLOCKS, Contestant, contestants, timed
@@ -160,7 +161,7 @@ def lengths_figure(summary: Json) -> Figure:
         ratios = {label: Curve([n for n, _ in at], [ratio for _, ratio in at]) for label, at in points.items() if at}
         draw(axes[1], ratios, log="xy", styles=list(curves))
         axes[1].axhline(1, color=GREY, linewidth=0.8, zorder=0)
-        axes[1].set_ylabel(f"times {summary['reference']}")
+        axes[1].set_ylabel(printed(f"times {summary['reference']}"))
     for ax in axes:
         ax.set_xlabel("tokens L")
     legend(figure, axes)

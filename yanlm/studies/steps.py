@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from yanlm.figures import printed
 from yanlm.studies.tools.models import load_named, marks
 from yanlm.studies.tools.quality import best_baseline, scores, seeds_of, task_rows
 from yanlm.studies.tools.study import Json, Study, integers, markdown, spread
@@ -102,6 +103,6 @@ def steps_figure(summary: Mapping[str, Json]) -> Figure:
         curves[label] = Curve([], [statistics.median(values)], [min(values)], [max(values)], True, colour)
     draw(ax, curves, log="x")
     ax.set_xlabel("steps T")
-    ax.set_ylabel(str(summary["called"]))
+    ax.set_ylabel(printed(str(summary["called"])))
     legend(figure, [ax], columns=3)
     return figure

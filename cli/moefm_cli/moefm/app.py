@@ -6,10 +6,9 @@ import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from moefm_cli.common import machine_facts, package_versions, print_json, run_app
+from moefm_cli.common import Screen, machine_facts, package_versions, print_json, run_app, show
 from moefm_cli.moefm import toy as moefm_toy
 
 app = typer.Typer(
@@ -40,8 +39,8 @@ def datasets(
     table = Table("name", "dim", "K", "points", "what it is")
     for one in known:
         table.add_row(one.name, str(one.dim), str(one.experts), str(one.points or "unlimited"), one.description)
-    Console().print(table)
-    print("or a file of your own: moefm toy --dataset points.csv (.npy .npz .csv .parquet)")
+    Screen().print(table)
+    show("or a file of your own: moefm toy --dataset points.csv (.npy .npz .csv .parquet)")
 
 
 @app.command()
@@ -67,9 +66,9 @@ def doctor(
     }
     for name, value in facts.items():
         if name != "packages":
-            print(f"{name:<12} {value if value != [] else 'none'}")
+            show(f"{name:<12} {value if value != [] else 'none'}")
     for name, version in packages.items():
-        print(f"{name:<12} {version or 'not installed; ' + missing.get(name, 'pip install ' + name)}")
+        show(f"{name:<12} {version or 'not installed; ' + missing.get(name, 'pip install ' + name)}")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from moefm_cli.common import UsageError, err, pick_device, print_json, progress
+from moefm_cli.common import UsageError, err, pick_device, print_json, progress, show
 
 if TYPE_CHECKING:
     from moefm_toy.settings import Settings
@@ -149,7 +150,8 @@ def _run_toy(
     data = load_dataset(name, dim=dim)
     folder = out or Path("runs") / f"toy-{data.name}"
     prepare_folder(folder)
-    err.print(f"[bold]{data.name}[/bold]: {data.description}; K = {settings.experts or data.experts}", soft_wrap=True)
+    about = f": {data.description}; K = {settings.experts or data.experts}"
+    err.print(Text.assemble((data.name, "bold"), about), soft_wrap=True)
     runs = []
     try:
         with progress() as report:
@@ -193,5 +195,5 @@ def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
     table.add_row("parameters", *(f"{one['parameters']:,}" for one in methods.values()), "", style="dim")
     err.print(table)
     err.print(f"done in {seconds:.0f} s", soft_wrap=True)
-    print(f"figure: {folder / 'figure.png'}")
-    print(f"more:   {folder}/curves.png, experts.png, metrics.json, samples.npz, fields/")
+    show(f"figure: {folder / 'figure.png'}")
+    show(f"more:   {folder}/curves.png, experts.png, metrics.json, samples.npz, fields/")

@@ -17,6 +17,7 @@ from moefm_cli.common import (
     print_json,
     progress,
     run_app,
+    show,
 )
 from moefm_cli.yanlm import evaluate as yanlm_evaluate
 from moefm_cli.yanlm import finetune as yanlm_finetune
@@ -68,9 +69,9 @@ def info(
         print_json(facts)
         return
     for name, value in facts["parameters"].items():
-        print(f"{name:<12} {value:>12,}")
+        show(f"{name:<12} {value:>12,}")
     for name, value in facts["config"].items():
-        print(f"{name:<22} {value}")
+        show(f"{name:<22} {value}")
 
 
 @app.command()
@@ -93,9 +94,9 @@ def inspect(
         return
     for name, value in numbers.items():
         if isinstance(value, int | float):
-            print(f"{name:<28} {value:.4g}")
+            show(f"{name:<28} {value:.4g}")
     for name, path in numbers["files"].items():
-        print(f"{name}: {path}")
+        show(f"{name}: {path}")
 
 
 @app.command()
@@ -131,11 +132,11 @@ def doctor(json_: Json = False) -> None:
         return
     for name, value in facts.items():
         if name == "mamba":
-            print(f"{name:<14} {value['in_use']}: {value['why']}")
+            show(f"{name:<14} {value['in_use']}: {value['why']}")
         elif name != "packages":
-            print(f"{name:<14} {value if value != [] else 'none'}")
+            show(f"{name:<14} {value if value != [] else 'none'}")
     for name, version in packages.items():
-        print(f"{name:<14} {version or 'not installed'}")
+        show(f"{name:<14} {version or 'not installed'}")
 
 
 app.command(help=yanlm_finetune.HELP)(yanlm_finetune.finetune)

@@ -7,10 +7,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from moefm_cli.common import Device, Json, UsageError, command_line, err, need_extra, pick_device, print_json, progress
+from moefm_cli.common import (
+    Device,
+    Json,
+    UsageError,
+    command_line,
+    err,
+    labelled,
+    need_extra,
+    pick_device,
+    print_json,
+    progress,
+    show,
+)
 from yanlm.tasks.task import TASKS, get_task
 
 HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
@@ -106,7 +117,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _note(text: str) -> None:
-    err.print(f"note: {text}", soft_wrap=True, markup=False)
+    err.print(f"note: {text}", soft_wrap=True)
 
 
 def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None:
@@ -117,7 +128,7 @@ def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None
     for example in [entry for entry in predictions if entry["steps"] == shown][:_SHOWN]:
         right = " | ".join(example.get("references") or [example["reference"]])
         lines = (("asked", example["source"]), ("wrote", " | ".join(example["fills"])), ("right", right))
-        err.print("\n".join(f"[dim]{name}[/dim]  {_plain(text)}" for name, text in lines) + "\n", soft_wrap=True)
+        err.print(labelled(lines), soft_wrap=True)
     rows = {name.replace("_", " "): scores for name, scores in report["baselines"].items()}
     if "one_pass" in report:
         rows["one pass"] = report["one_pass"]
@@ -136,12 +147,12 @@ def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None
     for line in _remarks(report):
         _note(line)
     for name, path in report["files"].items():
-        print(f"{name}: {path}")
+        show(f"{name}: {path}")
 
 
 def _table(title: str, rows: dict[str, dict[str, Any]], names: Sequence[str]) -> Table:
     """Scores by method; metrics that no method has are left out."""
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
     columns = [name for name in names if any(name in scores for scores in rows.values())]
     for name in columns:
@@ -170,8 +181,3 @@ def _cell(scores: dict[str, Any], name: str) -> str:
     ends = scores.get(f"{name}_ci95")
     half = f" ±{(ends[1] - ends[0]) / 2:.2f}".replace("±0.", "±.") if ends else ""
     return f"{scores[name]:.3f}{half}"
-
-
-def _plain(text: str, most: int = 400) -> str:
-    text = " ".join(text.split())
-    return escape(text if len(text) <= most else f"{text[: most - 1]}…")

@@ -18,6 +18,7 @@ from moefm_cli.common import (
     need_extra,
     pick_device,
     print_json,
+    show,
 )
 from yanlm.tasks.task import TASKS
 
@@ -136,5 +137,5 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     for label, scores in rows.items():
         table.add_row(label, *(f"{scores[name]:.3f}" if name in scores else "" for name in columns))
     err.print(table)
-    print(f"model:   {folder}/seed-*")
-    print(f"more:    {folder}/finetune.json, seed-*/predictions.jsonl")
+    show(f"model:   {folder}/seed-*")
+    show(f"more:    {folder}/finetune.json, seed-*/predictions.jsonl")

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json
+from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -73,7 +73,7 @@ def generate(
         print_json({"outputs": written, "steps": steps, "nfe": nfe, "tokens_per_second": round(rate, 1)})
         return
     for output in outputs:
-        print("\n".join(output.samples))
+        show("\n".join(output.samples))
     err.print(f"{rate:,.0f} tokens/s, nfe {nfe}", style="dim")
 
 

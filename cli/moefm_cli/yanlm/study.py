@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from moefm_cli.common import pick_device
+from moefm_cli.common import pick_device, show
 from moefm_cli.yanlm import study_help
 from moefm_cli.yanlm.study_run import floats, integers, names, run_study, set_threads, table_of
 from yanlm.tasks.task import TASKS
@@ -40,7 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard
 def study(context: typer.Context) -> None:
     """Show the help where no study is named."""
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        show(context.get_help())
 
 
 # fmt: off

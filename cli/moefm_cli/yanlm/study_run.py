@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from moefm_cli.common import UsageError, command_line, err, print_json
+from moefm_cli.common import UsageError, command_line, err, print_json, show
 
 
 def run_study(name: str, out: Path | None, page: Path | None, json_: bool, **options: Any) -> None:
@@ -20,7 +20,7 @@ def run_study(name: str, out: Path | None, page: Path | None, json_: bool, **opt
         raise UsageError(f"yanlm needs {error.name}, which is not installed: pip install 'moefm[lm,eval]'") from None
 
     def say(line: str) -> None:
-        err.print(line, style="dim", soft_wrap=True, markup=False)
+        err.print(line, style="dim", soft_wrap=True)
 
     folder = out or Path("runs") / f"study-{name}"
     study = Study(folder, name, page=page, command=command_line("yanlm"), say=say)
@@ -33,9 +33,9 @@ def run_study(name: str, out: Path | None, page: Path | None, json_: bool, **opt
         print_json(document)
         return
     text = Path(document["files"]["page"]).read_text(encoding="utf-8")
-    print("\n".join(line for line in text.splitlines() if line.startswith("|") or line.startswith("## ")))
+    show("\n".join(line for line in text.splitlines() if line.startswith("|") or line.startswith("## ")))
     for kind, path in document["files"].items():
-        print(f"{kind + ':':<9} {path}")
+        show(f"{kind + ':':<9} {path}")
 
 
 def integers(option: str, text: str) -> list[int]:

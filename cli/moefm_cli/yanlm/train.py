@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from moefm_cli.common import (
@@ -19,10 +19,13 @@ from moefm_cli.common import (
     command_line,
     err,
     keep_memory,
+    labelled,
     need_extra,
     pick_device,
     print_json,
+    show,
 )
+from yanlm.files import printable
 
 if TYPE_CHECKING:
     from yanlm.runs.settings import RunSettings
@@ -179,10 +182,8 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
     """A table of methods by measure, five examples, and where the files are."""
     from yanlm.generation.capabilities import CAPABILITIES
 
-    for one in report["examples"]:
-        err.print(
-            f"[dim]masked[/dim]  {_plain(one['source'])}\n[dim]filled[/dim]  {_plain(one['filled'])}\n", soft_wrap=True
-        )
+    for example in report["examples"]:
+        err.print(labelled([("masked", example["source"]), ("filled", example["filled"])]), soft_wrap=True)
     names = {"masked_accuracy": "masked", "exact_match": "exact", "copied_accuracy": "copied"}
     rows: dict[str, dict[str, float]] = dict(report["baselines"])
     if one_pass := report.get("stage1", {}).get("one_pass"):
@@ -208,13 +209,22 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
     if "reconstruction" in report:
         share = report["reconstruction"]
         err.print(f"stage 1    {share:.4f} of the tokens of whole texts survive encoding and decoding")
-    print(f"model:   {folder}")
+    show(f"model:   {folder}")
     stages = ", ".join(f"stage{number + 1}/" for number in range(CAPABILITIES[method].stages))
-    print(f"more:    {folder}/run.json, losses.png, samples.txt, {stages}")
+    show(f"more:    {folder}/run.json, losses.png, samples.txt, {stages}")
     if "by_steps" in report:
-        start = report["examples"][0]["source"][:60].rsplit(" ", 1)[0]
-        print(f'try:     yanlm generate --model {folder} "{start} <mask>"')
+        prompt = f"{opening(report['examples'][0]['source'])} <mask>".strip()
+        show(f"try:     {shlex.join(['yanlm', 'generate', '--model', str(folder), prompt])}")
 
 
-def _plain(text: str) -> str:
-    return escape(" ".join(text.split()))
+def opening(text: str, most: int = 60) -> str:
+    """Whole words from near the beginning of a masked text, for a command to paste.
+
+    The first word is left out, since a text that was cropped begins inside one, and so are words that a terminal would
+    not show as they are.
+    """
+    words = [word for word in text.split() if word == printable(word)]
+    start = next((at for at, word in enumerate(words) if at and word[0].isalnum()), None)
+    if start is None:  # a script without spaces, or nothing to begin with
+        return words[0][:most] if words and words[0][0].isalnum() else ""
+    return " ".join(words[start:])[: most + 1].rpartition(" ")[0] or words[start][:most]

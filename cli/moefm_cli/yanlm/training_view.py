@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -69,13 +70,13 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
 
     def note(self, text: str) -> None:
         """Print a line above the panel."""
-        err.print(f"note: {text}", soft_wrap=True, markup=False)
+        err.print(f"note: {text}", soft_wrap=True)
 
     def stage(self, stage: int, model: YanModel, settings: RunSettings) -> None:
         """Name the stage and the model's size."""
         size = sum(p.numel() for p in model.parameters())
         name = NAMES[stage] if settings.baseline is None else f"baseline: {settings.baseline}"
-        err.print(f"[bold]{name}[/bold]  {size / 1e6:.1f}M parameters", soft_wrap=True)
+        err.print(Text.assemble((name, "bold"), f"  {size / 1e6:.1f}M parameters"), soft_wrap=True)
         if self.task is not None:
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(name, total=1.0, at="")
@@ -91,7 +92,7 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
         self.line = Text(describe(record))
         if self.live is None and time.monotonic() - self.spoke > QUIET_SECONDS:
             self.spoke = time.monotonic()
-            err.print(f"step {record['step']}  {describe(record)}", soft_wrap=True, markup=False)
+            err.print(f"step {record['step']}  {describe(record)}", soft_wrap=True)
         self._draw()
 
     def sample(self, stage: int, step: int, example: dict[str, str]) -> None:
@@ -100,13 +101,13 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
             ("masked  ", "dim"), _short(example["source"]), "\n", ("filled  ", "dim"), _short(example["filled"])
         )
         if self.live is None:
-            err.print(f"  masked  {_short(example['source'], 160)}", soft_wrap=True, markup=False)
-            err.print(f"  filled  {_short(example['filled'], 160)}", soft_wrap=True, markup=False)
+            err.print(f"  masked  {_short(example['source'], 160)}", soft_wrap=True)
+            err.print(f"  filled  {_short(example['filled'], 160)}", soft_wrap=True)
         self._draw()
 
     def check(self, step: int, name: str, score: float) -> None:
         """Print a line above the panel."""
-        err.print(f"validation, step {step}: {name} {score:.3f}", soft_wrap=True, markup=False)
+        err.print(f"validation, step {step}: {name} {score:.3f}", soft_wrap=True)
 
     def _draw(self) -> None:
         if self.live is not None:
@@ -127,7 +128,7 @@ def watched(resume: str, folder: Path) -> Iterator[TrainingView]:
         with TrainingView() as view:
             yield view
     except KeyboardInterrupt:
-        err.print(f"stopped and saved; go on with: {resume} {folder}", soft_wrap=True, markup=False)
+        err.print(f"stopped and saved; go on with: {resume} {shlex.quote(str(folder))}", soft_wrap=True)
         raise
     except DivergedError as error:
         raise RuntimeError(f"{error}; the last good state is in {folder}") from None

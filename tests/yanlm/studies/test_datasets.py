@@ -44,3 +44,14 @@ def test_a_page_of_ones_own(toys: Path, tmp_path: Path) -> None:
     page = tmp_path / "docs" / "sets.md"
     datasets_study(Study(tmp_path, "datasets", page=page), [str(toys / "own.txt")], tokenizer="bpe:300")
     assert "](sets.png)" in page.read_text() and page.with_suffix(".png").is_file()
+
+
+def test_names_of_files_are_text(tmp_path: Path) -> None:
+    for name in ("$x_$.txt", "_own.txt", "a|b.txt", "red\x1b[31m.txt"):
+        (tmp_path / name).write_text("a b\nc d e\nf\n" * 20)
+    specs = [str(tmp_path / name) for name in ("$x_$.txt", "_own.txt", "a|b.txt", "red\x1b[31m.txt")]
+    document = datasets_study(Study(tmp_path / "out", "datasets"), specs, tokenizer="bpe:260")
+    page = Path(document["files"]["page"]).read_text()
+    assert (
+        "\x1b" not in page and "red\\x1b[31m.txt | 60" in page and "a\\|b.txt | 60" in page and "$x_$.txt | 60" in page
+    )

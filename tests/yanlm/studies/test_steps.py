@@ -33,5 +33,8 @@ def test_steps(toys: Path, whole: Whole, tmp_path: Path) -> None:
     assert set(more["pieces"]) - set(document["pieces"]) == {
         f"flow, {how}seed {s}, T = 2" for s in (0, 1) for how in ("", "reread True, ")
     } | {"mdlm, seed 0, T = 2"}
+    named = given | {"models": [f"$x_$={toys / 'flow'}", f"_own={toys / 'mdlm'}"]}
+    odd = steps_study(Study(tmp_path / "odd", "steps"), steps=[1], **named)
+    assert whole(odd, tmp_path / "odd") and list(odd["summary"]["by_model"]) == ["$x_$", "_own", "$x_$, reread"]
     with pytest.raises(ValueError, match="metric must be one of"):
         steps_study(Study(tmp_path / "other", "steps"), steps=[1], metric="colour", **given)

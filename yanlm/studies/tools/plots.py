@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from yanlm.figures import WIDTH
+from yanlm.figures import WIDTH, printed
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito's, without the yellow."""
@@ -61,14 +61,14 @@ def draw(ax: Axes, curves: Mapping[str, Curve], *, log: str = "", styles: Sequen
     order = list(styles) or list(curves)
     for label, curve in curves.items():
         colour, marker = style(order.index(label))
-        colour = curve.colour or colour
+        colour, shown = curve.colour or colour, printed(label)
         if curve.dashed and len(curve.x) <= 1:
-            ax.axhline(curve.y[0], color=colour, linestyle="--", linewidth=1.4, label=label)
+            ax.axhline(curve.y[0], color=colour, linestyle="--", linewidth=1.4, label=shown)
             if curve.low and curve.high[0] > curve.low[0]:
                 ax.axhspan(curve.low[0], curve.high[0], color=colour, alpha=0.08, linewidth=0)
             continue
         line = "--" if curve.dashed else "-"
-        ax.plot(curve.x, curve.y, line, marker=marker, color=colour, linewidth=1.6, markersize=5, label=label)
+        ax.plot(curve.x, curve.y, line, marker=marker, color=colour, linewidth=1.6, markersize=5, label=shown)
         if curve.low and any(high > low for low, high in zip(curve.low, curve.high, strict=True)):
             ax.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
     ticks = sorted({x for curve in curves.values() if not (curve.dashed and len(curve.x) <= 1) for x in curve.x})
@@ -119,7 +119,7 @@ def key(figure: Figure, entries: Sequence[tuple[str, str, str, float]], columns:
     from matplotlib.lines import Line2D
 
     dots = [
-        Line2D([], [], color=colour, marker=marker, markersize=size, linestyle="", label=label)
+        Line2D([], [], color=colour, marker=marker, markersize=size, linestyle="", label=printed(label))
         for label, marker, colour, size in entries
     ]
     figure.legend(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.files import write_json, writing_to
+from yanlm.files import printable, write_json, writing_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,7 +129,7 @@ class Study:
             parts.append(table)
         parts += ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
         parts.append(f"`{self.command}`; {machine()}.")
-        return "\n\n".join(parts) + "\n"
+        return printable("\n\n".join(parts) + "\n")
 
     def _document(self) -> Json:
         head = {"study": self.name, "command": self.command, "machine": machine()}
@@ -194,7 +194,7 @@ def spread(values: Sequence[float], form: str = ".3f") -> str:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; ``|`` in a cell is escaped.
+    """A Markdown table; ``|`` in a cell is escaped, and a cell is a single line.
 
     Example:
         >>> print(markdown(["", "right"], [["flow", ".5"]]))
@@ -204,7 +204,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """
 
     def line(cells: Sequence[str]) -> str:
-        escaped = [cell.replace("|", "\\|") for cell in cells]
+        escaped = [" ".join(cell.replace("|", "\\|").splitlines()) for cell in cells]
         return "|" + "|".join(f" {cell} " if cell else " " for cell in escaped) + "|"
 
     return "\n".join([line(head), "|---" * len(head) + "|", *map(line, rows)])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yanlm.figures import printed
 from yanlm.studies.tools.study import Json, markdown, spread
 from yanlm.tasks.task import get_task
 
@@ -106,7 +107,7 @@ def table_figure(summary: Json) -> Figure:
         if scores["guesses"]:
             best = max(scores["guesses"].values())
             ax.plot([best, best], [place - 0.35, place + 0.35], color=REFERENCE, linewidth=1.2)
-    names = [_title(name, scores) for name, scores in summary.items()]
+    names = [printed(_title(name, scores)) for name, scores in summary.items()]
     ax.set_yticks(range(len(names)), names, fontsize=9)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel("score, median over seeds; grey line: the best guess without a network")
