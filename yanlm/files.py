@@ -1,13 +1,20 @@
-"""Files of a run, written whole or not at all."""
+"""Files written whole or not at all: beside, flushed to the disk, then renamed. Every file of a run goes this way."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+BESIDE = ".saving-"
+"""How names begin that a kill may have left behind."""
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal obeys in place of showing it, or turns the letters around it: all control characters but tab and the
@@ -38,13 +45,79 @@ def writing_to(out: Path) -> Iterator[None]:
         raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; what is there after the block takes its place, after an error nothing does.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with replacing(folder / "a.txt") as beside:
+        ...     _ = beside.write_text("whole")
+        >>> [path.name for path in folder.iterdir()]
+        ['a.txt']
+    """
+    beside = path.with_name(f"{BESIDE}{path.name}")
+    try:
+        yield beside
+        finish(beside)
+        beside.replace(path)
+        flush(path.parent)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def filling(folder: Path, last: str) -> Iterator[Path]:
+    """A folder to write files to; after the block they move to ``folder``, the one called ``last`` as the last.
+
+    So whoever finds that file finds all others as well.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=BESIDE, dir=folder))
+    try:
+        yield beside
+        written = sorted(beside.iterdir(), key=lambda path: (path.name == last, path.name))
+        for path in written:
+            finish(path)
+        for path in written:
+            path.replace(folder / path.name)
+        flush(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 def write_json(path: Path, document: dict[str, Any], *, ascii: bool = True) -> None:
-    """Write a document whole or not at all; with ``ascii`` other letters are escaped."""
+    """Write a document; with ``ascii`` other letters are escaped."""
     write_text(path, json.dumps(document, indent=2, ensure_ascii=ascii) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write a text file."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def finish(path: Path) -> None:
+    """Bring a file that was written, or the names in a folder, to the disk; who may read it is up to the umask."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)  # safetensors and mkdtemp write for their owner alone
+    flush(path)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

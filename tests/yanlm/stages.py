@@ -11,12 +11,13 @@ from yanlm.training.schedule import TrainSettings
 BASE = {"steps": 20, "batch_size": 8, "lr": 0.01, "warmup": 3, "save_every": 6, "log_every": 1}
 
 
-def train(folder, *, model=None, draw=None, stage=1, resume=False, on_log=None, on_sample=None, extra=None, **settings):
-    settings = TrainSettings(**{**BASE, **settings})
+def train(folder, *, model=None, draw=None, stage=1, resume=False, extra=None, **options):
+    """The model and what train_stage says of it; options are hooks and settings."""
+    hooks = {name: options.pop(name) for name in ("on_log", "on_sample", "on_note") if name in options}
+    settings = TrainSettings(**{**BASE, **options})
     model = StandIn() if model is None else model
     draw = StandInDraw(settings.batch_size, accumulate=settings.accumulate) if draw is None else draw
-    keywords = {"resume": resume, "on_log": on_log, "on_sample": on_sample, "extra_state": extra}
-    return model, train_stage(model, stage, draw, settings, folder, **keywords)
+    return model, train_stage(model, stage, draw, settings, folder, resume=resume, extra_state=extra, **hooks)
 
 
 def curve(result):

@@ -137,8 +137,8 @@ def run(
     settings = TrainSettings(**settings)
     accelerator = make_accelerator(settings.precision, device)
     if slow_disk:
-        flush = checkpoints._flush
-        checkpoints._flush = lambda path: (time.sleep(slow_disk), flush(path))
+        finish = checkpoints.finish
+        checkpoints.finish = lambda path: (time.sleep(slow_disk), finish(path))
     if full_from is not None and accelerator.is_main_process:
         fill_disk(checkpoints, full_from)
     share = (accelerator.process_index, accelerator.num_processes)

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yanlm.files import filling, write_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from transformers import PreTrainedTokenizerFast
+
+WEIGHTS_FILE = "model.safetensors"
 
 
 def model_folder(folder: str | Path) -> Path:
@@ -34,7 +38,7 @@ def model_folder(folder: str | Path) -> Path:
 def _model_in(root: Path) -> Path | None:
     """The first of a folder and its stages, last before first, that holds a model."""
     for candidate in (root, root / "stage2", root / "stage1"):
-        if (candidate / "config.json").is_file() and (candidate / "model.safetensors").is_file():
+        if (candidate / "config.json").is_file() and (candidate / WEIGHTS_FILE).is_file():
             return candidate
     return None
 
@@ -56,13 +60,12 @@ def quiet() -> Iterator[None]:
 
 
 def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None) -> None:
-    """Write config.json, model.safetensors, the tokenizer's files, and ``run.json`` where given."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with quiet():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    if run is not None:
-        (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+    """Write config.json, model.safetensors, the tokenizer's files, and ``run.json`` where given; weights last."""
+    with filling(folder, last=WEIGHTS_FILE) as beside, quiet():
+        model.save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
+        if run is not None:
+            write_json(beside / "run.json", run)
 
 
 def load_config(folder: str | Path) -> Any:

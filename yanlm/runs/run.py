@@ -147,6 +147,7 @@ def _train_stage(
         resume=resume,
         on_log=lambda record: hear.log(stage, record),
         on_sample=on_sample if shown else None,
+        on_note=hear.note,
         on_check=validation_score(settings, tokenizer, corpus, hear.check) if stage == settings.stages[-1] else None,
     )
 

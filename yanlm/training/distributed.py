@@ -145,6 +145,7 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping
             f"the checkpoint is of another model: {len(names)} of {len(own)} tensors differ in name or shape, "
             f"for instance {names[0]}; resume with the settings the run was begun with"
         )
+    _check_numbers(model, tensors)
     options = StateDictOptions(full_state_dict=True)
     set_model_state_dict(model, weights, options=options)
     optimizer.zero_grad(set_to_none=True)
@@ -157,3 +158,21 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping
         state.setdefault(parameter, {})[key] = value
     groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
     set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups}, options=options)
+
+
+def _check_numbers(model: nn.Module, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Moments and averages go with the parameters, and no weight is infinite or no number."""
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    moments: dict[str, set[str]] = {}
+    for name, value in [*tensors.get("optimizer", {}).items(), *tensors.get("ema", {}).items()]:
+        parameter, mark, key = name.rpartition("/") if name not in shapes else (name, "", "")
+        if parameter not in shapes or (key != "step" and tuple(value.shape) != shapes[parameter]):
+            raise CheckpointError(f"the checkpoint is of another model: {name} goes with none of its weights")
+        if mark:
+            moments.setdefault(parameter, set()).add(key)
+    if any(keys != {"step", "exp_avg", "exp_avg_sq"} for keys in moments.values()):
+        raise CheckpointError("the checkpoint is of another optimizer than AdamW, or not whole")
+    for part in ("model", "ema"):
+        bad = [name for name, value in tensors.get(part, {}).items() if not bool(value.isfinite().all())]
+        if bad:
+            raise CheckpointError(f"the checkpoint holds numbers that are not finite, in {bad[0]}")

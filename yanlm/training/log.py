@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +11,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from yanlm.files import write_text
 from yanlm.training.checkpoints import reported
 
 Record = dict[str, Any]
@@ -36,12 +36,7 @@ class RunLog:
         known = {record["step"]: record for record in [*tail, *_read(path)] if record["step"] <= step}
         self.records = [known[key] for key in sorted(known)]
         with reported(self.folder, "writing the log"):
-            fresh = path.with_suffix(".jsonl.new")
-            with fresh.open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(record) + "\n" for record in self.records)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
+            write_text(path, "".join(json.dumps(record) + "\n" for record in self.records))
             self._file = path.open("a", encoding="utf-8")
         with contextlib.suppress(ImportError, OSError):  # the picture is a convenience
             from torch.utils.tensorboard import SummaryWriter
@@ -72,12 +67,19 @@ class RunLog:
 
 
 class Window:
-    """Sums since the last line of the log, kept on the device."""
+    """Sums since the last line of the log, kept on the device, and what its last step was done with.
+
+    Attributes:
+        rate: Learning rate of the last step; ``None`` before there is one, and where a checkpoint did not say.
+        grad_norm: Norm of its gradient.
+    """
 
     def __init__(self, since: float = 0.0) -> None:
         self.sums: dict[str, Tensor] = {}
         self.steps = self.tokens = 0
         self.since = since
+        self.rate: float | None = None
+        self.grad_norm: Tensor | float = 0.0
 
     def add(self, values: Mapping[str, Tensor], weight: float) -> None:
         """Add a micro-batch's loss and parts."""
@@ -85,9 +87,10 @@ class Window:
             value = value.detach().float() * weight
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
-    def count(self, tokens: int) -> None:
+    def count(self, tokens: int, rate: float, grad_norm: Tensor) -> None:
         """A step is over."""
         self.steps, self.tokens = self.steps + 1, self.tokens + tokens
+        self.rate, self.grad_norm = rate, grad_norm
 
     def means(self) -> dict[str, Tensor]:
         """Means over the steps."""
@@ -95,13 +98,15 @@ class Window:
 
     def state_dict(self) -> Record:
         """All but the sums, which the processes have to bring together first."""
-        return {"steps": self.steps, "tokens": self.tokens, "since": self.since}
+        last = {"lr": self.rate, "grad_norm": float(self.grad_norm)}
+        return {"steps": self.steps, "tokens": self.tokens, "since": self.since, **last}
 
     @classmethod
     def of(cls, state: Record, device: torch.device) -> Window:
         """The window of a checkpoint."""
         window = cls(state["since"])
-        window.steps, window.tokens = state["steps"], state["tokens"]
+        window.steps, window.tokens = int(state["steps"]), int(state["tokens"])
+        window.rate, window.grad_norm = state.get("lr"), state.get("grad_norm", 0.0)
         window.sums = {name: torch.tensor(value, device=device) for name, value in state["sums"].items()}
         return window
 

@@ -73,6 +73,7 @@ def train_stage(
     on_log: Callable[[Record], None] | None = None,
     on_sample: Callable[[Any, int], None] | None = None,
     on_check: Callable[[Any, int], float] | None = None,
+    on_note: Callable[[str], None] | None = None,
     extra_state: Mapping[str, Any] | None = None,
 ) -> StageResult:
     """Train ``model`` in place; it ends in evaluation mode, with the averaged weights if ``settings.ema`` is set.
@@ -85,16 +86,17 @@ def train_stage(
         folder: Gets ``log.jsonl``, ``state/`` (checkpoints) and ``tensorboard/`` (if that package is installed).
             Several machines must share it.
         accelerator: Device, processes and precision; by default :func:`make_accelerator`.
-        resume: Go on from the newest checkpoint of ``folder``, or begin if there is none.
+        resume: Go on from the newest checkpoint of ``folder`` that loads, or begin if there is none.
         on_log: Called by the main process with every record of the log, and the time left.
         on_sample: Called by the main process with the model (averaged weights, evaluation mode) and the step.
         on_check: Called likewise every ``settings.check_every`` steps; returns a score, higher is better. The model
             ends with the weights that scored best, and stops after ``settings.patience`` checks without a better one.
+        on_note: Called by the main process with a line for the user, such as which checkpoint was passed over.
         extra_state: JSON-able, kept in the checkpoints.
 
     Raises:
         ValueError: Settings and processes do not fit, or ``folder`` holds a run and ``resume`` is not set.
-        CheckpointError: A checkpoint cannot be written (disk full, no permission) or read.
+        CheckpointError: A checkpoint cannot be written (disk full, no permission), or none of those there can be read.
         DivergedError: Loss or gradient are not finite; the model is back at the last checkpoint.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the step was finished and saved.
     """
@@ -105,8 +107,9 @@ def train_stage(
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices), contextlib.ExitStack() as stack:
         stack.callback(unwrap, model, accelerator)
-        state = StageState(model, stage, draw.state_dict(), settings, Path(folder), accelerator, extra_state or {})
-        loop = StageLoop(state, draw, hooks)
+        note = on_note if on_note is not None and accelerator.is_main_process else lambda text: None
+        state = StageState(model, stage, draw, settings, Path(folder), accelerator, extra_state or {}, note)
+        loop = StageLoop(state, hooks)
         stack.callback(loop.close)
         loop.begin(resume)
         with loop.interrupts.heard(alone=state.processes.count == 1):

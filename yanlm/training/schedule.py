@@ -148,7 +148,9 @@ class Plan:
     def load_state_dict(self, state: dict[str, Any], seconds: float) -> None:
         """Take up a plan; one whose minutes were raised since starts its decay later, one with ``steps`` is its own."""
         if self.settings.steps is None and seconds >= (1 - self.settings.decay) * self.budget:
-            self.total, self.decay_from = state["total"], state["decay_from"]
+            total, decay_from = state["total"], state["decay_from"]
+            self.total = None if total is None else int(total)
+            self.decay_from = None if decay_from is None else int(decay_from)
 
     def advance(self, step: int, seconds: float) -> None:
         """Begin the decay when its time has come."""

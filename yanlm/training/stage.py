@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from yanlm.seeding import row_seed
-from yanlm.training.checkpoints import check_room, latest_checkpoint
+from yanlm.training.checkpoints import check_room, saved_checkpoints
 from yanlm.training.interrupts import Interrupts
 from yanlm.training.log import Record, Window
-from yanlm.training.prefetch import Ahead, Draw, MicroBatch
+from yanlm.training.prefetch import Ahead, MicroBatch
 from yanlm.training.stage_state import StageState
 
 
@@ -38,16 +38,14 @@ class StageLoop:
 
     Args:
         state: What is trained, as it is before the first step.
-        draw: Where batches come from.
         hooks: What the caller wants to hear.
     """
 
-    def __init__(self, state: StageState, draw: Draw, hooks: Hooks) -> None:
-        self.state, self.draw, self.hooks = state, draw, hooks
+    def __init__(self, state: StageState, hooks: Hooks) -> None:
+        self.state, self.hooks = state, hooks
         self.settings, self.processes = state.settings, state.processes
         self.interrupts = Interrupts()
         self.ahead: Ahead | None = None
-        self.rate, self.grad_norm = 0.0, torch.zeros(())  # of the last step
 
     # Before and after the steps
 
@@ -59,16 +57,16 @@ class StageLoop:
         """
         state = self.state
         self.processes.on_main(lambda: check_room(state.folder, state.size))
-        last = self.processes.from_main(latest_checkpoint(state.folder))
-        if last is not None and not resume:
-            raise ValueError(f"folder {state.folder} holds a run ({last.name}): resume it or choose another folder")
-        tail = [] if last is None else state.load(last)
-        self.processes.on_main(lambda: state.log.open(state.step, tail))
+        saved = self.processes.from_main(saved_checkpoints(state.folder))
+        if saved and not resume:
+            raise ValueError(f"folder {state.folder} holds a run ({saved[0].name}): resume it or choose another folder")
+        history = state.resume()
+        self.processes.on_main(lambda: state.log.open(state.step, history or []))
         state.log.records = self.processes.from_main(state.log.records)
-        if last is None:
+        if history is None:
             state.save()  # what a divergence in the first steps goes back to
-        self.draw.load_state_dict(state.draw)
-        self.ahead = Ahead(self.draw, self.settings.accumulate, pin=state.accelerator.device.type == "cuda")
+        state.draw.load_state_dict(state.draw_state)
+        self.ahead = Ahead(state.draw, self.settings.accumulate, pin=state.accelerator.device.type == "cuda")
         state.wrapped.train()
 
     def run(self) -> None:
@@ -90,7 +88,7 @@ class StageLoop:
             if state.plan.done(state.step, seconds):
                 break
             self._train_step(batches, [tokens, slots], seconds)
-            state.step, state.draw = state.step + 1, draw_state
+            state.step, state.draw_state = state.step + 1, draw_state
             state.tokens += int(tokens)
             self._look(bool(stop))
             if stop:
@@ -102,7 +100,7 @@ class StageLoop:
 
     def _finish(self) -> None:
         state = self.state
-        if state.window.steps:
+        if state.window.steps and state.window.rate is not None:
             self._report()
         if self.settings.check_every and state.checked_step != state.step:
             self._check()
@@ -116,7 +114,7 @@ class StageLoop:
         """Leave the thread and the draw as a caller expects them, also after an error."""
         if self.ahead is not None:
             self.ahead.close()
-            self.draw.load_state_dict(self.state.draw)
+            self.state.draw.load_state_dict(self.state.draw_state)
         self.state.log.close()
 
     # One step
@@ -127,9 +125,9 @@ class StageLoop:
         totals = torch.tensor([max(count, 1.0) for count in counts]) / (self.processes.count * parts)
         totals = totals.to(device, non_blocking=True)
         torch.manual_seed(row_seed(self.settings.seed, state.step, self.processes.rank))
-        self.rate = self.settings.lr * state.plan.factor(state.step, seconds)
+        rate = self.settings.lr * state.plan.factor(state.step, seconds)
         for group in state.optimizer.param_groups:
-            group["lr"] = self.rate
+            group["lr"] = rate
         for index, (batch, seeds) in enumerate(batches):
             batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
             last = index == parts - 1
@@ -145,15 +143,15 @@ class StageLoop:
                 "output must be a ModelOutput, dict or named tuple, or sharding cannot see it"
             )
         norm = accelerator.clip_grad_norm_(state.parameters, self.settings.clip or math.inf)
-        self.grad_norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-        state.bad |= ~self.grad_norm.isfinite()
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        state.bad |= ~norm.isfinite()
         if device.type == "cpu":  # elsewhere looking at the flag would stall the device: before each line and save
             state.guard(state.step + 1)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         if state.average is not None:
             state.average.update()
-        state.window.count(int(counts[0]))
+        state.window.count(int(counts[0]), rate, norm)
 
     # Between two steps
 
@@ -181,8 +179,8 @@ class StageLoop:
             "step": state.step,
             "loss": parts.pop("loss"),
             "parts": parts,
-            "lr": self.rate,
-            "grad_norm": float(self.grad_norm),
+            "lr": state.window.rate,
+            "grad_norm": float(state.window.grad_norm),
             "tokens_per_second": state.window.tokens / max(seconds - state.window.since, 1e-9),
             "seconds": seconds,
         }

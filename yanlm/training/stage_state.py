@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moefm.training import DivergedError
-from yanlm.training.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint, save_checkpoint
+from yanlm.training.checkpoints import (
+    UNREADABLE,
+    CheckpointError,
+    load_checkpoint,
+    reason,
+    save_checkpoint,
+    saved_checkpoints,
+)
 from yanlm.training.distributed import Processes, restore, snapshot, wrap
 from yanlm.training.early_stopping import Best
 from yanlm.training.ema import MovingAverage, assign, local, whole
 from yanlm.training.log import Record, RunLog, Window
 from yanlm.training.optimizer import make_optimizer
+from yanlm.training.prefetch import Draw
 from yanlm.training.schedule import Clock, Plan, TrainSettings
 
 if TYPE_CHECKING:
@@ -29,16 +37,17 @@ class StageState:
     Args:
         model: What is trained; wrapped here for the processes there are.
         stage: 1 or 2.
-        draw: State of the draw of batches before the first step.
+        draw: Where batches come from.
         settings: See :class:`TrainSettings`.
         folder: Of the stage.
         accelerator: Device, processes and precision.
         extra: Kept in the checkpoints.
+        note: Told what the user should know.
 
     Attributes:
         wrapped: What is called in place of the model.
         bare: The module inside whose parameters are trained.
-        draw: State of the draw after the last step.
+        draw_state: Where the draw stands after the last step.
         bad: Whether a loss, a gradient or a weight was not finite, on the device.
     """
 
@@ -46,14 +55,16 @@ class StageState:
         self,
         model: Any,
         stage: int,
-        draw: Any,
+        draw: Draw,
         settings: TrainSettings,
         folder: Path,
         accelerator: Accelerator,
         extra: Mapping[str, Any],
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.model, self.stage, self.draw, self.settings = model, stage, draw, settings
-        self.folder, self.accelerator, self.extra = folder, accelerator, dict(extra)
+        self.folder, self.accelerator, self.extra, self.note = folder, accelerator, dict(extra), note
+        self.draw_state = draw.state_dict()
         self.processes = Processes(accelerator)
         self.plan, self.clock, self.best = Plan(settings), Clock(), Best(folder, settings.patience)
         self.log, self.window = RunLog(folder), Window()
@@ -75,9 +86,7 @@ class StageState:
         """
         if not self.processes.any(bool(self.bad)):
             return
-        last = self.processes.from_main(latest_checkpoint(self.folder))
-        if last is not None:
-            self.load(last)
+        self.resume()
         self.settle(averaged=False)
         raise DivergedError(
             f"stage {self.stage}: loss or gradient were no longer finite by step {step}; the model is back at step "
@@ -99,7 +108,7 @@ class StageState:
             "stage": self.stage,
             "seconds": self.clock.seconds,
             "tokens": self.tokens,
-            "streams": self.processes.gather(self.draw),
+            "streams": self.processes.gather(self.draw_state),
             "plan": self.plan.state_dict(),
             "averaged": 0 if self.average is None else self.average.updates,
             "window": {**self.window.state_dict(), "sums": sums},
@@ -112,29 +121,60 @@ class StageState:
         self.processes.on_main(lambda: save_checkpoint(self.folder, self.step, tensors, state))
         self.saved_step = self.step
 
-    def load(self, path: Path) -> list[Record]:
-        """Take up a checkpoint; returns the last records it knows of.
+    def resume(self) -> list[Record] | None:
+        """Take up the newest checkpoint that loads; returns the last records it knows of, ``None`` if there is none.
 
         Raises:
-            CheckpointError: It cannot be read, or is of another stage or model.
+            CheckpointError: There are checkpoints, and none of them loads: damaged, of another stage or model.
         """
+        failures: dict[Path, CheckpointError] = {}
+        for path in self.processes.from_main(saved_checkpoints(self.folder)):
+            try:
+                history, failure = self._load(path), None
+            except CheckpointError as error:
+                history, failure = [], error
+            if not self.processes.any(failure is not None):
+                for passed_over, why in failures.items():
+                    self.note(
+                        f"{passed_over.name} is passed over, going on from step {self.step}, the one before: {why}"
+                    )
+                self._forget_lost_best()
+                return history
+            failures[path] = failure or CheckpointError(f"{path} could not be read by another process")
+        for failure in failures.values():  # that of the newest
+            raise failure
+        return None
+
+    def _forget_lost_best(self) -> None:
+        """Where the best weights are not those that the checkpoint knows of, look for the best anew."""
+        if self.processes.from_main(self.best.whole):
+            return
+        self.note(f"{self.best.path} is not as it was written at step {self.best.step}: the best is looked for anew")
+        self.best = Best(self.folder, self.settings.patience)
+
+    def _load(self, path: Path) -> list[Record]:
         tensors, state = load_checkpoint(path)
-        if state["stage"] != self.stage:
-            raise CheckpointError(f"{path} is of stage {state['stage']}, not of stage {self.stage}")
-        restore(self.bare, self.optimizer, tensors)
-        if self.average is not None:
-            self.average.load_state_dict(tensors.get("ema", {}), state["averaged"])
-        self.draw = self._own_draw(state["streams"])
-        self.step = self.saved_step = state["step"]
-        self.tokens = state["tokens"]
-        self.clock = Clock(state["seconds"])
-        self.plan.load_state_dict(state["plan"], state["seconds"])
-        self.window = Window.of(state["window"], self.accelerator.device)
-        if "best" in state:
-            self.best.load_state_dict(state["best"])
-            self.checked_step = state["checked"]
+        try:
+            if state["stage"] != self.stage:
+                raise CheckpointError(f"{path} is of stage {state['stage']}, not of stage {self.stage}")
+            restore(self.bare, self.optimizer, tensors)
+            if self.average is not None:
+                self.average.load_state_dict(tensors.get("ema", {}), state["averaged"])
+            self.draw_state = self._own_draw(state["streams"])
+            self.draw.load_state_dict(self.draw_state)
+            self.step = self.saved_step = int(state["step"])
+            self.tokens, self.clock = int(state["tokens"]), Clock(float(state["seconds"]))
+            self.plan.load_state_dict(state["plan"], self.clock.seconds)
+            self.window = Window.of(state["window"], self.accelerator.device)
+            self.best = Best(self.folder, self.settings.patience)
+            self.checked_step = None
+            if "best" in state:
+                self.best.load_state_dict(state["best"])
+                self.checked_step = state["checked"]
+            history = [record for record in state["history"] if int(record["step"]) <= self.step]
+        except UNREADABLE as error:
+            raise CheckpointError(f"cannot go on from the checkpoint {path}: {reason(error)}") from error
         self.bad.zero_()
-        history: list[Record] = state["history"]
         return history
 
     def _own_draw(self, states: list[Any]) -> Any:

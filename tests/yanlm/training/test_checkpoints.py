@@ -1,6 +1,7 @@
 """Whatever happens while a checkpoint is written, one that can be loaded stays."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from collections import namedtuple
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from yanlm.training import checkpoints
@@ -66,7 +69,8 @@ def test_a_save_that_stops_anywhere_leaves_a_whole_checkpoint(tmp_path, monkeypa
         return wrapped
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "_flush", dying(checkpoints._flush))
+        patch.setattr(checkpoints, "finish", dying(checkpoints.finish))
+        patch.setattr(checkpoints, "flush", dying(checkpoints.flush))
         patch.setattr(checkpoints, "save_file", dying(checkpoints.save_file))
         patch.setattr(checkpoints.shutil, "rmtree", dying(shutil.rmtree))
         patch.setattr(checkpoints.Path, "rename", dying(checkpoints.Path.rename))
@@ -91,6 +95,78 @@ def test_a_damaged_checkpoint_is_passed_over_and_replaced(tmp_path, damage):
     save(tmp_path, 2)
     assert latest(tmp_path) == 2
     assert names(tmp_path) == ["step-00000001", "step-00000002"]
+
+
+def flipped(file, place=-1):
+    raw = bytearray(file.read_bytes())
+    raw[place] ^= 64
+    file.write_bytes(raw)
+
+
+@pytest.mark.parametrize("damage", ["model.safetensors", "optimizer.safetensors"])
+@pytest.mark.parametrize("place", [5, -1])
+def test_a_flipped_bit_is_noticed(tmp_path, damage, place):
+    save(tmp_path, 1, 3)
+    path = latest_checkpoint(tmp_path)
+    flipped(path / damage, place)
+    with pytest.raises(CheckpointError, match=rf"cannot read .*step-00000003: {damage} is not as it was written"):
+        load_checkpoint(path)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 7))
+def test_any_flipped_bit_of_the_state_is_noticed_or_harmless(tmp_path_factory, place, bit):
+    folder = tmp_path_factory.mktemp("flip")
+    save(folder, 3)
+    path = latest_checkpoint(folder)
+    whole = load_checkpoint(path)[1]
+    file = path / "state.json"
+    raw = bytearray(file.read_bytes())
+    raw[place % len(raw)] ^= 1 << bit
+    file.write_bytes(raw)
+    try:
+        state = load_checkpoint(path)[1]
+    except CheckpointError as error:
+        assert "\n" not in str(error)
+    else:  # in the name or value of a hash that nothing else depends on
+        assert {name: state[name] for name in ("note", "step", "files")} == {
+            name: whole[name] for name in ("note", "step", "files")
+        }
+
+
+FORMS = [
+    "[]",
+    "3",
+    "null",
+    "{}",
+    '{"files": []}',
+    '{"files": {"x": 1}}',
+    '{"files": {"../x": 1}}',
+    "[" * 10**5,
+    "",
+    "\xff",
+    '{"files": {"model.safetensors": "x"}}',
+    '{"files": {"": 1}}',
+]
+
+
+@pytest.mark.parametrize("text", FORMS, ids=range(len(FORMS)))
+def test_a_state_of_another_form_is_one_line(tmp_path, text):
+    save(tmp_path, 1, 3)
+    (tmp_path / "state" / "x").write_text("1")
+    (tmp_path / "state" / "step-00000003" / "state.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CheckpointError, match="cannot read the checkpoint") as caught:
+        load_checkpoint(tmp_path / "state" / "step-00000003")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    assert latest(tmp_path) == 1
+
+
+def test_checkpoints_of_earlier_versions_have_no_hashes(tmp_path):
+    save(tmp_path, 3)
+    file = latest_checkpoint(tmp_path) / "state.json"
+    state = json.loads(file.read_text())
+    del state["hashes"]
+    file.write_text(json.dumps(state))
+    assert latest(tmp_path) == 3
 
 
 FULL = [

@@ -89,11 +89,30 @@ def test_no_number_is_no_improvement(tmp_path: Path) -> None:
     assert other.exhausted and other.score == 0.5
 
 
+@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+def test_best_weights_that_were_damaged_are_looked_for_anew(tmp_path: Path, harm: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, Scores({4: 0.9, 8: 0.5}, kill_at=6))
+    AcceleratorState._reset_state(reset_partial_state=True)
+    file = tmp_path / BEST_FILE
+    raw = file.read_bytes()
+    file.write_bytes(bytes([*raw[:-1], raw[-1] ^ 64]) if harm == "flip" else raw[:-4])
+    if harm == "gone":
+        file.unlink()
+    notes: list[str] = []
+    again = Scores({4: 0.9, 8: 0.5})
+    chosen = TrainSettings(**BASE)
+    model, draw = StandIn(), StandInDraw(chosen.batch_size)
+    train_stage(model, 1, draw, chosen, tmp_path, on_check=again, resume=True, on_note=notes.append)
+    assert torch.equal(model.embedding.weight, again.seen[8])
+    assert len(notes) == 1 and "step 4" in notes[0] and "looked for anew" in notes[0]
+
+
 def test_a_disk_that_is_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", full)
+    monkeypatch.setattr("yanlm.training.early_stopping.save_file", full)
     from yanlm.training.checkpoints import CheckpointError
 
     with pytest.raises(CheckpointError, match=r"disk is full|No space"):

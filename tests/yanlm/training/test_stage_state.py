@@ -1,16 +1,18 @@
 """What a stage holds goes into a checkpoint and back; a stage that diverges goes back to it."""
 
+import json
 import math
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from stages import BASE, Poisoned, curve, equal_weights, train
 from standin import StandIn, StandInDraw, fill_disk, run
 
 from moefm.training import DivergedError
 from yanlm.training import checkpoints
 from yanlm.training import stage_state as module
-from yanlm.training.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint
+from yanlm.training.checkpoints import CheckpointError, latest_checkpoint, load_checkpoint, saved_checkpoints
 
 
 def test_a_finished_run_is_only_loaded(tmp_path):
@@ -82,3 +84,107 @@ def test_on_a_gpu_bf16_resumes_and_diverges_as_on_a_cpu(tmp_path):
     assert curve(rest) == pytest.approx(curve(full), rel=1e-4) and equal_weights(whole, resumed, 1e-4)
     with pytest.raises(DivergedError, match="back at step 6"):
         run(tmp_path / "c", settings, device="auto", model=Poisoned())
+
+
+def rewritten(path, **changes):
+    """The state of a checkpoint with other values, as a version without hashes would have written it."""
+    state = json.loads((path / "state.json").read_text())
+    state.pop("hashes", None)
+    for name, value in changes.items():
+        if value is None:
+            del state[name]
+        else:
+            state[name] = value
+    (path / "state.json").write_text(json.dumps(state))
+
+
+def with_tensors(path, file, change):
+    """Weights changed and their sizes written down anew, without hashes."""
+    tensors = {name: change(value) for name, value in load_file(path / file).items()}
+    save_file(tensors, path / file)
+    files = json.loads((path / "state.json").read_text())["files"]
+    rewritten(path, files={**files, file: (path / file).stat().st_size})
+
+
+def cut(path):
+    file = path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def flip(path):
+    file = path / "model.safetensors"
+    raw = bytearray(file.read_bytes())
+    raw[-101] ^= 64
+    file.write_bytes(raw)
+
+
+DAMAGES = {
+    "a flipped bit": flip,
+    "a truncated file": cut,
+    "a missing file": lambda path: (path / "optimizer.safetensors").unlink(),
+    "no state": lambda path: (path / "state.json").unlink(),
+    "a list": lambda path: (path / "state.json").write_text("[]"),
+    "another stage": lambda path: rewritten(path, stage=2),
+    "no window": lambda path: rewritten(path, window=None),
+    "a window of another form": lambda path: rewritten(path, window=[1]),
+    "no streams": lambda path: rewritten(path, streams=[]),
+    "a step that is no number": lambda path: rewritten(path, step="x"),
+    "history of another form": lambda path: rewritten(path, history=[1]),
+    "a plan of another form": lambda path: rewritten(path, tokens=[7]),
+    "foreign shapes": lambda path: with_tensors(path, "model.safetensors", lambda x: x[None]),
+    "foreign moments": lambda path: with_tensors(path, "optimizer.safetensors", lambda x: x[None] if x.ndim else x),
+    "a foreign average": lambda path: with_tensors(path, "ema.safetensors", lambda x: x[None]),
+    "weights that are no numbers": lambda path: with_tensors(path, "model.safetensors", lambda x: x * math.nan),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_checkpoint_that_does_not_load_is_passed_over(tmp_path, name):
+    whole, full = train(tmp_path / "a", ema=0.9)
+    train(tmp_path / "b", ema=0.9, steps=12)
+    newest, before = saved_checkpoints(tmp_path / "b")
+    DAMAGES[name](newest)
+    notes = []
+    resumed, rest = train(tmp_path / "b", ema=0.9, resume=True, on_note=notes.append)
+    assert len(notes) == 1 and newest.name in notes[0] and f"step {int(before.name[5:])}, the one before" in notes[0]
+    for x, y in zip(curve(rest), curve(full), strict=True):
+        assert x == pytest.approx(y)
+    assert equal_weights(whole, resumed)
+    assert saved_checkpoints(tmp_path / "b")[0].name == "step-00000020"
+
+
+def test_where_no_checkpoint_loads_it_is_told(tmp_path):
+    train(tmp_path, steps=12)
+    for path in saved_checkpoints(tmp_path):
+        flip(path)
+    with pytest.raises(CheckpointError, match=r"step-00000012: model\.safetensors is not as it was written"):
+        train(tmp_path, resume=True)
+
+
+def test_a_divergence_goes_back_to_a_checkpoint_that_loads(tmp_path):
+    class Damaging(Poisoned):
+        def forward(self, **keywords):
+            if self.calls + 1 == self.fatal:
+                flip(latest_checkpoint(tmp_path))
+            return super().forward(**keywords)
+
+    with pytest.raises(DivergedError, match="back at step 0"):
+        train(tmp_path, model=Damaging())
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_the_line_after_the_last_step_is_of_that_step(tmp_path, steps):
+    _, full = train(tmp_path / "a", steps=steps, log_every=10)
+    train(tmp_path / "b", steps=steps, log_every=10, save_every=1)
+    last = saved_checkpoints(tmp_path / "b")[0]
+    (tmp_path / "b" / "log.jsonl").write_text("")
+    window = {"steps": steps - 1, "tokens": 9, "since": 0.0, "sums": {"loss": 1.0, "ce": 0.5, "slots": 0.5}}
+    written = json.loads((last / "state.json").read_text())["window"]
+    assert {"lr", "grad_norm"} <= written.keys()
+    rewritten(last, window={**window, "lr": 0.25, "grad_norm": 0.5}, history=[])
+    _, rest = train(tmp_path / "b", steps=steps, log_every=10, resume=True)
+    assert [(record["step"], record["lr"], record["grad_norm"]) for record in rest.history] == [(steps, 0.25, 0.5)]
+    assert all(record["lr"] > 0 and record["grad_norm"] > 0 for record in full.history)
+    rewritten(last, window=window)  # an earlier version did not say: no such line
+    (tmp_path / "b" / "log.jsonl").write_text("")
+    assert train(tmp_path / "b", steps=steps, log_every=10, resume=True)[1].history == []
