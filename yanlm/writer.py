@@ -14,7 +14,9 @@ from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, split_spans
 from yanlm.tokenization.examples import Builder
-from yanlm.tokenization.prompts import Prompt, fill
+from yanlm.tokenization.masked_text import fill
+from yanlm.tokenization.pieces import decode_piece
+from yanlm.tokenization.prompts import Prompt
 from yanlm.tokenization.tokenizer import decode, load_tokenizer
 
 if TYPE_CHECKING:
@@ -168,20 +170,20 @@ class Writer:
 
     def _written(self, source: str, example: Example, samples: list[list[int]], nfe: int) -> Written:
         count = len(example.slots)
-        texts = [self._text(example, tokens[:count]) for tokens in samples]
+        texts = [self._text(source, example, tokens[:count]) for tokens in samples]
         fills = [self._fills(example, tokens[:count]) for tokens in samples]
         return Written(source, texts[0], texts, fills, count, nfe)
 
-    def _text(self, example: Example, tokens: list[int]) -> str:
+    def _text(self, source: str, example: Example, tokens: list[int]) -> str:
         if self.builder.form == "separate":
             return decode(self.tokenizer, tokens).strip()
-        return fill(self.tokenizer, example.source, example.slots, tokens).strip()
+        return fill(self.tokenizer, source, split_spans(tokens, example.spans, self.builder.pad))
 
     def _fills(self, example: Example, tokens: list[int]) -> list[str]:
         if self.builder.form == "separate":
             return [decode(self.tokenizer, tokens).strip()]
         spans = split_spans(tokens, example.spans, self.builder.pad)
-        return [decode(self.tokenizer, span).strip() for span in spans]
+        return [decode_piece(self.tokenizer, span).strip() for span in spans]
 
 
 def _check_texts(texts: Sequence[object]) -> None:

@@ -59,7 +59,7 @@ def length_determines(
 
 
 def _length(builder: Builder, answer: str) -> int:
-    return len(builder.ids(f" {answer}"))
+    return len(builder.ids(f" {answer}", ""))
 
 
 def _by_length(builder: Builder, items: Sequence[Item], train: Sequence[Row], field: str) -> list[str]:
@@ -72,7 +72,7 @@ def _by_length(builder: Builder, items: Sequence[Item], train: Sequence[Row], fi
 
 def _guessed(builder: Builder, item: Item, text: str) -> Fill:
     """A guess as a fill; the words stay as they are, whatever the tokenizer makes of them."""
-    fill = filled(builder, item, [builder.ids(f" {text}"), *([] for _ in item.truth[1:])])
+    fill = filled(builder, item, [builder.ids(f" {text}", ""), *([] for _ in item.truth[1:])])
     return fill._replace(fills=[text])
 
 

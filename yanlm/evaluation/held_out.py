@@ -9,6 +9,7 @@ from yanlm.data.rows import kind_of
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, Ids
 from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.pieces import decode_piece
 from yanlm.tokenization.tokenizer import decode
 
 Row = Mapping[str, Any]
@@ -89,10 +90,14 @@ def marked_text(builder: Builder, source: Sequence[int], marks: Iterable[str]) -
     parts: list[str] = []
     run: Ids = []
     left = iter(marks)
+
+    def text_of(ids: Ids) -> str:
+        return decode_piece(builder.tokenizer, ids) if parts else decode(builder.tokenizer, ids)
+
     for token in source:
         if token == builder.mask:
-            parts += [decode(builder.tokenizer, run), next(left, "<mask>")]
+            parts += [text_of(run), next(left, "<mask>")]
             run = []
         else:
             run.append(token)
-    return "".join([*parts, decode(builder.tokenizer, run)]).strip()
+    return "".join([*parts, text_of(run)]).strip()

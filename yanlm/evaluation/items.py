@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from yanlm.data.rows import kind_of
+from yanlm.data.rows import MASKS, kind_of
 from yanlm.evaluation.held_out import Row, marked_text, mask_seed, masked_positions, writes_all
+from yanlm.evaluation.own_text import own_text
 from yanlm.tasks.task import Task, get_task
 from yanlm.tokenization.collation import Example, Ids, collapse, split_spans, until_padding
 from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masked_text import fill
+from yanlm.tokenization.pieces import decode_piece
 from yanlm.tokenization.tokenizer import decode
 
 
@@ -26,6 +29,7 @@ class Item(NamedTuple):
         references: Texts that count as right: of the whole text for infilling, else of what is written.
         text: The true whole text.
         cut: Whether the row lost tokens of its text or answer to ``max_length`` or ``pad_to``.
+        masked: The row's own text with a mask for each span, where decoding its ids would not give it back.
     """
 
     id: int
@@ -37,6 +41,7 @@ class Item(NamedTuple):
     references: list[str]
     text: str
     cut: bool
+    masked: str | None = None
 
 
 class Fill(NamedTuple):
@@ -85,12 +90,16 @@ def _item(builder: Builder, endless: Builder, place: int, row: Row, task: Task) 
         raise ValueError(f"row {place + 1}: {error}") from None
     source = collapse(example, builder.form)
     truth = spans_of(builder, example, [example.target[slot] for slot in example.slots])
-    words = [decode(builder.tokenizer, span).strip() for span in truth]
-    text = joined(builder, source, truth)
+    words = [decode_piece(builder.tokenizer, span).strip() for span in truth]
+    text, masked = joined(builder, source, truth), None
+    if builder.form == "slots" and (not cut or task.kind == "text"):
+        own = own_text(builder.tokenizer, row, example.target, masked_positions(example, builder), example.spans)
+        if own is not None and own[0].strip() != text:
+            text, masked = own[0].strip(), own[1]
     references = [text] if task.references is None else task.references(row)
     if builder.pad_to is not None and task.kind != "text":
-        cut = cut or len(builder.ids(f" {references[0]}")) > builder.pad_to
-    return Item(place, row, example, source, truth, words, references, text, cut)
+        cut = cut or len(builder.ids(f" {references[0]}", "")) > builder.pad_to
+    return Item(place, row, example, source, truth, words, references, text, cut, masked)
 
 
 def spans_of(builder: Builder, example: Example, tokens: Sequence[int]) -> list[Ids]:
@@ -116,7 +125,9 @@ def joined(builder: Builder, source: Sequence[int], spans: Sequence[Ids]) -> str
 
 def filled(builder: Builder, item: Item, spans: list[Ids], text: str | None = None) -> Fill:
     """The fill of an item that these spans make."""
-    fills = [decode(builder.tokenizer, span).strip() for span in spans]
+    fills = [decode_piece(builder.tokenizer, span).strip() for span in spans]
+    if text is None and item.masked is not None:
+        text = fill(builder.tokenizer, item.masked, spans).strip()
     return Fill(spans, fills, joined(builder, item.source, spans) if text is None else text)
 
 
@@ -129,5 +140,7 @@ def read_fill(builder: Builder, item: Item, prompt: Example, tokens: Ids) -> Fil
 
 def masked_source(builder: Builder, item: Item) -> str:
     """The text as a person reads it, with ``<mask>`` for each span."""
-    spaced = (decode(builder.tokenizer, span).startswith(" ") for span in item.truth)
+    if item.masked is not None:
+        return item.masked if MASKS.search(item.masked) else f"{item.masked} <mask>"
+    spaced = (decode_piece(builder.tokenizer, span).startswith(" ") for span in item.truth)
     return marked_text(builder, item.source, (" <mask>" if space else "<mask>" for space in spaced))

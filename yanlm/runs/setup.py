@@ -13,7 +13,8 @@ from yanlm.data.rows import kind_of, words_of
 from yanlm.modeling.build import baseline_config, fresh_model, with_flow
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs.settings import RunSettings
-from yanlm.tokenization.tokenizer import encode, load_tokenizer, train_tokenizer
+from yanlm.tokenization.pieces import encode_piece
+from yanlm.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,7 +55,7 @@ def check_labels(settings: RunSettings, corpus: Corpus, tokenizer: PreTrainedTok
 
 def longest(answers: Iterable[str], tokenizer: PreTrainedTokenizerFast) -> tuple[str, int]:
     """The answer with the most tokens, and their number; an empty one with 0 where there is none."""
-    lengths = {answer: len(encode(tokenizer, f" {answer}")) for answer in sorted(answers)}
+    lengths = {answer: len(encode_piece(tokenizer, f" {answer}")) for answer in sorted(answers)}
     return max(lengths.items(), key=lambda item: item[1], default=("", 0))
 
 

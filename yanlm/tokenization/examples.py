@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import random
-from array import array
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +19,14 @@ from torch import Tensor
 from moefm.checks import check_choice, check_count
 from yanlm.data.rows import KINDS, MASKS, field, kind_of, words
 from yanlm.tokenization.collation import Example, collapse, collate
+from yanlm.tokenization.masked_text import spaces_at_masks, split_at_masks
 from yanlm.tokenization.masking import Masking, drop_tokens, mask_spans, mask_tail, span_lengths
-from yanlm.tokenization.prompts import prompt, split_at_masks
-from yanlm.tokenization.tokenizer import encode, mask_id, pad_id
+from yanlm.tokenization.prompts import prompt
+from yanlm.tokenization.token_cache import TokenCache
+from yanlm.tokenization.tokenizer import mask_id, pad_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-_CACHED_TOKENS = 8_000_000  # four bytes each
 
 
 class Builder:
@@ -83,8 +82,7 @@ class Builder:
             raise ValueError(
                 f"reserve and pad_to must be below max_length = {max_length}, got {self.reserve} and {pad_to}"
             )
-        self._cache: dict[str, array[int]] = {}
-        self._cached = 0
+        self._cache = TokenCache(tokenizer)
 
     def endless(self) -> Builder:
         """The same builder for a model that takes texts of any length; it knows all ids that this one knows."""
@@ -147,18 +145,18 @@ class Builder:
         answer = words(row, name)
         if kind == "qa":
             context, question = words(row, "context", empty=True), words(row, "question", empty=True)
-            before = self.ids(context) + self.ids(f" {question}" if context and question else question)
-            if not before:
+            asked = self.ids(f" {question}", "") if context and question else self.ids(question)
+            if not (before := self.ids(context) + asked):
                 raise ValueError("context and question are both empty; a question needs at least one of them")
-            return before, self.ids(f" {answer}"), []
+            return before, self.ids(f" {answer}", ""), []
         text = words(row, KINDS[kind][0])
         if kind == "seq2seq" and (masks := MASKS.findall(text)):
             if len(masks) > 1:
                 raise ValueError(f"source holds {len(masks)} masks, and target fills one; give one, or none at the end")
-            left, right = split_at_masks(text)
-            spaced = MASKS.split(text)[0].endswith(" ")
-            return self.ids(left), self.ids(f" {answer}" if spaced else answer), self.ids(right)
-        return self.ids(text), self.ids(f" {answer}"), []
+            (left, right), [space] = split_at_masks(text), spaces_at_masks(text)
+            answer_ids = self.ids(f"{space}{answer}" if left else answer, left[-1:] or None)
+            return self.ids(left, following=space), answer_ids, self.ids(right, "")
+        return self.ids(text), self.ids(f" {answer}", ""), []
 
     def _answer(
         self,
@@ -173,7 +171,8 @@ class Builder:
         Where there is no room for all of ``before``, what is nearest to the answer stays; a text that is to be
         classified keeps its start, which says more about it.
         """
-        answer = self._ended(answer[: self.pad_to or self.reserve])
+        answer = answer[: self.pad_to or self.reserve]
+        answer = answer + [self.pad] * ((self.pad_to or 0) - len(answer))
         room = self.max_length - (len(answer) if self.form == "slots" else 1)
         after = after[: max(room - len(before), room // 2)]
         cut = max(0, len(before) + len(after) - room)
@@ -194,32 +193,31 @@ class Builder:
             raise ValueError(
                 f"source holds {len(MASKS.findall(source))} masks and target {len(targets)} texts; give one for each"
             )
-        first, *others = split_at_masks(source)
-        full, spans = self.ids(first), []
-        slots: list[int] = []
-        for target, part in zip(targets, others, strict=True):
-            ids = self.ids(f" {words({'target': target}, 'target')}" if full else target.strip())
+        parts, spaces = split_at_masks(source), [*spaces_at_masks(source), None]
+        full = self.ids(parts[0], following=spaces[0])
+        slots, spans = list[int](), list[int]()
+        for left, target, right, space, following in zip(parts, targets, parts[1:], spaces, spaces[1:], strict=False):
+            target = words({"target": target}, "target")
+            ids = self.ids(f"{space}{target}" if full else target, left[-1:] if full else None)
             slots += range(len(full), len(full) + len(ids))
             spans.append(len(ids))
-            full += ids + self.ids(part)
+            full += ids + self.ids(right, "", following)
         cut = max(0, len(full) - self.max_length)
         if cut > (slots[0] if slots else 0):
             raise ValueError(f"source and targets make {len(full)} tokens, and the model takes {self.max_length}")
         full, slots = full[cut:], [slot - cut for slot in slots]
-        if self.form == "separate":
-            return Example(
-                collapse(Example(self._hide(full, slots), full, slots, spans)), full, list(range(len(full))), spans
-            )
-        return Example(self._hide(full, slots), full, slots, spans)
+        return self._formed(full, slots, spans)
 
     def _infill(self, text: list[int], rng: random.Random) -> Example:
         slots = mask_spans(len(text), rng, rate=self.masking.rate, spans=self.masking.spans)
-        source, spans = self._hide(text, slots), span_lengths(slots)
+        return self._formed(text, slots, span_lengths(slots))
+
+    def _formed(self, text: list[int], slots: list[int], spans: list[int]) -> Example:
+        """A text with masked spans in the builder's form."""
+        example = Example(self._hide(text, slots), text, slots, spans)
         if self.form == "slots":
-            return Example(source, text, slots, spans)
-        masked = set(slots)
-        later = {i for i in slots if i - 1 in masked}
-        return Example([id for i, id in enumerate(source) if i not in later], text, list(range(len(text))), spans)
+            return example
+        return Example(collapse(example), text, list(range(len(text))), spans)
 
     def _hide(self, ids: list[int], slots: Sequence[int]) -> list[int]:
         masked = set(slots)
@@ -234,23 +232,14 @@ class Builder:
             count = min(self.pad_to, len(text) - 1)  # the text goes on, so padding would be wrong
         return self._answer(text[:-count], text[-count:], [])
 
-    def _ended(self, answer: list[int]) -> list[int]:
-        return answer + [self.pad] * ((self.pad_to or 0) - len(answer))
-
     def _window(self, ids: list[int], rng: random.Random) -> tuple[list[int], bool]:
         """At most ``max_length`` tokens in a row, and whether the last is the text's."""
         start = rng.randint(0, max(0, len(ids) - self.max_length))
         return ids[start : start + self.max_length], start + self.max_length >= len(ids)
 
-    def ids(self, text: str) -> list[int]:
-        """Ids of ``text``, kept for the next epoch until the cache is full (then a share of each epoch is in it)."""
-        if (known := self._cache.get(text)) is not None:
-            return known.tolist()
-        ids = encode(self.tokenizer, text) if text else []
-        if self._cached + len(ids) <= _CACHED_TOKENS:
-            self._cache[text] = array("i", ids)
-            self._cached += len(ids)
-        return ids
+    def ids(self, text: str, before: str | None = None, following: str | None = None) -> list[int]:
+        """Ids of a piece of a text; see :func:`yanlm.tokenization.pieces.encode_piece`."""
+        return self._cache.ids(text, before, following)
 
 
 def _unmasked(ids: list[int]) -> Example:

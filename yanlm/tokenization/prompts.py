@@ -1,58 +1,39 @@
-"""Text with masks in it: what a model is asked to fill, and the text with the masks filled."""
+"""Prompts: a text with masks as ids, with as many slots for each mask as are to be filled."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from moefm.checks import check_count
 from yanlm.data.rows import MASKS
-from yanlm.tokenization.collation import Example
-from yanlm.tokenization.tokenizer import decode, encode, mask_id, pad_id
+from yanlm.tokenization.collation import Example, Ids
+from yanlm.tokenization.masked_text import spaces_at_masks, split_at_masks, with_masks
+from yanlm.tokenization.pieces import encode_piece
+from yanlm.tokenization.tokenizer import mask_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-_SPELLINGS = re.compile(r"\[mask\]|<mask>|<\|mask\|>", re.IGNORECASE)
-
-
-def with_masks(text: str) -> str:
-    """The text with ``<mask>`` for what other models call a mask: ``[MASK]`` and ``<MASK>``, in any case.
-
-    Example:
-        >>> with_masks("The [MASK] sat on the <MASK>.")
-        'The <mask> sat on the <mask>.'
-    """
-    return _SPELLINGS.sub("<mask>", text)
-
-
-def split_at_masks(text: str) -> list[str]:
-    """Parts of ``text`` between its masks, each but the last without one space before the mask.
-
-    Example:
-        >>> split_at_masks(" the <mask> sat.")
-        [' the', ' sat.']
-    """
-    *before, last = MASKS.split(text)
-    return [*(part.removesuffix(" ") for part in before), last]
-
-
-def encode_with_masks(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+def encode_with_masks(tokenizer: PreTrainedTokenizerFast, text: str) -> Ids:
     """Ids of ``text`` with the mask's id for every ``<mask>`` or ``<|mask|>`` in it.
 
-    One space before a mask belongs to the masked word, since words carry the space before them.
+    One space before a mask belongs to the masked word, since words carry the space before them. What stands between
+    masks has the ids that it has in a whole text.
 
     Example:
-        >>> from yanlm.tokenization.tokenizer import train_tokenizer
+        >>> from yanlm.tokenization.tokenizer import decode, train_tokenizer
         >>> tokenizer = train_tokenizer(["a b a b"], 258)
         >>> ids = encode_with_masks(tokenizer, "the <mask> sat")
         >>> [i for i, id in enumerate(ids) if id == tokenizer.mask_token_id], decode(tokenizer, ids)
         ([3], 'the sat')
     """
-    first, *others = (encode(tokenizer, part) if part else [] for part in split_at_masks(text))
-    return [*first, *(id for part in others for id in (mask_id(tokenizer), *part))]
+    ids: Ids = []
+    for number, (piece, space) in enumerate(zip(split_at_masks(text), [*spaces_at_masks(text), None], strict=True)):
+        ids += [mask_id(tokenizer)] if number else []
+        ids += encode_piece(tokenizer, piece, before="" if number else None, following=space)
+    return ids
 
 
 def prompt(
@@ -97,7 +78,7 @@ def prompt(
         raise ValueError("nothing to fill: put <mask> into the text, or append slots to it")
     if form != "slots" and counts and append:
         raise ValueError('form "separate" fills the masks of a text or appends to it, not both at once')
-    ids = encode_with_masks(tokenizer, f"{text}<mask>" if append else text)
+    ids = encode_with_masks(tokenizer, f"{text.removesuffix(' ')} <mask>" if append else text)
     spans = [*counts, append] if append else counts
     return laid_out(ids, spans, mask_id(tokenizer), form=form, appended=bool(append), max_length=max_length)
 
@@ -148,7 +129,7 @@ class Prompt:
 
     Args:
         tokenizer: Has a mask.
-        text: With masks in any spelling of :func:`with_masks`, or to be continued.
+        text: With masks in any spelling of :func:`yanlm.tokenization.masked_text.with_masks`, or to be continued.
 
     Attributes:
         ids: Of the text.
@@ -165,39 +146,10 @@ class Prompt:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, text: str) -> None:
         text = with_masks(text)
         self._mask, self._continued = mask_id(tokenizer), MASKS.search(text) is None
-        self.ids = encode_with_masks(tokenizer, f"{text.rstrip()}<mask>" if self._continued else text)
+        self.ids = encode_with_masks(tokenizer, f"{text.rstrip()} <mask>" if self._continued else text)
         self.masks = self.ids.count(self._mask)
         self.known = len(self.ids) - self.masks
 
     def example(self, lengths: Sequence[int], *, form: str = "slots", max_length: int = 2048) -> Example:
         """Example with so many slots for each of the masks; see :func:`laid_out`."""
         return laid_out(self.ids, lengths, self._mask, form=form, appended=self._continued, max_length=max_length)
-
-
-def fill(
-    tokenizer: PreTrainedTokenizerFast, source_ids: Sequence[int], slots: Sequence[int], tokens: Sequence[int]
-) -> str:
-    """Text of a source with ``tokens`` in its slots; known tokens stay exactly as they were.
-
-    Padding ends a span: what is generated after it in the same run of slots is dropped.
-
-    Raises:
-        ValueError: There is not one token for each slot, or a slot is outside the source.
-
-    Example:
-        >>> from yanlm.tokenization.tokenizer import train_tokenizer
-        >>> tokenizer = train_tokenizer(["ab ab"], 258)
-        >>> fill(tokenizer, [*encode(tokenizer, "x y"), tokenizer.mask_token_id], [3], encode(tokenizer, "!"))
-        'x y!'
-    """
-    if len(tokens) != len(slots):
-        raise ValueError(f"tokens must hold one for each of the {len(slots)} slots, got {len(tokens)}")
-    ids, pad = list(source_ids), pad_id(tokenizer)
-    ended_at = None
-    for slot, token in zip(slots, tokens, strict=True):
-        if not 0 <= slot < len(ids):
-            raise ValueError(f"slots must be positions of the source, 0 to {len(ids) - 1}, got {slot}")
-        if token == pad or ended_at == slot - 1:
-            token, ended_at = pad, slot
-        ids[slot] = token
-    return decode(tokenizer, ids)

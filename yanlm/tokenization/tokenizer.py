@@ -61,7 +61,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096) -> PreTrainedT
             if not isinstance(text, str):
                 raise TypeError(f"texts must hold strings, got {type(text).__name__} at position {index}")
             seen = seen or bool(text.strip())
-            yield _well_formed(text)
+            yield well_formed(text)
 
     tokenizer.train_from_iterator(checked(), trainer)
     if not seen:
@@ -110,8 +110,17 @@ def encode(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
         >>> len(encode(tokenizer, "<|mask|>"))
         8
     """
-    ids = tokenizer(_well_formed(text), add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
-    return list(ids)
+    return list(_read(tokenizer, text)["input_ids"])
+
+
+def encode_with_places(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids as :func:`encode` gives them, and the characters of the text that each stands for, first and last + 1."""
+    encoding = _read(tokenizer, text, return_offsets_mapping=True)
+    return list(encoding["input_ids"]), [(int(first), int(last)) for first, last in encoding["offset_mapping"]]
+
+
+def _read(tokenizer: PreTrainedTokenizerFast, text: str, **options: Any) -> Any:
+    return tokenizer(well_formed(text), add_special_tokens=False, split_special_tokens=True, verbose=False, **options)
 
 
 def decode(tokenizer: PreTrainedTokenizerFast, ids: Iterable[int]) -> str:
@@ -145,7 +154,8 @@ def _special(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
     return id
 
 
-def _well_formed(text: str) -> str:
+def well_formed(text: str) -> str:
+    """The text with halves of surrogate pairs put together, or replaced by U+FFFD where one stands alone."""
     try:
         text.encode()
     except UnicodeEncodeError:

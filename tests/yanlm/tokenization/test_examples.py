@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from yanlm.data.rows import kind_of
-from yanlm.tokenization import examples as tasks
 from yanlm.tokenization.collation import Example, collapse
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
-from yanlm.tokenization.prompts import fill
 from yanlm.tokenization.tokenizer import decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer
 
 CORPUS = ["Mary went to the kitchen. John went to the garden. Where is Mary? Where is John?"] * 3
@@ -140,20 +138,6 @@ def test_batches_hold_the_examples(row, seed, build):
         assert collapsed[collapsed != MASK].tolist() == [id for id in example.source if id != MASK]
     else:
         assert collapsed.tolist() == example.source
-
-
-@given(st.fixed_dictionaries({"text": text}), seeds, st.data())
-def test_filling_keeps_known_tokens_exactly(row, seed, data):
-    example = builder(max_length=300).example(row, seed)
-    assert fill(TOKENIZER, example.source, example.slots, [example.target[i] for i in example.slots]) == row["text"]
-    letters = data.draw(
-        st.lists(st.sampled_from(ids("abcdef")), min_size=len(example.slots), max_size=len(example.slots))
-    )
-    filled = fill(TOKENIZER, example.source, example.slots, letters)
-    expected = list(example.target)
-    for slot, letter in zip(example.slots, letters, strict=True):
-        expected[slot] = letter
-    assert filled == decode(TOKENIZER, expected)
 
 
 # Infilling
@@ -410,23 +394,3 @@ def test_text_without_tokens_is_refused(tmp_path):
         build.example({"text": " "}, 0)
     with pytest.raises(ValueError, match="'label' gives no token"):
         build.example({"text": "a", "label": "!"}, 0)
-
-
-# The cache
-
-
-def test_the_cache_is_bounded_and_changes_nothing(monkeypatch):
-    monkeypatch.setattr(tasks, "_CACHED_TOKENS", 40)
-    small = builder()
-    for _ in range(2):
-        for seed, row in enumerate(ROWS * 3):
-            assert small.example(row, seed) == builder().example(row, seed)
-    assert sum(map(len, small._cache.values())) == small._cached <= 40
-
-
-def test_a_repeated_row_is_read_once(monkeypatch):
-    build, calls = builder(), []
-    monkeypatch.setattr(tasks, "encode", lambda tokenizer, text: calls.append(text) or encode(tokenizer, text))
-    for seed in range(5):
-        build.example(QA, seed)
-    assert len(calls) == 3

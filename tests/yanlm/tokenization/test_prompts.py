@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from yanlm.tokenization.collation import Example, collapse
 from yanlm.tokenization.examples import Builder
-from yanlm.tokenization.prompts import encode_with_masks, fill
+from yanlm.tokenization.masked_text import fill
+from yanlm.tokenization.prompts import encode_with_masks
 from yanlm.tokenization.tokenizer import decode, encode, mask_id, pad_id, train_tokenizer
 
 CORPUS = ["Mary went to the kitchen. John went to the garden. Where is Mary? Where is John?"] * 3
@@ -35,7 +36,7 @@ def test_prompts_have_slots_where_the_masks_are():
     assert [source[i] for i in slots] == [MASK, MASK] and spans == [1, 1]
     source, _, slots, spans = build.prompt(text, slots_per_mask=[2, 3], append=1)
     assert len(slots) == 6 and spans == [2, 3, 1] and source[-1] == MASK
-    assert fill(TOKENIZER, source, slots, ids("abcdef")) == "Maryab to thecde.f"
+    assert fill(TOKENIZER, text, [ids("ab"), ids("cde"), ids("f")]) == "Mary ab to the cde.f"
 
 
 def test_a_space_at_the_end_belongs_to_what_is_appended():
@@ -89,19 +90,6 @@ def test_wrong_prompts_are_explained(text, options, message):
 
 def test_an_empty_prompt_can_be_continued():
     assert builder().prompt("", append=2) == Example([MASK, MASK], [MASK, MASK], [0, 1], [2])
-
-
-def test_padding_ends_a_filled_span():
-    source, _, slots, _ = builder().prompt("Mary <mask>.", slots_per_mask=[3], append=2)
-    assert fill(TOKENIZER, source, slots, [*ids("a"), PAD, *ids("b"), *ids("cd")]) == "Marya.cd"
-
-
-@pytest.mark.parametrize(
-    ("slots", "tokens", "message"), [([0], [], "one for each of the 1 slots, got 0"), ([7], [1], "0 to 0, got 7")]
-)
-def test_wrong_fillings_are_explained(slots, tokens, message):
-    with pytest.raises(ValueError, match=message):
-        fill(TOKENIZER, [MASK], slots, tokens)
 
 
 @pytest.mark.parametrize(
