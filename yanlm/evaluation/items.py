@@ -92,7 +92,7 @@ def _item(builder: Builder, endless: Builder, place: int, row: Row, task: Task) 
     truth = spans_of(builder, example, [example.target[slot] for slot in example.slots])
     words = [decode_piece(builder.tokenizer, span).strip() for span in truth]
     text, masked = joined(builder, source, truth), None
-    if builder.form == "slots" and (not cut or task.kind == "text"):
+    if builder.form == "slots" and (text not in row["text"] if task.kind == "text" else not cut):
         own = own_text(builder.tokenizer, row, example.target, masked_positions(example, builder), example.spans)
         if own is not None and own[0].strip() != text:
             text, masked = own[0].strip(), own[1]

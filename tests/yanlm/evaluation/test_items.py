@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from yanlm.evaluation.items import items
-from yanlm.tokenization import examples
+from yanlm.tokenization import token_cache
 from yanlm.tokenization.examples import Builder
 
 LONG = " ".join(["the cat sat on the mat"] * 12)
@@ -18,13 +18,13 @@ LONG = " ".join(["the cat sat on the mat"] * 12)
 def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each text is tokenized."""
     counts: Counter[str] = Counter()
-    original = examples.encode
+    original = token_cache.encode_piece
 
-    def encode(tokenizer: Any, text: str) -> list[int]:
+    def encode_piece(tokenizer: Any, text: str, **around: Any) -> list[int]:
         counts[text] += 1
-        return original(tokenizer, text)
+        return original(tokenizer, text, **around)
 
-    monkeypatch.setattr(examples, "encode", encode)
+    monkeypatch.setattr(token_cache, "encode_piece", encode_piece)
     return counts
 
 
