@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.config import YanConfig
+from yanlm.config import AUTOREGRESSIVE, ARConfig, YanConfig
+from yanlm.modeling.autoregressive import ARModel
 from yanlm.modeling.yan import YanModel
 from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import train_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests share standin.py and toys.py
@@ -76,4 +78,39 @@ def stage_batches(batch: dict[str, torch.Tensor], autoencoder_batch: dict[str, t
 def batch(model: YanModel, tokenizer: Any) -> dict[str, torch.Tensor]:
     """Three texts in the form of the model."""
     build = Builder(tokenizer, form=model.config.form, max_length=48)
+    return build.batch([{"text": text} for text in toys.TEXT_ROWS], [1, 2, 3], with_lengths=True)
+
+
+@pytest.fixture
+def make_ar(tokenizer: Any) -> Callable[..., ARModel]:
+    """A small autoregressive model with random weights; options go to its configuration."""
+
+    def make(**options: Any) -> ARModel:
+        ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
+        sizes = {"vocab_size": len(tokenizer), "d_model": 16, "num_heads": 2, "layers": 2, "max_length": 48}
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            model = ARModel(ARConfig(**{**sizes, **ids, **options}))
+            for parameter in model.parameters():  # as they begin, all tokens are about as likely
+                parameter.data += 0.2 * torch.randn_like(parameter)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def make_kind(make_model: Callable[..., YanModel], make_ar: Callable[..., ARModel]) -> Callable[..., Any]:
+    """A small model of any method."""
+
+    def make(method: str, **options: Any) -> Any:
+        return (make_ar if method in AUTOREGRESSIVE else make_model)(method=method, **options)
+
+    return make
+
+
+@pytest.fixture
+def spans_batch(tokenizer: Any) -> dict[str, torch.Tensor]:
+    """Three texts with two of five tokens masked, in the slots form."""
+    masking = Masking(rate=(0.4, 0.4))
+    build = Builder(tokenizer, max_length=48, masking=masking)
     return build.batch([{"text": text} for text in toys.TEXT_ROWS], [1, 2, 3], with_lengths=True)

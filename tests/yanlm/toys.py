@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from yanlm.nn.ar_layout import answer, prefixes
 from yanlm.tokenization.examples import Builder
 
 Batch = dict[str, torch.Tensor]
@@ -63,3 +65,39 @@ def learn_sentences(model: Any, builder: Builder, steps: int, decay: bool = Fals
         optimizer.step()
     model.eval()
     return builder.batch(rows, range(10_000, 10_016))
+
+
+def logits_of(model: Any, prefix: list[int], written: list[int]) -> torch.Tensor:
+    """Logits after each written token, by the plain forward pass of transformers."""
+    if model.config.method == "bart":
+        return model.net(input_ids=torch.tensor([prefix]), decoder_input_ids=torch.tensor([written])).logits[0]
+    return model.net(input_ids=torch.tensor([prefix + written])).logits[0, len(prefix) :]
+
+
+def row_of(model: Any, part: Batch) -> tuple[list[int], list[int], list[int]]:
+    """Prefix, spans and answer of the one row of a batch."""
+    [prefix] = prefixes(part["source_ids"], part["slots"])
+    tokens = part["target_ids"].gather(1, part["slots"])[0].tolist()
+    return *prefix, answer(tokens, prefix.spans, model.config.mask_token_id, model.config.pad_token_id)
+
+
+LABELLED = [
+    {"text": "the cat sat", "label": "mat"},
+    {"text": "the dog ran", "label": "red house"},
+    {"text": "a cat", "label": "mat"},
+]
+
+
+def asked(builder: Builder, rows: Sequence[Mapping[str, str]] = LABELLED) -> Batch:
+    """What a model is given to answer the rows."""
+    batch = builder.batch(rows, seeds=range(len(rows)))
+    return {name: batch[name] for name in ("source_ids", "source_mask", "slots", "slot_mask")}
+
+
+def speaking(model: Any) -> Any:
+    """The model without its special tokens, and with weights so large that what it writes depends on what it reads."""
+    with torch.no_grad():
+        model.decoder.head.bias[[model.config.mask_token_id, model.config.pad_token_id]] = -1e4
+        for parameter in [*model.encoder.blocks.parameters(), *model.flow.parameters()]:
+            parameter.mul_(4)
+    return model

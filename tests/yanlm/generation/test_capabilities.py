@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.config import BASELINES, ARConfig, YanConfig
+from yanlm.config import BASELINES, YanConfig
 from yanlm.generation.capabilities import CAPABILITIES, capabilities
-from yanlm.modeling.autoregressive import ARModel
 from yanlm.modeling.ensemble import Ensemble
 from yanlm.modeling.yan import YanModel
 
@@ -19,13 +18,10 @@ SOURCE, SLOTS = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[1, 2]])
 
 
 @pytest.fixture(params=[*CAPABILITIES, "separate"])
-def model(request: pytest.FixtureRequest, make_model: Make) -> Any:
-    if request.param in ("gpt2", "bart"):
-        sizes = {"vocab_size": 60, "d_model": 16, "num_heads": 2, "layers": 2, "max_length": 48}
-        return ARModel(ARConfig(method=request.param, **sizes, pad_token_id=58, mask_token_id=59)).eval()
+def model(request: pytest.FixtureRequest, make_kind: Callable[..., Any]) -> Any:
     if request.param == "separate":
-        return make_model(form="separate", align=False)
-    return make_model(method=request.param)
+        return make_kind("flow", form="separate", align=False)
+    return make_kind(request.param)
 
 
 def takes(model: Any, **options: Any) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
-from yanlm.config import ARConfig
 from yanlm.generation.lengths import predicted_lengths, shared_lengths, written_lengths
 from yanlm.modeling.autoregressive import ARModel
 from yanlm.modeling.yan import YanModel
@@ -31,10 +29,8 @@ def test_predicted_lengths_are_the_head_s_at_every_mask(make_model: Callable[...
         assert own == [int(model.length_head(states[place]).argmax()) + 1 for place in at]
 
 
-def test_written_lengths_are_those_of_what_is_written(tokenizer: Any, builder: Builder) -> None:
-    ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
-    sizes = {"d_model": 16, "num_heads": 2, "layers": 2, "max_length": 48}
-    model = ARModel(ARConfig(vocab_size=len(tokenizer), **sizes, **ids)).eval()
+def test_written_lengths_are_those_of_what_is_written(make_ar: Callable[..., ARModel], builder: Builder) -> None:
+    model = make_ar()
     examples = [builder.prompt(text) for text in ("the <mask> sat on <mask>", "a <mask><mask> town")]
     lengths = written_lengths(model, examples)
     spans = [

@@ -8,18 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from toys import TEXT_ROWS, Batch, trimmed
+from toys import TEXT_ROWS, Batch, speaking, trimmed
 
 from yanlm.evaluation.evaluator import evaluate_task
-from yanlm.modeling.build import without_flow
 from yanlm.modeling.io import load_model, save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.nn.slots import shown
-from yanlm.objectives.masked import revealed
 from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.seeding import EXPERT, NOISE, generators, row_normal
 from yanlm.tokenization.examples import Builder
-from yanlm.tokenization.masking import Masking
 
 Make = Callable[..., YanModel]
 KINDS: dict[str, dict[str, Any]] = {
@@ -36,19 +33,9 @@ def model(request: pytest.FixtureRequest, make_model: Make) -> YanModel:
     return speaking(make_model(**KINDS[request.param]))
 
 
-def speaking(model: YanModel) -> YanModel:
-    """The model without its special tokens, and with weights so large that what it writes depends on what it reads."""
-    with torch.no_grad():
-        model.decoder.head.bias[[model.config.mask_token_id, model.config.pad_token_id]] = -1e4
-        for parameter in [*model.encoder.blocks.parameters(), *model.flow.parameters()]:
-            parameter.mul_(4)
-    return model
-
-
 @pytest.fixture
-def batch(tokenizer: Any) -> Batch:
-    builder = Builder(tokenizer, max_length=48, masking=Masking(rate=(0.4, 0.4)))
-    return builder.batch([{"text": text} for text in TEXT_ROWS], [1, 2, 3])
+def batch(spans_batch: Batch) -> Batch:
+    return spans_batch
 
 
 def generate(model: Any, part: Batch, seeds: list[int], **options: Any) -> Any:
@@ -165,47 +152,6 @@ def test_words_that_are_drawn_agree_once_they_are_read(make_model: Make) -> None
     assert mixed < 0.65 and agreed > 0.85 and 0.1 < threes < 0.9
 
 
-class TestReveal:
-    def test_some_slots_of_some_rows_show_their_token(self, make_model: Make, batch: Batch) -> None:
-        many = {name: x.repeat_interleave(200, 0) for name, x in batch.items()}
-        seeds = list(range(600))
-        model = make_model()
-        new = revealed(model, many, 0.5, seeds)
-        left, held, slots = new["slot_mask"], many["slot_mask"], many["slots"]
-        assert bool((left <= held).all()) and left.any(1).all()
-        source = new["source_ids"].gather(1, slots)
-        assert (source[left] == model.config.mask_token_id).all()
-        open_ = held & ~left
-        assert torch.equal(source[open_], many["target_ids"].gather(1, slots)[open_])
-        untouched = (left == held).all(1).float().mean()
-        assert 0.5 < untouched < 0.75  # half by the draw, and some where r is near 1
-        assert torch.equal(revealed(model, many, 0.0, seeds)["slot_mask"], held)
-        part = revealed(model, {name: x[300:310] for name, x in many.items()}, 0.5, seeds[300:310])
-        assert torch.equal(part["source_ids"], new["source_ids"][300:310])
-
-    @pytest.mark.parametrize("ce", ["rollout", "mixture", "posterior"])
-    def test_the_loss_of_parts_adds_up_and_reaches_everything(self, make_model: Make, batch: Batch, ce: str) -> None:
-        model = make_model(num_experts=4)
-        model.stage1, model.stage2 = Stage1(mmd=0.0), Stage2(ce=ce, freeze="none", length=0.0, reveal=1.0)
-        model.prepare_stage(2)
-        seeds, totals = [4, 2, 8], model.counts(batch) / 2
-        whole = model(**batch, stage=2, seeds=seeds).loss
-        halves = [
-            model(**{n: x[at] for n, x in batch.items()}, stage=2, seeds=seeds[at], totals=totals).loss.item() / 2
-            for at in (slice(0, 2), slice(2, 3))
-        ]
-        assert sum(halves) == pytest.approx(whole.item(), rel=1e-4)
-        whole.backward()
-        untrained = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-        assert all(name.startswith("length_head") for name in untrained)
-
-    def test_mistakes_are_named(self, make_model: Make, batch: Batch) -> None:
-        with pytest.raises(ValueError, match="reveal must be a share"):
-            Stage2(reveal=1.5)
-        with pytest.raises(ValueError, match="reveal needs a model of form='slots'"):
-            revealed(make_model(form="separate", align=False), batch, 0.5, [1, 2, 3])
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -248,17 +194,3 @@ def test_evaluation_says_that_it_reread(make_model: Make, builder: Builder) -> N
         evaluate_task(model, padded, labelled, labelled, "classify", labels="known", reread=True, **given)
     with pytest.raises(ValueError, match="reread are options of the flow"):
         evaluate_task(make_model(method="mlm"), builder, rows, rows, "sentence", reread=True, **given)
-
-
-def test_without_its_flow_a_model_is_its_own_one_pass(make_model: Make, batch: Batch, tokenizer: Any) -> None:
-    model = speaking(make_model(pad_to=4, positions="learned"))
-    alone = without_flow(model)
-    assert alone.config.method == "mlm" and alone.flow is None and not alone.training
-    names = ("source_mask", "slots", "slot_mask")
-    out = alone.generate(batch["source_ids"], **{name: batch[name] for name in names}, steps=1, seeds=[0] * 3)
-    states = model.encode(batch["source_ids"], batch["source_mask"])
-    wanted = model.decoder.tokens(states.gather(1, batch["slots"].unsqueeze(-1).expand(-1, -1, states.shape[-1])))
-    assert torch.equal(out.tokens[:, 0][batch["slot_mask"]], wanted[batch["slot_mask"]])
-    for other in (alone, make_model(form="separate", align=False)):
-        with pytest.raises(ValueError, match="model must be a flow"):
-            without_flow(other)

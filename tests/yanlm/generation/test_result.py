@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.config import ARConfig
 from yanlm.generation.options import GenerationOptions
 from yanlm.generation.result import check_finite, check_generation
-from yanlm.modeling.autoregressive import ARModel
 from yanlm.modeling.yan import YanModel
 
 Make = Callable[..., YanModel]
@@ -21,11 +19,8 @@ MASKS |= {"slot_mask": torch.tensor([[True, True], [True, False]])}
 
 
 @pytest.fixture(params=["flow", "mlm", "mdlm", "gpt2", "bart"])
-def model(request: pytest.FixtureRequest, make_model: Make) -> Any:
-    if request.param not in ("gpt2", "bart"):
-        return make_model(method=request.param)
-    sizes = {"vocab_size": 60, "d_model": 16, "num_heads": 2, "layers": 2, "max_length": 48}
-    return ARModel(ARConfig(method=request.param, **sizes, pad_token_id=58, mask_token_id=59)).eval()
+def model(request: pytest.FixtureRequest, make_kind: Callable[..., Any]) -> Any:
+    return make_kind(request.param)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])

@@ -12,7 +12,6 @@ import torch
 from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 
 from yanlm.generation.options import GenerationOptions
-from yanlm.generation.token_sampling import choose
 from yanlm.generation.unmasking import unmask
 from yanlm.modeling.io import load_model, save_model
 from yanlm.modeling.yan import YanModel
@@ -28,11 +27,8 @@ def model(request: pytest.FixtureRequest, make_model: Make) -> YanModel:
 
 
 @pytest.fixture
-def batch(tokenizer: Any) -> Batch:
-    from yanlm.tokenization.masking import Masking
-
-    builder = Builder(tokenizer, max_length=48, masking=Masking(rate=(0.4, 0.4)))
-    return builder.batch([{"text": text} for text in TEXT_ROWS], [1, 2, 3], with_lengths=True)
+def batch(spans_batch: Batch) -> Batch:
+    return spans_batch
 
 
 def without_lengths(batch: Batch) -> Batch:
@@ -140,19 +136,6 @@ def test_special_tokens_are_never_written(make_model: Make, batch: Batch) -> Non
         written = tokens[:, batch["slot_mask"]]
         assert bool((written == model.config.pad_token_id).all()) == bool(pad_to)
         assert not (written == model.config.mask_token_id).any()
-
-
-def test_draws_follow_the_distribution() -> None:
-    logits = torch.tensor([0.5, 2.0, -1.0, 9.0]).repeat(40_000, 1)
-    uniforms = torch.rand(len(logits), generator=torch.Generator().manual_seed(0))
-    for temperature in (0.5, 1.0, 2.0):
-        tokens, sure = choose(logits, [3], temperature, uniforms)
-        wanted = (logits[0, :3] / temperature).softmax(0)
-        assert torch.allclose(tokens.bincount(minlength=4)[:3] / len(tokens), wanted, atol=0.01)
-        assert torch.allclose(sure, logits[0, :3].softmax(0)[tokens])
-    assert choose(logits, [3], 1.0, torch.full((len(logits),), 1 - 2**-24))[0].max() == 2
-    with pytest.raises(ValueError, match="uniforms"):
-        choose(logits, [3], 1.0)
 
 
 @pytest.mark.parametrize(

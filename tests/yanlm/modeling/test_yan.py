@@ -8,14 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from toys import TEXT_ROWS, trimmed
+from toys import trimmed
 from transformers import AutoConfig, AutoModel
 
-from moefm import sample
 from yanlm.modeling.yan import YanModel
 from yanlm.objectives.settings import Stage1, Stage2
-from yanlm.seeding import generators, row_normal
-from yanlm.tokenization.examples import Builder
 
 Make = Callable[..., YanModel]
 
@@ -136,63 +133,6 @@ def test_parts_of_a_batch_add_up(model: YanModel, stage_batches: Any, known: flo
         for name, p in model.named_parameters():
             if p.grad is not None:
                 torch.testing.assert_close(p.grad, wanted[name], atol=2e-6, rtol=2e-3)
-
-
-@pytest.mark.parametrize("steps", [1, 3, 8])
-def test_steps_are_evaluations_and_only_the_routed_expert_is_computed(
-    make_model: Make, builder: Builder, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
-    model = make_model()
-    calls = {"trunk": 0, "encode": 0, "read": 0}
-
-    def counting(thing: Any, name: str, key: str) -> None:
-        original = getattr(thing, name)
-
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            calls[key] += 1
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(thing, name, wrapped)
-
-    counting(model.flow, "trunk", "trunk")
-    counting(model, "encode", "encode")
-    counting(model.flow.blocks[0].cross, "read", "read")
-    monkeypatch.setattr(model.flow, "heads", lambda *_: pytest.fail("all experts were computed"))
-    batch = builder.batch([{"text": TEXT_ROWS[0]}], [1])
-    out = model.generate(batch["source_ids"], slots=batch["slots"], steps=steps, samples=3, seeds=[1])
-    assert out.nfe == steps
-    assert calls == {"trunk": steps, "encode": 1, "read": 1}
-
-
-def test_generation_is_moefms_own_sampler(make_model: Make, builder: Builder) -> None:
-    model = make_model()
-    part = builder.batch([{"text": t} for t in TEXT_ROWS], [1, 2, 3])
-    out = generate(model, part, [4, 5, 6], steps=4, z0_scale=0.7)
-    states = model.encode(part["source_ids"], part["source_mask"])
-    cond = model.flow.condition(states, part["source_mask"], part["slots"], part["slot_mask"])
-    z0 = 0.7 * row_normal(generators([4, 5, 6]), part["slot_mask"].sum(1).tolist(), part["slots"].shape[1], 16)
-    with torch.no_grad():
-        z1 = sample(model.flow, z0, 4, cond=cond, mask=part["slot_mask"], assignment=out.assignment[:, 0]).z1
-    tokens = model.decoder.tokens(z1).masked_fill(~part["slot_mask"], model.config.pad_token_id)
-    assert torch.equal(tokens, out.tokens[:, 0])
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"steps": 0}, "steps"),
-        ({"samples": 0}, "samples"),
-        ({"z0_scale": 0}, "z0_scale"),
-        ({"routing": "best"}, "routing"),
-        ({"seeds": [1, 2]}, "seeds"),
-        ({"slots": torch.tensor([1])}, "slots"),
-        ({"slots": torch.tensor([[99]])}, "max_length"),
-        ({"slots": torch.zeros(2, 1, dtype=torch.long)}, "slots"),
-    ],
-)
-def test_bad_generation_options_are_named(make_model: Make, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make_model().generate(torch.tensor([[1, 2, 3]]), **{"slots": torch.tensor([[1]]), **options})
 
 
 def test_bad_stages_are_named(make_model: Make) -> None:

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from toys import TEXT_ROWS, Batch
 
 from yanlm.modeling.yan import YanModel
-from yanlm.objectives.masked import partly_masked
+from yanlm.objectives.masked import partly_masked, revealed
+from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.seeding import TIME, generators
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
@@ -76,3 +77,44 @@ def test_a_slot_counts_once_on_average(count: int) -> None:
     error = 4 * weights.std(0) / draws**0.5
     assert ((weights.mean(0) - 1).abs() <= error + 1e-6).all()
     assert weights.max() <= count + 1e-4
+
+
+class TestReveal:
+    def test_some_slots_of_some_rows_show_their_token(self, make_model: Make, batch: Batch) -> None:
+        many = {name: x.repeat_interleave(200, 0) for name, x in batch.items()}
+        seeds = list(range(600))
+        model = make_model()
+        new = revealed(model, many, 0.5, seeds)
+        left, held, slots = new["slot_mask"], many["slot_mask"], many["slots"]
+        assert bool((left <= held).all()) and left.any(1).all()
+        source = new["source_ids"].gather(1, slots)
+        assert (source[left] == model.config.mask_token_id).all()
+        open_ = held & ~left
+        assert torch.equal(source[open_], many["target_ids"].gather(1, slots)[open_])
+        untouched = (left == held).all(1).float().mean()
+        assert 0.5 < untouched < 0.75  # half by the draw, and some where r is near 1
+        assert torch.equal(revealed(model, many, 0.0, seeds)["slot_mask"], held)
+        part = revealed(model, {name: x[300:310] for name, x in many.items()}, 0.5, seeds[300:310])
+        assert torch.equal(part["source_ids"], new["source_ids"][300:310])
+
+    @pytest.mark.parametrize("ce", ["rollout", "mixture", "posterior"])
+    def test_the_loss_of_parts_adds_up_and_reaches_everything(self, make_model: Make, batch: Batch, ce: str) -> None:
+        model = make_model(num_experts=4)
+        model.stage1, model.stage2 = Stage1(mmd=0.0), Stage2(ce=ce, freeze="none", length=0.0, reveal=1.0)
+        model.prepare_stage(2)
+        seeds, totals = [4, 2, 8], model.counts(batch) / 2
+        whole = model(**batch, stage=2, seeds=seeds).loss
+        halves = [
+            model(**{n: x[at] for n, x in batch.items()}, stage=2, seeds=seeds[at], totals=totals).loss.item() / 2
+            for at in (slice(0, 2), slice(2, 3))
+        ]
+        assert sum(halves) == pytest.approx(whole.item(), rel=1e-4)
+        whole.backward()
+        untrained = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert all(name.startswith("length_head") for name in untrained)
+
+    def test_mistakes_are_named(self, make_model: Make, batch: Batch) -> None:
+        with pytest.raises(ValueError, match="reveal must be a share"):
+            Stage2(reveal=1.5)
+        with pytest.raises(ValueError, match="reveal needs a model of form='slots'"):
+            revealed(make_model(form="separate", align=False), batch, 0.5, [1, 2, 3])

@@ -1,0 +1,21 @@
+"""Tokens chosen from logits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from yanlm.generation.token_sampling import choose
+
+
+def test_draws_follow_the_distribution() -> None:
+    logits = torch.tensor([0.5, 2.0, -1.0, 9.0]).repeat(40_000, 1)
+    uniforms = torch.rand(len(logits), generator=torch.Generator().manual_seed(0))
+    for temperature in (0.5, 1.0, 2.0):
+        tokens, sure = choose(logits, [3], temperature, uniforms)
+        wanted = (logits[0, :3] / temperature).softmax(0)
+        assert torch.allclose(tokens.bincount(minlength=4)[:3] / len(tokens), wanted, atol=0.01)
+        assert torch.allclose(sure, logits[0, :3].softmax(0)[tokens])
+    assert choose(logits, [3], 1.0, torch.full((len(logits),), 1 - 2**-24))[0].max() == 2
+    with pytest.raises(ValueError, match="uniforms"):
+        choose(logits, [3], 1.0)
