@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -101,3 +102,14 @@ def speaking(model: Any) -> Any:
         for parameter in [*model.encoder.blocks.parameters(), *model.flow.parameters()]:
             parameter.mul_(4)
     return model
+
+
+def labelled(count: int, seed: int) -> list[dict[str, str]]:
+    """Texts whose label two words together decide."""
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        first, second = rng.choice(("good", "bad")), rng.choice(("film", "meal"))
+        filler = " ".join(rng.choices(["really", "some", "my", "today", "again"], k=3))
+        rows.append({"text": f"{filler} {first} {second} !", "label": f"{first}-{second}"})
+    return rows

@@ -16,7 +16,7 @@ from yanlm.evaluation.items import Fill, items, read_fill
 from yanlm.evaluation.predictions import record
 from yanlm.evaluation.protocol import Protocol, model_facts, protocol
 from yanlm.evaluation.scoring import Scorer, Sums, prediction, written
-from yanlm.evaluation.semantic import Encoder
+from yanlm.evaluation.semantic import SentenceEncoder
 from yanlm.generation.choices import known_answers
 from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.tasks.task import Task
@@ -137,7 +137,7 @@ class _Evaluator:
         known = sorted({label.strip() for label in labels})
         self.choices = known_answers(builder, known) if plan.labels == "known" else None
         aligned = plan.length == "given"
-        self.encoder = None if encoder is None else Encoder(encoder, str(model.device))
+        self.encoder = None if encoder is None else SentenceEncoder(encoder, str(model.device))
         self.scorer = Scorer(plan.task, self.items, labels=labels, aligned=aligned, encoder=self.encoder)
 
     def run(self, data: str) -> Evaluation:

@@ -26,8 +26,8 @@ def record(builder: Builder, item: Item, task: str | Task, fill: Fill, sums: Sum
         >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> builder = Builder(train_tokenizer(["ab ab"], 258), max_length=16)
         >>> [item] = items(builder, [{"text": "ab", "label": "a"}], "classify")
-        >>> found = record(builder, item, "classify", filled(builder, item, item.truth), {"accuracy": (1, 1)}, steps=3)
-        >>> found["source"], found["prediction"], found["scores"]
+        >>> entry = record(builder, item, "classify", filled(builder, item, item.truth), {"accuracy": (1, 1)}, steps=3)
+        >>> entry["source"], entry["prediction"], entry["scores"]
         ('ab <mask>', 'a', {'accuracy': 1.0})
     """
     task = get_task(task)

@@ -11,7 +11,7 @@ from yanlm.tasks import metrics
 from yanlm.tasks.task import Task, get_task
 
 if TYPE_CHECKING:
-    from yanlm.evaluation.semantic import Encoder
+    from yanlm.evaluation.semantic import SentenceEncoder
 
 Sum = tuple[float, float]
 """What an item adds to the numerator and to the denominator of a metric."""
@@ -64,7 +64,7 @@ class Scorer:
         *,
         labels: Sequence[str] = (),
         aligned: bool = True,
-        encoder: Encoder | None = None,
+        encoder: SentenceEncoder | None = None,
     ) -> None:
         self.task, self.items, self.encoder = get_task(task), items, encoder
         self.labels = {label_key(label) for label in labels}

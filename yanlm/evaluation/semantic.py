@@ -21,7 +21,7 @@ _REMEDY = (
 )
 
 
-class Encoder:
+class SentenceEncoder:
     """A sentence encoder from a local folder; nothing is ever downloaded.
 
     Args:
@@ -76,13 +76,13 @@ class Encoder:
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (N, d) of length 1 on the CPU: the mean of the last hidden states over all tokens of a text."""
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length pad little
-        found = torch.empty(len(texts), self.model.config.hidden_size)
+        embeddings = torch.empty(len(texts), self.model.config.hidden_size)
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
             states, mask, _ = self.states([texts[i] for i in chosen])
             sums = (states * mask[..., None]).sum(1)  # its direction is the mean's
-            found[chosen] = torch.nn.functional.normalize(sums, dim=-1).cpu()
-        return found
+            embeddings[chosen] = torch.nn.functional.normalize(sums, dim=-1).cpu()
+        return embeddings
 
 
 def _first_line(error: Exception) -> str:
@@ -98,7 +98,7 @@ def _longest(folder: Path, config: Any, tokenizer: Any) -> int:
     return int(min(known))
 
 
-def sem_dist(groups: Sequence[Sequence[str]], encoder: Encoder) -> float:
+def sem_dist(groups: Sequence[Sequence[str]], encoder: SentenceEncoder) -> float:
     """Semantic diversity: the mean over groups of the mean of 1 - cos(e_i, e_j) over all pairs of a group's texts.
 
     Args:
@@ -129,7 +129,7 @@ def sem_dist(groups: Sequence[Sequence[str]], encoder: Encoder) -> float:
 
 
 def bert_score(
-    predictions: Sequence[str], references: Sequence[str], encoder: Encoder | str | Path, batch_size: int = 32
+    predictions: Sequence[str], references: Sequence[str], encoder: SentenceEncoder | str | Path, batch_size: int = 32
 ) -> list[float]:
     """BERTScore F1 of every prediction, by the encoder's last layer, without idf weights and rescaling.
 
@@ -148,7 +148,7 @@ def bert_score(
     # torchmetrics 1.9 sorts predictions and references by length, each on its own, and does not undo it: with three
     # texts or more it scores wrong pairs. One pair at a time it is right, and the tests compare with that.
     check_pairs(predictions, references)
-    encoder = encoder if isinstance(encoder, Encoder) else Encoder(encoder)
+    encoder = encoder if isinstance(encoder, SentenceEncoder) else SentenceEncoder(encoder)
     order = sorted(range(len(predictions)), key=lambda i: max(len(predictions[i]), len(references[i])))
     scores = [0.0] * len(predictions)
     for start in range(0, len(order), batch_size):
@@ -159,13 +159,13 @@ def bert_score(
         cosines = p @ r.mT
         precision = cosines.amax(2).sum(1) / p_words.sum(1)  # 0 / 0 without pieces
         recall = cosines.amax(1).sum(1) / r_words.sum(1)
-        found = torch.nan_to_num(2 * precision * recall / (precision + recall))
-        for i, value in zip(chosen, found.tolist(), strict=True):
+        f1 = torch.nan_to_num(2 * precision * recall / (precision + recall))
+        for i, value in zip(chosen, f1.tolist(), strict=True):
             scores[i] = value
     return scores
 
 
-def _pieces(encoder: Encoder, texts: list[str]) -> tuple[Tensor, Tensor]:
+def _pieces(encoder: SentenceEncoder, texts: list[str]) -> tuple[Tensor, Tensor]:
     """States of length 1 at word pieces and zeros elsewhere (N, L, d), and which are word pieces (N, L)."""
     states, _, words = encoder.states(texts)
     return torch.nn.functional.normalize(states, dim=-1) * words[..., None], words

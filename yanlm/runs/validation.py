@@ -64,6 +64,6 @@ def final_evaluation(
     assert settings.task is not None
     rows = (corpus.test or corpus.validation)[: settings.eval_rows]
     builder = make_builder(model, tokenizer, Masking())
-    found = evaluate_task(model, builder, corpus.rows or [], rows, settings.task, data=corpus.name)
-    write_predictions(out / "predictions.jsonl", found.predictions)
-    return found.report
+    evaluation = evaluate_task(model, builder, corpus.rows or [], rows, settings.task, data=corpus.name)
+    write_predictions(out / "predictions.jsonl", evaluation.predictions)
+    return evaluation.report

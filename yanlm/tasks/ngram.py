@@ -108,14 +108,14 @@ class NGram:
 
     def _likeliest(self, sentences: Sequence[Sequence[str]]) -> tuple[float, float, float]:
         """Weights by expectation maximization, on the words whose histories of every length are known."""
-        found = []
+        by_length = []
         for words in sentences:
             for u, v, word in zip(words, words[1:], words[2:], strict=False):
                 if (u, v) in self._totals and self._histories[()][word]:
-                    found.append([self._histories[h][word] / self._totals[h] for h in ((), (v,), (u, v))])
+                    by_length.append([self._histories[h][word] / self._totals[h] for h in ((), (v,), (u, v))])
         weights = np.array(self.weights)
-        if found:
-            frequencies = np.array(found)
+        if by_length:
+            frequencies = np.array(by_length)
             for _ in range(100):
                 shares = weights * frequencies
                 weights = (shares / shares.sum(1, keepdims=True)).mean(0)

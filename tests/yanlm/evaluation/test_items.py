@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from oracle import ROWS, TEXT
 
-from yanlm.evaluation.items import items
+from yanlm.evaluation.evaluator import evaluate_task
+from yanlm.evaluation.items import items, masked_source
 from yanlm.tokenization import token_cache
 from yanlm.tokenization.examples import Builder
 
@@ -74,3 +77,17 @@ def test_answers_that_lose_tokens_are_marked(tokenizer: Any) -> None:
 )
 def test_what_counts_as_right(builder: Builder, task: str, row: dict[str, Any], references: list[str]) -> None:
     assert items(builder, [row], task)[0].references == references
+
+
+def test_rows_that_are_too_long_are_counted(make_model: Callable[..., Any], builder: Builder) -> None:
+    rows = [{"text": TEXT}, {"text": " ".join([TEXT] * 20)}]
+    assert evaluate_task(make_model(), builder, rows, rows, "infill", steps=[1]).report["cut"] == 1
+
+
+def test_sources_have_one_mask_for_each_span(builder: Builder) -> None:
+    for item in items(builder, ROWS["infill"], "infill"):
+        assert masked_source(builder, item).count("<mask>") == len(item.truth)
+        text = masked_source(builder, item)
+        for word in item.words:
+            text = text.replace("<mask>", word, 1)
+        assert text == item.text

