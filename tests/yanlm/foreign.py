@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,7 +60,9 @@ def _byte_fallback() -> Tokenizer:
     special = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=special, show_progress=False)
     tokenizer.train_from_iterator([word for text in SENTENCES for word in text.split()], trainer)
-    return tokenizer
+    written = json.loads(tokenizer.to_str())
+    written["added_tokens"] = written["added_tokens"][:1]  # bytes are words like others
+    return Tokenizer.from_str(json.dumps(written))
 
 
 def _unigram() -> Tokenizer:

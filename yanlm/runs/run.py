@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus
+from yanlm.data.rows import words_of
 from yanlm.evaluation.held_out import repeated
 from yanlm.evaluation.report import evaluate, example_of
 from yanlm.files import write_json, writing_to
@@ -20,6 +21,7 @@ from yanlm.runs.record import RUN_FILE, describe_corpus, read_log, run_head, sam
 from yanlm.runs.settings import RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
 from yanlm.runs.validation import final_evaluation, run_corpus, validation_score
+from yanlm.tokenization.coverage import coverage_note
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
 from yanlm.training.loop import make_accelerator, train_stage
@@ -70,6 +72,8 @@ def train(
     accelerator.wait_for_everyone()
     tokenizer = load_tokenizer(out / "tokenizer")
     check_labels(settings, corpus, tokenizer)
+    if main and (note := coverage_note(tokenizer, map(words_of, corpus.rows or corpus.validation))):
+        hear.note(note)
     record = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
     record["data"] = describe_corpus(corpus)
     stages: dict[str, Any] = record.setdefault("stages", {})

@@ -54,6 +54,7 @@ def generate(
     """Read texts, fill them, print them."""
     need_extra()
     from yanlm.generation.options import GenerationOptions
+    from yanlm.tokenization.coverage import coverage_note
     from yanlm.writer import Writer
 
     for option, value in (("--steps", steps), ("--samples", samples), ("--batch-size", batch_size)):
@@ -64,6 +65,8 @@ def generate(
     )
     texts, tokens = _texts(text, file), _length(length)
     writer = Writer.load(model, pick_device(device))
+    if note := coverage_note(writer.tokenizer, texts):
+        err.print(f"note: {note}", style="dim", markup=False)
     began = time.perf_counter()
     outputs = writer.write(texts, length=tokens, seed=seed, batch_size=batch_size, options=options)
     rate = samples * sum(output.tokens for output in outputs) / (time.perf_counter() - began)
@@ -90,7 +93,7 @@ def _texts(text: str | None, file: Path | None) -> list[str]:
         lines = _LINE_END.split(_decoded(sys.stdin.buffer.read(), "standard input"))
     else:
         lines = [_decoded(os.fsencode(str(text)), "TEXT")]  # a terminal of ASCII hands over bytes
-    texts = [line.strip() for line in lines if line.strip()]
+    texts = [line for line in lines if line.strip()]
     if not texts:
         raise UsageError("there is no text; give one, with <mask> where something is wanted")
     return texts
