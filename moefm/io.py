@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from moefm.fields import MLPMixtureField
+from moefm.files import usual_mode
 
 
 def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None:
@@ -41,7 +41,7 @@ def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None
     state = {name: value.detach().cpu().contiguous() for name, value in field.state_dict().items()}
     (folder / "config.json.part").write_text(config + "\n", encoding="utf-8")
     save_file(state, folder / "model.safetensors.part")
-    shutil.copymode(folder / "config.json.part", folder / "model.safetensors.part")  # safetensors writes 0600
+    usual_mode(folder / "model.safetensors.part")
     for name in ("model.safetensors", "config.json"):
         os.replace(folder / f"{name}.part", folder / name)
 

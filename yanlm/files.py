@@ -100,9 +100,9 @@ def write_text(path: Path, text: str) -> None:
 
 def finish(path: Path) -> None:
     """Bring a file that was written, or the names in a folder, to the disk; who may read it is up to the umask."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)  # safetensors and mkdtemp write for their owner alone
+    from moefm.files import usual_mode  # here, since reading data is to load no torch
+
+    usual_mode(path)  # safetensors and mkdtemp write for their owner alone
     flush(path)
 
 

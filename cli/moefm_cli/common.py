@@ -146,13 +146,13 @@ def package_versions(names: Iterable[str]) -> dict[str, str | None]:
     """Installed versions, ``None`` where a package is missing."""
     from importlib import metadata
 
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in names:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def machine_facts() -> dict[str, Any]:

@@ -29,7 +29,7 @@ def predicted_lengths(
         ids, mask = batch["source_ids"].to(model.device), batch["source_mask"].to(model.device)
         best = (model.length_head(model.encode(ids, mask)).argmax(-1) + 1).tolist()
         lengths += [
-            [one for one, token in zip(row, source, strict=False) if token == builder.mask]
+            [length for length, token in zip(row, source, strict=False) if token == builder.mask]
             for row, source in zip(best, part, strict=True)
         ]
     return lengths

@@ -25,8 +25,8 @@ def model_folder(folder: str | Path) -> Path:
         ValueError: There is none; runs inside it, as of a fine-tuning with several seeds, are listed.
     """
     root = Path(folder)
-    if found := _model_in(root):
-        return found
+    if holder := _model_in(root):
+        return holder
     if not root.exists():
         raise ValueError(f"no folder {root}; train a model first: yanlm train --out {root}")
     if inside := sorted(str(path) for path in root.glob("*/") if _model_in(path)):

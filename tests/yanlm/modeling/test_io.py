@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,3 +56,16 @@ def test_weights_that_are_not_finite_are_refused(
             load_model(tmp_path)
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     assert torch.equal(load_model(tmp_path).state_dict()[name], tensors[name])
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_have_the_mode_that_the_umask_gives(
+    make_model: Make, tokenizer: Any, tmp_path: Path, mask: int, mode: int
+) -> None:
+    before = os.umask(mask)
+    try:
+        save_model(tmp_path / "run" / "stage1", make_model(), tokenizer, {"seed": 0})
+    finally:
+        os.umask(before)
+    files = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run" / "stage1").iterdir()}
+    assert set(files.values()) == {mode} and {"model.safetensors", "config.json", "run.json"} <= files.keys()
