@@ -14,6 +14,15 @@ from yanlm.data.rows import Columns, DataError, Row, columns_wanted
 PAPER = (("HuggingFaceFW/finewiki", "en", 0.75), ("HuggingFaceFW/fineweb-edu", "sample-10BT", 0.25))
 """What the paper trains on: data set, configuration, share of the rows (section 5.1 and appendix B.1)."""
 
+_SCRIPT = "it is a script, which datasets no longer runs; "
+SCRIPTED = {
+    "facebook/babi_qa": f"{_SCRIPT}use hf:Muennighoff/babi",
+    "babi_qa": f"{_SCRIPT}use hf:Muennighoff/babi",
+    "story_cloze": f"{_SCRIPT}use hf:Ximing/ROCStories, or the CSV file of ROCStories",
+    "LSDSem/story_cloze": f"{_SCRIPT}use hf:Ximing/ROCStories, or the CSV file of ROCStories",
+}
+"""What to use in place of data sets that are no longer opened."""
+
 SPLITS = ("train", "validation", "valid", "val", "dev", "test")
 """What the splits of a data set are usually called."""
 
@@ -66,7 +75,8 @@ def open_hub(spec: str) -> HubData:
             raise _no_network(spec, "HF_HUB_OFFLINE is set and the cache does not hold it") from error
         if not local and not reachable(hub_address()):
             raise _no_network(spec, "the network went away") from error
-        raise DataError(f"{spec}: cannot be opened ({one_line(error)}); check its name and configuration") from error
+        remedy = SCRIPTED.get(name, "check its name and configuration")
+        raise DataError(f"{spec}: cannot be opened ({one_line(error)}); {remedy}") from error
     return _chosen(spec, found, split)
 
 

@@ -4,6 +4,7 @@
 - dbpedia_14, fancyzhx/dbpedia_14: title, content, label.
 - narrativeqa, deepmind/narrativeqa: document with its summary, question and answers, each with its text.
 - babi_qa, facebook/babi_qa: story, a list of statements and questions; each question asks about what is before it.
+  Its loading script is refused by ``datasets`` since version 4: use Muennighoff/babi.
 - Muennighoff/babi: passage, question, answer, task.
 - ROCStories: sentence1 to sentence5 (its own file), prompt and continuation (Ximing/ROCStories).
 - SimpleStories/SimpleStories: story.

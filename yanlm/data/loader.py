@@ -22,19 +22,20 @@ from moefm.checks import check_count
 from yanlm.data import hub
 from yanlm.data.corpus import Corpus, Source
 from yanlm.data.rows import DataError, Row, words_of
+from yanlm.data.sources import SHUFFLED
 from yanlm.data.splits import row_key
 
 Slice = list[tuple[int, Row]]
 """The rows of one process, each with its index in the global batch."""
 
-_ORDER = 1  # tells the order of a bucket's batches from other draws
+_ORDER, _SHUFFLE = 1, 2  # tell the orders of a bucket's batches and of a stream's rows from other draws
 
 
 class RowStream(Iterator[Slice]):
     """Batches without end: rank r of W gets the rows r B/W to (r+1) B/W of each global batch of B.
 
     Rows in memory make the same global batch however many processes share it. Of a hub stream each process reads its
-    own part (``split_dataset_by_node``), in the order of the stream and from the start again at its end.
+    own part (``split_dataset_by_node``), ``SHUFFLED`` rows at a time in random order, from the start again at its end.
 
     Args:
         corpus: Where the rows come from.
@@ -73,7 +74,7 @@ class RowStream(Iterator[Slice]):
         self._batches: list[list[Row]] = []  # of the current bucket
         self._after: list[int] = []  # positions when it is done
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
-        self._cursors = [_Cursor(source, rank, world) if source.rows is None else None for source in corpus.sources]
+        self._cursors = [None if part.rows is not None else _Cursor(part, rank, world, seed) for part in corpus.sources]
         self._bounds = np.cumsum(corpus.weights)[:-1]
 
     def __next__(self) -> Slice:
@@ -178,53 +179,69 @@ def _generator(*seeds: int) -> np.random.Generator:
 
 
 class _Cursor(Iterator[Row]):
-    """The rows of this process's part of a hub stream, again and again, without those that are held out."""
+    """The rows of this process's part of a hub stream, again and again, without those that are held out.
 
-    def __init__(self, source: Source, rank: int, world: int) -> None:
-        self.source, self.rank, self.world = source, rank, world
+    They are read in blocks of ``SHUFFLED`` and given in an order drawn for the block. The state is where the block
+    began and how many of its rows were given, so that a restored stream reads the block again and goes on exactly.
+    """
+
+    def __init__(self, source: Source, rank: int, world: int, seed: int) -> None:
+        self.source, self.rank, self.world, self.seed = source, rank, world, seed
         self.passes = 0
         self._closing = weakref.finalize(self, lambda: None)
         self._open(None)
 
-    def _open(self, state: dict[str, Any] | None) -> None:
+    def _open(self, state: dict[str, Any] | None, block: int = 0) -> None:
         from datasets.distributed import split_dataset_by_node
 
         # a copy, since the position of a stream is kept inside the objects it is made of
         self.dataset = split_dataset_by_node(copy.deepcopy(self.source.stream), self.rank, self.world)
         if state is not None:
             self.dataset.load_state_dict(state)
-        self._started = state is not None
         self._records = hub.stream_rows(self.dataset, self.source.columns)
-        self._rest: list[Row | DataError] = []  # rows of the last record, which the position is already behind
+        self._began, self._next = state, state
+        self._block, self._given = block, 0
+        self._rows: list[Row] = []
         self._closing.detach()
         self._closing = weakref.finalize(self, self._records.close)  # at exit, before the library's modules are gone
 
+    def _read(self) -> None:
+        """Read the next block, which is empty at the end of the stream."""
+        if self._rows:
+            self._block += 1
+        rows: list[Row] = []
+        self._began = self._next
+        while len(rows) < SHUFFLED and (record := next(self._records, None)) is not None:
+            rows += [row for row in record if not isinstance(row, DataError) and row_key(row) not in self.source.held]
+        if rows:
+            self._next = copy.deepcopy(self.dataset.state_dict())
+        order = _generator(self.seed, self.rank, self.passes, self._block, _SHUFFLE).permutation(len(rows))
+        self._rows, self._given = [rows[k] for k in order], 0
+
     def __next__(self) -> Row:
-        for _ in range(2):  # at the end of a pass, the start of the next
-            try:
-                while True:
-                    while self._rest:
-                        row = self._rest.pop(0)
-                        if not isinstance(row, DataError) and row_key(row) not in self.source.held:
-                            return row
-                    if (rows := next(self._records, None)) is None:
-                        break
-                    self._started, self._rest = True, rows
-            except Exception as error:
-                why = f"the stream broke off ({hub.one_line(error)})"
-                raise DataError(f"{self.source.name}: {why}; check the network and resume") from error
-            self.passes += 1
-            self._open(None)
-        raise DataError(
-            f"{self.source.name}: process {self.rank} of {self.world} finds no row in it; use fewer processes"
-        )
+        try:
+            if self._given == len(self._rows):
+                self._read()
+            if not self._rows:  # the end of a pass; the start of the next
+                self.passes += 1
+                self._open(None)
+                self._read()
+        except Exception as error:
+            why = f"the stream broke off ({hub.one_line(error)})"
+            raise DataError(f"{self.source.name}: {why}; check the network and resume") from error
+        if not self._rows:
+            raise DataError(
+                f"{self.source.name}: process {self.rank} of {self.world} finds no row in it; use fewer processes"
+            )
+        self._given += 1
+        return self._rows[self._given - 1]
 
     def state_dict(self) -> dict[str, Any]:
-        state = self.dataset.state_dict() if self._started else None
-        rest = [row for row in self._rest if not isinstance(row, DataError)]
-        return {"passes": self.passes, "dataset": state} | ({"rest": rest} if rest else {})
+        return {"passes": self.passes, "dataset": self._began, "block": self._block, "given": self._given}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.passes = state["passes"]
-        self._open(copy.deepcopy(state["dataset"]))
-        self._rest = list(state.get("rest", ()))
+        self._open(copy.deepcopy(state["dataset"]), state["block"])
+        if state["given"]:  # else the block was not begun
+            self._read()
+            self._given = state["given"]

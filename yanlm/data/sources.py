@@ -22,11 +22,14 @@ ROOMS = {"train": 20000, "validation": 500, "test": 1000}
 STREAM_HELD = 200
 """The rows of a stream that validation and test take each, from its own splits or from its start."""
 
+SHUFFLED = 2000
+"""The rows of a stream that are read and put in random order together."""
+
 STREAM_LEAST = 2000
 """A stream of fewer rows is read into memory and split like a file."""
 
 WHOLE_MOST = 1_000_000
-"""The rows of each split of a data set that are read where all are wanted in memory."""
+"""The most rows of each split of a data set that are read where all are wanted in memory."""
 
 _SHOWN = 3  # faults of a file that a note spells out
 Say = Callable[[str], None]
@@ -132,16 +135,17 @@ def _told(table: readers.Table, path: Path, say: Say) -> readers.Table:
 def _read_hub(text: str, columns: Columns, say: Say, whole: bool) -> Source:
     data = hub.open_hub(text)
     most, most_held = (WHOLE_MOST, WHOLE_MOST) if whole else (STREAM_LEAST, STREAM_HELD)
-    first, ended = hub.first_rows(text, data.train, columns, most)
+    first, ended = _first_rows(text, "train", data.train, columns, most, say if whole else None)
     if not first:
         raise DataError(f"{text}: no record of its training split has a label; choose another split")
-    found = {split: hub.first_rows(text, part, columns, most_held)[0] for split, part in data.held.items()}
+    found = {
+        split: _first_rows(text, split, part, columns, most_held, say if whole else None)[0]
+        for split, part in data.held.items()
+    }
     if not found.get("test", first) and found.get("validation"):  # as of GLUE, whose test labels are secret
         found["test"] = found.pop("validation")
         say(f"{text}: its test split has no labels; its validation split serves as test")
     found = {split: rows for split, rows in found.items() if rows}
-    if whole and not ended:
-        say(f"{text}: longer than {WHOLE_MOST:,} rows; the first {WHOLE_MOST:,} are used")
     if ended or whole:
         train, validation, test = completed(text, first, found, say)
         return Source(text, train, validation, test)
@@ -152,6 +156,16 @@ def _read_hub(text: str, columns: Columns, say: Say, whole: bool) -> Source:
             found[split] = list(itertools.islice((row for row in rows if row_key(row) not in keys), STREAM_HELD))
             keys |= {row_key(row) for row in found[split]}
     kept = ", ".join(f"{len(found[split])} rows for {split}" for split in ("validation", "test"))
-    say(f"{text}: a stream, read in its own order; kept {kept}")
+    say(f"{text}: a stream, shuffled {SHUFFLED:,} rows at a time; kept {kept}")
     held = frozenset(keys)
     return Source(text, None, found["validation"], found["test"], [], data.train, columns, held)
+
+
+def _first_rows(
+    text: str, split: str, stream: Any, columns: Columns, most: int, say: Say | None
+) -> tuple[list[Row], bool]:
+    """The first rows of a split and whether these are all, which ``say`` is told where they are not."""
+    rows, ended = hub.first_rows(text, stream, columns, most)
+    if not ended and say is not None:
+        say(f"{text}: the {split} split is longer than {most:,} rows; the first {most:,} are used")
+    return rows, ended

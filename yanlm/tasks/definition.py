@@ -39,6 +39,7 @@ class Task:
         exact: The metric that says whether a row is right.
         own_metrics: Metrics of the task's own, by name.
         left_out: Why ``make_row`` leaves rows out, in words.
+        from_texts: Whether its rows are made of texts: of questions it gets the contexts, each once, as ``text``.
         length_tells: Whether known answers may be told apart by their number of tokens, which reports then say.
         closed: Whether what is written is a label, which training rows have to show.
         padded: Whether fine-tuning gives every answer as many slots as the longest needs.
@@ -61,6 +62,7 @@ class Task:
     exact: str = "exact_match"
     own_metrics: Mapping[str, TextMetric] = field(default_factory=dict)
     left_out: str = "its rows do not serve the task"
+    from_texts: bool = False
     length_tells: bool = False
     closed: bool = False
     padded: bool = False

@@ -22,7 +22,8 @@ def task_rows(rows: Sequence[Row], task: str | Task, *, seed: int = 0) -> list[R
     - ``qa``: ``{"context", "question", "answer"}``, and ``answers`` and ``task`` where a row has them.
     - ``classify``: ``{"text", "label"}``.
 
-    Rows with ``source`` and ``target`` serve ``qa`` as context and answer, and ``classify`` as text and label.
+    Rows with ``source`` and ``target`` serve ``qa`` as context and answer, and ``classify`` as text and label; of
+    questions ``infill``, ``sentence`` and ``completion`` take the contexts, each once (:func:`documents`).
 
     Args:
         rows: As :func:`yanlm.data.corpus.load_corpus` gives them.
@@ -41,7 +42,8 @@ def task_rows(rows: Sequence[Row], task: str | Task, *, seed: int = 0) -> list[R
     task = get_task(task)
     if not rows:
         raise DataError(f"task {task.name} needs at least one row; there is none")
-    kept = [task_row for row in rows if (task_row := task.make_row(row, seed)) is not None]
+    given = documents(rows) if task.from_texts else rows
+    kept = [task_row for row in given if (task_row := task.make_row(row, seed)) is not None]
     if not kept:
         raise DataError(f"task {task.name} leaves out all {len(rows)} rows ({task.left_out}); give other texts")
     for row in kept:
@@ -51,6 +53,26 @@ def task_rows(rows: Sequence[Row], task: str | Task, *, seed: int = 0) -> list[R
                 "correct its make_row or its kind"
             )
     return kept
+
+
+def documents(rows: Sequence[Row]) -> list[Row]:
+    """Rows as texts: the contexts of questions, each once however many questions ask about it; others as they are.
+
+    Example:
+        >>> asked = [{"context": "Tom slept.", "question": q, "answer": "Tom"} for q in ("Who slept?", "Who?")]
+        >>> documents([*asked, {"text": "He woke."}])
+        [{'text': 'Tom slept.'}, {'text': 'He woke.'}]
+    """
+    contexts: set[str] = set()
+    texts = []
+    for row in rows:
+        if kind_of(row) == "qa":
+            if row["context"] and row["context"] not in contexts:
+                contexts.add(row["context"])
+                texts.append({"text": row["context"]})
+        else:
+            texts.append(row)
+    return texts
 
 
 def load_task(
@@ -103,11 +125,14 @@ def load_task(
         splits = []
         for split, rows in given.items():
             try:
-                splits.append(task_rows(rows, task, seed=seed))
+                texts = documents(rows) if task.from_texts else rows
+                splits.append(task_rows(texts, task, seed=seed))
             except DataError as error:
                 raise DataError(f"{source.name}, {split} rows: {error}") from None
-            if out := len(rows) - len(splits[-1]):
-                say(f"{source.name}: {out} of {len(rows)} {split} rows left out ({task.left_out})")
+            if len(texts) < len(rows):
+                say(f"{source.name}: of {len(rows)} {split} rows the contexts, each once, are the {len(texts)} texts")
+            if out := len(texts) - len(splits[-1]):
+                say(f"{source.name}: {out} of {len(texts)} {split} rows left out ({task.left_out})")
         train, validation, test = splits
         served.append(dataclasses.replace(source, rows=train, validation=validation, test=test))
     corpus = corpus_of(name, served, shares)

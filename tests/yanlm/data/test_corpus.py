@@ -270,7 +270,8 @@ class TestHub:
         assert corpus.rows is None and corpus.kind == "text" and served["calls"] == [("a/b", None, True)]
         assert (corpus.validation, corpus.test) == (numbered(400)[:200], numbered(400)[200:])
         assert corpus.sources[0].held == {row_key(row) for row in numbered(400)}
-        assert notes == ["hf:a/b: a stream, read in its own order; kept 200 rows for validation, 200 rows for test"]
+        kept = "kept 200 rows for validation, 200 rows for test"
+        assert notes == [f"hf:a/b: a stream, shuffled 2,000 rows at a time; {kept}"]
         served["a/c"] = served["a/b"]
         assert load("hf:a/b")[0].fingerprint == corpus.fingerprint != load("hf:a/c")[0].fingerprint
 

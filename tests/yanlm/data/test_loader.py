@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yanlm.data import loader
 from yanlm.data.corpus import Corpus, Source, load_corpus
 from yanlm.data.loader import RowStream
 from yanlm.data.rows import DataError, Row
@@ -164,6 +165,17 @@ def hub_corpus(hub_folder: Path) -> Corpus:
     return load_corpus(f"hf:{hub_folder}")
 
 
+@pytest.fixture(scope="module")
+def small_stream() -> Corpus:
+    """A stream of 70 rows in records of one to three rows."""
+    datasets = pytest.importorskip("datasets")
+    records = [
+        {"story": {"text": [f"{n} {k} ?" for k in range(n % 3 + 1)], "answer": ["a"] * (n % 3 + 1)}} for n in range(35)
+    ]
+    stream = datasets.Dataset.from_list(records).to_iterable_dataset(num_shards=3)
+    return Corpus("s", (Source("s", None, [], [], stream=stream),), (1.0,), [], [], "qa", [])
+
+
 class TestHub:
     @pytest.mark.parametrize("world", [1, 2, 3])
     @pytest.mark.parametrize("before", [0, 1, 40, 110])
@@ -176,10 +188,35 @@ class TestHub:
             third = restored(again, rank=rank, world=world)  # a run may be killed more than once
             assert taken(third, 30) == taken(again, 30) == taken(stream, 30)
 
-    def test_one_process_reads_in_order_and_again(self, hub_corpus: Corpus) -> None:
-        drawn = [row["text"] for batch in taken(RowStream(hub_corpus, 100, seed=0), 40) for _, row in batch]
+    @pytest.mark.parametrize("together", [300, 2000])
+    def test_one_process_reads_block_by_block_and_again(
+        self, hub_corpus: Corpus, monkeypatch: pytest.MonkeyPatch, together: int
+    ) -> None:
+        monkeypatch.setattr(loader, "SHUFFLED", together)
+
+        def drawn(seed: int) -> list[str]:
+            return [row["text"] for batch in taken(RowStream(hub_corpus, 100, seed=seed), 40) for _, row in batch]
+
         expected = [f"{shard} {n}" for shard in range(4) for n in range(600)][400:]
-        assert drawn == (expected * 2)[:4000]
+        first, second = drawn(0)[:2000], drawn(0)[2000:]
+        for start in range(0, 2000, together):
+            block = expected[start : start + together]
+            assert sorted(first[start : start + together]) == sorted(second[start : start + together]) == sorted(block)
+            assert first[start : start + together] not in (block, second[start : start + together])
+        assert drawn(0)[:2000] == first != drawn(1)[:2000]
+
+    @given(st.integers(1, 90), st.integers(0, 150), st.integers(1, 40), st.integers(0, 3))
+    def test_blocks_of_any_size_resume_anywhere(
+        self, small_stream: Corpus, together: int, before: int, after: int, seed: int
+    ) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loader, "SHUFFLED", together)
+            stream = RowStream(small_stream, 3, seed=seed)
+            taken(stream, before)
+            again = restored(stream)
+            assert taken(again, after) == taken(stream, after)
+            assert again.state_dict() == stream.state_dict()
+            assert taken(restored(again), 9) == taken(stream, 9)
 
     @pytest.mark.parametrize("world", [2, 3, 4])
     def test_ranks_read_every_row_once_and_none_held_out(self, hub_corpus: Corpus, world: int) -> None:

@@ -13,7 +13,7 @@ from yanlm.tasks.task import TASKS
 from yanlm.tokenization.examples import Builder
 
 STORY = "Tom woke late. The sun was high. He ran to school. Nobody was there."
-QA: Row = {"context": "c", "question": "q", "answer": "a", "answers": ["a", "b"], "task": "3"}
+QA: Row = {"context": STORY, "question": "q", "answer": "a", "answers": ["a", "b"], "task": "3"}
 FITTING: dict[str, list[Row]] = {
     "infill": [{"text": STORY}],
     "sentence": [{"text": STORY}],
@@ -49,6 +49,16 @@ class TestTaskRows:
         assert [row["target"] for row in task_rows(rows, "completion")] == ["there", "Two"]
         assert len(task_rows(rows, "infill")) == 4
 
+    def test_texts_of_questions_are_their_contexts_each_once(self) -> None:
+        asked = [
+            {**QA, "context": context, "question": f"{n}?"} for n, context in enumerate([STORY, "B b.", STORY, ""])
+        ]
+        assert task_rows([*asked, {"text": STORY}], "infill") == [{"text": STORY}, {"text": "B b."}, {"text": STORY}]
+        [row] = task_rows(asked, "sentence")
+        assert row["source"].replace("<mask>", row["target"]) == STORY
+        assert [row["target"] for row in task_rows(asked, "completion")] == ["there", "b"]
+        assert task_rows(asked, "qa") == asked
+
     def test_sources_and_targets(self) -> None:
         pair = [{"source": "s", "target": "t"}]
         assert task_rows(pair, "qa") == [{"context": "s", "question": "", "answer": "t"}]
@@ -60,7 +70,7 @@ class TestTaskRows:
     def test_rows_that_do_not_fit(self) -> None:
         for task in TASKS:
             for rows in FITTING.values():
-                if rows == FITTING[task] or (task not in ("qa", "classify") and "text" in rows[0]):
+                if rows == FITTING[task] or (task not in ("qa", "classify") and rows[0].keys() & {"text", "context"}):
                     assert task_rows(rows, task)
                     continue
                 with pytest.raises(DataError) as caught:
@@ -156,4 +166,4 @@ class TestLoadTask:
         write(tmp_path / "train.jsonl", [{"text": f"{STORY} {n}"} for n in range(150)])
         corpus, notes = loaded(f"hf:{tmp_path}", "completion")
         assert len(corpus.rows or []) + len(corpus.validation) + len(corpus.test) == 100
-        assert f"hf:{tmp_path}: longer than 100 rows; the first 100 are used" in notes
+        assert f"hf:{tmp_path}: the train split is longer than 100 rows; the first 100 are used" in notes

@@ -40,4 +40,5 @@ TASK = Task(
     stops_on="exact_match",
     left_out="fewer than two words, or <mask> in the text",
     guesses=guesses,
+    from_texts=True,
 )

@@ -31,4 +31,5 @@ TASK = Task(
     columns=("masked_accuracy", "span_exact", "span_exact_3", "masked_rougeL", "rougeL"),
     stops_on="masked_accuracy",
     copying=True,
+    from_texts=True,
 )

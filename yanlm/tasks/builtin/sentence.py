@@ -44,4 +44,5 @@ TASK = Task(
     left_out="fewer than three sentences, or <mask> in the text",
     copying=True,
     guesses=guesses,
+    from_texts=True,
 )
