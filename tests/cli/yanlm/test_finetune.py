@@ -129,13 +129,13 @@ def test_an_old_fine_tuning_is_not_overwritten(finetune, models):
 def test_the_data_is_read_once_for_all_seeds_and_the_labels(finetune, models, monkeypatch):
     import yanlm.tasks.rows as module
 
-    read, original = [], module.load_corpus
+    read, original = [], module.read_sources
 
     def watched(specs, **options):
         read.append(specs)
         return original(specs, **options)
 
-    monkeypatch.setattr(module, "load_corpus", watched)
+    monkeypatch.setattr(module, "read_sources", watched)
     code, _, err = finetune(
         "--model", models / "flow", "--task", "classify", "--data", "labels.jsonl", *QUICK, "--seeds", 2,
         "--source-field", "about", "--target-field", "where", "--out", "out",
