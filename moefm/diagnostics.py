@@ -137,7 +137,7 @@ def expert_usage(assignment: Tensor, num_experts: int) -> Tensor:
         >>> expert_usage(torch.tensor([0, 0, 1, 3]), 4)
         tensor([0.5000, 0.2500, 0.0000, 0.2500])
     """
-    check_count("num_experts", num_experts)
+    num_experts = check_count("num_experts", num_experts)
     if assignment.numel() == 0:
         raise ValueError("assignment must hold at least one position")
     if not 0 <= int(assignment.min()) <= int(assignment.max()) < num_experts:

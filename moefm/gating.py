@@ -48,8 +48,8 @@ class Gate(nn.Module):
         self.num_experts = check_count("num_experts", num_experts)
         self.hidden = check_count("hidden", hidden)
         self.temperature = check_positive("temperature", temperature)
-        self.first = nn.Linear(in_features, hidden)
-        self.last = nn.Linear(hidden, num_experts)
+        self.first = nn.Linear(self.in_features, self.hidden)
+        self.last = nn.Linear(self.hidden, self.num_experts)
         with torch.no_grad():
             for parameter in self.last.parameters():
                 parameter.mul_(check_positive("init_scale", init_scale))

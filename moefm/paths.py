@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Generator, Tensor
 
-from moefm.checks import check_positive, check_shape
+from moefm.checks import check_positive, check_shape, check_share
 from moefm.generators import fresh
 
 
@@ -165,8 +165,7 @@ class ZeroInflatedTime:
 
     def __post_init__(self) -> None:
         """Check the share."""
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"share must lie in [0, 1], got {self.share!r}")
+        check_share("share", self.share)
 
     def __call__(
         self, shape: Sequence[int], *, generator: Generator | None = None, device: torch.device | str | None = None
