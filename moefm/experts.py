@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moefm.checks import check_count, check_shape
+from moefm.finite import can_look
 
 _GROUPED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _COMPILED_GROUPED_DTYPES = (torch.bfloat16,)  # all that the compiler's shape inference of grouped_mm lets pass
@@ -67,9 +68,9 @@ class ExpertLinear(nn.Module):
 
     def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:
         super().__init__()
-        check_count("num_experts", num_experts)
-        check_count("in_features", in_features)
-        check_count("out_features", out_features)
+        num_experts = check_count("num_experts", num_experts)
+        in_features = check_count("in_features", in_features)
+        out_features = check_count("out_features", out_features)
         bound = 1 / math.sqrt(in_features)
         self.weight = nn.Parameter(torch.empty(num_experts, out_features, in_features).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(num_experts, out_features).uniform_(-bound, bound))
@@ -116,7 +117,7 @@ def check_index(name: str, index: Tensor, batch: torch.Size, num_experts: int) -
     if index.dtype.is_floating_point or index.dtype == torch.bool:
         raise TypeError(f"{name} must hold integers, got {index.dtype}")
     check_shape(name, index, tuple(batch), "(*batch,)")
-    if torch.compiler.is_compiling() or index.device.type != "cpu" or index.numel() == 0:
+    if index.numel() == 0 or not can_look(index):
         return
     low, high = int(index.min()), int(index.max())
     if low < 0 or high >= num_experts:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from moefm.checks import check_mask, check_positive, check_shape
+from moefm.finite import check_logits
 from moefm.numeric import clean, masked_mean, wide
 from moefm.scope import Scope, group_mean, group_size, group_sum
 
@@ -75,7 +76,9 @@ def _log_joint(
 ) -> tuple[Tensor, Tensor]:
     """Return scaled distances d / 2 sigma^2 and log pi, both pooled over the scope, ``(*batch, K)``."""
     d = squared_distances(clean(velocities, mask), clean(target, mask))
-    log_pi = torch.log_softmax(group_mean(wide(clean(logits, mask)), scope, mask), -1)
+    pooled = group_mean(wide(clean(logits, mask)), scope, mask)
+    check_logits(pooled, nan_passes=True)
+    log_pi = torch.log_softmax(pooled, -1)
     return group_sum(d, scope, mask) / (2 * sigma**2), log_pi.to(d.dtype)
 
 
@@ -92,14 +95,14 @@ def responsibilities(
 
     .. math:: \gamma_k = \pi_k e^{-|u^* - u_k|^2 / 2\sigma^2} / \sum_j \pi_j e^{-|u^* - u_j|^2 / 2\sigma^2}
 
-    Arguments as for :func:`moefm_loss`. Returns ``(*batch, K)``, each row summing to one.
+    Arguments and errors as for :func:`moefm_loss`. Returns ``(*batch, K)``, each row summing to one.
 
     Example:
         >>> u = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
         >>> responsibilities(u, torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), sigma=0.5)
         tensor([[9.9966e-01, 3.3535e-04]])
     """
-    check_positive("sigma", sigma)
+    sigma = check_positive("sigma", sigma)
     _check_mixture(velocities, logits, target, mask)
     d, log_pi = _log_joint(velocities, logits, target, sigma, mask, scope)
     return torch.softmax(log_pi - (d - d.detach().amin(-1, keepdim=True)), -1)
@@ -131,7 +134,7 @@ def moefm_loss(
     Args:
         velocities: Velocity of every expert ``(*batch, K, D)``. Half precision is computed in float32, and gradients
             beyond its range saturate.
-        logits: Gate logits ``(*batch, K)``; ``-inf`` means a probability of 0.
+        logits: Gate logits ``(*batch, K)``; ``-inf`` means a probability of 0, and one a row at least has to be finite.
         target: ``z1 - z0``, ``(*batch, D)``.
         sigma: Standard deviation of the mixture components, in units of the velocity.
         mask: Boolean ``(*batch,)``, True = counts.
@@ -141,6 +144,7 @@ def moefm_loss(
 
     Raises:
         ValueError: Shapes do not fit, or ``sigma <= 0``.
+        NotFiniteError: A row of logits is ``-inf`` throughout, or one is ``+inf``. NaN is passed on to the loss.
 
     Example:
         >>> u = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
@@ -148,7 +152,7 @@ def moefm_loss(
         >>> loss.total  # log 2, less a little: the gate does not know which of the two experts it will be
         tensor(0.6928)
     """
-    check_positive("sigma", sigma)
+    sigma = check_positive("sigma", sigma)
     _check_mixture(velocities, logits, target, mask)
     d, log_pi = _log_joint(velocities, logits, target, sigma, mask, scope)
     # The nearest expert's distance is set aside: at small sigma it is so large that log pi would vanish beside it.
@@ -202,6 +206,7 @@ def consistent_moefm_loss(
 
     Raises:
         ValueError: Shapes do not fit, or ``sigma <= 0``.
+        NotFiniteError: A row of logits is ``-inf`` throughout, or one is ``+inf``. NaN is passed on to the loss.
 
     Example:
         >>> u = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])

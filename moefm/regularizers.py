@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from moefm.checks import check_count, check_mask, check_positive
+from moefm.finite import check_logits
 from moefm.numeric import clean, masked_mean, wide
 
 BANDWIDTHS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -98,7 +99,7 @@ def mmd2(
         >>> bool(mmd2(x, y).abs() < 0.01), bool(mmd2(x + 3, y) > 1)
         (True, True)
     """
-    check_count("block", block)
+    block = check_count("block", block)
     if not bandwidths:
         raise ValueError("bandwidths must hold at least one positive number")
     scales = tuple(check_positive("bandwidths", float(s)) for s in bandwidths)
@@ -144,12 +145,17 @@ def gate_entropy(logits: Tensor, mask: Tensor | None = None) -> Tensor:
         logits: Gate logits ``(*batch, K)``.
         mask: Boolean ``(*batch,)``, True = counts.
 
+    Raises:
+        NotFiniteError: A row of logits is ``-inf`` throughout, or one is ``+inf``.
+
     Example:
         >>> gate_entropy(torch.zeros(3, 4))  # log 4
         tensor(1.3863)
     """
     check_mask(mask, tuple(logits.shape[:-1]))
-    log_pi = torch.log_softmax(wide(clean(logits, mask)), -1)
+    logits = wide(clean(logits, mask))
+    check_logits(logits, nan_passes=True)
+    log_pi = torch.log_softmax(logits, -1)
     return masked_mean(-(log_pi.exp() * log_pi.masked_fill(log_pi.isneginf(), 0)).sum(-1), mask)
 
 
@@ -163,12 +169,17 @@ def load_balance(logits: Tensor, mask: Tensor | None = None) -> Tensor:
         logits: Gate logits ``(*batch, K)``.
         mask: Boolean ``(*batch,)``, True = counts.
 
+    Raises:
+        NotFiniteError: A row of logits is ``-inf`` throughout, or one is ``+inf``.
+
     Example:
         >>> load_balance(torch.tensor([[9.0, 0.0], [0.0, 9.0]]))
         tensor(0.)
     """
     check_mask(mask, tuple(logits.shape[:-1]))
-    pi = torch.softmax(wide(clean(logits, mask)), -1).reshape(-1, logits.shape[-1])
+    logits = wide(clean(logits, mask))
+    check_logits(logits, nan_passes=True)
+    pi = torch.softmax(logits, -1).reshape(-1, logits.shape[-1])
     if mask is not None:
         counts = mask.flatten().unsqueeze(-1)
         mean = pi.masked_fill(~counts, 0).sum(0) / counts.sum().clamp_min(1)

@@ -8,10 +8,13 @@ along the last batch dimension (one expert a span, spans of any length).
 
 from __future__ import annotations
 
+import numbers
+
 import torch
 from torch import Tensor
 
 from moefm.checks import check_shape
+from moefm.finite import can_look
 
 Scope = None | int | tuple[int, ...] | Tensor
 
@@ -19,7 +22,7 @@ Scope = None | int | tuple[int, ...] | Tensor
 def _dims(scope: int | tuple[int, ...], batch_ndim: int) -> tuple[int, ...]:
     dims = tuple(scope) if isinstance(scope, tuple | list) else (scope,)
     for d in dims:
-        if isinstance(d, bool) or not isinstance(d, int) or not -batch_ndim <= d < batch_ndim:
+        if isinstance(d, bool) or not isinstance(d, numbers.Integral) or not -batch_ndim <= d < batch_ndim:
             raise ValueError(f"scope must name batch dimensions in [{-batch_ndim}, {batch_ndim - 1}], got {scope!r}")
     return tuple(sorted({d % batch_ndim for d in dims}))
 
@@ -28,7 +31,7 @@ def _groups(scope: Tensor, batch: torch.Size) -> Tensor:
     if scope.dtype.is_floating_point or scope.dtype == torch.bool:
         raise TypeError(f"scope must hold integer group numbers, got {scope.dtype}")
     check_shape("scope", scope, tuple(batch), "(*batch,)")
-    if scope.device.type == "cpu" and scope.numel() and not torch.compiler.is_compiling():
+    if scope.numel() and can_look(scope):
         low, high = int(scope.min()), int(scope.max())
         if low < 0 or high >= batch[-1]:
             raise ValueError(f"scope must hold group numbers in 0 .. {batch[-1] - 1}, got from {low} to {high}")
