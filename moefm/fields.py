@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from moefm.checks import check_count
+from moefm.conditions import check_labels, check_vectors, expand_vectors
 from moefm.experts import Dispatch, ExpertLinear, check_index
+from moefm.finite import can_look
 from moefm.gating import Gate
+from moefm.inputs import as_tensor
 from moefm.paths import expand_time
 from moefm.scope import Scope
 
@@ -45,6 +48,9 @@ class MixtureField(nn.Module, ABC):
     def gate_logits(self, features: Any) -> Tensor:
         """Routing logits ``(*batch, K)``."""
 
+    def check_cond(self, cond: Any, batch: torch.Size) -> None:
+        """Raise where ``cond`` does not fit states ``(*batch, D)``; ``fit``, ``sample`` and ``log_prob`` ask once."""
+
     def forward(self, z: Tensor, t: Tensor | float, cond: Any = None) -> tuple[Tensor, Tensor]:
         """Velocities of all experts ``(*batch, K, D)`` and gate logits ``(*batch, K)`` from one evaluation."""
         features = self.trunk(z, t, cond)
@@ -63,6 +69,10 @@ class MixtureField(nn.Module, ABC):
         return self.gate_logits(self.trunk(z, t, cond))
 
 
+MOST_EMBEDDED = 16
+"""Numbers that stand for a class label, where there are as many classes or more."""
+
+
 class _Features(NamedTuple):
     inputs: Tensor  # (*batch, D + 1 + C): what the gate reads
     hidden: Tensor  # (*batch, H): what the expert heads read
@@ -77,11 +87,13 @@ class MLPMixtureField(MixtureField):
         hidden: Width of the layers.
         layers: Number of hidden layers.
         cond_dim: Width of an optional condition ``(*batch, cond_dim)``; leading dimensions broadcast from the left.
+        num_classes: Instead of ``cond_dim``: conditions are class labels, integers ``(*batch,)`` that are embedded.
         separate: Give each expert its own MLP (batched matmuls) instead of a head on the shared trunk.
         gate_hidden: Width of the gate's hidden layer.
 
     Raises:
-        ValueError: A count is out of range, or an input has another width.
+        ValueError: A count is out of range, an input has another width, or a label is no class.
+        TypeError: Labels are not integers.
 
     Example:
         >>> field = MLPMixtureField(dim=2, num_experts=8)
@@ -90,6 +102,8 @@ class MLPMixtureField(MixtureField):
         (torch.Size([5, 8, 2]), torch.Size([5, 8]))
         >>> field.expert(torch.randn(5, 2), 0.5, torch.tensor([0, 7, 7, 1, 2])).shape
         torch.Size([5, 2])
+        >>> MLPMixtureField(2, num_classes=10).experts(torch.randn(5, 2), 0.5, torch.arange(5)).shape
+        torch.Size([5, 8, 2])
     """
 
     def __init__(
@@ -100,6 +114,7 @@ class MLPMixtureField(MixtureField):
         layers: int = 3,
         *,
         cond_dim: int = 0,
+        num_classes: int = 0,
         separate: bool = False,
         gate_hidden: int = 64,
     ) -> None:
@@ -109,17 +124,25 @@ class MLPMixtureField(MixtureField):
         self.hidden = check_count("hidden", hidden)
         self.layers = check_count("layers", layers)
         self.cond_dim = check_count("cond_dim", cond_dim, minimum=0)
+        self.num_classes = check_count("num_classes", num_classes, minimum=0)
+        if self.cond_dim and self.num_classes:
+            raise ValueError(
+                f"num_classes must not be given beside cond_dim={cond_dim}, got {num_classes}: for both, join "
+                "one_hot(labels) to the vectors and give cond_dim alone"
+            )
         self.separate = bool(separate)
         self.gate_hidden = check_count("gate_hidden", gate_hidden)
-        inputs = dim + 1 + cond_dim
-        widths = [inputs] + [hidden] * layers
+        num_experts, hidden, embedded = self.num_experts, self.hidden, min(self.num_classes, MOST_EMBEDDED)
+        inputs = self.dim + 1 + self.cond_dim + embedded
+        widths = [inputs] + [hidden] * self.layers
         pairs = list(pairwise(widths))
         if separate:
             self.hidden_layers = nn.ModuleList(ExpertLinear(num_experts, a, b) for a, b in pairs)
         else:
             self.hidden_layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
-        self.out = ExpertLinear(num_experts, hidden, dim)
-        self.gating = Gate(inputs, num_experts, gate_hidden) if num_experts > 1 else None
+        self.out = ExpertLinear(num_experts, hidden, self.dim)
+        self.gating = Gate(inputs, num_experts, self.gate_hidden) if num_experts > 1 else None
+        self.classes = nn.Embedding(self.num_classes, embedded) if self.num_classes else None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -130,6 +153,7 @@ class MLPMixtureField(MixtureField):
             "hidden": self.hidden,
             "layers": self.layers,
             "cond_dim": self.cond_dim,
+            "num_classes": self.num_classes,
             "separate": self.separate,
             "gate_hidden": self.gate_hidden,
         }
@@ -139,11 +163,10 @@ class MLPMixtureField(MixtureField):
         if z.ndim < 1 or z.shape[-1] != self.dim:
             raise ValueError(f"z must have shape (*batch, {self.dim}), got {tuple(z.shape)}")
         parts = [z, expand_time(t, z)]
-        if (cond is None) != (self.cond_dim == 0):
-            wanted = "be given" if cond is None else "not be given"
-            raise ValueError(f"cond must {wanted}: cond_dim={self.cond_dim}")
+        cond = self._checked(cond, z.shape[:-1], look=False)
         if cond is not None:
-            parts.append(self._expand_cond(cond, z))
+            vectors = cond if self.classes is None else self.classes(cond.long().to(z.device))
+            parts.append(expand_vectors(vectors, z))
         inputs = torch.cat(parts, -1)
         hidden = inputs
         if not self.separate:
@@ -151,13 +174,23 @@ class MLPMixtureField(MixtureField):
                 hidden = nn.functional.silu(layer(hidden))
         return _Features(inputs, hidden)
 
-    def _expand_cond(self, cond: Tensor, z: Tensor) -> Tensor:
-        if cond.ndim < 1 or cond.ndim > z.ndim or cond.shape[-1] != self.cond_dim:
-            raise ValueError(f"cond must have shape (*batch, {self.cond_dim}), got {tuple(cond.shape)}")
-        lead = cond.shape[:-1]
-        if any(a not in (1, b) for a, b in zip(lead, z.shape, strict=False)):
-            raise ValueError(f"cond must broadcast over {tuple(z.shape[:-1])}, got shape {tuple(cond.shape)}")
-        return cond.reshape(*lead, *(1,) * (z.ndim - cond.ndim), self.cond_dim).expand(*z.shape[:-1], -1).to(z.dtype)
+    def check_cond(self, cond: Any, batch: torch.Size) -> None:
+        """Raise unless ``cond`` holds the vectors ``(*batch, cond_dim)`` or labels ``(*batch,)`` of this field."""
+        self._checked(cond, batch, look=True)
+
+    def _checked(self, cond: Any, batch: torch.Size, look: bool) -> Tensor | None:
+        """The condition as a tensor; ``look`` at the labels' range even where that waits for a device."""
+        if (cond is None) != (self.cond_dim == self.num_classes == 0):
+            wanted = "be given" if cond is None else "not be given"
+            raise ValueError(f"cond must {wanted}: cond_dim={self.cond_dim}, num_classes={self.num_classes}")
+        if cond is None:
+            return None
+        cond = as_tensor("cond", cond)
+        if self.num_classes:
+            check_labels(cond, batch, self.num_classes, look or can_look(cond))
+        else:
+            check_vectors(cond, batch, self.cond_dim)
+        return cond
 
     def heads(self, features: _Features) -> Tensor:
         """Velocities of all experts, ``(*batch, K, D)``."""

@@ -114,7 +114,7 @@ def test_token_level_is_the_flattened_computation(make_field, randn):
     torch.testing.assert_close(logits.flatten(0, 1), flat_logits)
 
 
-@pytest.mark.parametrize("shape", [(3, 5), (1, 5), (5,), (3, 4, 5), (3, 1, 5), (1, 4, 5)])
+@pytest.mark.parametrize("shape", [(3, 5), (1, 5), (3, 4, 5), (3, 1, 5), (1, 4, 5)])
 @kinds
 def test_condition_broadcasts_from_the_left(make_field, randn, shape, separate):
     field, z, cond = make_field(2, 4, cond_dim=5, separate=separate), randn(3, 4, 2), randn(*shape, seed=1)
@@ -125,11 +125,71 @@ def test_condition_broadcasts_from_the_left(make_field, randn, shape, separate):
     assert (field.experts(z, 0.5, cond) - field.experts(z, 0.5, cond + 1)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("objective", [VFM(), MoEFM(0.5), ConsistentMoEFM(0.5)], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("shape", [(), (3,), (1,), (3, 4), (3, 1), (1, 4)])
 @kinds
-def test_every_parameter_gets_a_gradient(make_field, randn, gen, objective, separate):
-    field = make_field(2, 1 if isinstance(objective, VFM) else 4, cond_dim=3, separate=separate)
-    cond = randn(64, 3, seed=3)
+def test_labels_broadcast_from_the_left(make_field, randn, gen, shape, separate):
+    field, z = make_field(2, 4, num_classes=5, separate=separate), randn(3, 4, 2)
+    labels = torch.randint(5, shape, generator=gen())
+    full = labels.reshape(*shape, *(1,) * (2 - len(shape))).expand(3, 4)
+    torch.testing.assert_close(field.experts(z, 0.5, labels), field.experts(z, 0.5, full))
+    assert_expert_is_gathering(field, z, 0.5, torch.arange(12).reshape(3, 4) % 4, labels)
+    assert (field.experts(z, 0.5, full) - field.experts(z, 0.5, (full + 1) % 5)).abs().amin((0, 1)).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32, torch.int64], ids=str)
+def test_any_dtype_of_labels(make_field, randn, dtype):
+    field, z, labels = make_field(2, 4, num_classes=2), randn(6, 2), torch.arange(6) % 2
+    for given in (labels.to(dtype), labels.to(dtype).numpy()):
+        torch.testing.assert_close(field.experts(z, 0.5, given), field.experts(z, 0.5, labels))
+
+
+def test_a_field_without_classes_draws_the_same_weights():
+    """Adding classes to the library changed no seeded result."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = [p.sum().item() for p in MLPMixtureField(2, 3, 8).parameters()]
+        after = torch.rand(1).item()
+        torch.manual_seed(0)
+        assert [p.sum().item() for p in MLPMixtureField(2, 3, 8, num_classes=0).parameters()] == sizes
+        assert torch.rand(1).item() == after
+
+
+@pytest.mark.parametrize(
+    "cond", [torch.eye(3).long()[[0, 2]], torch.eye(3, dtype=torch.bool)[[0, 2]]], ids=["int", "bool"]
+)
+def test_integers_with_a_feature_axis_are_numbers(make_field, randn, cond):
+    field, z = make_field(2, 4, cond_dim=3), randn(2, 2)
+    torch.testing.assert_close(field.experts(z, 0.5, cond), field.experts(z, 0.5, cond.float()))
+
+
+@pytest.mark.parametrize(
+    "cond, remedy",
+    [
+        (torch.arange(3), r"got torch.int64 of shape \(3,\): class labels need a field with num_classes=, or one_hot"),
+        (torch.arange(12).reshape(3, 4), "num_classes="),
+        (torch.zeros(3), r"cond\[:, None\] is a number a row, cond\[None\] one vector for all rows"),
+    ],
+)
+def test_a_condition_without_feature_axis_is_refused_with_the_remedy(make_field, randn, cond, remedy):
+    """Although it has as many numbers as the condition is wide."""
+    field = make_field(2, 4, cond_dim=cond.shape[-1])
+    with pytest.raises(ValueError, match=remedy):
+        field(randn(3, 4, 2) if cond.ndim == 2 else randn(3, 2), 0.5, cond)
+
+
+def test_a_state_without_rows_takes_one_vector(make_field, randn):
+    field, cond = make_field(2, 4, cond_dim=3), randn(3, seed=1)
+    alone = field.experts(randn(1, 2)[0], 0.5, cond)
+    torch.testing.assert_close(alone, field.experts(randn(1, 2), 0.5, cond[None])[0])
+
+
+@pytest.mark.parametrize("objective", [VFM(), MoEFM(0.5), ConsistentMoEFM(0.5)], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("labels", [False, True], ids=["vectors", "labels"])
+@kinds
+def test_every_parameter_gets_a_gradient(make_field, randn, gen, objective, separate, labels):
+    experts = 1 if isinstance(objective, VFM) else 4
+    options, cond = ({"num_classes": 7}, torch.arange(64) % 7) if labels else ({"cond_dim": 3}, randn(64, 3, seed=3))
+    field = make_field(2, experts, separate=separate, **options)
     objective(field, randn(64, 2), randn(64, 2, seed=1), cond=cond, generator=gen()).total.backward()
     for name, parameter in field.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
@@ -145,8 +205,9 @@ def test_state_dict_round_trip(make_field, randn, separate):
         assert torch.equal(a, b)
 
 
-def test_config_rebuilds_the_field(make_field):
-    field = make_field(3, 5, hidden=9, layers=1, cond_dim=2, separate=True, gate_hidden=7)
+@pytest.mark.parametrize("cond", [{"cond_dim": 2}, {"num_classes": 30}], ids=str)
+def test_config_rebuilds_the_field(make_field, cond):
+    field = make_field(3, 5, hidden=9, layers=1, separate=True, gate_hidden=7, **cond)
     again = MLPMixtureField(**field.config)
     assert again.config == field.config
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in field.state_dict().items()}

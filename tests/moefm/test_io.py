@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,7 @@ def folder(make_field, tmp_path):
         {"num_experts": 1},
         {"separate": True},
         {"cond_dim": 3},
+        {"num_classes": 5},
         {"dim": 5, "hidden": 7, "layers": 1, "gate_hidden": 3},
     ],
     ids=str,
@@ -32,6 +34,7 @@ def test_round_trip(make_field, randn, tmp_path, options):
     assert isinstance(again, MLPMixtureField) and not again.training
     assert again.config == field.config and repr(again) == repr(field)
     z, cond = randn(6, field.dim), randn(6, 3, seed=1) if field.cond_dim else None
+    cond = torch.arange(6) % 5 if field.num_classes else cond
     for a, b in zip(field(z, 0.3, cond), again(z, 0.3, cond), strict=True):
         assert torch.equal(a, b)
     assert all(p.requires_grad for p in again.parameters())
@@ -42,6 +45,19 @@ def test_dtype_is_kept(make_field, randn, tmp_path, dtype):
     field, z = make_field().to(dtype), randn(6, 2, dtype=dtype)
     save_field(field, tmp_path)
     assert torch.equal(load_field(tmp_path).experts(z, 0.3), field.experts(z, 0.3))
+
+
+def test_a_field_saved_before_there_were_classes_loads(make_field, randn, tmp_path):
+    save_field(make_field(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["config"]["num_classes"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert torch.equal(load_field(tmp_path).experts(randn(3, 2), 0.3), make_field().experts(randn(3, 2), 0.3))
+
+
+def test_sizes_may_be_numpy_integers(tmp_path):
+    save_field(MLPMixtureField(np.int64(2), np.int32(3), np.uint8(8), np.int64(1), num_classes=np.int64(4)), tmp_path)
+    assert load_field(tmp_path).num_classes == 4
 
 
 def test_what_is_on_disk(make_field, tmp_path):

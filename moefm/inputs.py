@@ -1,0 +1,78 @@
+"""What people hand to the library first: taken as it is meant, or refused with the remedy."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def check_instance(name: str, value: Any) -> None:
+    """Raise ``TypeError`` where a class stands for one of its instances."""
+    if isinstance(value, type):
+        raise TypeError(f"{name} must be an instance, got the class {value.__name__}: write {value.__name__}(...)")
+
+
+def check_field(field: Any) -> None:
+    """Raise ``TypeError`` unless ``field`` has what a :class:`moefm.MixtureField` has."""
+    check_instance("field", field)
+    if not all(hasattr(field, name) for name in ("trunk", "heads", "head", "gate_logits", "num_experts")):
+        raise TypeError(
+            f"field must be a MixtureField, got {type(field).__name__}: take an MLPMixtureField, or subclass "
+            "MixtureField and write trunk, heads, head and gate_logits"
+        )
+
+
+def check_cond(field: Any, cond: Any, batch: torch.Size) -> None:
+    """Let the field check a condition once, before anything is computed."""
+    if hasattr(field, "check_cond"):
+        field.check_cond(cond, batch)
+
+
+def as_tensor(name: str, value: Any) -> Tensor:
+    """Return a tensor as it is, and the numbers of a NumPy array or the like as a copy.
+
+    Raises:
+        TypeError: ``value`` is neither, or holds something other than numbers.
+    """
+    if isinstance(value, Tensor):
+        return value
+    if not hasattr(value, "__array__"):
+        raise TypeError(f"{name} must be a tensor or an array, got {type(value).__name__}")
+    import numpy as np
+
+    array = np.array(value)  # a copy, as torch takes no negative strides and no array it must not write to
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold numbers, got an array of {array.dtype}")
+    if array.dtype.itemsize > 8:  # what torch does not have
+        array = array.astype(np.float64)
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def as_state(name: str, value: Any, field: nn.Module) -> Tensor:
+    """Return states ``(*batch, D)`` as the field can take them.
+
+    Arrays go to the field's device. float64, which is NumPy's default and rarely a wish, becomes the dtype of a field
+    in another one.
+
+    Raises:
+        TypeError: ``value`` is no tensor or array.
+        ValueError: It has no dimension, or is not floating-point.
+    """
+    if isinstance(value, numbers.Integral):
+        shape = ", ".join(str(size) for size in (value, getattr(field, "dim", "D")))
+        raise TypeError(f"{name} must be a tensor (*batch, D), got the number {value}: write torch.randn({shape})")
+    states = as_tensor(name, value)
+    if states.ndim == 0 or not states.is_floating_point():
+        raise ValueError(
+            f"{name} must be floating-point (*batch, D), got {states.dtype} of shape {tuple(states.shape)}: "
+            f"integers become so by .float()"
+        )
+    weight = next((p for p in field.parameters() if p.is_floating_point()), None)
+    if weight is None:
+        return states
+    if not isinstance(value, Tensor):
+        states = states.to(weight.device)
+    return states.to(weight.dtype) if states.dtype == torch.float64 else states
