@@ -13,8 +13,12 @@ Generators = Generator | Sequence[Generator] | None
 
 def fresh(generator: Generator | None) -> Generator:
     """Return ``generator``, or a new one seeded from the system when it is ``None``."""
-    if generator is not None:
+    if isinstance(generator, Generator):
         return generator
+    if generator is not None:
+        raise TypeError(
+            f"generator must be a torch.Generator, got {generator!r}: write torch.Generator().manual_seed(seed)"
+        )
     new = torch.Generator()
     new.seed()
     return new
@@ -26,13 +30,20 @@ def child(generator: Generator) -> Generator:
     return torch.Generator().manual_seed(int(seed))
 
 
+def fork(generator: Generator) -> Generator:
+    """Hand over the stream of ``generator``, which goes on from a seed of its own, whatever the fork draws."""
+    stream = generator.clone_state()
+    generator.manual_seed(int(torch.randint(0, 2**62, (), generator=generator, device=generator.device)))
+    return stream
+
+
 def uniform(shape: Sequence[int], generator: Generators, device: torch.device | str | None = None) -> Tensor:
     """Draw float32 uniforms on [0, 1) of ``shape``.
 
     With one CPU generator the first rows do not change when more rows follow. With a sequence of generators row ``i``
     depends on ``generator[i]`` alone.
     """
-    if generator is None or isinstance(generator, Generator):
+    if not isinstance(generator, Sequence):
         source = fresh(generator)
         return torch.rand(tuple(shape), generator=source, device=source.device).to(device)
     if not shape or len(generator) != shape[0]:
@@ -40,4 +51,5 @@ def uniform(shape: Sequence[int], generator: Generators, device: torch.device | 
             f"generator must be one generator or one per leading index ({shape[0] if shape else 0}), "
             f"got a sequence of {len(generator)}"
         )
-    return torch.stack([torch.rand(tuple(shape[1:]), generator=g, device=g.device).to(device) for g in generator])
+    sources = [fresh(g) for g in generator]
+    return torch.stack([torch.rand(tuple(shape[1:]), generator=g, device=g.device).to(device) for g in sources])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from moefm.checks import check_choice
 from moefm.fields import MixtureField
-from moefm.generators import Generators, child, fresh, uniform
+from moefm.finite import can_look, check_logits
+from moefm.generators import Generators, child, fork, fresh, uniform
+from moefm.inputs import check_instance
 from moefm.scope import Scope, group_mean, share_first
 
 
@@ -20,17 +22,26 @@ def draw_expert(logits: Tensor, generator: Generators = None, scope: Scope = Non
     """Draw experts from their probabilities by inverting the distribution function, one uniform a group.
 
     Args:
-        logits: ``(*batch, K)``, equal within each group of ``scope``.
+        logits: ``(*batch, K)``, equal within each group of ``scope``; ``-inf`` is a probability of 0.
         generator: One generator, or one per leading index.
         scope: Which positions share one expert.
 
     Returns:
         Integers ``(*batch,)``.
 
+    Raises:
+        NotFiniteError: A row is ``-inf`` throughout, or holds NaN or ``+inf``. Looked for on the CPU alone: elsewhere
+            the look would wait for the device.
+
     Example:
         >>> draw_expert(torch.tensor([[0.0, 9.0], [9.0, 0.0]]), torch.Generator().manual_seed(0))
         tensor([1, 0])
     """
+    check_logits(logits)
+    return _draw(logits, generator, scope)
+
+
+def _draw(logits: Tensor, generator: Generators, scope: Scope) -> Tensor:
     cdf = torch.softmax(logits.float(), -1).cumsum(-1)
     u = share_first(uniform(logits.shape[:-1], generator, logits.device), scope)
     return (cdf[..., :-1] <= (u * cdf[..., -1]).unsqueeze(-1)).sum(-1)
@@ -38,21 +49,44 @@ def draw_expert(logits: Tensor, generator: Generators = None, scope: Scope = Non
 
 @dataclass
 class Router:
-    """What a policy needs during one sampling run: pooled logits and random draws."""
+    """What a policy needs during one sampling run: pooled logits and random draws.
+
+    Attributes:
+        generator: One generator, or one per leading index.
+        scope: Which positions share one expert.
+        mask: Positions that count.
+        doubt: ``(*batch, 1)``, 0 or NaN where the gate's logits are no distribution; ``None`` where that was looked at.
+    """
 
     generator: Generators = None
     scope: Scope = None
     mask: Tensor | None = None
+    doubt: Tensor | None = None
 
     def logits(self, field: MixtureField, features: Any) -> Tensor:
-        """Gate logits, averaged over each group of the scope."""
-        return group_mean(field.gate_logits(features), self.scope, self.mask)
+        """Gate logits, averaged over each group of the scope.
+
+        Raises:
+            NotFiniteError: On the CPU, where no expert can be drawn. Elsewhere the look would wait for the device, so
+                ``doubt`` becomes NaN, which the sampler adds to the velocity.
+        """
+        logits = group_mean(field.gate_logits(features), self.scope, self.mask)
+        if can_look(logits):
+            check_logits(logits, self.mask)
+        else:
+            top = logits.amax(-1, keepdim=True)
+            self.doubt = (top - top) if self.mask is None else (top - top).masked_fill(~self.mask.unsqueeze(-1), 0)
+        return logits
 
     def draw(self, logits: Tensor) -> Tensor:
-        """Draw experts. Every draw has a child generator of its own, so it is independent of the batch's length."""
-        if self.generator is None or isinstance(self.generator, torch.Generator):
-            return draw_expert(logits, child(fresh(self.generator)), self.scope)
-        return draw_expert(logits, self.generator, self.scope)
+        """Draw experts.
+
+        Every draw has a stream of its own, so that the next one does not depend on how long the batch is padded.
+        """
+        check_logits(logits, self.mask)
+        if isinstance(self.generator, Sequence):
+            return _draw(logits, [fork(fresh(generator)) for generator in self.generator], self.scope)
+        return _draw(logits, child(fresh(self.generator)), self.scope)
 
 
 class Routing(ABC):
@@ -160,4 +194,5 @@ def get_routing(routing: str | Routing) -> Routing:
     """
     if isinstance(routing, Routing):
         return routing
+    check_instance("routing", routing)
     return ROUTINGS[check_choice("routing", routing, ROUTINGS)]()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from moefm.checks import check_mask
 from moefm.experts import check_index
 from moefm.fields import MixtureField
+from moefm.finite import can_look, check_finite, traced
 from moefm.generators import Generators
+from moefm.inputs import as_state, check_cond, check_field
 from moefm.routing import Router, Routing, get_routing
 from moefm.scope import Scope
 from moefm.solvers import ADAPTIVE, integrate, time_grid
@@ -64,7 +67,7 @@ def sample(
 
     Args:
         field: The field.
-        z0: Noise ``(*batch, D)``, standard normal as in training.
+        z0: Noise ``(*batch, D)``, standard normal as in training; a tensor or an array.
         steps: Steps of the solver on a uniform grid; adaptive solvers only report there.
         solver: ``euler``, ``midpoint``, ``heun``, ``rk4`` or a method of torchdiffeq.
         routing: ``frozen``, ``greedy``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.routing.Routing`.
@@ -80,6 +83,8 @@ def sample(
     Raises:
         ValueError: An option is unknown, a shape does not fit, or a routing that draws anew at every evaluation is
             combined with an adaptive solver, whose error control it would defeat.
+        NotFiniteError: A velocity or a gate logit is not finite where the mask counts it. On an accelerator the result
+            is looked at once, and only where no gradients are recorded: in training NaN shows in the loss.
 
     Example:
         >>> import torch
@@ -89,22 +94,33 @@ def sample(
         >>> out.z1.shape, out.assignment.shape, out.nfe
         (torch.Size([5, 2]), torch.Size([5]), 3)
     """
+    check_field(field)
+    z0 = as_state("z0", z0, field)
     policy = get_routing(routing)
     batch = z0.shape[:-1]
     check_mask(mask, tuple(batch))
+    check_cond(field, cond, batch)
     check_pair(policy, solver)
     if assignment is not None:
         if not policy.uses_assignment:
             raise ValueError(f"assignment must not be given with routing {policy!r}, which chooses experts by itself")
         check_index("assignment", assignment.cpu(), batch, field.num_experts)
     router = Router(generator, scope, mask)
+    at_once = can_look(z0) or (solver in ADAPTIVE and not traced())  # adaptive solvers wait for the device anyway
+    if at_once:
+        check_finite("z0", z0, mask)
     nfe = 0
 
     def velocity(z: Tensor, t: Tensor) -> Tensor:
         nonlocal nfe, assignment
         nfe += 1
         u, assignment = policy(field, field.trunk(z, t, cond), assignment, router)
-        return u.to(z0.dtype)
+        u = (u if router.doubt is None else u + router.doubt).to(z0.dtype)
+        if at_once:
+            check_finite("velocity", u, mask, t=t)
+        return u
 
     solution = integrate(velocity, z0, time_grid(steps, z0.device), solver, trajectory=trajectory, rtol=rtol, atol=atol)
+    if at_once or not (traced() or torch.is_grad_enabled()):
+        check_finite("z1", solution.z1, mask)
     return Sample(solution.z1, assignment, solution.trajectory, solution.times, nfe)

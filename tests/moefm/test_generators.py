@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moefm.generators import child, fresh, uniform
+from moefm.generators import child, fork, fresh, uniform
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (16, 2), (17,)])
@@ -44,6 +44,23 @@ def test_child_takes_one_integer_of_its_parent(gen):
 def test_children_of_one_parent_differ(gen):
     parent = gen()
     assert not torch.equal(torch.rand(5, generator=child(parent)), torch.rand(5, generator=child(parent)))
+
+
+def test_a_fork_takes_the_stream_and_its_parent_does_not_mind_how_much(gen):
+    parents, drawn = (gen(), gen()), []
+    for parent, size in zip(parents, (3, 1000), strict=True):
+        stream = fork(parent)
+        drawn.append(torch.rand(size, generator=stream)[:3])
+    assert torch.equal(drawn[0], torch.rand(3, generator=gen())) and torch.equal(*drawn)
+    after = [torch.rand(5, generator=parent) for parent in parents]
+    assert torch.equal(*after) and not torch.isin(after[0], torch.rand(1000, generator=gen())).any()
+
+
+@pytest.mark.parametrize("wrong", [0, 1.5, torch])
+def test_a_seed_is_no_generator(wrong):
+    for call in (lambda: fresh(wrong), lambda: uniform((3,), wrong)):
+        with pytest.raises(TypeError, match=r"generator must be a torch.Generator.*manual_seed\(seed\)"):
+            call()
 
 
 def test_fresh_keeps_a_generator_and_makes_unseeded_ones(gen, global_rng_untouched):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from moefm.finite import NotFiniteError
 from moefm.routing import ROUTINGS, Argmax, Frozen, Greedy, Mean, Resampled, Router, draw_expert, get_routing
 
 
@@ -76,6 +77,57 @@ def test_policies_by_hand(make_field, randn, gen):
     u, assignment = Mean()(field, features, None, Router())
     assert assignment is None
     torch.testing.assert_close(u, (logits.softmax(-1).unsqueeze(-1) * velocities).sum(-2))
+
+
+NOT_A_GATE = {
+    "only -inf": [-torch.inf, -torch.inf, -torch.inf],
+    "inf": [0.0, torch.inf, 0.0],
+    "nan": [0.0, torch.nan, 0.0],
+}
+
+
+@pytest.mark.parametrize("value, row", NOT_A_GATE.items(), ids=NOT_A_GATE)
+def test_no_expert_is_drawn_where_the_gate_is_no_distribution(value, row):
+    logits = torch.zeros(4, 3)
+    logits[2] = torch.tensor(row)
+    for draw in (draw_expert, Router().draw):
+        with pytest.raises(NotFiniteError, match=f"gate logits must .*got {value} in row 2"):
+            draw(logits)
+    mask = torch.tensor([True, True, False, True])
+    assert Router(mask=mask).draw(logits).shape == (4,)  # padding may hold anything
+    with pytest.raises(NotFiniteError, match=r"in row 2"):
+        Router(mask=~mask).draw(logits)
+
+
+def test_masked_experts_are_allowed(gen):
+    logits = torch.tensor([-torch.inf, 0.0, -torch.inf]).expand(50, 3)
+    assert (draw_expert(logits, gen()) == 1).all()
+
+
+def test_a_router_that_cannot_look_raises_a_doubt(make_field, randn, monkeypatch):
+    """As on an accelerator: NaN where there is no distribution, 0 elsewhere and in padding."""
+    field, z, mask = make_field(2, 3), randn(4, 2), torch.tensor([True, True, True, False])
+    bad = torch.tensor([[0.0] * 3, *NOT_A_GATE.values()])
+    monkeypatch.setattr(field, "gate_logits", lambda features: bad)
+    monkeypatch.setattr("moefm.routing.can_look", lambda values: False)
+    router = Router(mask=mask)
+    assert router.logits(field, field.trunk(z, 0.0)) is bad
+    assert router.doubt.isnan().flatten().tolist() == [False, True, True, False]
+    assert router.doubt[[0, 3]].tolist() == [[0.0], [0.0]]
+
+
+def test_draws_with_a_generator_a_row_do_not_depend_on_the_padding(gen):
+    """Neither the draws of one run nor those of the next with the same generators."""
+    logits, drawn = torch.zeros(3, 6, 1000), []
+    for length in (2, 6):
+        generators = [gen(s) for s in range(3)]
+        for _ in range(2):
+            router = Router(generators)
+            drawn.append([router.draw(logits[:, :length])[:, :2] for _ in range(3)])
+    short, long = [*drawn[0], *drawn[1]], [*drawn[2], *drawn[3]]
+    assert all(torch.equal(a, b) for a, b in zip(short, long, strict=True))
+    assert len(torch.stack(long).unique()) > 30  # of 36: every draw is new
+    assert torch.equal(short[0], draw_expert(logits[:, :2], [gen(s) for s in range(3)]))
 
 
 def test_every_draw_of_a_router_is_new(gen):

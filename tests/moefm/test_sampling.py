@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
 from moefm import Routing, sample
+from moefm.finite import NotFiniteError
 from moefm.solvers import SOLVERS
 
 ROUTINGS = ["frozen", "greedy", "resampled", "mean", "argmax"]
@@ -223,6 +225,74 @@ def test_a_generator_a_row_makes_rows_independent_of_place_and_batch(field, rand
     torch.testing.assert_close(everything.z1[order], some.z1, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("scope", [None, -1])
+@every_routing
+def test_a_generator_a_row_makes_rows_independent_of_padding(field, randn, gen, routing, scope):
+    z0 = randn(12, 4, 2)
+    mask = torch.arange(9) < 4
+    longer = torch.cat([z0, randn(12, 5, 2, seed=3)], 1)
+    short = sample(field, z0, 5, routing=routing, scope=scope, generator=[gen(s) for s in range(12)])
+    padded = sample(
+        field, longer, 5, routing=routing, scope=scope, mask=mask.expand(12, 9), generator=[gen(s) for s in range(12)]
+    )  # fmt: skip
+    torch.testing.assert_close(padded.z1[:, :4], short.z1, rtol=1e-5, atol=1e-5)
+
+
+# --- numbers that are not finite --------------------------------------------------------------------------------------
+
+
+def spoil(field, value, name="out.weight", expert=2):
+    with torch.no_grad():
+        field.get_parameter(name)[expert] = value
+    return field
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("solver", ["euler", "rk4", "dopri5"])
+def test_a_velocity_that_is_not_finite_is_an_error(field, randn, solver, value):
+    index = torch.tensor([0, 1, 2, 3])
+    with pytest.raises(NotFiniteError, match=r"velocity must be finite, got (nan|-?inf) in row 2 at t = 0"):
+        sample(spoil(field, value), randn(4, 2), 3, solver=solver, assignment=index)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@every_routing
+def test_a_gate_that_is_not_finite_is_an_error(field, randn, routing, value):
+    with pytest.raises(NotFiniteError, match=r"gate logits must be finite.*, got (nan|inf) in row 0"):
+        sample(spoil(field, value, "gating.last.bias"), randn(4, 2), 3, routing=routing)
+
+
+def test_noise_that_is_not_finite_is_an_error_and_padding_is_not(field, randn):
+    z0, mask = randn(3, 4, 2), torch.ones(3, 4, dtype=torch.bool)
+    z0[1, 3, 0], mask[1, 3] = torch.nan, False
+    with pytest.raises(NotFiniteError, match=r"z0 must be finite, got nan at \(1, 3\)"):
+        sample(field, z0)
+    assert sample(field, z0, mask=mask).z1.isfinite().all(-1).equal(mask)
+
+
+def test_an_end_out_of_range_is_an_error(field, monkeypatch):
+    z0 = torch.full((2, 2), 3e38)
+    monkeypatch.setattr(field, "head", lambda features, index: z0)
+    with pytest.raises(NotFiniteError, match=r"z1 must be finite, got inf in row 0"):
+        sample(field, z0, 1, assignment=torch.tensor([0, 1]))
+
+
+def test_weights_that_are_not_used_do_no_harm(field, randn):
+    assert sample(spoil(field, torch.nan), randn(4, 2), assignment=torch.tensor([0, 1, 3, 3])).z1.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["out.weight", "gating.last.bias"])
+@every_routing
+def test_where_nothing_is_looked_at_nan_reaches_the_end(field, randn, monkeypatch, routing, name):
+    """As on an accelerator: one look at the end without gradients, none with them, and never a finite sample."""
+    for module in ("sampling", "routing", "finite", "experts"):
+        monkeypatch.setattr(f"moefm.{module}.can_look", lambda values: False)
+    spoil(field, torch.nan, name, slice(None))
+    assert sample(field, randn(4, 2), routing=routing).z1.isnan().all()
+    with torch.no_grad(), pytest.raises(NotFiniteError, match="z1 must be finite, got nan in row 0"):
+        sample(field, randn(4, 2), routing=routing)
+
+
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +313,26 @@ def test_any_batch_shape(field, randn, routing, batch):
     assert out.z1.shape == (*batch, 2)
     assert out.trajectory.shape == (5, *batch, 2)
     assert out.assignment is None or out.assignment.shape == batch
+
+
+def test_arrays_and_float64_noise(field, randn):
+    z0, index = randn(5, 2), torch.arange(5) % 4
+    expected = sample(field, z0, assignment=index).z1
+    double = z0.double()
+    for given in (z0.numpy(), double.numpy(), double, np.asfortranarray(double.numpy()), double.numpy().astype(">f8")):
+        assert torch.equal(sample(field, given, np.int64(4), assignment=index).z1, expected)
+    assert torch.equal(sample(field, double.flip(0).numpy()[::-1], assignment=index).z1, expected)
+    assert sample(field.double(), z0.numpy().astype("f8"), assignment=index).z1.dtype == torch.float64
+
+
+def test_labels_choose_the_samples(make_field, randn):
+    field, z0 = make_field(2, 4, num_classes=3, gain=2.0), randn(6, 2)
+    index, labels = torch.zeros(6, dtype=torch.long), torch.arange(6) % 3
+    mixed = sample(field, z0, cond=labels, assignment=index).z1
+    for k in range(3):
+        alone = sample(field, z0, cond=torch.tensor(k), assignment=index).z1
+        torch.testing.assert_close(mixed[labels == k], alone[labels == k])
+    assert torch.equal(sample(field, z0, cond=labels.numpy(), assignment=index).z1, mixed)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
