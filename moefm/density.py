@@ -10,7 +10,9 @@ from torch import Generator, Tensor
 
 from moefm.checks import check_count
 from moefm.fields import MixtureField
+from moefm.finite import check_logits
 from moefm.generators import fresh
+from moefm.inputs import as_state, check_cond, check_field
 from moefm.scope import group_mean
 from moefm.solvers import integrate, time_grid
 
@@ -25,6 +27,7 @@ def log_prob(
     event_dims: int = 1,
     probes: int | None = None,
     generator: Generator | None = None,
+    create_graph: bool = False,
 ) -> Tensor:
     r"""Log-density of the distribution that frozen routing samples from.
 
@@ -39,7 +42,7 @@ def log_prob(
 
     Args:
         field: The field.
-        z1: Points ``(*batch, D)``.
+        z1: Points ``(*batch, D)``; a tensor or an array.
         cond: Passed to the field as it is.
         steps: Steps of the solver.
         solver: A solver's name, see :func:`moefm.solvers.integrate`.
@@ -47,24 +50,27 @@ def log_prob(
             one expert (routing scope -1).
         probes: Number of random probes for the divergence; ``None`` is exact.
         generator: Source of the probes.
+        create_graph: Record the computation, so that the result has gradients with respect to ``z1``, to the field's
+            parameters and to ``cond``. It keeps every evaluation of the field in memory.
 
     Returns:
         Log-densities ``(*batch,)`` without the event dimensions, in nats.
 
     Raises:
         ValueError: ``event_dims`` does not fit ``z1``, or a count is below 1.
+        NotFiniteError: A row of gate logits is ``-inf`` throughout, or one is ``+inf``. NaN is passed on.
 
     Example:
         >>> from moefm import MLPMixtureField
         >>> log_prob(MLPMixtureField(2, 3), torch.randn(5, 2), steps=4).shape
         torch.Size([5])
     """
-    check_count("steps", steps)
+    check_field(field)
+    z1 = as_state("z1", z1, field)
     if event_dims not in (1, 2) or z1.ndim < event_dims:
         raise ValueError(f"event_dims must be 1 or 2 and at most the dimensions of z1, got {event_dims!r}")
-    if probes is not None:
-        check_count("probes", probes)
-    z1 = z1.detach()
+    check_cond(field, cond, z1.shape[:-1])
+    z1 = z1 if create_graph else z1.detach()
     size = math.prod(z1.shape[-event_dims:])
     batch = z1.shape[: z1.ndim - event_dims]
     scope = None if event_dims == 1 else -1
@@ -72,48 +78,52 @@ def log_prob(
     noise = None
     if probes is not None:
         source = fresh(generator)
-        signs = torch.randint(0, 2, (probes, *z1.shape), generator=source, device=source.device)
+        signs = torch.randint(0, 2, (check_count("probes", probes), *z1.shape), generator=source, device=source.device)
         noise = (2 * signs - 1).to(z1)
-    terms = []
-    for k in range(field.num_experts):
+
+    def log_joint(k: int) -> Tensor:
+        """Log-density of the points and expert k together."""
         index = torch.full(z1.shape[:-1], k, dtype=torch.long, device=z1.device)
 
-        def velocity(state: Tensor, t: Tensor, index: Tensor = index) -> Tensor:
+        def velocity(state: Tensor, t: Tensor) -> Tensor:
             z = state[..., :-1].reshape(z1.shape)
+            z = z if z.requires_grad else z.detach().requires_grad_()
             with torch.enable_grad():
-                z = z.detach().requires_grad_()
                 u = field.expert(z, t, index, cond)
-                divergence = _divergence(u, z, event_dims, noise)
-            return torch.cat([u.detach().reshape(*batch, size), divergence.unsqueeze(-1)], -1)
+                divergence = _divergence(u, z, event_dims, noise, create_graph)
+                slope = torch.cat([u.reshape(*batch, size), divergence.unsqueeze(-1)], -1)
+            return slope if create_graph else slope.detach()
 
         start = torch.cat([z1.reshape(*batch, size), z1.new_zeros(*batch, 1)], -1)
         end = integrate(velocity, start, times, solver).z1
         z0, log_det = end[..., :-1], end[..., -1]  # log_det = -int div, as time runs backwards
-        with torch.no_grad():
-            logits = group_mean(field.gate(z0.reshape(z1.shape), 0.0, cond), scope)
-            log_pi = torch.log_softmax(logits, -1)[..., k]
-            log_pi = log_pi if event_dims == 1 else log_pi[..., 0]
-            log_p0 = -0.5 * (z0.square().sum(-1) + size * math.log(2 * math.pi))
-        terms.append(log_pi + log_p0 + log_det)
-    return torch.logsumexp(torch.stack(terms), 0)
+        logits = group_mean(field.gate(z0.reshape(z1.shape), 0.0, cond), scope)
+        check_logits(logits, nan_passes=True)
+        log_pi = torch.log_softmax(logits, -1)[..., k]
+        log_pi = log_pi if event_dims == 1 else log_pi[..., 0]
+        log_p0 = -0.5 * (z0.square().sum(-1) + size * math.log(2 * math.pi))
+        return log_pi + log_p0 + log_det
+
+    with torch.set_grad_enabled(create_graph):
+        return torch.logsumexp(torch.stack([log_joint(k) for k in range(field.num_experts)]), 0)
 
 
-def _divergence(u: Tensor, z: Tensor, event_dims: int, noise: Tensor | None) -> Tensor:
+def _divergence(u: Tensor, z: Tensor, event_dims: int, noise: Tensor | None, create_graph: bool) -> Tensor:
     """Trace of the Jacobian of each sample, exact or by random probes. Samples must not see each other."""
     if not u.requires_grad:
         return u.new_zeros(u.shape[: u.ndim - event_dims])
     dims = tuple(range(-event_dims, 0))
     if noise is not None:
-        parts = [(_pullback(u, z, v) * v).sum(dims) for v in noise]
+        parts = [(_pullback(u, z, v, create_graph) * v).sum(dims) for v in noise]
         return torch.stack(parts).mean(0)
     total = u.new_zeros(u.shape[: u.ndim - event_dims])
     flat = torch.eye(math.prod(u.shape[-event_dims:]), dtype=u.dtype, device=u.device)
     for row in flat:
         v = row.reshape(u.shape[-event_dims:]).expand_as(u)
-        total = total + (_pullback(u, z, v) * v).sum(dims)
+        total = total + (_pullback(u, z, v, create_graph) * v).sum(dims)
     return total
 
 
-def _pullback(u: Tensor, z: Tensor, v: Tensor) -> Tensor:
-    grad = torch.autograd.grad(u, z, v, retain_graph=True, allow_unused=True)[0]
+def _pullback(u: Tensor, z: Tensor, v: Tensor, create_graph: bool) -> Tensor:
+    grad = torch.autograd.grad(u, z, v, retain_graph=True, create_graph=create_graph, allow_unused=True)[0]
     return torch.zeros_like(z) if grad is None else grad

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from moefm import MixtureField, log_prob, sample
+from moefm.finite import NotFiniteError
 
 
 class Standstill(MixtureField):
@@ -128,3 +130,112 @@ def test_leaves_no_graph_and_works_without_gradients(make_field, randn):
     assert all(p.grad is None for p in field.parameters())
     with torch.no_grad():
         torch.testing.assert_close(log_prob(field, z, steps=3), value)
+
+
+# --- gradients --------------------------------------------------------------------------------------------------------
+
+DENSITIES = {
+    "rk4": {},
+    "dopri5": {"solver": "dopri5", "tolerance": 3e-3},  # its own tolerance is 1e-5 a step
+    "euler": {"solver": "euler"},
+    "sequences": {"event_dims": 2},
+    "probes": {"probes": 2},
+}
+
+
+@pytest.mark.parametrize("options", DENSITIES.values(), ids=DENSITIES)
+@pytest.mark.parametrize("separate", [False, True], ids=["shared", "separate"])
+def test_gradients_equal_finite_differences(make_field, randn, gen, options, separate):
+    """With respect to points, condition and parameters, along a random direction of each."""
+    options = {"steps": 2, "solver": "rk4", "tolerance": 1e-6} | options
+    tolerance = options.pop("tolerance")
+    field = make_field(2, 2, hidden=8, cond_dim=2, separate=separate, gain=1.5).double()
+    z, cond = randn(2, 2, 2, dtype=torch.float64), randn(2, 2, seed=1, dtype=torch.float64)
+    parameters = list(field.parameters())
+    leaves = [z.requires_grad_(), cond.requires_grad_(), *parameters]
+
+    def value(**more):
+        return log_prob(field, z, cond=cond, generator=gen(), **options, **more).sum()
+
+    grads = torch.autograd.grad(value(create_graph=True), leaves)
+    assert all(grad.abs().max() > 0 for grad in grads)
+    for moved, slopes in (([z], grads[:1]), ([cond], grads[1:2]), (parameters, grads[2:])):
+        directions, ends = [randn(*x.shape, seed=i, dtype=torch.float64) for i, x in enumerate(moved)], []
+        for step in (1e-5, -2e-5):
+            with torch.no_grad():
+                for x, direction in zip(moved, directions, strict=True):
+                    x += step * direction
+                ends.append(value().item())
+        with torch.no_grad():
+            for x, direction in zip(moved, directions, strict=True):
+                x += 1e-5 * direction
+        actual = sum((grad * direction).sum().item() for grad, direction in zip(slopes, directions, strict=True))
+        assert actual == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=tolerance, abs=tolerance)
+
+
+def test_gradients_in_closed_form(affine_field, randn):
+    field, z = affine_field(2, 3), randn(6, 2, dtype=torch.float64).requires_grad_()
+    actual = torch.autograd.grad(log_prob(field, z, create_graph=True).sum(), z)[0]
+    expected = torch.autograd.grad(field.exact_log_prob(z).sum(), z)[0]
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_second_derivatives(affine_field, randn):
+    """The graph of a gradient is there too, as for curvatures and score matching."""
+    field, z = affine_field(1, 2), randn(1, 1, dtype=torch.float64)
+    curvature = torch.autograd.functional.hessian(lambda x: log_prob(field, x, create_graph=True).sum(), z)
+    expected = torch.autograd.functional.hessian(lambda x: field.exact_log_prob(x).sum(), z)
+    torch.testing.assert_close(curvature, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_likelihood_can_be_learned(make_field, randn, dtype):
+    field, z = make_field(2, 3, gain=1.5).to(dtype), 0.3 * randn(30, 2, dtype=dtype) + 1
+    optimizer, seen = torch.optim.Adam(field.parameters(), lr=0.02), []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = -log_prob(field, z, steps=3, create_graph=True).mean()
+        loss.backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in field.parameters())
+        optimizer.step()
+        seen.append(loss.item())
+    assert seen[-1] < seen[0] - 0.1
+
+
+@pytest.mark.parametrize("recording", [True, False])
+def test_the_value_is_the_same_with_and_without_a_graph(make_field, randn, recording):
+    """Also where gradients are off: what was asked for is given."""
+    field, z = make_field(2, 3), randn(5, 2)
+    with torch.set_grad_enabled(recording):
+        value = log_prob(field, z, steps=3, create_graph=True)
+        assert value.requires_grad
+        torch.testing.assert_close(value, log_prob(field, z, steps=3))
+
+
+# --- what is handed in ------------------------------------------------------------------------------------------------
+
+
+def test_arrays_and_float64_points(make_field, randn):
+    field, z = make_field(2, 3), randn(5, 2)
+    expected = log_prob(field, z, steps=3)
+    for given in (z.numpy(), z.double(), z.double().numpy()):
+        assert torch.equal(log_prob(field, given, steps=np.int64(3)), expected)
+    assert torch.equal(log_prob(field, z, steps=3, event_dims=np.int64(1)), expected)
+
+
+def test_labels(make_field, randn):
+    field, z, labels = make_field(2, 3, num_classes=4, gain=2.0), randn(8, 2), torch.arange(8) % 4
+    mixed = log_prob(field, z, cond=labels, steps=4)
+    for k in range(4):
+        alone = log_prob(field, z, cond=torch.tensor(k), steps=4)
+        torch.testing.assert_close(mixed[labels == k], alone[labels == k])
+    grads = torch.autograd.grad(log_prob(field, z, cond=labels, steps=2, create_graph=True).sum(), field.classes.weight)
+    assert (grads[0].abs().amax(1) > 0).all()
+
+
+def test_a_gate_without_experts_is_an_error(make_field, randn):
+    field = make_field(2, 3)
+    with torch.no_grad():
+        field.gating.last.bias.fill_(-torch.inf)
+    with pytest.raises(NotFiniteError, match="gate logits must leave an expert"):
+        log_prob(field, randn(4, 2), steps=2)
