@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from moefm.checks import check_mask, check_positive
 from moefm.fields import MixtureField
+from moefm.inputs import check_instance
 from moefm.losses import Loss, consistent_moefm_loss, moefm_loss, vfm_loss
 from moefm.numeric import clean
 from moefm.paths import TimeSampler, UniformTime, linear_path
@@ -75,6 +76,10 @@ class VFM(Objective):
 
     time: TimeSampler = UniformTime()
 
+    def __post_init__(self) -> None:
+        """Check the time."""
+        check_instance("time", self.time)
+
     def loss(self, field: MixtureField, at: PathPoint, cond: Any, mask: Tensor | None) -> Loss:
         """Squared error of the one velocity."""
         if field.num_experts != 1:
@@ -106,8 +111,9 @@ class MoEFM(Objective):
     gate_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check sigma."""
+        """Check sigma and the time."""
         check_positive("sigma", self.sigma)
+        check_instance("time", self.time)
 
     def _options(self, mask: Tensor | None) -> dict[str, Any]:
         return {

@@ -50,6 +50,11 @@ def test_expert(make_field, randn, monkeypatch, separate, dtype, grouped):
     )
 
 
+def test_labels(make_field, randn):
+    field = make_field(3, 4, num_classes=5)
+    assert_same(lambda z, labels: torch.cat([out.flatten() for out in field(z, 0.3, labels)]), (randn(6, 3), INDEX))
+
+
 def test_expert_gives_gradients_to_the_parameters(make_field, randn):
     field, grads = make_field(3, 4), []
     for run in (field.expert, compiled(field.expert)):

@@ -2,6 +2,7 @@
 
 from itertools import count, pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,8 +16,10 @@ from moefm import (
     Objective,
     fit,
     minibatch_ot,
+    moefm_loss,
     sample,
 )
+from moefm.finite import NotFiniteError
 from moefm.training import SCHEDULES, warmup_constant, warmup_cosine
 
 QUICK = {"steps": 5, "batch_size": 8, "warmup": 0}
@@ -115,6 +118,49 @@ def test_coupling_is_used(make_field, data, gen):
 
     fit(make_field(), data, coupling=spy, generator=gen(), **QUICK)
     assert len(pairs) == 5 and pairs[0][0].shape == pairs[0][1].shape == (8, 2)
+
+
+def test_coupling_by_name(make_field, data, gen):
+    runs = [fit(make_field(), data, coupling=c, generator=gen(), **QUICK).losses for c in ("ot", minibatch_ot)]
+    assert runs[0] == runs[1] != fit(make_field(), data, coupling="independent", generator=gen(), **QUICK).losses
+
+
+def test_labels_are_learned(make_field, data, gen):
+    """Two classes, two clouds; with optimal transport within each class."""
+    labels = data[:, 0] > 0
+    for coupling in ("independent", "ot"):
+        field = make_field(2, 2, hidden=32, num_classes=2)
+        fit(
+            field, data, ConsistentMoEFM(0.5), cond=labels, coupling=coupling, steps=150, batch_size=64, lr=1e-2,
+            warmup=10, generator=gen(),
+        )  # fmt: skip
+        wanted = torch.arange(200) % 2
+        z1 = sample(field, torch.randn(200, 2, generator=gen()), 4, cond=wanted, generator=gen(1)).z1
+        assert ((z1[:, 0] > 0).long() == wanted).float().mean() > 0.95
+
+
+def test_the_warning_about_the_scale_is_about_the_caller_s_line(make_field, data, gen):
+    for source in (100 * data, lambda n, g: 100 * data[:n]):
+        with pytest.warns(UserWarning, match="root mean square of 14.*, far from") as caught:
+            fit(make_field(), source, generator=gen(), **QUICK)
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_progress_shows_steps_and_loss(make_field, data, gen, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    plain = fit(make_field(), data, generator=gen(), **QUICK).losses
+    assert capfd.readouterr() == ("", "")
+    assert fit(make_field(), data, generator=gen(), progress=True, **QUICK).losses == plain
+    out, err = capfd.readouterr()
+    assert out == "" and "5/5" in err and "loss" in err
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_numpy_numbers_are_numbers(make_field, data, gen, kind):
+    plain = fit(make_field(), data, MoEFM(0.5), generator=gen(), clip=1.0, ema=0.5, log_every=2, **QUICK).losses
+    counts = {name: kind(value) for name, value in QUICK.items()}
+    other = {"clip": np.float32(1), "ema": np.float32(0.5), "lr": np.float64(2e-3), "log_every": kind(2)}
+    assert fit(make_field(), data, MoEFM(np.float32(0.5)), generator=gen(), **counts, **other).losses == plain
 
 
 def test_ema_is_the_moving_average(make_field, data, gen):
@@ -219,6 +265,30 @@ def test_divergence_at_the_last_step_is_noticed(make_field, data, gen, ema):
     with pytest.raises(DivergedError, match="last good state"):
         fit(field, data, Broken(5, "gradient"), generator=gen(), ema=ema, **QUICK)
     assert all(value.isfinite().all() for value in weights(field).values())
+
+
+class Shut(Objective):
+    """The gate leaves no expert from a given call on."""
+
+    def __init__(self, start):
+        self.calls, self.start = count(1), start
+
+    def loss(self, field, at, cond, mask):
+        u, logits = field(at.z_t, at.t, cond)
+        logits = logits - torch.inf if next(self.calls) >= self.start else logits
+        return moefm_loss(u, logits, at.target, sigma=0.5)
+
+
+def test_a_gate_that_breaks_on_the_way_is_a_divergence(make_field, data, gen):
+    field = make_field()
+    with pytest.raises(DivergedError, match=r"gate logits must leave an expert .* by step 4: .*last good state"):
+        fit(field, data, Shut(4), generator=gen(), **QUICK)
+    assert all(value.isfinite().all() for value in weights(field).values())
+
+
+def test_a_gate_that_was_never_right_is_the_caller_s(make_field, data, gen):
+    with pytest.raises(NotFiniteError, match="gate logits must leave an expert"):
+        fit(make_field(), data, Shut(1), generator=gen(), **QUICK)
 
 
 def test_divergence_in_the_data(make_field, gen):
