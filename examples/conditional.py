@@ -8,7 +8,6 @@ import sys
 import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from torch.nn.functional import one_hot
 
 from moefm import ConsistentMoEFM, MLPMixtureField, fit, sample
 
@@ -23,17 +22,16 @@ scale = latents.std(0).mean()  # one number for all axes: their ratios mean some
 latents = latents / scale
 
 torch.manual_seed(0)
-field = MLPMixtureField(dim=16, num_experts=8, cond_dim=10)
+field = MLPMixtureField(dim=16, num_experts=8, num_classes=10)
 generator = torch.Generator().manual_seed(0)
-cond = one_hot(labels, 10).float()
-fit(field, latents, ConsistentMoEFM(sigma=0.5), cond=cond, steps=STEPS, batch_size=128, generator=generator)
+fit(field, latents, ConsistentMoEFM(sigma=0.5), cond=labels, steps=STEPS, batch_size=128, generator=generator)
 
 judge = LogisticRegression(max_iter=2000).fit(latents.numpy(), labels.numpy())
 wanted = torch.arange(10).repeat_interleave(50)
 noise = torch.randn(500, 16, generator=generator)
 for steps in (1, 2, 4):
     with torch.no_grad():
-        out = sample(field, noise, steps, cond=one_hot(wanted, 10).float(), generator=torch.Generator().manual_seed(1))
+        out = sample(field, noise, steps, cond=wanted, generator=torch.Generator().manual_seed(1))
     right = (torch.as_tensor(judge.predict(out.z1.numpy())) == wanted).float().mean()
     print(f"{steps} steps: a classifier sees the wanted digit in {right:.0%} of the samples")
 
