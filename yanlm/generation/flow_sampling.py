@@ -10,7 +10,7 @@ from torch import Tensor
 from moefm import sample
 from yanlm.generation.choices import answer_scores, likeliest
 from yanlm.generation.options import DEFAULTS, GenerationOptions
-from yanlm.generation.result import Generation, check_finite, check_generation
+from yanlm.generation.result import Generation, check_finite, check_generation, finite_flow
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -55,17 +55,18 @@ def generate(
     noise, experts = (sample_streams(seeds, samples, salt) for salt in (NOISE, EXPERT))
     rows = [count for count in counts for _ in range(samples)]
     z0 = options.z0_scale * row_normal(noise, rows, slots.shape[1], states.shape[-1]).to(states)
-    out = sample(
-        model.flow,
-        z0,
-        options.steps,
-        solver=options.solver,
-        routing=options.routing,
-        cond=cond,
-        scope=cond.scope,
-        mask=cond.mask,
-        generator=experts,
-    )
+    with finite_flow():
+        out = sample(
+            model.flow,
+            z0,
+            options.steps,
+            solver=options.solver,
+            routing=options.routing,
+            cond=cond,
+            scope=cond.scope,
+            mask=cond.mask,
+            generator=experts,
+        )
     tokens, scores = _read(model, out.z1, cond.mask, choices)
     if cond.mask is not None:
         tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from moefm import sample
 from moefm.routing import get_routing
 from yanlm.generation.options import DEFAULTS, GenerationOptions
-from yanlm.generation.result import Generation
+from yanlm.generation.result import Generation, finite_flow
 from yanlm.generation.token_sampling import Canvas
 from yanlm.generation.unmasking import Turn, in_turns
 from yanlm.seeding import EXPERT, row_normal, sample_streams
@@ -72,17 +72,18 @@ def reread(
         nonlocal first
         states = model.encode(turn.ids, turn.seen)
         cond = model.condition(states, turn.ids, turn.seen, turn.slots, turn.left)
-        out = sample(
-            model.flow,
-            z0[turn.rows],
-            1,
-            routing=policy,
-            cond=cond,
-            assignment=first[turn.rows] if first is not None and policy.uses_assignment else None,
-            scope=cond.scope,
-            mask=turn.left,
-            generator=[experts[i] for i in turn.rows.tolist()],
-        )
+        with finite_flow():
+            out = sample(
+                model.flow,
+                z0[turn.rows],
+                1,
+                routing=policy,
+                cond=cond,
+                assignment=first[turn.rows] if first is not None and policy.uses_assignment else None,
+                scope=cond.scope,
+                mask=turn.left,
+                generator=[experts[i] for i in turn.rows.tolist()],
+            )
         if first is None and out.assignment is not None:
             first = torch.zeros_like(canvas.tokens).index_copy(0, turn.rows, out.assignment)
         return out.z1

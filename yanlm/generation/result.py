@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from moefm.finite import NotFiniteError
 from yanlm.generation.capabilities import capabilities
 from yanlm.generation.choices import check_choices
 from yanlm.generation.options import GenerationOptions
 from yanlm.seeding import fresh_seeds
+
+DAMAGED = (
+    "the model computed numbers that are not finite, and what it would write means nothing: its weights are "
+    "damaged or too large; train it anew, or take another copy of its folder"
+)
 
 
 class Generation(NamedTuple):
@@ -40,10 +48,16 @@ def check_finite(computed: Tensor, mask: Tensor | None = None) -> None:
     """
     bad = ~computed.isfinite() if mask is None else ~computed.isfinite() & mask
     if bool(bad.any()):
-        raise ValueError(
-            "the model computed numbers that are not finite, and what it would write means nothing: its weights are "
-            "damaged or too large; train it anew, or take another copy of its folder"
-        )
+        raise ValueError(DAMAGED)
+
+
+@contextlib.contextmanager
+def finite_flow() -> Iterator[None]:
+    """Numbers of the flow that are not finite end a generation as those of its tokens do."""
+    try:
+        yield
+    except NotFiniteError as error:
+        raise ValueError(DAMAGED) from error
 
 
 def check_generation(

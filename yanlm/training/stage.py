@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from moefm.finite import NotFiniteError
 from yanlm.seeding import row_seed
 from yanlm.training.checkpoints import check_room, saved_checkpoints
 from yanlm.training.interrupts import Interrupts
@@ -119,6 +120,17 @@ class StageLoop:
 
     # One step
 
+    @contextlib.contextmanager
+    def _divergence(self) -> Iterator[None]:
+        """A draw of experts that meets NaN is a divergence; among several processes each would wait for the others."""
+        try:
+            yield
+        except NotFiniteError:
+            if self.processes.count == 1:
+                self.state.bad.fill_(True)
+                self.state.guard(self.state.step + 1)
+            raise
+
     def _train_step(self, batches: list[MicroBatch], counts: list[float], seconds: float) -> None:
         state, accelerator = self.state, self.state.accelerator
         parts, device = len(batches), accelerator.device
@@ -132,7 +144,7 @@ class StageLoop:
             batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
             last = index == parts - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(state.wrapped):
-                with accelerator.autocast():
+                with accelerator.autocast(), self._divergence():
                     output = state.wrapped(**batch, stage=state.stage, seeds=seeds, totals=totals)
                 accelerator.backward(output.loss / parts)
             state.window.add({"loss": output.loss, **output.parts}, 1 / parts)

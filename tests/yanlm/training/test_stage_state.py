@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from stages import BASE, Poisoned, curve, equal_weights, train
 from standin import StandIn, StandInDraw, fill_disk, run
 
+from moefm.routing import draw_expert
 from moefm.training import DivergedError
 from yanlm.training import checkpoints
 from yanlm.training import stage_state as module
@@ -60,6 +61,19 @@ def test_a_gradient_that_is_not_finite_stops_in_the_first_steps_too(tmp_path):
     with pytest.raises(DivergedError, match=r"step 1; .*back at step 0"):
         train(tmp_path, model=model)
     assert equal_weights(model, StandIn(), 0)
+
+
+def test_a_draw_of_experts_without_finite_numbers_is_a_divergence_too(tmp_path):
+    class Shut(StandIn):
+        steps = 0
+
+        def forward(self, **keywords):
+            self.steps += 1
+            draw_expert(torch.full((2, 3), math.nan if self.steps == 9 else 0.0))
+            return super().forward(**keywords)
+
+    with pytest.raises(DivergedError, match=r"stage 1.*step 9.*back at step 6"):
+        train(tmp_path, model=Shut())
 
 
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path, monkeypatch):
