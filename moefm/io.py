@@ -63,6 +63,8 @@ def load_field(folder: str | Path, device: torch.device | str | None = None) -> 
         with torch.device("meta"):  # the weights, dtype included, come from the file; no random numbers are drawn
             field = MLPMixtureField(**config["config"])
         field.load_state_dict(load_file(folder / "model.safetensors"), assign=True)
+        if damaged := [name for name, value in field.state_dict().items() if not value.isfinite().all()]:
+            raise ValueError(f"numbers that are not finite in {damaged[0]}")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"folder must hold a field written by save_field, got {str(folder)!r}: {error}") from None
     return field.to(device).eval()

@@ -120,7 +120,9 @@ class Writer:
         texts = [texts] if isinstance(texts, str) else list(texts)
         _check_texts(texts)
         check_length(length)
-        check_count("batch_size", batch_size)
+        batch_size = check_count("batch_size", batch_size)
+        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+            raise ValueError(f"seed must be an integer, got {seed!r}")
         options = generation_options(options, keywords)
         if options.seeds is not None:
             raise ValueError("seeds of texts follow from seed: give seed, and leave out seeds")
@@ -139,7 +141,7 @@ class Writer:
                 source_mask=None if alone else batch["source_mask"],
                 slot_mask=None if alone else batch["slot_mask"],
                 options=options,
-                seeds=[row_seed(seed, 0, i) for i in rows],
+                seeds=[row_seed(int(seed), 0, i) for i in rows],
             )
             for i, samples in zip(rows, out.tokens.tolist(), strict=True):
                 written[i] = self._written(texts[i], examples[i], samples, out.nfe)

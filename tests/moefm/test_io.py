@@ -122,6 +122,17 @@ def test_damaged_folder(folder, damage):
         load_field(folder)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(make_field, tmp_path, value):
+    field = make_field()
+    name, weight = list(field.named_parameters())[-1]
+    with torch.no_grad():
+        weight.view(-1)[0] = value
+    save_field(field, tmp_path)
+    with pytest.raises(ValueError, match=f"numbers that are not finite in {name}"):
+        load_field(tmp_path)
+
+
 def test_missing_folder(tmp_path):
     with pytest.raises(ValueError, match="folder must hold a field"):
         load_field(tmp_path / "nothing")

@@ -96,6 +96,7 @@ def test_the_separate_form_writes_whole_texts(make_model: Make, tokenizer: Any) 
         (["<mask>"], {"length": True}, "length"),
         (["a <mask>", "<mask> <mask>"], {"length": "source"}, "text 2: every mask needs at least one token"),
         (["<mask>"], {"seeds": [1]}, "give seed"),
+        (["<mask>"], {"seed": 1.5}, "seed must be an integer, got 1.5"),
         (["<mask>"], {"batch_size": 0}, "batch_size"),
         (["<mask>"], {"guidance": 1}, "no option 'guidance'"),
         (["<mask>"], {"temperature": 1.0}, "temperature goes with reread"),
@@ -118,8 +119,8 @@ def test_one_text_may_be_given_by_itself(writer: Writer) -> None:
 
 
 def test_numbers_of_numpy_are_numbers(writer: Writer) -> None:
-    given = {"length": np.int64(2), "batch_size": np.int32(1)}
-    assert writer.write("the <mask>", **given) == writer.write("the <mask>", length=2)  # type: ignore[arg-type]
+    given = {"length": np.int64(2), "batch_size": np.int32(1), "seed": np.int64(5), "steps": np.uint8(2)}
+    assert writer.write("the <mask>", **given) == writer.write("the <mask>", length=2, seed=5, steps=2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mask", ["[MASK]", "<MASK>", "[mask]", "<Mask>", "<|mask|>", "<|MASK|>"])

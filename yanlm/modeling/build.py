@@ -122,6 +122,7 @@ def with_flow(model: YanModel, options: Mapping[str, Any], seed: int) -> YanMode
 
 
 def fresh_model(config: Any, seed: int) -> Any:
+    """A model of the configuration, its weights drawn with the seed; torch's global generator stays where it was."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         if isinstance(config, YanConfig):
