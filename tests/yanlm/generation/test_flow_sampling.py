@@ -65,7 +65,7 @@ def filled(model: YanModel, builder: Builder, rows: list[tuple[list[int], int]],
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
-    routing=st.sampled_from(sorted({*ROUTINGS} - {"resampled"})),
+    routing=st.sampled_from(sorted(ROUTINGS)),
     solver=st.sampled_from(sorted(SOLVERS)),
     steps=st.integers(1, 4),
     samples=st.integers(1, 2),
