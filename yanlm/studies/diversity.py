@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count, check_positive
 from moefm.routing import ROUTINGS
+from yanlm.evaluation.semantic import encoder_folder
 from yanlm.figures import printed
 from yanlm.studies.tools.models import Named, load_named, marks
 from yanlm.studies.tools.quality import scores, task_rows
-from yanlm.studies.tools.study import Json, Study, integers, markdown, spread
+from yanlm.studies.tools.study import COUNTED_STEPS, Json, Study, integers, markdown, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +57,7 @@ def diversity_study(
         metric: What counts as quality; the task's own if not given.
         rows: Held-out rows.
         seeds: Of everything drawn.
-        encoder: Folder of a sentence encoder for SemDist; without it the measure is left out.
+        encoder: Folder of a sentence encoder for SemDist, or ``auto``; without it the measure is left out.
         text_column: Name of the text's column in files.
         device: Where the models run.
 
@@ -71,7 +72,8 @@ def diversity_study(
         for value in values:
             check_positive(name, value)
     loaded = load_named(models, device)
-    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, samples=samples, encoder=encoder)
+    folder = None if encoder is None else str(encoder_folder(encoder))
+    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, samples=samples, encoder=folder)
     study.begin(held_out.settings | {"models": marks(loaded)})
     points: list[Json] = []
     for named in loaded:
@@ -84,6 +86,7 @@ def diversity_study(
     summary: Json = {"metric": held_out.metric, "called": held_out.metric_name, "points": points}
     if encoder is None:
         study.note("SemDist is left out: it needs --encoder, a folder with a sentence encoder")
+    study.note(COUNTED_STEPS)
     words = (
         f"{held_out.description}, one sample, and diversity of {samples} samples: Dist-2 over all samples of all "
         f"rows, Self-BLEU and SemDist among those of a row. Known words do not count."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from moefm.checks import check_choice, check_count, check_positive
 from yanlm.figures import printed
 from yanlm.studies.tools.models import blocks_of, fresh_models, load_named, size_of
-from yanlm.studies.tools.study import Json, Study, integers, markdown, spread
+from yanlm.studies.tools.study import COUNTED_STEPS, Json, Study, integers, markdown, spread
 from yanlm.studies.tools.timing import CLOCKS, Contestant, contestants, timed
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def lengths_study(
     if not runs:
         raise ValueError(f"lengths must fit the context of a model, got {lengths}")
     summary = _summary(runs, _reference(entered), [entry.label for entry in entered])
+    if summary["reference"]:
+        study.note(COUNTED_STEPS)
     words = _words(rate, clock, repeats, preset, summary["reference"])
     return study.finish("Time by length", words, _tables(summary), lengths_figure(summary), summary)
 

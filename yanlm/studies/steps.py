@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from yanlm.figures import printed
 from yanlm.studies.tools.models import load_named, marks
 from yanlm.studies.tools.quality import best_baseline, scores, seeds_of, task_rows
-from yanlm.studies.tools.study import Json, Study, integers, markdown, spread
+from yanlm.studies.tools.study import COUNTED_STEPS, Json, Study, integers, markdown, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,6 +71,7 @@ def steps_study(
             summary["flat"][named.label + ONE_PASS] = [alone[metric]]
     if best := best_baseline(study, metric):
         summary["flat"][GUESS + best[0].replace("_", " ")] = [best[1]]
+    study.note(COUNTED_STEPS)
     words = (
         f"{held_out.description}, against the number of steps T{'; median and range over seeds' * (len(seeds) > 1)}. "
         f"Lengths are {length}."

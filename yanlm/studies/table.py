@@ -11,17 +11,22 @@ from typing import Any
 from moefm.checks import check_positive
 from yanlm.config import BASELINES
 from yanlm.evaluation.evaluator import evaluate_task
+from yanlm.evaluation.semantic import encoder_folder
 from yanlm.modeling.build import without_flow
 from yanlm.runs.finetuning import finetune_settings, pad_answers
 from yanlm.runs.settings import resolve
 from yanlm.runs.validation import run_corpus
 from yanlm.studies.tools.models import load_one, size_of
-from yanlm.studies.tools.study import Json, Study, integers, over_seeds
+from yanlm.studies.tools.paper_table import METRICS, ONE_BY_ONE, SPEED, paper_scores, paper_table
+from yanlm.studies.tools.study import COUNTED_STEPS, Json, Study, integers, over_seeds
 from yanlm.studies.tools.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
 from yanlm.studies.tools.training import QUIET, train_anew
 from yanlm.studies.tools.variants import laid_over
 from yanlm.tasks.rows import load_task
 from yanlm.tasks.task import get_task
+
+TIMED = 20
+"""Most test rows that are generated one by one for tokens a second."""
 
 METHODS = ("flow", "vfm", *BASELINES)
 _FIELDS = ("text_column", "source_field", "target_field")
@@ -41,6 +46,7 @@ def table_study(
     steps: Sequence[int] = (1, 2, 3, 4, 8),
     rows: int = 1000,
     options: Mapping[str, Any] | None = None,
+    encoder: str | None = None,
     device: str = "cpu",
 ) -> Json:
     """Train every method on every set with every seed: first as ``yanlm train``, then as ``yanlm finetune``.
@@ -62,6 +68,7 @@ def table_study(
             the flows; beside these ``finetune``, what changes in the fine-tuning
             (:func:`yanlm.runs.finetuning.finetune_settings`), ``steps``, and ``methods``, by name the settings that one
             method has of its own, such as more layers.
+        encoder: Folder of a sentence encoder for BERTScore, or ``auto``; without one it is left out.
         device: Where models are trained.
 
     Raises:
@@ -77,9 +84,10 @@ def table_study(
     counts, seeds = integers("steps", [1, *steps]), integers("seeds", seeds, 0)
     for name, value in (("first", first), ("second", second)):
         check_positive(name, value)
+    scorer = encoder_folder(encoder)
     settings = {"text": list(text), "first": first, "second": second, "steps": counts, "rows": rows, "options": shared}
-    study.begin(settings)
-    trainer = _Trainer(study.out, shared, list(text), (first, second), rows, counts, device)
+    study.begin(settings | {"encoder": None if scorer is None else str(scorer)})
+    trainer = _Trainer(study.out, shared, list(text), (first, second), rows, counts, scorer, device)
     results: dict[str, dict[str, list[Json]]] = {
         f"{task}={spec}": {name: [] for name in methods} for task, spec in tasks
     }
@@ -98,7 +106,15 @@ def table_study(
         "reading what it wrote; *guess* is the best that takes no neural network. Masked diffusion takes as many steps "
         "as the longest flow."
     )
-    tables = {"Scores": score_table(summary), "What was trained": size_table(results)}
+    tables = {"Scores": score_table(summary)}
+    if scores := paper_scores(results, counts):
+        tables["The paper's metrics"] = paper_table(scores, results)
+        study.note("The paper's metrics are medians at the T that is best in the first of them, in percent")
+        study.note("TPS are tokens written a second, one text at a time; the paper's model writes known tokens too")
+        study.note(COUNTED_STEPS)
+    if encoder is None and any(task in ("completion", "qa") for task, _ in tasks):
+        study.note("BS-F1, BERTScore, is left out: it needs --encoder, a folder with a sentence encoder, or auto")
+    tables["What was trained"] = size_table(results)
     return study.finish("Tasks", words, tables, table_figure(summary), summary)
 
 
@@ -113,9 +129,11 @@ class _Trainer:
         minutes: tuple[float, float],
         rows: int,
         steps: Sequence[int],
+        encoder: str | Path | None,
         device: str,
     ) -> None:
         self.out, self.text, self.rows, self.steps, self.device = out, text, rows, steps, device
+        self.encoder = encoder
         self.count = shared.get("steps")
         self.shared = {name: value for name, value in shared.items() if name not in _OWN}
         self.methods = shared.get("methods", {})
@@ -148,14 +166,18 @@ class _Trainer:
         assert builder is not None
         test = (corpus.test or corpus.validation)[: self.rows]
         report = evaluate_task(
-            model, builder, corpus.rows or [], test, task, steps=self.steps, seeds=[seed], data=corpus.name
-        ).report
+            model, builder, corpus.rows or [], test, task, steps=self.steps, seeds=[seed], data=corpus.name,
+            encoder=self.encoder,
+        ).report  # fmt: skip
         scores: Json = {key: report[key] for key in ("data", "n", "by_steps", "one_pass", "baselines") if key in report}
         if len(self.steps) > 1 and named.can.reread:
             turns: Json = {"steps": [count for count in self.steps if count > 1], "seeds": [seed]}
             reread = evaluate_task(model, builder, [], test, task, reread=True, **turns)
             one_pass = evaluate_task(without_flow(model), builder, [], test, task, **turns)
             scores |= {REREAD: reread.report["by_steps"], ONE_PASS_REREAD: one_pass.report["by_steps"]}
+        if (SPEED, "TPS") in METRICS.get(task, ()):
+            alone = evaluate_task(model, builder, [], test[:TIMED], task, steps=self.steps, seeds=[seed], batch_size=1)
+            scores[ONE_BY_ONE] = {count: result[SPEED] for count, result in alone.report["by_steps"].items()}
         return scores | {"parameters": size_of(model)}
 
     def _begin(self, method: str, seed: int, data: list[str], folder: Path) -> None:

@@ -30,6 +30,7 @@ Seeds = Annotated[str, typer.Option(help="Seeds, as 0,1,2.")]
 Seed = Annotated[int, typer.Option(help="Of everything drawn.")]
 Minutes = Annotated[float | None, typer.Option(help="Training time of a run. Default: as configured.")]
 Config = Annotated[Path | None, typer.Option(help="TOML file of settings that all trainings share.")]
+Encoder = Annotated[str | None, typer.Option(help="Folder of a sentence encoder, or auto.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Out = Annotated[Path | None, typer.Option(help="Folder, to go on with or new. Default: runs/study-NAME.")]
 Page = Annotated[Path | None, typer.Option(help="Also write the page here, as FILE.md, with the figure beside it.")]
@@ -92,7 +93,7 @@ def diversity(
     routing: Annotated[str, typer.Option(help="Routings of a flow.")] = "frozen,argmax,resampled",
     temperature: Annotated[str, typer.Option(help="Temperatures of other methods.")] = "0.7,1",
     samples: Annotated[int, typer.Option(help="Samples of every row.")] = 4,
-    encoder: Annotated[str | None, typer.Option(help="Folder of a sentence encoder, for SemDist.")] = None,
+    encoder: Encoder = None,
     metric: Metric = None, rows: Rows = 100, seeds: Seeds = "0", text_column: Column = None,
     device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
 ) -> None:
@@ -191,13 +192,14 @@ def table(
     second: Annotated[float, typer.Option(help="Minutes of fine-tuning on the task.")] = 2.0,
     seeds: Seeds = "0,1,2", steps: Steps = "1,2,3,4,8",
     rows: Annotated[int, typer.Option(help="Most test rows.")] = 1000,
-    config: Config = None, device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
+    encoder: Encoder = None, config: Config = None,
+    device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
 ) -> None:
     """Run the table."""
     run_study(
         "table", out, page, json_, sets=sets, methods=names(methods), text=text or [], first=first, second=second,
-        seeds=integers("--seeds", seeds), steps=integers("--steps", steps), rows=rows, options=table_of(config),
-        device=pick_device(device),
+        seeds=integers("--seeds", seeds), steps=integers("--steps", steps), rows=rows, encoder=encoder,
+        options=table_of(config), device=pick_device(device),
     )
 
 

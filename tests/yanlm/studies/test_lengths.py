@@ -23,6 +23,7 @@ def test_lengths_of_fresh_models(whole: Whole, tmp_path: Path, monkeypatch: Any)
     given: dict[str, Any] = {"preset": "tiny", "methods": ["flow", "gpt2", "mdlm"], "repeats": 2, "mdlm_steps": [2, 0]}
     document = lengths_study(Study(tmp_path, "lengths"), [4, 6], **given)
     assert whole(document, tmp_path)
+    assert any("points of the time grid" in note for note in document["notes"])
     found = document["summary"]
     assert found["reference"] == "flow, T = 3"
     assert list(found["by_model"]) == ["flow, T = 1", "flow, T = 3", "gpt2", "mdlm, T = 2", "mdlm, T = L"]

@@ -35,6 +35,11 @@ def test_table(toys: Path, whole: Whole, small: dict[str, Any], trainings: list[
     assert set(infill["guesses"]) == {"copy_source", "unigram"} and infill["n"] == 4
     text = Path(document["files"]["page"]).read_text()
     assert "| infill, own.txt |" in text and "steps of fine-tuning" in text
+    assert "## The paper's metrics" in text and "| infill, own.txt | R-1/R-L/TPS |" in text
+    assert "| completion, own.txt | EM/BS-F1 |" in text and "points of the time grid" in text
+    assert any("BERTScore, is left out" in note for note in document["notes"])
+    infilled = document["pieces"][f"infill={toys / 'own.txt'}, flow, seed 0"]
+    assert set(infilled["one_by_one"]) == {"1", "6"} and all(speed > 0 for speed in infilled["one_by_one"].values())
     more = table_study(Study(tmp_path, "table"), **(given | {"methods": ["flow", "mlm", "gpt2"]}))
     assert more["pieces"].items() > document["pieces"].items() and len(trainings) == 9
     for change, message in (
@@ -44,6 +49,7 @@ def test_table(toys: Path, whole: Whole, small: dict[str, Any], trainings: list[
         ({"methods": ["magic"]}, "methods must be among"),
         ({"options": {"methods": {"magic": {}}}}, "methods in the config must be among"),
         ({"first": 0.0}, "first must be"),
+        ({"encoder": "auto"}, "--encoder auto needs the package"),
         ({"rows": 5}, "another rows"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS, MODELS = "results.json", "models"
+COUNTED_STEPS = (
+    "T counts Euler steps, each an evaluation of the flow. The paper's code counts the points of the time grid, one "
+    "more: its T = 3 is two Euler steps, and its T = 1 returns the noise"
+)
+"""What to know where numbers of steps stand beside the paper's."""
+
 Json = dict[str, Any]
 Say = Callable[[str], None]
 

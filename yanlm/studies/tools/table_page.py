@@ -43,6 +43,11 @@ def summary_of(task: str, runs: Mapping[str, list[Json]], steps: Sequence[int]) 
     return {"data": short(first["data"]), "n": first["n"], "metric": metric, "columns": columns, "guesses": guesses}
 
 
+def steps_of(method: str, steps: Sequence[int]) -> list[str]:
+    """Numbers of steps at which results of a method differ."""
+    return [str(count) for count in steps] if method in (*FLOWS, "mdlm") else ["1"]
+
+
 def _columns(method: str, steps: Sequence[int]) -> list[tuple[str, str]]:
     """Steps shown for a method, and the headings: a flow's fewest, 3 and most, masked diffusion's most."""
     if method in FLOWS:
