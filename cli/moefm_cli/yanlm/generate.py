@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -92,7 +91,7 @@ def _texts(text: str | None, file: Path | None) -> list[str]:
     elif text == "-":
         lines = _LINE_END.split(_decoded(sys.stdin.buffer.read(), "standard input"))
     else:
-        lines = [_decoded(os.fsencode(str(text)), "TEXT")]  # a terminal of ASCII hands over bytes
+        lines = [_decoded(str(text).encode("utf-8", "surrogateescape"), "TEXT")]  # a terminal of ASCII hands over bytes
     texts = [line for line in lines if line.strip()]
     if not texts:
         raise UsageError("there is no text; give one, with <mask> where something is wanted")
