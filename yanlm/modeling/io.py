@@ -109,12 +109,17 @@ def load_model(folder: str | Path, device: str = "cpu") -> Any:
         raise ValueError(f"cannot load the model in {folder}: {str(error).splitlines()[0]}") from None
     if missing:
         raise ValueError(f"{folder}/model.safetensors lacks {', '.join(sorted(missing)[:3])}; it is not whole")
-    _check_finite(folder, model)
+    check_finite(folder, model)
     model.to(device)
     return model.eval()
 
 
-def _check_finite(folder: Path, model: Any) -> None:
+def check_finite(folder: Path, model: Any) -> None:
+    """Refuse weights that are not numbers, which would be found out in the middle of a text.
+
+    Raises:
+        ValueError: There is one.
+    """
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             raise ValueError(

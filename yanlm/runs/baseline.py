@@ -10,6 +10,9 @@ from moefm.checks import check_choice
 from yanlm.config import BASELINES
 from yanlm.runs.presets import Preset, Recipe
 
+PUBLISHED_LR = 5e-5
+"""Learning rate of a model that was published, unless one says so: a fresh model's would undo what it learned."""
+
 
 def baseline_recipe(name: str, preset: Preset) -> Recipe:
     """How a baseline is trained: as stage 1 of the preset, on masks like those it is asked to fill.
@@ -49,4 +52,7 @@ def for_baseline(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, di
     length = preset.length
     if "steps1" in length:
         length = {"steps1": length["steps1"] + length["steps2"]}
-    return dataclasses.replace(preset, recipe1=baseline_recipe(name, preset), length=length), dict(options)
+    recipe = baseline_recipe(name, preset)
+    if options.get("init_from") is not None:
+        recipe = dataclasses.replace(recipe, lr=PUBLISHED_LR)
+    return dataclasses.replace(preset, recipe1=recipe, length=length), dict(options)

@@ -55,7 +55,8 @@ def finetune_settings(
     folder = model_folder(model)
     config = load_config(folder)
     saved = _saved_settings(folder)
-    recipe = RECIPES[saved.get("preset", "tiny")] | dict(options.get("recipe", {}))
+    published = saved.get("init_from") is not None
+    recipe = RECIPES["base" if published else saved.get("preset", "tiny")] | dict(options.get("recipe", {}))
     chosen: dict[str, Any] = {
         "preset": saved.get("preset", "tiny"),
         "data": tuple(data),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moefm.checks import check_choice, check_count, check_positive
-from yanlm.config import BASELINES
+from yanlm.config import AUTOREGRESSIVE, BASELINES
 from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.runs.baseline import for_baseline
 from yanlm.runs.presets import Recipe, get_preset
@@ -28,6 +28,7 @@ class RunSettings:
         text_column: Name of the text's column in files that have no ``text``.
         tokenizer: ``bpe:SIZE`` trained on the data, or what :func:`yanlm.tokenization.tokenizer.load_tokenizer` takes.
         init: Model folder to begin from, or ``None``.
+        init_from: Folder of a published GPT-2 or BART that the baseline begins from, or ``None``.
         baseline: ``gpt2``, ``bart``, ``mdlm`` or ``mlm`` instead of the flow, trained in one stage; or ``None``.
         task: One of :data:`yanlm.tasks.task.TASKS` that the data is read for and the result evaluated on, or ``None``.
         source_field: Name of the field of the text or context, where it has another.
@@ -60,6 +61,7 @@ class RunSettings:
     text_column: str | None = None
     tokenizer: str = "bpe:512"
     init: str | None = None
+    init_from: str | None = None
     baseline: str | None = None
     task: str | None = None
     source_field: str | None = None
@@ -92,6 +94,13 @@ class RunSettings:
             check_choice("baseline", self.baseline, BASELINES)
             if self.stage == "2" or self.steps2 is not None:
                 raise ValueError(f"baseline {self.baseline} has one stage: give --minutes or --steps1, and no stage 2")
+        if self.init_from is not None:
+            if self.baseline not in AUTOREGRESSIVE:
+                raise ValueError(
+                    "--init-from goes with --baseline gpt2 or bart, whose published weights can be taken up"
+                )
+            if self.init is not None:
+                raise ValueError("give --init, a model folder of ours, or --init-from, a published one: one of them")
         for name in ("accumulate", "save_every", "log_every", "sample_every", "check_rows", "eval_rows"):
             check_count(name, getattr(self, name))
         if self.check_every is not None and self.task is None:

@@ -12,6 +12,7 @@ from yanlm.data.loader import RowStream
 from yanlm.data.rows import kind_of, words_of
 from yanlm.modeling.build import baseline_config, fresh_model, with_flow
 from yanlm.modeling.io import load_model, model_folder
+from yanlm.modeling.pretrained import load_pretrained
 from yanlm.runs.settings import RunSettings
 from yanlm.tokenization.pieces import encode_piece
 from yanlm.tokenization.tokenizer import load_tokenizer, train_tokenizer
@@ -24,6 +25,10 @@ def make_tokenizer(settings: RunSettings, corpus: Corpus) -> PreTrainedTokenizer
     """The tokenizer that the settings ask for: trained on the corpus, or loaded."""
     if settings.init is not None:
         return load_tokenizer(model_folder(settings.init))
+    if settings.init_from is not None:
+        if not Path(settings.init_from).is_dir():
+            raise ValueError(f"--init-from {settings.init_from} is no folder; give that of a published GPT-2 or BART")
+        return load_tokenizer(settings.init_from)
     if not settings.tokenizer.startswith("bpe:"):
         return load_tokenizer(settings.tokenizer)
     size = settings.tokenizer.removeprefix("bpe:")
@@ -70,6 +75,9 @@ def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrai
         model = load_model(own)
     elif settings.init is not None:
         model = _initial(settings)
+    elif settings.init_from is not None:
+        slots = settings.model.get("pad_to", 0)
+        model = load_pretrained(settings.init_from, tokenizer, str(settings.baseline), pad_to=slots, seed=settings.seed)
     elif stage == 2:
         raise ValueError(f"stage 2 needs a trained stage 1: run --stage both, or give --init DIR (there is no {own})")
     else:

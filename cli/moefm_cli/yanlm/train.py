@@ -38,6 +38,7 @@ yanlm train --data stories.jsonl.gz --minutes 20
 yanlm train --data builtin:rooms --batch-size 32    questions about small worlds
 yanlm train --backbone mamba --experts 6 --objective consistent
 yanlm train --baseline gpt2                   a baseline instead, on the same data, in as much time
+yanlm train --baseline gpt2 --init-from models/gpt2    a published one, which goes on learning
 yanlm train --resume runs/yanlm               go on after Ctrl-C, a crash, a full disk
 accelerate launch --num_processes 8 $(which yanlm) train --preset paper-transformer --data paper
 """
@@ -72,6 +73,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Device = "auto",
     init: Annotated[Path | None, typer.Option(help="Model folder to begin from.")] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(help="Folder of a published GPT-2 or BART that the baseline begins from.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the run. Default: runs/yanlm.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file of settings; options here win over it.")] = None,
@@ -94,6 +98,7 @@ def train(
         "save_every": save_every,
         "seed": seed,
         "init": None if init is None else str(init),
+        "init_from": None if init_from is None else str(init_from.absolute()),
         "model": {"backbone": backbone, "num_experts": experts, "prediction": prediction},
         "stage2": {"objective": objective, "ce": ce},
         "recipe1": {"batch_size": batch_size, "bucket": bucket, "lr": lr},

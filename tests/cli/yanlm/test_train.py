@@ -58,3 +58,11 @@ def test_data_is_text_on_the_screen_in_the_samples_and_in_the_offered_command(ya
 )
 def test_an_opening_begins_and_ends_at_a_word(text, start):
     assert opening(text) == start
+
+
+def test_a_published_folder_that_is_not_there_is_named(yanlm):
+    code, out, err = yanlm("train", "--baseline", "gpt2", "--init-from", "nowhere", "--data", "builtin:rooms")
+    assert (code, out) == (2, "") and err.splitlines()[-1].startswith("error: --init-from ")
+    assert "nowhere is no folder; give that of a published GPT-2 or BART" in err
+    code, out, err = yanlm("train", "--init-from", "nowhere")
+    assert code == 2 and "--init-from goes with --baseline gpt2 or bart" in err

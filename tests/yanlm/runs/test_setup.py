@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from published import TEXTS, published
 
 from yanlm.data.corpus import load_corpus
+from yanlm.modeling.io import load_config
+from yanlm.runs.finetuning import finetune_settings
+from yanlm.runs.run import train
 from yanlm.runs.settings import resolve
 from yanlm.runs.setup import make_tokenizer
 
@@ -18,3 +23,36 @@ def test_tokenizers_as_asked_for(tmp_path: Any, tokenizer: Any) -> None:
     assert len(make_tokenizer(resolve({"minutes": 1, "tokenizer": str(tmp_path)}), corpus)) == len(tokenizer)
     with pytest.raises(ValueError, match="bpe:SIZE"):
         make_tokenizer(resolve({"minutes": 1, "tokenizer": "bpe:many"}), corpus)
+
+
+@pytest.mark.parametrize("method", ["gpt2", "bart"])
+def test_a_published_model_is_trained_and_tuned(tmp_path: Path, method: str) -> None:
+    folder = published(tmp_path / "theirs", method)
+    data = tmp_path / "own.txt"
+    data.write_text("\n".join(TEXTS))
+    options = {"baseline": method, "init_from": str(folder), "data": [str(data)], "eval_rows": 4}
+    settings = resolve(options | {"steps1": 2, "recipe1": {"batch_size": 2}})
+    assert settings.recipe1.lr == 5e-5 and settings.recipe1.batch_size == 2
+    record = train(settings, tmp_path / "run", device="cpu")
+    assert record is not None and record["report"]["by_steps"]["tokens"]["copied_accuracy"] == 1.0
+    config = load_config(tmp_path / "run")
+    assert (config.d_model, config.num_heads, config.stage) == (32, 4, 1)
+    tuned = finetune_settings(
+        tmp_path / "run", "completion", [str(data)], {"steps": 2, "eval_rows": 4, "recipe": {"batch_size": 2}}
+    )
+    assert (tuned.recipe1.lr, tuned.init_from) == (5e-5, None)
+    record = train(tuned, tmp_path / "tuned", device="cpu")
+    assert record is not None and record["stages"]["1"]["steps"] == 2 and record["evaluation"]["n"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "--init-from goes with --baseline gpt2 or bart"),
+        ({"baseline": "mlm"}, "--init-from goes with --baseline gpt2 or bart"),
+        ({"baseline": "gpt2", "init": "runs/a"}, "one of them"),
+    ],
+)
+def test_what_goes_with_a_published_model(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        resolve({"minutes": 1, "init_from": "theirs"} | options)
