@@ -11,7 +11,7 @@ import griffe
 
 ROOT = Path(__file__).parents[2]
 OURS = ("moefm", "yanlm", "moefm_toy")
-DISPLAY = re.compile(r"^(?P<indent> *)\.\. math:: *(?P<first>.*)\n(?P<more>(?:(?P=indent) +\S.*(?:\n|$))*)", re.M)
+DISPLAY = re.compile(r"^(?P<indent> *)\.\. math:: *+(?P<first>.*)\n(?P<more>(?:(?P=indent) +\S.*(?:\n|$))*)", re.M)
 INLINE = re.compile(r":math:`([^`]+)`")
 REFERENCE = re.compile(r":(?:class|func|meth|mod|data):`~?([\w.]+)`")
 

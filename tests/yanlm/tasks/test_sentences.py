@@ -1,12 +1,13 @@
 """Sentences and last words are spans of the text itself."""
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.tasks.sentences import last_word_span, sentence_spans
+from yanlm.tasks.sentences import _END, last_word_span, sentence_spans
 
 
 def sentences(text: str) -> list[str]:
@@ -68,6 +69,21 @@ def test_sentences_cover_every_letter_once_in_order(text: str) -> None:
 )
 def test_last_word(text: str, expected: str | None) -> None:
     assert last_word(text) == expected
+
+
+@given(st.text(alphabet="aB .!?…'\"”»)]}。！？』\n", max_size=40))
+def test_ends_are_those_of_the_plain_expression(text: str) -> None:
+    plain = r"[.!?…]+[\"'”’)\]}»]*(?=\s)|[。！？][”』」]*"  # which reads a run of marks again from each of them
+    assert [end.span() for end in _END.finditer(text)] == [end.span() for end in re.finditer(plain, text)]
+
+
+@pytest.mark.parametrize("unit", [".", "…", '."', '"', ". ", "?!)", "。", "Mr. ", "\n"])
+@pytest.mark.parametrize("end", ["", "x", " It was late. Nobody came."])
+def test_runs_of_marks_take_no_time(unit: str, end: str) -> None:
+    text = "Chapter 1 " + unit * (100_000 // len(unit)) + end
+    assert sum(text[slice(*span)].count("Chapter") for span in sentence_spans(text)) == 1
+    assert sentences(text)[-1].endswith(end.rpartition(". ")[2] or "1" if end else "")
+    assert last_word_span(text) is not None
 
 
 def test_long_texts_take_no_time() -> None:

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from yanlm.tokenization import llama3
-from yanlm.tokenization.tokenizer import decode, encode, load_tokenizer, mask_id, pad_id
+from yanlm.tokenization.tokenizer import decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer
 
 
 def tiktoken_file(folder):
@@ -44,3 +44,11 @@ def test_llama3_is_the_papers():
     loaded = load_tokenizer("llama3")
     assert (pad_id(loaded), mask_id(loaded), len(loaded)) == (128256, 128257, 128258)
     assert encode(loaded, "Hello world!") == [9906, 1917, 0]
+
+
+@pytest.mark.parametrize("unit", ["a", " ", "\n", "\r\n", "1", "'", "'s", ".", " \n", "é", "猫", "\u3000", "😀"])
+def test_patterns_of_words_read_long_runs(tmp_path, unit):
+    trained = train_tokenizer(["the cat sat   on\n\n 123 mats"], 300)
+    for tokenizer in (trained, load_tokenizer(tiktoken_file(tmp_path))):
+        text = unit * (100_000 // len(unit)) + "x"
+        assert decode(tokenizer, encode(tokenizer, text)) == text

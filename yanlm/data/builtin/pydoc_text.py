@@ -18,13 +18,16 @@ WORDS = (40, 120)
 
 _HELD_OUT = {"test": 0.08, "validation": 0.08}  # of all words
 _LARGEST = 0.03  # of all words: a longer topic is for training, lest it be most of a held-out split
+_BLANK = re.compile(r"\n\s*\n")
+_CODE = re.compile(r"::=|>>>|^[^\S\n]*+[+|]", re.M)  # grammar, a session of the interpreter, a table
+_ITEM = re.compile(r"\n(?=[^\S\n]*+[*•] )")
 _RULE = re.compile(r"[=*\-~^\"'+#]{3,}")
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?:])|(?<=[.!?:][\"')]))\s+(?=[A-Z\"'(])")
-_WORD = re.compile(r"[\"'(“‘]*[A-Za-z][A-Za-z’'\-]*[\"')”’]*[.,;:!?]*[\"')”’]*")
+_WORD = re.compile(r"[\"'(“‘]*+[A-Za-z][A-Za-z’'\-]*+[\"')”’]*+[.,;:!?]*+[\"')”’]*+")
 _MARKUP = (
     (re.compile(r"(?<=\w)-\n\s*(?=\w)"), "-"),  # a word broken at its hyphen
     (re.compile(r"^\s*(?:[*•\-]|\d+\.|\[\d+\])\s+"), ""),  # the sign of a list or footnote
-    (re.compile(r"\s*\[\d+\]"), ""),  # a reference to a footnote
+    (re.compile(r"(?<!\s)\s*+\[\d++\]"), ""),  # a reference to a footnote
     (re.compile(r"(?<![\w\"'*])\*{1,2}(\w(?:[^*\"]*\w)?)\*{1,2}(?![\w\"'*])"), r"\1"),  # emphasis
     (re.compile(r"[“”]"), '"'),
     (re.compile(r"[‘’]"), "'"),
@@ -95,11 +98,11 @@ def paragraphs(topic: str) -> Iterator[str]:
         >>> list(paragraphs(topic))
         ['"pass" is a null operation: when it is executed, nothing happens. It is useful as a place-holder.']
     """
-    for block in re.split(r"\n\s*\n", topic):
+    for block in _BLANK.split(topic):
         lines = [line.strip() for line in block.strip().splitlines()]
-        if any(_RULE.fullmatch(line) for line in lines) or "::=" in block or re.search(r">>>|^\s*[+|]", block, re.M):
-            continue  # a heading, grammar, a session of the interpreter, a table
-        for item in re.split(r"\n(?=\s*[*•] )", block):
+        if any(_RULE.fullmatch(line) for line in lines) or _CODE.search(block):
+            continue  # a heading, or no prose
+        for item in _ITEM.split(block):
             text = item
             for pattern, plain in _MARKUP:
                 text = pattern.sub(plain, text)

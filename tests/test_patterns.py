@@ -1,0 +1,114 @@
+"""Every regular expression of the project reads the worst text there is for it in time that grows with its length.
+
+The work is not timed: a process gets 40 s of CPU time for all of it. It needs about one, and an expression that is
+quadratic takes minutes on its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("moefm", "yanlm", "toy", "cli", "docs/_extensions", "benchmarks", "examples", "scripts")
+LENGTH = 400_000
+
+WORST: dict[str, list[tuple[str, str, str]]] = {
+    "moefm/toy.[1-9]\\d{0,5}": [("", "1", "x")],
+    "evaluation/folder.[^\\w.-]+": [("", "a ", "")],
+    "_extensions/rst.DISPLAY": [
+        (".. math::", " ", "x"), ("", " ", "x"), (".. math:: x\n", " ", ""), ("", ".. math::", ""),
+    ],
+    "_extensions/rst.INLINE": [("", ":math:`", ""), (":math:`", "x", "")],
+    "_extensions/rst.REFERENCE": [("", ":class:`", ""), (":class:`", "x", "")],
+    "_extensions/rst.^( *)Example:$": [("", " ", "x"), ("", " \n", ""), ("", "Example:", "")],
+    'moefm_toy/readers."[^"]*"': [("", '"', "x"), ('"', "x", "")],
+    "moefm_toy/readers.__index_level_\\d+__": [("__index_level_", "1", "_"), ("", "__index_level_1", "")],
+    'data/formats."[^"]*"': [("", '"', "x"), ('"', "x", "")],
+    "tasks/ngram.TOKENS": [("", "a'", "'"), ("a", "'", ""), ("", "x", "'"), ("", "’", "")],
+    "tokenization/llama3.[A-Za-z0-9+/]+=* \\d+\\s*": [
+        ("", "A", ""), ("A ", "1", "x"), ("", "=", ""), ("A 1", " ", "x"),
+    ],
+    "builtin/pydoc_text._BLANK": [("\n", " ", "x"), ("", "\n ", "x"), ("", "\nx", "")],
+    "builtin/pydoc_text._CODE": [("", "\n", "x"), ("", " \n", "x"), ("", " ", "x"), ("", ">", ""), ("", ":", "")],
+    "builtin/pydoc_text._ITEM": [("", "\n", "x"), ("", "\n ", "x"), ("\n", " ", "x")],
+    "builtin/pydoc_text._RULE": [("", "=", "x")],
+    "builtin/pydoc_text._SENTENCE_END": [(".", " ", "x"), ("", ". ", "x"), ("", '."', "")],
+    "builtin/pydoc_text._WORD": [("a", "'", "0"), ("a", "’”", "0"), ("", '"', "0"), ("", "(", ""), ("a", ".'", "")],
+    "builtin/pydoc_text.(?<=\\w)-\\n\\s*(?=\\w)": [("a-\n", " ", ""), ("", "a-\n", ""), ("a-\n", "\n", "-")],
+    "builtin/pydoc_text.^\\s*(?:[*•\\-]|\\d+\\.|\\[\\d+\\])\\s+": [
+        ("", " ", "x"), ("", "1", "x"), ("[", "1", "x"), ("*", " ", ""),
+    ],
+    "builtin/pydoc_text.(?<!\\s)\\s*+\\[\\d++\\]": [("", " ", "x"), ("[", "1", "x"), ("", "[1", ""), ("", " [", "")],
+    'builtin/pydoc_text.(?<![\\w\\"\'*])\\*{1,2}(\\w(?:[^*\\"]*\\w)?)\\*{1,2}(?![\\w\\"\'*])': [
+        ("*a", " ", ""), ("*", "a", ""), ("", "*a ", ""), ("", "*", ""), ("", " *a", "**"),
+    ],
+    "builtin/pydoc_text.\\s+": [("", " ", "x")],
+    "tasks/sentences._END": [
+        ("", ".", "x"), ("", '."', "x"), (".", '"', "x"), ("", "…", ""), ("", "。”", ""), ("", "?! ", ""),
+    ],
+}  # fmt: skip
+"""By file and name, or file and expression where it has no name, texts as (beginning, what is repeated, end)."""
+
+WHOLE = {"builtin/pydoc_text._RULE", "builtin/pydoc_text._WORD"}
+"""Compiled expressions that are compared with whole texts alone; all others are searched for."""
+
+CHILD = """
+import json, re, resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (40, 40))
+for name, pattern, flags, whole, (head, unit, tail) in json.load(sys.stdin):
+    text = head + unit * (int(sys.argv[1]) // len(unit)) + tail
+    print(name, json.dumps([head, unit, tail]), flush=True)
+    expression = re.compile(pattern, flags)
+    expression.fullmatch(text) if whole else expression.sub("", text)
+print("done")
+"""
+
+
+def expressions(path: Path) -> Iterator[tuple[str, str, int, bool]]:
+    """Name, pattern, flags and use (True for whole texts) of every regular expression that a file has."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    known: dict[str, Any] = {"re": re}
+    names = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            with suppress(Exception):  # constants that patterns are made of; what needs an import is none
+                exec(compile(ast.Module([node], []), str(path), "exec"), known)
+            [target] = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names[id(node.value)] = ast.unparse(target)
+    for call in ast.walk(tree):
+        function = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
+        if not re.fullmatch(r"re\.(?!escape)\w+", function):
+            continue
+        assert isinstance(call, ast.Call)
+        try:
+            pattern = eval(ast.unparse(call.args[0]), known)
+        except NameError:
+            pytest.fail(f"{path}:{call.lineno}: {function} has a pattern that the file alone does not tell")
+        given = [*call.args[1:], *(keyword.value for keyword in call.keywords)]
+        flags = [eval(ast.unparse(flag), known) for flag in given if ast.unparse(flag).startswith("re.")]
+        text = pattern if isinstance(pattern, str) else pattern.decode()
+        name = f"{path.parent.name}/{path.stem}.{names.get(id(call), text)}"
+        yield name, text, sum(map(int, flags)), name in WHOLE or function == "re.fullmatch"
+
+
+def test_every_expression_is_linear() -> None:
+    pytest.importorskip("resource")
+    files = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = {name: how for path in files for name, *how in expressions(path)}
+    found = {name: how for name, how in found.items() if re.search(r"[*+{]", how[0])}  # what repeats nothing is linear
+    known, own = WORST.keys(), found.keys()
+    assert known == own, f"expressions without their worst text in WORST: {[*own - known]}; gone: {[*known - own]}"
+    work = [(name, *found[name], text) for name in found for text in WORST[name]]
+    command = [sys.executable, "-S", "-c", CHILD, str(LENGTH)]
+    run = subprocess.run(command, input=json.dumps(work), capture_output=True, text=True)
+    assert run.stdout.endswith("done\n"), f"ended at {run.stdout.splitlines()[-1:]}: {run.stderr[-300:]}"
