@@ -39,8 +39,15 @@ def token_scores(builder: Builder, examples: Sequence[Example], filled: Sequence
 
 
 def rouge_scores(texts: Sequence[str], references: Sequence[str]) -> Scores:
-    """Mean ROUGE-1 and ROUGE-L F-measures of whole texts, in [0, 1]."""
-    return {kind: sum(values) / max(1, len(values)) for kind, values in metrics.rouge(texts, references).items()}
+    """Mean ROUGE-1 and ROUGE-L F-measures of whole texts, in [0, 1]; nothing where ROUGE reads none of the references.
+
+    Example:
+        >>> rouge_scores(["the cat", "кот"], ["the cat", "кот"]), rouge_scores(["кот"], ["кот"])
+        ({'rouge1': 1.0, 'rougeL': 1.0}, {})
+    """
+    pairs = zip(texts, references, strict=True)
+    scores = [best for text, reference in pairs if (best := metrics.rouge_best(text, [reference]))]
+    return {kind: sum(pair[kind] for pair in scores) / len(scores) for kind in (scores[0] if scores else ())}
 
 
 def token_baselines(

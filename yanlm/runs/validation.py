@@ -47,10 +47,13 @@ def validation_score(
         builder = make_builder(model, tokenizer, Masking())
         report = evaluate_task(model, builder, [], rows, task, steps=steps).report
         scores = next(iter(report["by_steps"].values()))
-        if task.stops_on not in scores:
+        name = task.stops_on
+        if "rouge" in name.lower() and name not in scores:  # it reads no reference
+            name = next((other for other in task.main if other in scores), name)
+        if name not in scores:
             raise ValueError(f"task {task.name} stops on {task.stops_on}, and this model's rows have no such score")
-        hear(step, task.stops_on.replace("_", " "), float(scores[task.stops_on]))
-        return float(scores[task.stops_on])
+        hear(step, name.replace("_", " "), float(scores[name]))
+        return float(scores[name])
 
     return score
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,55 +25,79 @@ def normalize(text: str) -> str:
 
 
 def exact_match(prediction: str, references: Sequence[str]) -> float:
-    """1 if the normalized prediction equals one of the normalized references, else 0.
+    """1 if the normalized prediction equals one of the normalized references, else 0, as in SQuAD v1.1.
+
+    Two texts without a word left are equal.
 
     Raises:
         ValueError: There is no reference, or ``references`` is one string.
+        TypeError: The prediction or a reference is no text.
 
     Example:
         >>> exact_match("The attic.", ["hall", "attic"])
         1.0
     """
-    return _best(lambda reference: float(normalize(prediction) == normalize(reference)), references)
+    return _best(lambda text, reference: float(text == reference), prediction, references)
 
 
 def f1(prediction: str, references: Sequence[str]) -> float:
     """F1 of the words that prediction and reference share (with repeats) after normalization; the best reference.
 
-    Two texts without a word left agree, so F1 is 1; against one that has words it is 0.
+    As in SQuAD v1.1, F1 is 0 where no word is shared, also of two texts without a word left, whose exact match is 1.
 
     Raises:
         ValueError: There is no reference, or ``references`` is one string.
+        TypeError: The prediction or a reference is no text.
 
     Example:
-        >>> f1("in the old attic", ["the attic"])
-        0.5
+        >>> f1("in the old attic", ["the attic"]), f1("the", ["a"])
+        (0.5, 0.0)
     """
-    return _best(lambda reference: _f1(normalize(prediction).split(), normalize(reference).split()), references)
+    return _best(lambda text, reference: _f1(text.split(), reference.split()), prediction, references)
 
 
-def _best(score: Callable[[str], float], references: Sequence[str]) -> float:
-    if isinstance(references, str) or not references:
-        raise ValueError(f"references must be a list of at least one text, got {references!r:.60}")
-    return max(map(score, references))
+def _best(score: Callable[[str, str], float], prediction: str, references: Sequence[str]) -> float:
+    """The best score of a text with any of the references, all of them normalized."""
+    [text] = check_texts("prediction", [prediction])
+    known = check_texts("references", references)
+    if not known:
+        raise ValueError("references must be a list of at least one text, got an empty one")
+    return max(score(normalize(text), normalize(reference)) for reference in known)
 
 
 def _f1(prediction: list[str], reference: list[str]) -> float:
-    """2 P R / (P + R) = 2 shared / (words of both)."""
-    if not prediction and not reference:
-        return 1.0
+    """2 P R / (P + R) = 2 shared / (words of both), and 0 where nothing is shared."""
     shared = sum((Counter(prediction) & Counter(reference)).values())
-    return 2 * shared / (len(prediction) + len(reference))
+    return 2 * shared / (len(prediction) + len(reference)) if shared else 0.0
+
+
+def rouge_reads(text: str) -> bool:
+    """Whether ROUGE can judge a reference: the package rouge-score keeps the letters a to z and digits alone.
+
+    True if these are at least half of the letters and digits of ``text``. Where they are fewer, as in Russian or
+    Japanese text with a name in Latin letters, ROUGE would be decided by what little is left.
+
+    Example:
+        >>> [rouge_reads(text) for text in ("the 2 cats", "déjà vu", "Кот сидел", "猫は IBM を見た。", "?!")]
+        [True, True, False, False, False]
+    """
+    characters = [character for character in text.lower() if character.isalnum()]
+    read = sum(character.isascii() for character in characters)
+    return 0 < len(characters) <= 2 * read
 
 
 def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, list[float]]:
-    """ROUGE-1 and ROUGE-L F-measure of every text, in [0, 1], without stemming.
+    """ROUGE-1 and ROUGE-L F-measure of every text, in [0, 1], by the package rouge-score without stemming.
+
+    Its words are runs of a to z and digits in the lower-cased text; everything else separates them. A reference without
+    such words scores 0, whatever the prediction: leave out what :func:`rouge_reads` does not read.
 
     Returns:
         Lists ``"rouge1"`` and ``"rougeL"`` with a value for each text.
 
     Raises:
         ValueError: There is not one reference for each prediction.
+        TypeError: One of them is no text.
 
     Example:
         >>> {kind: [round(x, 2) for x in values] for kind, values in rouge(["the cat sat"], ["the cat ran"]).items()}
@@ -80,24 +105,55 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, li
     """
     from rouge_score.rouge_scorer import RougeScorer
 
-    check_pairs(predictions, references)
+    texts, known = check_texts("predictions", predictions), check_texts("references", references)
+    check_pairs(texts, known)
     scorer = RougeScorer(["rouge1", "rougeL"])
-    pairs = [scorer.score(reference, text) for text, reference in zip(predictions, references, strict=True)]
+    pairs = [scorer.score(reference, text) for text, reference in zip(texts, known, strict=True)]
     return {kind: [float(pair[kind].fmeasure) for pair in pairs] for kind in ("rouge1", "rougeL")}
 
 
-def check_pairs(predictions: Sequence[str], references: Sequence[str]) -> None:
+def rouge_best(text: str, references: Sequence[str]) -> dict[str, float]:
+    """ROUGE-1 and ROUGE-L F-measure with the best of the references that ROUGE reads; nothing where it reads none.
+
+    Example:
+        >>> rouge_best("the cat", ["a dog", "the cat", "кот"]), rouge_best("кот", ["кот"])
+        ({'rouge1': 1.0, 'rougeL': 1.0}, {})
+    """
+    known = list(filter(rouge_reads, check_texts("references", references)))
+    return {kind: max(values) for kind, values in rouge([text] * len(known), known).items() if values}
+
+
+def check_pairs(predictions: Sequence[Any], references: Sequence[Any]) -> None:
     """Raise ``ValueError`` unless there is one reference for each prediction."""
-    if isinstance(predictions, str) or isinstance(references, str) or len(predictions) != len(references):
-        given = ["a string" if isinstance(texts, str) else str(len(texts)) for texts in (predictions, references)]
-        raise ValueError(f"references must be a list of one text for each prediction, got {given[1]} for {given[0]}")
+    if len(predictions) != len(references):
+        given = f"{len(references)} for {len(predictions)}"
+        raise ValueError(f"references must be a list of one text for each prediction, got {given}")
+
+
+def check_texts(name: str, texts: Iterable[str]) -> list[str]:
+    """``texts`` as a list.
+
+    Raises:
+        ValueError: They are a single text or nothing that has members.
+        TypeError: One of them is no text.
+    """
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        given = f"one {type(texts).__name__}; put it into a list" if isinstance(texts, str) else f"{texts!r:.60}"
+        raise ValueError(f"{name} must be a list of texts, got {given}")
+    listed = list(texts)
+    for place, text in enumerate(listed):
+        if not isinstance(text, str):
+            where = f" at position {place}" if len(listed) > 1 else ""
+            raise TypeError(f"{name} must hold texts, got {type(text).__name__}{where}: {text!r:.60}")
+    return listed
 
 
 def distinct(texts: Sequence[str], n: int = 2) -> float:
     """Dist-n: distinct n-grams of words over all n-grams of all texts, in [0, 1]; 0 if no text has n words.
 
     Raises:
-        ValueError: ``n`` is below 1.
+        ValueError: ``n`` is below 1, or ``texts`` is one string.
+        TypeError: One of the texts is none.
 
     Example:
         >>> distinct(["a b a b"]), distinct(["a b c"]), distinct(["a"])
@@ -106,7 +162,7 @@ def distinct(texts: Sequence[str], n: int = 2) -> float:
     from moefm.checks import check_count  # here, since moefm takes torch along
 
     check_count("n", n)
-    words = [text.split() for text in texts]
+    words = [text.split() for text in check_texts("texts", texts)]
     grams = [tuple(line[i : i + n]) for line in words for i in range(len(line) - n + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
 
@@ -119,12 +175,14 @@ def self_bleu(texts: Sequence[str]) -> float:
 
     Raises:
         ValueError: There are fewer than two texts, or sacrebleu is not installed.
+        TypeError: One of the texts is none.
 
     Example:
         >>> round(self_bleu(["the cat sat on the mat"] * 2), 6)
         1.0
     """
-    if isinstance(texts, str) or len(texts) < 2:
+    texts = check_texts("texts", texts)
+    if len(texts) < 2:
         raise ValueError(f"texts must be a list of at least two for self-BLEU, got {texts!r:.60}")
     try:
         from sacrebleu.metrics.bleu import BLEU
@@ -150,7 +208,7 @@ def bootstrap(values: Sequence[float], *, level: float = 0.95, draws: int = 1000
         Lower and upper end; both are the value where there is one only.
 
     Raises:
-        ValueError: There is no value, or an option is out of its range.
+        ValueError: There is no value, one is no finite number, or an option is out of its range.
 
     Example:
         >>> bootstrap([1.0]), bootstrap([0.0, 1.0] * 50)
@@ -161,9 +219,12 @@ def bootstrap(values: Sequence[float], *, level: float = 0.95, draws: int = 1000
     check_count("draws", draws)
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level!r}")
-    data = np.asarray(values, dtype=np.float64)
-    if data.ndim != 1 or not len(data):
-        raise ValueError(f"values must hold at least one number for an interval of their mean, got {values!r:.60}")
+    try:
+        data = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):  # texts, lists of different lengths
+        data = np.empty(0)
+    if data.ndim != 1 or not len(data) or not np.isfinite(data).all():
+        raise ValueError(f"values must hold at least one number, and finite ones alone, got {values!r:.60}")
     if len(data) == 1:
         return float(data[0]), float(data[0])
     rng = np.random.default_rng(seed)

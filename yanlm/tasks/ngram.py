@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from yanlm.tasks.metrics import check_texts
+
 TOKENS = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 """Words, with their apostrophes, and single punctuation marks."""
 
@@ -37,10 +39,11 @@ class NGram:
         """Count the words of ``texts`` and choose the weights.
 
         Raises:
-            ValueError: There is no word.
+            ValueError: There is no word, or ``texts`` is one string.
+            TypeError: One of the texts is none.
         """
         sentences = []
-        for text in texts:
+        for text in check_texts("texts", texts):
             tokens = TOKENS.findall(text)
             for token in tokens:
                 self._forms[token.lower()][token] += 1

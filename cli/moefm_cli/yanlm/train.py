@@ -199,6 +199,7 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
     for steps, scores in report.get("by_steps", {}).items():
         rows[f"{method}, T = {steps}" if steps.isdigit() else f"{method}, token by token"] = scores
     columns = {**names, "rouge1": "ROUGE-1", "rougeL": "ROUGE-L"}
+    columns = {score: name for score, name in columns.items() if any(score in scores for scores in rows.values())}
     title = f"{report['rows']} held-out rows, {report['masked_tokens']} masked tokens: share of them right, of rows"
     title += " with all right, of known tokens kept"
     table = Table(title=title, title_justify="left")

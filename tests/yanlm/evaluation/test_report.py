@@ -20,6 +20,17 @@ QUESTIONS = [
 ]
 
 
+def test_a_report_on_another_script_has_no_rouge(make_model: Callable[..., YanModel], tokenizer: Any) -> None:
+    rows = [{"text": "Кот стоял у реки, а потом молчал."}, {"text": "В 1941 году 12 домов."}]
+    model, build = make_model(max_length=96), Builder(tokenizer, max_length=96)
+    report = evaluate(model, build, rows, rows, steps=(1,), examples=1)
+    tables = [*report["baselines"].values(), report["one_pass"], *report["by_steps"].values()]
+    assert {"copy_source", "unigram"} == report["baselines"].keys()
+    assert not any(name.startswith("rouge") for scores in tables for name in scores)
+    mixed = evaluate(model, build, rows, [*rows, *ROWS], steps=(1,), examples=1)
+    assert 0 < mixed["baselines"]["copy_source"]["rouge1"] < 1
+
+
 @pytest.mark.parametrize("rows", [ROWS, QUESTIONS, [*ROWS, *QUESTIONS]], ids=["text", "questions", "both"])
 @pytest.mark.parametrize("form", ["slots", "separate"])
 def test_a_report(make_model: Callable[..., YanModel], tokenizer: Any, rows: list[Any], form: str) -> None:

@@ -34,6 +34,12 @@ def test_rouge_is_in_zero_to_one() -> None:
     assert scores["rouge1"] == pytest.approx((2 / 3 + 0) / 2)
 
 
+def test_rouge_is_the_mean_over_references_that_it_reads() -> None:
+    assert rouge_scores(["the cat", "кот", "x"], ["the cat", "кот", "В 1941 году"]) == {"rouge1": 1, "rougeL": 1}
+    assert rouge_scores(["кот", "猫"], ["кот", "猫は IBM を見た。"]) == {}
+    assert rouge_scores([], []) == {}
+
+
 def test_baselines_of_text(builder: Builder) -> None:
     examples = held_out_examples(builder, ROWS)
     found = token_baselines(builder, examples, ROWS, [{"text": "the the the the cat"}])

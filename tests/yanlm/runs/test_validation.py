@@ -61,3 +61,18 @@ def test_texts_are_repeated_up_to_the_rows_of_a_report(make_model: Callable[...,
     for options, rows in (({"eval_rows": 5}, 5), ({"eval_rows": 400, "task": "infill"}, 300)):
         model, flow = make_model(), rows == 5
         assert report(settings(**options), model, tokenizer, texts, flow=flow)["rows"] == rows
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "name"),
+    [("Кот стоял. <mask>", "Дом молчал.", "f1"), ("the cat sat. <mask>", "the dog ran.", "rougeL")],
+    ids=["cyrillic", "latin"],
+)
+def test_sentences_that_rouge_does_not_read_have_f1(
+    make_model: Callable[..., Any], tokenizer: Any, source: str, target: str, name: str
+) -> None:
+    heard: list[tuple[int, str, float]] = []
+    watched, rows = settings(task="sentence", check_every=1), corpus(rows=[{"source": source, "target": target}] * 3)
+    look = validation_score(watched, tokenizer, rows, lambda *check: heard.append(check))
+    assert look is not None
+    assert heard == [(7, name, look(make_model(max_length=96), 7))]

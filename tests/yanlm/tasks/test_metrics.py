@@ -5,13 +5,24 @@ from __future__ import annotations
 import random
 import string
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.tasks.metrics import bootstrap, distinct, exact_match, f1, normalize, rouge, self_bleu
+from yanlm.tasks.metrics import (
+    bootstrap,
+    distinct,
+    exact_match,
+    f1,
+    normalize,
+    rouge,
+    rouge_best,
+    rouge_reads,
+    self_bleu,
+)
 
 WORDS = st.sampled_from(["the", "a", "an", "cat", "Cat", "sat", "mat.", "3", "-", "old", "café", ""])
 TEXTS = st.lists(WORDS, max_size=8).map(" ".join)
@@ -54,9 +65,10 @@ class TestAnswers:
             ("cat cat", ["cat"], 0, 2 / 3),  # repeats count as often as both have them
             ("", ["attic"], 0, 0),
             ("attic", [""], 0, 0),
-            ("", [""], 1, 1),
-            ("the", ["a"], 1, 1),  # nothing is left of either
-            ("...", ["attic", "!"], 1, 1),
+            ("", [""], 1, 0),  # SQuAD v1.1: no word is shared
+            ("the", ["a"], 1, 0),  # nothing is left of either
+            ("...", ["attic", "!"], 1, 0),
+            ("...", ["!", "attic ..."], 1, 0),
         ],
     )
     def test_by_hand(self, prediction: str, references: list[str], exact: float, overlap: float) -> None:
@@ -64,18 +76,32 @@ class TestAnswers:
         assert f1(prediction, references) == pytest.approx(overlap)
 
     @pytest.mark.parametrize("score", [exact_match, f1])
-    @pytest.mark.parametrize("references", [[], "attic"])
-    def test_references_must_be_a_list_of_texts(self, score, references) -> None:
+    @pytest.mark.parametrize("references", [[], "attic", None, 3])
+    def test_references_must_be_a_list_of_texts(self, score: Any, references: Any) -> None:
         with pytest.raises(ValueError, match="references must be a list"):
             score("attic", references)
+
+    @pytest.mark.parametrize("score", [exact_match, f1])
+    @pytest.mark.parametrize(
+        ("prediction", "references", "fault"),
+        [
+            (["attic"], ["attic"], "prediction must hold texts, got list"),
+            (None, ["attic"], "prediction must hold texts, got NoneType"),
+            ("attic", ["attic", float("nan")], "references must hold texts, got float at position 1: nan"),
+        ],
+    )
+    def test_what_is_no_text_is_named(self, score: Any, prediction: Any, references: Any, fault: str) -> None:
+        with pytest.raises(TypeError, match=fault):
+            score(prediction, references)
 
     @given(TEXTS, TEXTS)
     def test_laws(self, a: str, b: str) -> None:
         assert f1(a, [b]) == f1(b, [a]) and 0 <= f1(a, [b]) <= 1
         assert exact_match(a, [b]) == exact_match(b, [a])
-        assert f1(a, [a]) == exact_match(a, [a]) == 1
-        assert exact_match(a, [b]) <= f1(a, [b])
-        assert f1(a, [a, b]) == 1 and f1(b, ["x", a]) >= f1(b, ["x"])
+        words = bool(normalize(a))
+        assert exact_match(a, [a]) == 1 and f1(a, [a]) == f1(a, [a, b]) == words
+        assert f1(b, ["x", a]) >= f1(b, ["x"])
+        assert exact_match(a, [b]) <= f1(a, [b]) or not words
         assert normalize(normalize(a)) == normalize(a)
         shuffled = a.split()
         random.Random(0).shuffle(shuffled)
@@ -94,7 +120,20 @@ class TestAnswers:
                 {"answers": {"answer_start": [0, 0], "text": [reference, "zebra"]}, "id": "0"},
             )
             assert exact_match(prediction, [reference, "zebra"]) == float(found["exact_match"]) / 100
-            assert f1(prediction, [reference, "zebra"]) == pytest.approx(float(found["f1"]) / 100, abs=1e-6)
+            if normalize(prediction):  # of two empty texts its F1 is that of SQuAD v2
+                assert f1(prediction, [reference, "zebra"]) == pytest.approx(float(found["f1"]) / 100, abs=1e-6)
+
+    @given(TEXTS, st.lists(TEXTS, min_size=1, max_size=3))
+    def test_equal_to_the_definition_of_squad(self, prediction: str, references: list[str]) -> None:
+        def score(reference: str) -> float:
+            a, b = normalize(prediction).split(), normalize(reference).split()
+            shared = sum(min(a.count(word), b.count(word)) for word in set(a))
+            if shared == 0:
+                return 0
+            precision, recall = shared / len(a), shared / len(b)
+            return 2 * precision * recall / (precision + recall)
+
+        assert f1(prediction, references) == pytest.approx(max(map(score, references)))
 
 
 class TestRouge:
@@ -112,10 +151,42 @@ class TestRouge:
             for kind in ours:
                 assert ours[kind][0] == pytest.approx(float(found[f"{kind}_fmeasure"]), abs=1e-6)
 
-    @pytest.mark.parametrize(("predictions", "references"), [(["a"], []), (["a"], "a"), ("a", ["a"])])
-    def test_one_reference_for_each(self, predictions, references) -> None:
-        with pytest.raises(ValueError, match="one text for each"):
+    @pytest.mark.parametrize(
+        ("predictions", "references", "fault"),
+        [
+            (["a"], [], "one text for each prediction, got 0 for 1"),
+            (["a"], "a", "references must be a list of texts, got one str; put it into a list"),
+            ("a", ["a"], "predictions must be a list of texts"),
+        ],
+    )
+    def test_one_reference_for_each(self, predictions: Any, references: Any, fault: str) -> None:
+        with pytest.raises(ValueError, match=fault):
             rouge(predictions, references)
+
+    @pytest.mark.parametrize(
+        ("text", "read"),
+        [
+            ("a cat", True),
+            ("7", True),
+            ("Zoë naïve déjà vu", True),  # most of their letters
+            ("ÉÀ", False),
+            ("", False),
+            ("...", False),
+            ("Кот сидел у окна.", False),
+            ("В 1941 году", False),  # the year alone would decide
+            ("彼は IBM で働いています", False),
+            ("IBM の cat", True),
+            ("ｃａｔ", False),  # wide letters are no a to z
+        ],
+    )
+    def test_what_it_reads(self, text: str, read: bool) -> None:
+        assert rouge_reads(text) is read
+
+    def test_the_best_reference_that_it_reads(self) -> None:
+        assert rouge_best("the cat", ["кот", "a cat", "x"]) == {"rouge1": 0.5, "rougeL": 0.5}
+        assert rouge_best("кот", ["кот"]) == {} == rouge_best("the cat", ["!"])
+        with pytest.raises(ValueError, match="references must be a list"):
+            rouge_best("the cat", "the cat")  # type: ignore[arg-type]
 
 
 class TestDiversity:
@@ -139,6 +210,13 @@ class TestDiversity:
         assert 0 <= value <= 1 and (value > 0) == any(len(text.split()) >= n for text in texts)
         assert distinct(texts * 2, n) == pytest.approx(value / 2)
         assert distinct(texts[::-1], n) == value
+
+    @pytest.mark.parametrize("score", [distinct, self_bleu])
+    def test_a_text_is_no_list(self, score: Any) -> None:
+        with pytest.raises(ValueError, match="texts must be a list of texts, got one str; put it into a list"):
+            score("a b a b")
+        with pytest.raises(TypeError, match="texts must hold texts, got int at position 1: 3"):
+            score(["a b", 3])
 
     def test_distinct_needs_a_length(self) -> None:
         with pytest.raises(ValueError, match="n must be an integer of at least 1"):
@@ -164,8 +242,8 @@ class TestDiversity:
         assert self_bleu(texts) == pytest.approx(np.mean(alone))
         assert self_bleu(["", ""]) == 0
 
-    @pytest.mark.parametrize("texts", [[], ["one"], "a string"])
-    def test_self_bleu_needs_two(self, texts) -> None:
+    @pytest.mark.parametrize("texts", [[], ["one"]])
+    def test_self_bleu_needs_two(self, texts: list[str]) -> None:
         with pytest.raises(ValueError, match="at least two"):
             self_bleu(texts)
 
@@ -217,6 +295,10 @@ class TestBootstrap:
         ("values", "options", "message"),
         [
             ([], {}, "values must hold at least one number"),
+            ("0.5", {}, "values must hold at least one number"),
+            (["a", "b"], {}, "values must hold at least one number"),
+            ([[1.0], [1.0, 2.0]], {}, "values must hold at least one number"),
+            ([1.0, float("nan")], {}, "finite ones alone"),
             ([1.0], {"level": 1.0}, "level must be between 0 and 1"),
             ([1.0], {"draws": 0}, "draws must be an integer of at least 1"),
         ],

@@ -89,6 +89,8 @@ def test_weights_follow_what_the_words_depend_on(history: int) -> None:
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(ValueError, match="texts holds no word"):
         NGram().fit(["...", ""])
+    with pytest.raises(ValueError, match="texts must be a list of texts, got one str; put it into a list"):
+        NGram().fit("the cat")
     with pytest.raises(ValueError, match="call fit"):
         NGram().predict("the")
 
