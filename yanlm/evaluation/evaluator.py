@@ -16,7 +16,7 @@ from yanlm.evaluation.items import Fill, items, read_fill
 from yanlm.evaluation.predictions import record
 from yanlm.evaluation.protocol import Protocol, model_facts, protocol
 from yanlm.evaluation.scoring import Scorer, Sums, prediction, written
-from yanlm.evaluation.semantic import SentenceEncoder
+from yanlm.evaluation.semantic import BertScore, load_bert_score
 from yanlm.generation.choices import known_answers
 from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.tasks.task import Task
@@ -55,6 +55,8 @@ def evaluate_task(
     labels: str = "any",
     length: str = "given",
     encoder: str | Path | None = None,
+    bert_layer: int | None = None,
+    bert_baseline: float | str | Path | None = None,
     batch_size: int = BATCH,
     data: str = "",
     hear: Hear = lambda stage, done, total: None,
@@ -78,6 +80,8 @@ def evaluate_task(
         length: ``given``: as many slots as the truth has tokens. ``predicted``: by the model. Answers of a model with
             ``pad_to`` end at the padding it writes, either way.
         encoder: Folder of a sentence encoder, for ``bert_score`` and ``sem_dist``.
+        bert_layer: Its layer for ``bert_score`` (:class:`yanlm.evaluation.semantic.BertScore`).
+        bert_baseline: Rescales ``bert_score``; a number below 1, or a table by layer.
         batch_size: Rows generated together.
         data: Name of the data, for the report.
         hear: Called with a stage, and how many rows of how many are done.
@@ -113,7 +117,9 @@ def evaluate_task(
     was_training = model.training
     model.eval()
     try:
-        return _Evaluator(model, builder, plan, train_rows, test_rows, encoder, hear).run(data)
+        used = not plan.task.closed
+        bert = load_bert_score(encoder, bert_layer, bert_baseline, device=str(model.device), used=used)
+        return _Evaluator(model, builder, plan, train_rows, test_rows, bert, hear).run(data)
     finally:
         model.train(was_training)
 
@@ -128,7 +134,7 @@ class _Evaluator:
         plan: Protocol,
         train: Sequence[Row],
         test: Sequence[Row],
-        encoder: str | Path | None,
+        bert: BertScore | None,
         hear: Hear,
     ) -> None:
         self.model, self.builder, self.plan, self.train, self.hear = model, builder, plan, train, hear
@@ -137,8 +143,8 @@ class _Evaluator:
         known = sorted({label.strip() for label in labels})
         self.choices = known_answers(builder, known) if plan.labels == "known" else None
         aligned = plan.length == "given"
-        self.encoder = None if encoder is None else SentenceEncoder(encoder, str(model.device))
-        self.scorer = Scorer(plan.task, self.items, labels=labels, aligned=aligned, encoder=self.encoder)
+        self.bert = bert
+        self.scorer = Scorer(plan.task, self.items, labels=labels, aligned=aligned, bert=bert)
 
     def run(self, data: str) -> Evaluation:
         plan, items = self.plan, self.items
@@ -154,6 +160,7 @@ class _Evaluator:
             **({"labels": plan.labels} if plan.task.closed else {}),
             "seeds": list(plan.seeds),
             **plan.told,
+            **({"bert_score": self.bert.settings} if self.bert is not None else {}),
         }
         if plan.task.length_tells:
             differ, report["length_determines"] = length_determines(self.builder, items, plan.task, self.train)
@@ -217,10 +224,10 @@ class _Evaluator:
 
     def _diversity(self, filled: Sequence[Filled], runs: Sequence[list[Sums]]) -> dict[str, float]:
         """Diversity within each seed's samples, the mean over seeds."""
-        count = self.plan.options.samples
+        count, encoder = self.plan.options.samples, None if self.bert is None else self.bert.encoder
         seeds = []
         for number, run in enumerate(filled):
-            scores = diversity([[written(fill) for fill in samples] for samples in run.fills], self.encoder)
+            scores = diversity([[written(fill) for fill in samples] for samples in run.fills], encoder)
             seeds.append(scores | {"best_of": best_of(self.plan.task, runs[number * count : (number + 1) * count])})
         return mean_of(seeds)
 

@@ -13,7 +13,7 @@ from yanlm.data.rows import DataError, Row
 from yanlm.data.splits import training_file
 from yanlm.evaluation.evaluator import Evaluation, evaluate_task
 from yanlm.evaluation.predictions import write_predictions
-from yanlm.evaluation.semantic import encoder_folder
+from yanlm.evaluation.sentence_encoder import encoder_folder
 from yanlm.files import write_json, writing_to
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.ensemble import load_together

@@ -52,4 +52,5 @@ def write_predictions(path: Path, predictions: Sequence[dict[str, Any]]) -> None
 
 def read_predictions(path: Path) -> list[dict[str, Any]]:
     """Read what :func:`write_predictions` wrote."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").split("\n")  # other ends of lines may stand in a text
+    return [json.loads(line) for line in lines if line]

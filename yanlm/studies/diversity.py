@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count, check_positive
 from moefm.routing import ROUTINGS
-from yanlm.evaluation.semantic import encoder_folder
+from yanlm.evaluation.sentence_encoder import encoder_folder
 from yanlm.figures import printed
 from yanlm.studies.tools.models import Named, load_named, marks
 from yanlm.studies.tools.quality import scores, task_rows

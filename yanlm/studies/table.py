@@ -11,7 +11,7 @@ from typing import Any
 from moefm.checks import check_positive
 from yanlm.config import BASELINES
 from yanlm.evaluation.evaluator import evaluate_task
-from yanlm.evaluation.semantic import encoder_folder
+from yanlm.evaluation.sentence_encoder import encoder_folder
 from yanlm.modeling.build import without_flow
 from yanlm.runs.finetuning import finetune_settings, pad_answers
 from yanlm.runs.settings import resolve

