@@ -34,11 +34,11 @@ def datasets(
 
     known = list_datasets()
     if json_:
-        print_json({"datasets": [vars(one) for one in known]})
+        print_json({"datasets": [vars(dataset) for dataset in known]})
         return
     table = Table("name", "dim", "K", "points", "what it is")
-    for one in known:
-        table.add_row(one.name, str(one.dim), str(one.experts), str(one.points or "unlimited"), one.description)
+    for data in known:
+        table.add_row(data.name, str(data.dim), str(data.experts), str(data.points or "unlimited"), data.description)
     Screen().print(table)
     show("or a file of your own: moefm toy --dataset points.csv (.npy .npz .csv .parquet)")
 

@@ -186,13 +186,13 @@ def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
         table.add_column(name, justify="right")
     table.add_column("winner")
     for t in best:
-        table.add_row(t, *(f"{one['by_steps'][t]['w2']:.3f}" for one in methods.values()), best[t])
+        table.add_row(t, *(f"{scores['by_steps'][t]['w2']:.3f}" for scores in methods.values()), best[t])
     table.add_section()
-    straight = {name: one["straightness"] for name, one in methods.items()}
+    straight = {name: scores["straightness"] for name, scores in methods.items()}
     straightest = min(straight, key=lambda name: straight[name])
     table.add_row("straightness", *(f"{value:.3f}" for value in straight.values()), straightest, style="dim")
-    table.add_row("train seconds", *(f"{one['train_seconds']:.1f}" for one in methods.values()), "", style="dim")
-    table.add_row("parameters", *(f"{one['parameters']:,}" for one in methods.values()), "", style="dim")
+    table.add_row("train seconds", *(f"{scores['train_seconds']:.1f}" for scores in methods.values()), "", style="dim")
+    table.add_row("parameters", *(f"{scores['parameters']:,}" for scores in methods.values()), "", style="dim")
     err.print(table)
     err.print(f"done in {seconds:.0f} s", soft_wrap=True)
     show(f"figure: {folder / 'figure.png'}")
