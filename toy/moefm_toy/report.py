@@ -61,15 +61,15 @@ def document(name: str, settings: Settings, runs: Sequence[SeedRun]) -> dict[str
     With several seeds every number is the median over seeds, ``range`` holds ``[smallest, largest]`` in the same form
     and ``runs`` the numbers of each seed.
     """
-    each = [{"noise_floor_w2": run.floor, "methods": {m: r.metrics for m, r in run.methods.items()}} for run in runs]
-    middle = combine(each, _median)
+    numbers = [{"noise_floor_w2": run.floor, "methods": {m: r.metrics for m, r in run.methods.items()}} for run in runs]
+    middle = combine(numbers, _median)
     result = {"dataset": name, "seed": runs[0].seed, "points": len(runs[0].data), **middle}
     result["ratio_to_vfm"] = ratios(middle["methods"])
     result["settings"] = settings_dict(settings)
     if len(runs) > 1:
         result["seeds"] = [run.seed for run in runs]
-        result["range"] = combine(each, lambda values: [min(values), max(values)])
-        result["runs"] = [{"seed": run.seed, **one} for run, one in zip(runs, each, strict=True)]
+        result["range"] = combine(numbers, lambda values: [min(values), max(values)])
+        result["runs"] = [{"seed": run.seed, **own} for run, own in zip(runs, numbers, strict=True)]
     return result
 
 

@@ -51,8 +51,8 @@ def write_results(folder: Path, name: str, dataset: Dataset, result: dict[str, A
             image.savefig(scratch / "images.png", dpi=110)
         samples: dict[str, Any] = {
             f"{method}_{steps}": dataset.inverse(drawn.z1).numpy()
-            for method, one in run.methods.items()
-            for steps, drawn in one.samples.items()
+            for method, result in run.methods.items()
+            for steps, drawn in result.samples.items()
         }
         np.savez_compressed(scratch / "samples.npz", **samples)
         if gif:
