@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
+    {"config_keys"},
     {"faces", "config", "seeding", "files", "figures"},
     {"data"},
     {"tasks", "tokenization"},

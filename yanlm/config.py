@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from transformers import AutoConfig, PretrainedConfig
 
 from moefm.checks import check_choice, check_count, check_positive
+from yanlm.config_keys import check_options, known_options
 
 BACKBONES = ("transformer", "mamba")
 POSITIONS = ("rotary", "learned")
@@ -20,27 +20,10 @@ BASELINES = (*AUTOREGRESSIVE, *MASKED)
 METHODS = ("flow", "mlm", "mdlm")
 EXPERTS = ("heads", "trunk", "source")
 SCOPES = ("token", "span", "sequence")
-_BASE_OPTIONS = {
-    "architectures",
-    "auto_map",
-    "dtype",
-    "model_type",
-    "name_or_path",
-    "torch_dtype",
-    "transformers_version",
+_CHOICES: dict[str, tuple[str, ...]] = {
+    **{"backbone": BACKBONES, "positions": POSITIONS, "prediction": PREDICTIONS, "form": FORMS},
+    **{"method": METHODS, "scope": SCOPES, "experts": EXPERTS},
 }
-
-
-def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse what no configuration of Hugging Face has either: a misspelt option would go unnoticed.
-
-    Raises:
-        ValueError: There is one.
-    """
-    base = PretrainedConfig()
-    unknown = {n for n in options if n not in _BASE_OPTIONS and not n.startswith("_") and not hasattr(base, n)}
-    if unknown:
-        raise ValueError(f"{name} has no option {', '.join(sorted(unknown))}")
 
 
 def check_new_size(config: Any, size: int | None) -> None:
@@ -140,25 +123,33 @@ class YanConfig(PretrainedConfig):
     d_conv: int = 4
     expand: int = 2
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Configuration of a config.json; what it holds for other models is left out."""
+        return super().from_dict(known_options(cls, config_dict), **kwargs)
+
     def __post_init__(self, **kwargs: Any) -> None:
-        check_options(type(self).__name__, kwargs)
+        check_options(self, kwargs)
         super().__post_init__(**kwargs)
-        self.cross_layers = list(self.cross_layers)
-        for name in ("vocab_size", "d_model", "num_heads", "encoder_layers", "flow_layers", "ffn_mult", "max_length"):
+        for name in (
+            "encoder_layers",
+            "flow_layers",
+            "num_experts",
+            "d_time",
+            "max_span",
+            "d_state",
+            "d_conv",
+            "expand",
+        ):
             check_count(name, getattr(self, name))
-        for name in ("num_experts", "d_time", "max_span", "d_state", "d_conv", "expand"):
-            check_count(name, getattr(self, name))
-        check_count("pad_to", self.pad_to, minimum=0)
         check_positive("sigma", self.sigma)
         if check_count("conv", self.conv, minimum=0) and self.conv % 2 == 0:
             raise ValueError(f"conv must be odd, or 0 for none, got {self.conv}")
-        check_choice("backbone", self.backbone, BACKBONES)
-        check_choice("positions", self.positions, POSITIONS)
-        check_choice("prediction", self.prediction, PREDICTIONS)
-        check_choice("form", self.form, FORMS)
-        check_choice("method", self.method, METHODS)
-        check_choice("scope", self.scope, SCOPES)
-        check_choice("experts", self.experts, EXPERTS)
+        for name, choices in _CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        for name in ("align", "tie_word_embeddings"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if self.experts != "heads" and self.scope != "sequence":
             raise ValueError(
                 f"experts={self.experts!r} needs scope='sequence': slots that attend to one another share a trunk, "
@@ -166,10 +157,10 @@ class YanConfig(PretrainedConfig):
             )
         if self.d_model % self.num_heads or (self.d_model // self.num_heads) % 2:
             raise ValueError(f"d_model must be an even multiple of num_heads={self.num_heads}, got {self.d_model}")
-        if any(not 0 <= layer < self.flow_layers for layer in self.cross_layers):
+        layers = self.cross_layers if isinstance(self.cross_layers, list | tuple) else [None]
+        if any(not isinstance(layer, int) or not 0 <= layer < self.flow_layers for layer in layers):
             raise ValueError(f"cross_layers must lie in 0 .. {self.flow_layers - 1}, got {self.cross_layers}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+        self.cross_layers = list(self.cross_layers)
         if self.align and self.form != "slots":
             raise ValueError("align needs form='slots': a separate target has no state of the source at its positions")
 
@@ -215,18 +206,18 @@ class ARConfig(PretrainedConfig):
     pad_token_id: int | None = 4094
     mask_token_id: int | None = 4095
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Configuration of a config.json; what it holds for other models is left out."""
+        return super().from_dict(known_options(cls, config_dict), **kwargs)
+
     def __post_init__(self, **kwargs: Any) -> None:
-        check_options(type(self).__name__, kwargs)
+        check_options(self, kwargs)
         super().__post_init__(**kwargs)
         check_choice("method", self.method, AUTOREGRESSIVE)
-        for name in ("vocab_size", "d_model", "num_heads", "ffn_mult", "max_length"):
-            check_count(name, getattr(self, name))
         check_count("layers", self.layers, minimum=2 if self.method == "bart" else 1)
-        check_count("pad_to", self.pad_to, minimum=0)
         if self.d_model % self.num_heads:
             raise ValueError(f"d_model must be a multiple of num_heads={self.num_heads}, got {self.d_model}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
         for name in ("pad_token_id", "mask_token_id"):  # they end and separate what is written
             if not 0 <= (-1 if (id := getattr(self, name)) is None else id) < self.vocab_size:
                 raise ValueError(f"{name} must lie in 0 .. {self.vocab_size - 1}, got {id}")

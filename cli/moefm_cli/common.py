@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -49,6 +50,7 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # no result is lost to a terminal that cannot show it
             stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # in one line, as all that is said
     try:
         _refuse_empty_values(sys.argv[1:])
         code = app(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 WEIGHTS_FILE = "model.safetensors"
+MOST_CONFIG = 2**20
 
 
 def model_folder(folder: str | Path) -> Path:
@@ -79,13 +80,17 @@ def load_config(folder: str | Path) -> Any:
     folder = model_folder(folder)
     kinds: dict[str, Any] = {kind.model_type: kind for kind in (YanConfig, ARConfig)}
     try:
+        if (folder / "config.json").stat().st_size > MOST_CONFIG:
+            raise ValueError(f"its config.json has more than {MOST_CONFIG:,} bytes")
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("its config.json holds no table")
         name = values.get("model_type")
-        if name not in kinds:
+        if not isinstance(name, str) or name not in kinds:
             raise ValueError(f"it holds a model of type {name!r}, not {' or '.join(map(repr, kinds))}")
         return kinds[name].from_dict(values)
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
-        raise ValueError(f"cannot load the model in {folder}: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
 
 
 def load_model(folder: str | Path, device: str = "cpu") -> Any:
@@ -97,32 +102,23 @@ def load_model(folder: str | Path, device: str = "cpu") -> Any:
         ValueError: There is no model, its files are damaged, they do not fit together, or a weight is not finite.
     """
     from yanlm.modeling.autoregressive import ARModel
+    from yanlm.modeling.weights import check_finite, check_shapes, read_shapes
     from yanlm.modeling.yan import YanModel
 
     folder = model_folder(folder)
-    kind: Any = YanModel if isinstance(load_config(folder), YanModel.config_class) else ARModel
+    config = load_config(folder)
+    kind: Any = YanModel if isinstance(config, YanModel.config_class) else ARModel
     try:
+        check_shapes(kind, config, read_shapes(folder / WEIGHTS_FILE))
         with quiet():
-            model, info = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-            missing: set[str] = set(info["missing_keys"])
+            model = kind.from_pretrained(folder, config=config, local_files_only=True, use_safetensors=True)
+        check_finite(model)
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
-        raise ValueError(f"cannot load the model in {folder}: {str(error).splitlines()[0]}") from None
-    if missing:
-        raise ValueError(f"{folder}/model.safetensors lacks {', '.join(sorted(missing)[:3])}; it is not whole")
-    check_finite(folder, model)
+        raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
     model.to(device)
     return model.eval()
 
 
-def check_finite(folder: Path, model: Any) -> None:
-    """Refuse weights that are not numbers, which would be found out in the middle of a text.
-
-    Raises:
-        ValueError: There is one.
-    """
-    for name, tensor in model.state_dict().items():
-        if not tensor.isfinite().all():
-            raise ValueError(
-                f"{folder}/model.safetensors holds numbers that are not finite, in {name}; take another copy, or train "
-                "the model anew"
-            )
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

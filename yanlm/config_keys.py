@@ -1,0 +1,77 @@
+"""Keys of a config.json: those of every model of Hugging Face, those of other models, and values beyond all use."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import GenerationConfig
+
+from moefm.checks import check_count
+
+MOST = {"max_length": 2**20, "pad_to": 4096, "num_labels": 10_000}
+"""Largest values of what no weight has the size of."""
+_KEPT = frozenset(
+    {
+        *("architectures", "auto_map", "chunk_size_feed_forward", "dtype", "id2label", "is_encoder_decoder"),
+        *("label2id", "model_type", "name_or_path", "num_labels", "output_attentions", "output_hidden_states"),
+        *("problem_type", "return_dict", "torch_dtype", "transformers_version"),
+    }
+)
+"""What every configuration of Hugging Face has."""
+_OF_OTHERS = frozenset(
+    {
+        *("add_cross_attention", "cross_attention_hidden_size", "finetuning_task", "gradient_checkpointing"),
+        *("initializer_range", "is_decoder", "layer_norm_eps", "max_position_embeddings", "prefix", "pruned_heads"),
+        *("quantization_config", "rms_norm_eps", "rope_parameters", "rope_scaling", "rope_theta", "sep_token_id"),
+        *("task_specific_params", "tf_legacy_loss", "tie_encoder_decoder", "tokenizer_class", "torchscript"),
+        *("unk_token_id", "use_bfloat16", "use_return_dict", *GenerationConfig().to_dict()),
+    }
+)
+"""What Hugging Face writes for other models, and what changes nothing here."""
+_CODE = frozenset({"attn_implementation", "experts_implementation"})
+_DTYPES = ("bfloat16", "float16", "float32", "float64")
+
+
+def check_options(config: Any, options: Mapping[str, Any]) -> None:
+    """Refuse options of no configuration, for a misspelt one would go unnoticed, and numbers beyond all use.
+
+    Raises:
+        ValueError: There is one.
+    """
+    unknown = [name for name in options if name not in _KEPT | _OF_OTHERS | _CODE and not name.startswith("_")]
+    if unknown:
+        raise ValueError(f"{type(config).__name__} has no option {', '.join(sorted(unknown))}")
+    for name, most in MOST.items():
+        value = options.get(name, 0 if name == "num_labels" else getattr(config, name))
+        if check_count(name, value, minimum=0) > most:
+            raise ValueError(f"{name} must be at most {most}, got {value}")
+    for name in ("vocab_size", "d_model", "num_heads", "ffn_mult", "max_length"):
+        check_count(name, getattr(config, name))
+    for name in ("stage", "pad_token_id", "mask_token_id"):
+        if (value := getattr(config, name)) is not None or name == "stage":
+            check_count(name, value, minimum=0)
+    if not (isinstance(config.dropout, int | float) and 0 <= config.dropout < 1):
+        raise ValueError(f"dropout must lie in [0, 1), got {config.dropout!r}")
+    if config.pad_to >= config.max_length:
+        raise ValueError(f"pad_to must be below max_length={config.max_length}, got {config.pad_to}")
+
+
+def known_options(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config.json holds of the options of a kind; what nobody knows is left out with a warning.
+
+    Raises:
+        ValueError: One chooses code to run, or is of another type.
+    """
+    for name, value in values.items():
+        if name.strip("_").removesuffix("_internal") in _CODE and value is not None:
+            raise ValueError(f"{name} chooses code to run, and is refused in a config.json; remove it")
+        if name.endswith("dtype") and value is not None and value not in _DTYPES:
+            raise ValueError(f"{name} must be one of {', '.join(_DTYPES)}, got {value!r:.60}")
+        if name in ("id2label", "label2id") and not isinstance(value, dict | None):
+            raise ValueError(f"{name} must be a table, got {value!r:.60}")
+    own = {*kind.__annotations__, *kind.attribute_map, *_KEPT} - {"attribute_map"}
+    if unknown := [name for name in values if name not in own | _OF_OTHERS and not name.startswith("_")]:
+        warnings.warn(f"config.json: {kind.__name__} does not know {', '.join(sorted(unknown))}", stacklevel=3)
+    return {name: value for name, value in values.items() if name in own}

@@ -1,0 +1,92 @@
+"""Weights in a file against the configuration beside it, before anything is built: names, shapes, types."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_LAYERS = {
+    "encoder_layers": r"encoder\.blocks\.(\d+)\.",
+    "flow_layers": r"flow\.blocks\.(\d+)\.",
+    "layers": r"net\.(transformer\.h|model\.encoder\.layers|model\.decoder\.layers)\.(\d+)\.",
+}
+"""How the names of weights count the layers that a setting asks for."""
+
+_WIDTHS = ("vocab_size", "d_model", "ffn_mult", "num_experts", "d_time", "max_span", "conv", "d_state", "d_conv")
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def read_shapes(file: Path) -> Shapes:
+    """Names and shapes of the tensors in a safetensors file, of which only the header is read.
+
+    Raises:
+        ValueError: The file is damaged, or holds other numbers than those of weights.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    shapes: Shapes = {}
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - it is no dict
+                tensor = tensors.get_slice(name)
+                shapes[name] = tuple(tensor.get_shape())
+                if "F" not in (dtype := tensor.get_dtype()):
+                    raise ValueError(f"{name} is of type {dtype}, and weights are floating-point numbers")
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{file.name} is damaged: {error}") from None
+    return shapes
+
+
+def check_shapes(kind: Any, config: Any, shapes: Shapes) -> None:
+    """Check that a configuration asks for the weights that there are.
+
+    Numbers of layers are compared first: only then is it safe to build the model, without memory for its weights.
+
+    Args:
+        kind: Class of the model.
+        config: Its configuration.
+        shapes: Of :func:`read_shapes`.
+
+    Raises:
+        ValueError: A number of layers, a name or a shape differs, or a special token lies beyond the vocabulary.
+    """
+    for setting, pattern in _LAYERS.items():
+        layers = {matched[0] for name in shapes if (matched := re.match(pattern, name))}
+        wanted = getattr(config, setting, len(layers))
+        if wanted != len(layers) and (setting != "flow_layers" or config.method == "flow"):
+            raise ValueError(f"{setting} is {wanted} in config.json, and model.safetensors holds {len(layers)}")
+    widest = max([2**20, *(size for shape in shapes.values() for size in shape)])
+    for name in _WIDTHS:
+        if (size := getattr(config, name, 0)) > widest:
+            raise ValueError(f"{name} is {size} in config.json, and no weight in model.safetensors is that wide")
+    for name in ("pad_token_id", "mask_token_id"):
+        if (token := getattr(config, name)) is not None and token >= config.vocab_size:
+            raise ValueError(f"{name} must be below vocab_size={config.vocab_size} in config.json, got {token}")
+    with torch.device("meta"):
+        weights = kind(config).state_dict(keep_vars=True)
+    stored = {id(weights[name]) for name in shapes if name in weights}  # of those that are tied one is enough
+    if missing := sorted(name for name, weight in weights.items() if id(weight) not in stored):
+        raise ValueError(f"model.safetensors lacks {', '.join(missing[:3])}; it is not whole, or of another model")
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise ValueError(f"model.safetensors holds {name}, for which config.json has no place")
+        if shape != (wanted := tuple(weights[name].shape)):
+            raise ValueError(f"{name} has the shape {shape} in model.safetensors, and {wanted} by config.json")
+
+
+def check_finite(model: Any) -> None:
+    """Check that all weights are finite.
+
+    Raises:
+        ValueError: One is not.
+    """
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"model.safetensors holds numbers that are not finite, in {name}; take another copy, or train the "
+                "model anew"
+            )
