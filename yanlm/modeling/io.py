@@ -112,9 +112,9 @@ def load_model(folder: str | Path, device: str = "cpu") -> Any:
         check_shapes(kind, config, read_shapes(folder / WEIGHTS_FILE))
         with quiet():
             model = kind.from_pretrained(folder, config=config, local_files_only=True, use_safetensors=True)
-        check_finite(model)
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
+    check_finite(folder, model)
     model.to(device)
     return model.eval()
 

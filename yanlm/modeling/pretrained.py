@@ -11,7 +11,8 @@ import torch
 
 from yanlm.config import ARConfig
 from yanlm.modeling.autoregressive import ARModel
-from yanlm.modeling.io import WEIGHTS_FILE, check_finite, quiet
+from yanlm.modeling.io import WEIGHTS_FILE, quiet
+from yanlm.modeling.weights import check_finite
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

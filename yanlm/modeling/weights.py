@@ -78,15 +78,15 @@ def check_shapes(kind: Any, config: Any, shapes: Shapes) -> None:
             raise ValueError(f"{name} has the shape {shape} in model.safetensors, and {wanted} by config.json")
 
 
-def check_finite(model: Any) -> None:
-    """Check that all weights are finite.
+def check_finite(folder: Path, model: Any) -> None:
+    """Refuse weights that are not numbers, which would be found out in the middle of a text.
 
     Raises:
-        ValueError: One is not.
+        ValueError: There is one.
     """
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             raise ValueError(
-                f"model.safetensors holds numbers that are not finite, in {name}; take another copy, or train the "
-                "model anew"
+                f"{folder}/model.safetensors holds numbers that are not finite, in {name}; take another copy, or train "
+                "the model anew"
             )
