@@ -45,6 +45,10 @@ class UsageError(Exception):
     """A user's mistake: shown as one line, exit code 2."""
 
 
+class Failure(Exception):
+    """What went wrong while a command worked: shown as one line, exit code 1."""
+
+
 def run_app(app: typer.Typer, name: str) -> NoReturn:
     """Run a typer app. A user's mistake ends in one line and code 2, a failure in code 1, Ctrl-C in 130."""
     for stream in (sys.stdout, sys.stderr):
@@ -58,6 +62,8 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
         fail(f"{error.format_message().rstrip('.')}; see {name} --help", error.exit_code)
     except (UsageError, ValueError) as error:
         fail(str(error), 2)
+    except Failure as error:
+        fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:  # the reader of our output has left, as in `moefm ... | head`
@@ -123,6 +129,29 @@ def print_json(document: dict[str, Any]) -> None:
 def command_line(name: str) -> str:
     """The command as it was typed."""
     return shlex.join([name, *sys.argv[1:]])
+
+
+def given_options(ctx: typer.Context) -> dict[str, Any]:
+    """Options that were typed, by the name of their parameter."""
+    return {name: value for name, value in ctx.params.items() if _source(ctx, name) == "COMMANDLINE"}
+
+
+def _source(ctx: typer.Context, name: str) -> str:
+    source = ctx.get_parameter_source(name)
+    return "" if source is None else source.name
+
+
+def only_changeable(given: Iterable[str], changeable: Iterable[str], instead: str) -> None:
+    """Check that nothing was typed beside ``--resume`` that a run could not go on with.
+
+    Raises:
+        UsageError: Something was.
+    """
+    changeable = list(changeable)
+    if fixed := [name for name in given if name not in (*changeable, "resume", "device", "json_")]:
+        options = [", ".join(f"--{name.replace('_', '-')}" for name in names) for names in (fixed, changeable)]
+        others = f"{options[1]} and --device can"
+        raise UsageError(f"{options[0]} cannot change in a run that goes on, {others}: leave it out, or {instead}")
 
 
 def pick_device(name: str) -> str:

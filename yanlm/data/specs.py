@@ -30,6 +30,21 @@ def weighted_specs(texts: Sequence[str], weights: Sequence[float] | None = None)
     return _expanded([_weighted(text) for text in texts], weights)
 
 
+def absolute_spec(text: str) -> str:
+    """A spec that names the same file from any folder; other specs are as they were.
+
+    Example:
+        >>> absolute_spec("builtin:rooms@0.5")
+        'builtin:rooms@0.5'
+    """
+    bare = os.path.expanduser(text)
+    weight = ""
+    if not os.path.exists(bare):
+        bare, mark, share = bare.rpartition("@")
+        weight = mark + share
+    return os.path.abspath(bare) + weight if bare and os.path.exists(bare) else text
+
+
 def _weighted(text: str) -> Weighted:
     """A spec without its weight, and the weight."""
     bare, mark, weight = text.rpartition("@")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,13 +15,16 @@ from yanlm.data.corpus import Corpus
 from yanlm.files import write_json, writing_to
 from yanlm.generation.capabilities import capabilities
 from yanlm.modeling.io import load_config, model_folder
+from yanlm.runs.claim import claimed, holds_finetuning
 from yanlm.runs.listener import Listener
 from yanlm.runs.record import RUN_FILE
+from yanlm.runs.resuming import lasting, with_changes
 from yanlm.runs.settings import RunSettings, from_dict, resolve
 from yanlm.runs.setup import longest
 from yanlm.runs.validation import run_corpus
 from yanlm.tasks.task import get_task
 from yanlm.tokenization.tokenizer import load_tokenizer
+from yanlm.training.checkpoints import reason
 
 RECIPES: dict[str, dict[str, Any]] = {
     "tiny": {"lr": 1e-3, "warmup": 50, "batch_size": 32},
@@ -122,16 +126,17 @@ def _flow_settings(config: Any) -> dict[str, Any]:
 PLAN_FILE = "plan.json"
 
 
-def write_plan(out: Path, settings: RunSettings, seeds: int) -> None:
-    """Keep what a fine-tuning is to do, so that it can be resumed from its folder alone.
+def write_plan(out: Path, settings: RunSettings, seeds: int, resume: bool = False, command: str | None = None) -> None:
+    """Keep what a fine-tuning is to do, so that it can be resumed from its folder alone, and what was changed in that.
 
     Raises:
-        ValueError: There is a plan already, or the folder cannot be written.
+        ValueError: The folder cannot be written, or ``resume`` is set and there is no plan.
     """
-    if (out / PLAN_FILE).exists():
-        raise ValueError(f"{out} holds a fine-tuning already; go on with it: --resume {out}, or choose another --out")
+    plan = {"settings": lasting(settings).to_dict(), "seeds": seeds}
+    if resume:
+        plan = with_changes(_read(out), settings, command)
     with writing_to(out):
-        write_json(out / PLAN_FILE, {"settings": settings.to_dict(), "seeds": seeds})
+        write_json(out / PLAN_FILE, plan)
 
 
 def read_plan(out: Path) -> tuple[RunSettings, int]:
@@ -140,11 +145,23 @@ def read_plan(out: Path) -> tuple[RunSettings, int]:
     Raises:
         ValueError: There is none.
     """
+    plan = _read(out)
+    try:
+        return from_dict(plan["settings"]), check_count("seeds", plan["seeds"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"--resume {out}: {PLAN_FILE} cannot be used: {reason(error)}") from None
+
+
+def _read(out: Path) -> dict[str, Any]:
     try:
         plan = json.loads((out / PLAN_FILE).read_text(encoding="utf-8"))
-        return from_dict(plan["settings"]), int(plan["seeds"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"--resume {out}: no fine-tuning to go on with ({error}); give its --out folder") from None
+        if not isinstance(plan, dict) or not isinstance(plan.get("settings"), dict):
+            raise ValueError(f"{PLAN_FILE} is no table with settings")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"--resume {out}: no fine-tuning to go on with ({reason(error)}); give its --out folder"
+        ) from None
+    return plan
 
 
 def finetune(
@@ -183,24 +200,23 @@ def finetune(
     check_count("seeds", seeds)
     main = int(os.environ.get("RANK", "0")) == 0
     hear = (listener or Listener()) if main else Listener()
-    corpus = run_corpus(settings, hear.note)
-    if padded_answers and not resume:
-        settings = pad_answers(settings, corpus)
-    if main and not resume:
-        write_plan(out, settings, seeds)
-    reports = []
-    for seed in range(settings.seed, settings.seed + seeds):
-        folder = out / f"seed-{seed}"
-        begun = (folder / RUN_FILE).is_file()
-        if begun and not resume:
-            raise ValueError(f"{folder} holds a run already; go on with it: --resume {out}, or choose another --out")
-        own = dataclasses.replace(settings, seed=seed)
-        options: dict[str, Any] = {"device": device, "command": command, "listener": listener, "corpus": corpus}
-        record = train(own, folder, resume=begun, **options)
-        if record is not None:
-            reports.append(record["evaluation"])
-    if not reports:
-        return None
-    summary = over_seeds(reports) | {"command": command, "init": settings.init}
-    write_json(out / "finetune.json", summary)
-    return summary
+    claim = claimed(out, resume=resume, files=(PLAN_FILE,), begun=holds_finetuning)
+    with claim if main else contextlib.nullcontext():
+        corpus = run_corpus(settings, hear.note)
+        if padded_answers and not resume:
+            settings = pad_answers(settings, corpus)
+        if main:
+            write_plan(out, settings, seeds, resume, command)
+        reports = []
+        for seed in range(settings.seed, settings.seed + seeds):
+            folder = out / f"seed-{seed}"
+            own = dataclasses.replace(settings, seed=seed)
+            options: dict[str, Any] = {"device": device, "command": command, "listener": listener, "corpus": corpus}
+            record = train(own, folder, resume=resume and (folder / RUN_FILE).is_file(), **options)
+            if record is not None:
+                reports.append(record["evaluation"])
+        if not reports:
+            return None
+        summary = over_seeds(reports) | {"command": command, "init": settings.init}
+        write_json(out / "finetune.json", summary)
+        return summary

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from moefm.checks import check_choice
+from moefm.checks import check_choice, check_count
 from yanlm.modeling.build import count_parameters
 from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.tokenization.masking import Masking
+from yanlm.training.schedule import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Recipe:
     ema: float | None = None
     decay_all: bool = False
     masking: Masking = field(default_factory=Masking)
+
+    def __post_init__(self) -> None:
+        """Check as the loop will, before any data is read."""
+        check_count("bucket", self.bucket)
+        shared = {f.name for f in fields(self)} & {f.name for f in fields(TrainSettings)}
+        TrainSettings(steps=1, **{name: getattr(self, name) for name in shared})
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,33 @@ import torch
 
 from yanlm.data.corpus import Corpus
 from yanlm.files import printable
+from yanlm.runs.resuming import lasting
 from yanlm.runs.settings import RunSettings
 
 RUN_FILE = "run.json"
+
+
+def read_record(out: Path) -> dict[str, Any]:
+    """What ``run.json`` of a run holds.
+
+    Raises:
+        ValueError: There is none, or it is not what a run writes.
+    """
+    try:
+        record = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
+        tables = (record, record["settings"], record.get("stages", {}), *record.get("stages", {}).values())
+        if not all(isinstance(table, dict) for table in tables):
+            raise ValueError("it holds lists or values where tables belong")
+    except FileNotFoundError:
+        raise ValueError(f"there is no {RUN_FILE} in {out}; give the --out folder of a run") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error) or "it is not a table"
+        raise ValueError(f"{out / RUN_FILE} cannot be used: {why}") from None
+    return dict(record)
+
+
+def _typed() -> str:
+    return " ".join(["yanlm", *sys.argv[1:]])
 
 
 def run_head(settings: RunSettings, command: str | None) -> dict[str, Any]:
@@ -24,8 +48,8 @@ def run_head(settings: RunSettings, command: str | None) -> dict[str, Any]:
     import moefm
 
     return {
-        "command": command or " ".join(["yanlm", *sys.argv[1:]]),
-        "settings": settings.to_dict(),
+        "command": command or _typed(),
+        "settings": lasting(settings).to_dict(),
         "versions": {
             "moefm": moefm.__version__,
             "torch": torch.__version__,

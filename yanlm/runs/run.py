@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,22 +11,26 @@ from yanlm.data.corpus import Corpus
 from yanlm.data.rows import words_of
 from yanlm.evaluation.held_out import repeated
 from yanlm.evaluation.report import evaluate, example_of
-from yanlm.files import write_json, writing_to
+from yanlm.files import filling, replacing, sha256, write_json, write_text
 from yanlm.modeling.build import make_builder
-from yanlm.modeling.io import load_model, save_model
+from yanlm.modeling.io import WEIGHTS_FILE, load_model, save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.runs.batches import stage_draw
+from yanlm.runs.claim import claimed
 from yanlm.runs.listener import Listener
-from yanlm.runs.record import RUN_FILE, describe_corpus, read_log, run_head, samples_text
+from yanlm.runs.record import RUN_FILE, describe_corpus, read_log, read_record, run_head, samples_text
+from yanlm.runs.resuming import with_changes
 from yanlm.runs.settings import RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
 from yanlm.runs.validation import final_evaluation, run_corpus, validation_score
 from yanlm.tokenization.coverage import coverage_note
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
-from yanlm.training.loop import make_accelerator, train_stage
+from yanlm.training.checkpoints import reported
+from yanlm.training.loop import StageResult, make_accelerator, train_stage
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from transformers import PreTrainedTokenizerFast
 
 
@@ -55,105 +59,129 @@ def train(
         corpus: The rows that the settings name, where they were read already.
 
     Raises:
-        ValueError: A setting or the data is wrong, or ``out`` holds a run and ``resume`` is not set.
+        ValueError: A setting or the data is wrong, ``out`` holds a run and ``resume`` is not set, or another process
+            is training there.
+        CheckpointError: The disk is full, or no checkpoint can be read.
     """
-    from yanlm.figures import loss_figure
-
     accelerator = make_accelerator(settings.precision, device)
     main = accelerator.is_main_process
     hear = (listener or Listener()) if main else Listener()
     began = time.time()
-    if main:
-        _claim(out, settings, resume, command)
-    accelerator.wait_for_everyone()
-    corpus = corpus or run_corpus(settings, hear.note)
-    if main and not (out / "tokenizer" / "tokenizer.json").is_file():
-        make_tokenizer(settings, corpus).save_pretrained(out / "tokenizer")
-    accelerator.wait_for_everyone()
-    tokenizer = load_tokenizer(out / "tokenizer")
-    check_labels(settings, corpus, tokenizer)
-    if main and (note := coverage_note(tokenizer, map(words_of, corpus.rows or corpus.validation))):
-        hear.note(note)
-    record = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
-    record["data"] = describe_corpus(corpus)
-    stages: dict[str, Any] = record.setdefault("stages", {})
-    for stage in settings.stages:
-        folder = out / f"stage{stage}"
-        if (folder / "model.safetensors").is_file() and str(stage) in stages:
-            hear.note(f"stage {stage} is finished already")
-            continue
-        model = stage_model(settings, stage, out, tokenizer)
-        model.config.stage = stage  # from here on: what is being trained may be asked already
-        hear.stage(stage, model, settings)
-        result = _train_stage(model, stage, settings, corpus, tokenizer, folder, accelerator, hear, resume)
+    with claimed(out, resume=resume) if main else contextlib.nullcontext():
+        corpus = corpus or run_corpus(settings, hear.note)
         if main:
-            stages[str(stage)] = {"steps": result.steps, "seconds": round(result.seconds, 1), "tokens": result.tokens}
-            if stage != settings.stages[-1]:  # what the decoder does alone, before there is a flow
-                seen = report(settings, model, tokenizer, corpus, flow=False)
-                stages[str(stage)] |= {name: seen[name] for name in ("one_pass", "reconstruction") if name in seen}
-            save_model(folder, model, tokenizer, record)
-            write_json(out / RUN_FILE, record)  # last: a stage counts as finished when its model is whole
+            _write_head(settings, corpus, out, resume, command)
         accelerator.wait_for_everyone()
-    if not main:
-        return None
-    last = settings.stages[-1]
-    model = load_model(out / f"stage{last}", str(accelerator.device))
-    record["report"] = report(settings, model, tokenizer, corpus, flow=last == 2)
-    if settings.task is not None:
-        record["evaluation"] = final_evaluation(settings, model, tokenizer, corpus, out)
-    record["report"]["stage1"] = {name: stages["1"][name] for name in ("one_pass",) if name in stages.get("1", {})}
-    record["seconds"] = round(record.get("seconds", 0.0) + time.time() - began, 1)
-    write_json(out / RUN_FILE, record)
-    write_json(out / f"stage{last}" / RUN_FILE, record)
-    logs = {stage: out / f"stage{stage}" / "log.jsonl" for stage in (1, 2)}
-    curves = {stage: read_log(path) for stage, path in logs.items() if path.is_file()}
-    loss_figure(curves, settings.baseline).savefig(out / "losses.png", dpi=120)
-    (out / "samples.txt").write_text(samples_text(record["report"]), encoding="utf-8")
-    return record
+        run = _Run(settings, corpus, out, accelerator, hear)
+        if main and (note := coverage_note(run.tokenizer, map(words_of, corpus.rows or corpus.validation))):
+            hear.note(note)
+        for stage in settings.stages:
+            run.train_stage(stage, resume)
+            accelerator.wait_for_everyone()
+        return run.finish(began) if main else None
 
 
-def _claim(out: Path, settings: RunSettings, resume: bool, command: str | None) -> None:
-    """Write ``run.json`` before anything is trained, so that a run that dies can be resumed from its folder alone."""
-    if (out / RUN_FILE).exists() and not resume:
-        raise ValueError(f"{out} holds a run already; go on with it: --resume {out}, or choose another --out")
-    with writing_to(out):
-        if not resume:
-            write_json(out / RUN_FILE, run_head(settings, command))
+def _write_head(settings: RunSettings, corpus: Corpus, out: Path, resume: bool, command: str | None) -> None:
+    """Write tokenizer and ``run.json`` before anything is trained: a run that dies is resumed from its folder alone."""
+    folder = out / "tokenizer"
+    with reported(out, "writing the tokenizer"):
+        if not (resume and (folder / "tokenizer.json").is_file()):
+            tokenizer = make_tokenizer(settings, corpus)
+            with filling(folder, last="tokenizer.json") as beside:
+                tokenizer.save_pretrained(beside)
+        record = with_changes(read_record(out), settings, command) if resume else run_head(settings, command)
+        write_json(out / RUN_FILE, record)
 
 
-def _train_stage(
-    model: YanModel,
-    stage: int,
-    settings: RunSettings,
-    corpus: Corpus,
-    tokenizer: PreTrainedTokenizerFast,
-    folder: Path,
-    accelerator: Any,
-    hear: Listener,
-    resume: bool,
-) -> Any:
-    builder = make_builder(model, tokenizer, settings.recipe(stage).masking, stage)
-    with_lengths = stage == model.can.stages and not model.can.lengths  # the length head learns last
-    draw = stage_draw(settings, stage, corpus, builder, accelerator, with_lengths)
-    shown = (corpus.validation or corpus.test)[:1]
-    watch = make_builder(model, tokenizer, Masking(), stage)
+class _Run:
+    """Stages of a run that has a folder, and what is written about them."""
 
-    def on_sample(current: YanModel, step: int) -> None:
-        hear.sample(stage, step, example_of(current, watch, shown[0], flow=stage == 2))
+    def __init__(
+        self, settings: RunSettings, corpus: Corpus, out: Path, accelerator: Accelerator, hear: Listener
+    ) -> None:
+        self.settings, self.corpus, self.out, self.accelerator, self.hear = settings, corpus, out, accelerator, hear
+        self.tokenizer = load_tokenizer(out / "tokenizer")
+        check_labels(settings, corpus, self.tokenizer)
+        self.record = read_record(out) | {"data": describe_corpus(corpus)}
+        self.stages: dict[str, Any] = self.record.setdefault("stages", {})
 
-    return train_stage(
-        model,
-        stage,
-        draw,
-        settings.for_stage(stage),
-        folder,
-        accelerator=accelerator,
-        resume=resume,
-        on_log=lambda record: hear.log(stage, record),
-        on_sample=on_sample if shown else None,
-        on_note=hear.note,
-        on_check=validation_score(settings, tokenizer, corpus, hear.check) if stage == settings.stages[-1] else None,
-    )
+    def train_stage(self, stage: int, resume: bool) -> None:
+        """Train a stage and write its model, unless that is done."""
+        folder = self.out / f"stage{stage}"
+        if self._is_finished(stage, folder):
+            self.hear.note(f"stage {stage} is finished already")
+            return
+        model = stage_model(self.settings, stage, self.out, self.tokenizer)
+        model.config.stage = stage  # from here on: what is being trained may be asked already
+        self.hear.stage(stage, model, self.settings)
+        result = self._trained(stage, model, folder, resume)
+        if not self.accelerator.is_main_process:
+            return
+        entry: dict[str, Any] = {"steps": result.steps, "seconds": round(result.seconds, 1), "tokens": result.tokens}
+        if stage != self.settings.stages[-1]:  # what the decoder does alone, before there is a flow
+            seen = report(self.settings, model, self.tokenizer, self.corpus, flow=False)
+            entry |= {name: seen[name] for name in ("one_pass", "reconstruction") if name in seen}
+        self.stages[str(stage)] = entry
+        with reported(folder, "writing the model"):
+            save_model(folder, model, self.tokenizer, self.record)
+            entry["sha256"] = sha256(folder / WEIGHTS_FILE)
+            write_json(self.out / RUN_FILE, self.record)  # last: a stage counts as finished when its model is whole
+
+    def _is_finished(self, stage: int, folder: Path) -> bool:
+        weights, entry = folder / WEIGHTS_FILE, self.stages.get(str(stage))
+        if entry is None or not weights.is_file():
+            return False
+        if entry.get("sha256") in (None, sha256(weights)):
+            return True
+        self.hear.note(f"{weights} is not as it was written: it is made again from the last checkpoint")
+        return False
+
+    def _trained(self, stage: int, model: YanModel, folder: Path, resume: bool) -> StageResult:
+        settings, tokenizer, hear = self.settings, self.tokenizer, self.hear
+        builder = make_builder(model, tokenizer, settings.recipe(stage).masking, stage)
+        with_lengths = stage == model.can.stages and not model.can.lengths  # the length head learns last
+        shown = (self.corpus.validation or self.corpus.test)[:1]
+        watch = make_builder(model, tokenizer, Masking(), stage)
+
+        def on_sample(current: YanModel, step: int) -> None:
+            hear.sample(stage, step, example_of(current, watch, shown[0], flow=stage == 2))
+
+        score = validation_score(settings, tokenizer, self.corpus, hear.check)
+        return train_stage(
+            model,
+            stage,
+            stage_draw(settings, stage, self.corpus, builder, self.accelerator, with_lengths),
+            settings.for_stage(stage),
+            folder,
+            accelerator=self.accelerator,
+            resume=resume,
+            on_log=lambda record: hear.log(stage, record),
+            on_sample=on_sample if shown else None,
+            on_check=score if stage == settings.stages[-1] else None,
+            on_note=hear.note,
+        )
+
+    def finish(self, began: float) -> dict[str, Any]:
+        """Say what the model of the last stage learned; returns what ``run.json`` holds."""
+        from yanlm.figures import loss_figure
+
+        out, record, last = self.out, self.record, self.settings.stages[-1]
+        model = load_model(out / f"stage{last}", str(self.accelerator.device))
+        record["report"] = report(self.settings, model, self.tokenizer, self.corpus, flow=last == 2)
+        if self.settings.task is not None:
+            record["evaluation"] = final_evaluation(self.settings, model, self.tokenizer, self.corpus, out)
+        first = self.stages.get("1", {})
+        record["report"]["stage1"] = {name: first[name] for name in ("one_pass",) if name in first}
+        record["seconds"] = round(record.get("seconds", 0.0) + time.time() - began, 1)
+        logs = {stage: out / f"stage{stage}" / "log.jsonl" for stage in (1, 2)}
+        curves = {stage: read_log(path) for stage, path in logs.items() if path.is_file()}
+        with reported(out, "writing the report"):
+            write_json(out / RUN_FILE, record)
+            write_json(out / f"stage{last}" / RUN_FILE, record)
+            with replacing(out / "losses.png") as beside:
+                loss_figure(curves, self.settings.baseline).savefig(beside, dpi=120)
+            write_text(out / "samples.txt", samples_text(record["report"]))
+        return record
 
 
 def report(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from moefm.checks import check_choice, check_count, check_positive
 from yanlm.config import AUTOREGRESSIVE, BASELINES
 from yanlm.objectives.settings import Stage1, Stage2
 from yanlm.runs.baseline import for_baseline
+from yanlm.runs.parsing import checked_model, parsed, replaced
 from yanlm.runs.presets import Recipe, get_preset
 from yanlm.training.schedule import TrainSettings
 
@@ -117,13 +118,14 @@ class RunSettings:
             if steps is not None:
                 check_count(f"steps{number}", steps)
         for recipe in (self.recipe1, self.recipe2):
-            check_count("bucket", recipe.bucket)
             if recipe.batch_size % self.accumulate:
                 raise ValueError(
                     f"batch_size must be a multiple of accumulate={self.accumulate}, got {recipe.batch_size}"
                 )
         if not 0 < self.share1 < 1:
             raise ValueError(f"share1 must lie in (0, 1), got {self.share1!r}")
+        for number in self.stages:
+            self.for_stage(number)  # checks what the loop will
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -159,24 +161,8 @@ class RunSettings:
         return dataclasses.asdict(self)
 
 
-def _replace(part: Any, where: str, values: Mapping[str, Any]) -> Any:
-    """A settings object with some values changed; unknown names are errors that list the known ones."""
-    known = {f.name for f in dataclasses.fields(part)}
-    for name in values:
-        if name not in known:
-            raise ValueError(f"{where} has no setting {name!r}; it has {', '.join(sorted(known))}")
-    changes = {}
-    for name, value in values.items():
-        if name == "masking" and isinstance(value, Mapping):
-            value = _replace(part.masking, f"{where}.masking", value)
-        changes[name] = tuple(value) if isinstance(value, list) else value
-    try:
-        return dataclasses.replace(part, **changes)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}") from None
-
-
 _GROUPS = ("stage1", "stage2", "recipe1", "recipe2")
+_TABLES = (*_GROUPS, "model")
 
 
 def resolve(options: Mapping[str, Any]) -> RunSettings:
@@ -187,41 +173,31 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
             tables of what changes in them.
 
     Raises:
-        ValueError: A name is unknown or a value is out of range.
+        ValueError: A name is unknown, or a value is of another type or out of range.
 
     Example:
         >>> settings = resolve({"minutes": 3, "model": {"num_experts": 6}, "stage2": {"objective": "consistent"}})
         >>> settings.model["num_experts"], settings.stage2.objective, settings.stage_minutes(1)
         (6, 'consistent', 1.2000000000000002)
     """
-    preset = get_preset(str(options.get("preset", "tiny")))
-    known = {f.name for f in dataclasses.fields(RunSettings)}
-    for name in options:
-        if name not in known:
-            raise ValueError(f"there is no setting {name!r}; there are {', '.join(sorted(known))}")
+    options = {name: value for name, value in options.items() if name not in _TABLES or value is not None}
+    options = parsed(RunSettings, "", _listed(options))
+    preset = get_preset(options.get("preset", "tiny"))
     if options.get("baseline") is not None:
         preset, options = for_baseline(preset, options)
     chosen: dict[str, Any] = {"tokenizer": preset.tokenizer, "share1": preset.share1} | dict(options)
     for name in _GROUPS:
-        value = chosen.get(name, {})
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{name} must be a table of settings, got {value!r}")
-        chosen[name] = _replace(getattr(preset, name), name, value)
-    model = chosen.get("model", {})
-    if not isinstance(model, Mapping):
-        raise ValueError(f"model must be a table of settings, got {model!r}")
-    chosen["model"] = {k: list(v) if isinstance(v, tuple) else v for k, v in (preset.model | dict(model)).items()}
-    if isinstance(chosen.get("data"), str):
-        chosen["data"] = (chosen["data"],)
-    for name in ("data", "weights"):
-        if isinstance(chosen.get(name), Sequence):
-            chosen[name] = tuple(chosen[name])
+        chosen[name] = replaced(getattr(preset, name), name, chosen.get(name, {}))
+    chosen["model"] = checked_model(preset.model | dict(chosen.get("model", {})))
     if all(chosen.get(name) is None for name in ("minutes", "steps1", "steps2")):
         chosen |= preset.length
-    try:
-        return RunSettings(**chosen)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
+    return RunSettings(**chosen)
+
+
+def _listed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options in which one spec stands for a list of one."""
+    data = options.get("data")
+    return dict(options) | ({"data": (data,)} if isinstance(data, str) else {})
 
 
 def from_dict(saved: Mapping[str, Any]) -> RunSettings:
@@ -232,13 +208,11 @@ def from_dict(saved: Mapping[str, Any]) -> RunSettings:
         >>> from_dict(settings.to_dict()) == settings
         True
     """
-    values = dict(saved)
-    for name in _GROUPS:
-        kind: Any = {"stage1": Stage1, "stage2": Stage2}.get(name, Recipe)
-        values[name] = _replace(kind(), name, values.get(name, {}))
-    for name in ("data", "weights"):
-        values[name] = tuple(values[name]) if values.get(name) is not None else None
     try:
+        values = parsed(RunSettings, "", _listed(saved))
+        for name in _GROUPS:
+            kind: Any = {"stage1": Stage1, "stage2": Stage2}.get(name, Recipe)
+            values[name] = replaced(kind(), name, values.get(name, {}))
         return RunSettings(**values)
-    except TypeError as error:
+    except ValueError as error:
         raise ValueError(f"the saved settings do not fit this version: {error}") from None

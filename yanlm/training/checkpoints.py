@@ -50,6 +50,18 @@ def saved_checkpoints(folder: Path) -> list[Path]:
     return sorted((path for path in state_folder(folder).glob("step-*") if path.name[5:].isdigit()), reverse=True)
 
 
+def step_of(path: Path) -> int:
+    """The step of a checkpoint."""
+    return int(path.name.removeprefix("step-"))
+
+
+def drop_checkpoints(folder: Path, after: int) -> None:
+    """Remove the checkpoints of later steps."""
+    for path in saved_checkpoints(folder):
+        if step_of(path) > after:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def save_checkpoint(folder: Path, step: int, tensors: Tensors, state: Mapping[str, Any]) -> Path:
     """Write ``tensors`` (by file, by name) and ``state`` (JSON) as the checkpoint of ``step``, then drop old ones.
 
@@ -177,7 +189,7 @@ def reported(folder: Path, doing: str) -> Iterator[None]:
         # The Rust side of safetensors gives the operating system's error as text only.
         full = full or any(f"os error {number}" in text for number in _FULL)
         last = latest_checkpoint(folder)
-        kept = "no checkpoint was there" if last is None else f"the checkpoint of step {int(last.name[5:])} is intact"
+        kept = "no checkpoint was there" if last is None else f"the checkpoint of step {step_of(last)} is intact"
         why = "the disk is full" if full else f"the file system refused ({text})"
         remedy = "free some space and resume" if full else "resume when it can be written again"
         raise CheckpointError(f"{why} while {doing} to {folder}: {kept}; {remedy}") from error

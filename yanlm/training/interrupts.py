@@ -7,7 +7,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Ctrl-C, the end of a session or a job, a terminal that was closed."""
 
 
 class Interrupts:
@@ -43,9 +44,15 @@ class Interrupts:
                 raise KeyboardInterrupt
             self.asked = True
 
-        before = {number: signal.signal(number, ask) for number in SIGNALS}
+        wanted = [number for number in SIGNALS if not _is_nohup(number)]
+        before = {number: signal.signal(number, ask) for number in wanted}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _is_nohup(number: signal.Signals) -> bool:
+    """Whether the process was begun so that it outlives its terminal."""
+    return number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN

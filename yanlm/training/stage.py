@@ -61,7 +61,7 @@ class StageLoop:
         saved = self.processes.from_main(saved_checkpoints(state.folder))
         if saved and not resume:
             raise ValueError(f"folder {state.folder} holds a run ({saved[0].name}): resume it or choose another folder")
-        history = state.resume()
+        history = state.resume(saved)
         self.processes.on_main(lambda: state.log.open(state.step, history or []))
         state.log.records = self.processes.from_main(state.log.records)
         if history is None:
@@ -157,6 +157,8 @@ class StageLoop:
         norm = accelerator.clip_grad_norm_(state.parameters, self.settings.clip or math.inf)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         state.bad |= ~norm.isfinite()
+        if state.step == state.saved_step:
+            state.bad_at_once |= state.bad
         if device.type == "cpu":  # elsewhere looking at the flag would stall the device: before each line and save
             state.guard(state.step + 1)
         state.optimizer.step()

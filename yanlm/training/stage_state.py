@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,13 @@ from moefm.training import DivergedError
 from yanlm.training.checkpoints import (
     UNREADABLE,
     CheckpointError,
+    drop_checkpoints,
     load_checkpoint,
     reason,
     save_checkpoint,
     saved_checkpoints,
+    state_folder,
+    step_of,
 )
 from yanlm.training.distributed import Processes, restore, snapshot, wrap
 from yanlm.training.early_stopping import Best
@@ -49,6 +52,7 @@ class StageState:
         bare: The module inside whose parameters are trained.
         draw_state: Where the draw stands after the last step.
         bad: Whether a loss, a gradient or a weight was not finite, on the device.
+        bad_at_once: The same of the first step after a checkpoint: its weights are spoiled already.
     """
 
     def __init__(
@@ -77,16 +81,24 @@ class StageState:
         self.optimizer = make_optimizer(self.bare, settings, fused=accelerator.device.type == "cuda")
         self.average = MovingAverage(self.bare, settings.ema) if settings.ema else None
         self.bad = torch.zeros((), dtype=torch.bool, device=accelerator.device)
+        self.bad_at_once = self.bad.clone()
 
     def guard(self, step: int) -> None:
         """Go back to the last checkpoint and stop if a loss or a gradient was not finite.
+
+        A checkpoint from which the very next step was not finite is of no use, and goes if there is one before it.
 
         Raises:
             DivergedError: One was.
         """
         if not self.processes.any(bool(self.bad)):
             return
-        self.resume()
+        spoiled = self.saved_step if self.processes.any(bool(self.bad_at_once)) else None
+        paths = saved_checkpoints(self.folder)
+        before = [path for path in paths if spoiled is None or step_of(path) < spoiled]
+        self.resume(self.processes.from_main(before or paths))
+        if before:
+            self.processes.on_main(lambda: drop_checkpoints(self.folder, after=self.step))
         self.settle(averaged=False)
         raise DivergedError(
             f"stage {self.stage}: loss or gradient were no longer finite by step {step}; the model is back at step "
@@ -121,14 +133,17 @@ class StageState:
         self.processes.on_main(lambda: save_checkpoint(self.folder, self.step, tensors, state))
         self.saved_step = self.step
 
-    def resume(self) -> list[Record] | None:
-        """Take up the newest checkpoint that loads; returns the last records it knows of, ``None`` if there is none.
+    def resume(self, paths: Sequence[Path]) -> list[Record] | None:
+        """Take up the first checkpoint that loads; returns the last records it knows of, ``None`` if there is none.
+
+        Args:
+            paths: Of checkpoints, newest first.
 
         Raises:
             CheckpointError: There are checkpoints, and none of them loads: damaged, of another stage or model.
         """
         failures: dict[Path, CheckpointError] = {}
-        for path in self.processes.from_main(saved_checkpoints(self.folder)):
+        for path in paths:
             try:
                 history, failure = self._load(path), None
             except CheckpointError as error:
@@ -142,7 +157,8 @@ class StageState:
                 return history
             failures[path] = failure or CheckpointError(f"{path} could not be read by another process")
         for failure in failures.values():  # that of the newest
-            raise failure
+            remedy = f"bring one back, or remove {state_folder(self.folder)} to begin the stage anew"
+            raise CheckpointError(f"{failure}; no other one loads: {remedy}")
         return None
 
     def _forget_lost_best(self) -> None:
@@ -175,6 +191,7 @@ class StageState:
         except UNREADABLE as error:
             raise CheckpointError(f"cannot go on from the checkpoint {path}: {reason(error)}") from error
         self.bad.zero_()
+        self.bad_at_once.zero_()
         return history
 
     def _own_draw(self, states: list[Any]) -> Any:

@@ -14,8 +14,10 @@ from moefm_cli.common import (
     UsageError,
     command_line,
     err,
+    given_options,
     keep_memory,
     need_extra,
+    only_changeable,
     pick_device,
     print_json,
     show,
@@ -32,7 +34,11 @@ yanlm finetune --resume runs/finetune            go on after Ctrl-C, a crash, a 
 """
 
 
+CHANGEABLE = ("lr", "minutes", "steps")
+
+
 def finetune(
+    ctx: typer.Context,
     model: Annotated[Path | None, typer.Option(help="Folder of a trained model of any kind.")] = None,
     task: Annotated[str | None, typer.Option(help=f"One of {', '.join(TASKS)}.")] = None,
     data: Annotated[list[str] | None, typer.Option(help="As for yanlm train; repeatable.")] = None,
@@ -70,12 +76,17 @@ def finetune(
     from moefm_cli.yanlm.training_view import watched
     from yanlm.runs.finetuning import finetune as run
     from yanlm.runs.finetuning import finetune_settings, read_plan
+    from yanlm.runs.resuming import resumed
 
     keep_memory()
     if resume is not None:
-        if any(value is not None for value in (model, task, data, out)):
-            raise UsageError("--resume takes every setting from the fine-tuning it goes on with; give no others")
+        given = given_options(ctx)
+        only_changeable(given, CHANGEABLE, "begin another fine-tuning with --out")
         settings, seeds = read_plan(resume)
+        changes = {name: value for name, value in given.items() if name in CHANGEABLE}
+        if "steps" in changes:
+            changes[f"steps{settings.stages[-1]}"] = changes.pop("steps")
+        settings = resumed(settings, changes)
         folder = resume
     else:
         if model is None or task is None or not data:
@@ -95,8 +106,8 @@ def finetune(
             "recipe": {name: value for name, value in recipe.items() if value is not None},
             "model": {} if experts is None else {"num_experts": experts},
         }
-        given = {name: value for name, value in options.items() if value is not None}
-        settings = finetune_settings(model, task, data, given, padded=pad_to)
+        chosen = {name: value for name, value in options.items() if value is not None}
+        settings = finetune_settings(model, task, data, chosen, padded=pad_to)
         folder = out or Path(model) / f"finetune-{task}"
     command = command_line("yanlm")
     device = device if device == "auto" else pick_device(device)

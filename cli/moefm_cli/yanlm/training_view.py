@@ -16,8 +16,9 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from moefm_cli.common import err
+from moefm_cli.common import Failure, UsageError, err
 from yanlm.runs.listener import Listener
+from yanlm.training.checkpoints import CheckpointError
 from yanlm.training.loop import DivergedError
 
 if TYPE_CHECKING:
@@ -122,16 +123,21 @@ def watched(resume: str, folder: Path) -> Iterator[TrainingView]:
     """A view of training into ``folder``; stopped early, it says to go on with it by ``resume``.
 
     Raises:
-        RuntimeError: The loss diverged.
+        UsageError: A checkpoint cannot be written or read.
+        Failure: The loss diverged.
     """
     try:
         with TrainingView() as view:
             yield view
     except KeyboardInterrupt:
-        err.print(f"stopped and saved; go on with: {resume} {shlex.quote(str(folder))}", soft_wrap=True)
+        saved = any((folder / name).exists() for name in ("run.json", "plan.json"))
+        end = f"stopped and saved; go on with: {resume} {folder}" if saved else "stopped; nothing was trained yet"
+        err.print(end, soft_wrap=True, markup=False)
         raise
+    except CheckpointError as error:
+        raise UsageError(str(error)) from None
     except DivergedError as error:
-        raise RuntimeError(f"{error}; the last good state is in {folder}") from None
+        raise Failure(f"{error}: {resume} {shlex.quote(str(folder))} --lr RATE") from None
 
 
 def _short(text: str, most: int = 400) -> str:

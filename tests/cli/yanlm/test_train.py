@@ -1,13 +1,16 @@
-"""What yanlm train prints: the command it offers is harmless, and begins at a word; data moves no cursor."""
+"""yanlm train: what it prints is harmless; how it begins, fails, goes on with other settings and from elsewhere."""
 
 import json
+import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from moefm_cli.yanlm.train import opening
+from moefm_cli.yanlm.training_report import opening
+from yanlm.runs.claim import claimed
 
 TOML = """tokenizer = "bpe:300"
 steps1 = 1
@@ -66,3 +69,146 @@ def test_a_published_folder_that_is_not_there_is_named(yanlm):
     assert "nowhere is no folder; give that of a published GPT-2 or BART" in err
     code, out, err = yanlm("train", "--init-from", "nowhere")
     assert code == 2 and "--init-from goes with --baseline gpt2 or bart" in err
+
+
+@pytest.fixture
+def small(yanlm):
+    """The command, with a file of settings and texts in its folder."""
+    Path("small.toml").write_text("log_every = 1\n" + TOML)
+    Path("texts.txt").write_text("\n".join(f"This is text number {i} of some eighty ." for i in range(80)))
+
+    def run(*args, **keywords):
+        return yanlm("train", "--device", "cpu", *args, **keywords)
+
+    return run
+
+
+BEGIN = ("--config", "small.toml", "--data", "texts.txt", "--out", "r")
+
+
+def reopened(folder):
+    """As if it had been killed before stage 2 was written down as done."""
+    record = json.loads((folder / "run.json").read_text())
+    del record["stages"]["2"], record["report"]
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "stage2" / "model.safetensors").unlink()
+
+
+def weights(folder):
+    return (folder / "stage2" / "model.safetensors").read_bytes()
+
+
+def test_a_run_that_diverged_goes_on_by_the_command_that_is_offered(small):
+    Path("steep.toml").write_text(TOML.replace("steps1 = 1", "steps1 = 4\nsave_every = 1") + "[recipe1]\nlr = 1e30\n")
+    code, _, err = small("--config", "steep.toml", "--data", "texts.txt", "--out", "r")
+    [error] = [line for line in err.splitlines() if line.startswith("error:")]
+    assert code == 1 and "yanlm train --resume r --lr RATE" in error and "Traceback" not in err
+    code, _, err = small("--resume", "r", "--lr", "0.001", "--save-every", "3")
+    assert code == 0, err
+    record = json.loads(Path("r/run.json").read_text())
+    assert record["settings"]["recipe1"]["lr"] == record["settings"]["recipe2"]["lr"] == 0.001
+    [change] = record["changed"]
+    assert change["command"] == "yanlm train --device cpu --resume r --lr 0.001 --save-every 3"
+    assert change["settings"]["recipe1.lr"] == {"from": 1e30, "to": 0.001}
+    assert change["settings"]["save_every"] == {"from": 1, "to": 3}
+    lines = [json.loads(line) for line in Path("r/stage1/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 4 and all(line["lr"] <= 0.001 for line in lines)
+
+
+STARTS = {
+    "no data": ("--data", "text.txt"),
+    "no tokenizer": ("--tokenizer", "no/such/tokenizer.json"),
+    "a small tokenizer": ("--tokenizer", "bpe:5"),
+    "no model to begin from": ("--init", "nowhere"),
+    "another length": ("--minutes", "0"),
+    "stage 2 alone": ("--stage", "2"),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_start_that_fails_leaves_nothing(small, name):
+    before = sorted(Path().iterdir())
+    given = {**dict(zip(BEGIN[::2], BEGIN[1::2], strict=True)), STARTS[name][0]: STARTS[name][1]}
+    code, out, err = small(*(word for option in given.items() for word in option))
+    assert code == 2 and out == "" and err.count("error:") == 1
+    assert sorted(Path().iterdir()) == before
+
+
+def test_the_name_corrected_the_command_just_runs(small):
+    assert small(*BEGIN[:2], "--data", "text.txt", *BEGIN[4:])[0] == 2
+    Path("r").mkdir()
+    Path("r/run.json").write_text("{}")  # of an earlier version, which left it behind
+    assert small(*BEGIN)[0] == 0
+    code, _, err = small(*BEGIN)
+    assert code == 2 and "holds a run already" in err
+
+
+def test_a_run_goes_on_from_another_folder(small, monkeypatch):
+    assert small(*BEGIN)[0] == 0
+    whole = weights(Path("r"))
+    reopened(Path("r"))
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    code, _, err = small("--resume", "../r")
+    assert code == 0, err
+    assert weights(Path("../r")) == whole
+
+
+def test_what_cannot_change_is_refused_by_name(small):
+    code, _, err = small("--resume", "r", "--batch-size", "4", "--preset", "tiny", "--lr", "0.1")
+    assert code == 2 and "--batch-size" in err and "--preset" in err and "--lr" in err
+    assert err.startswith("error: --batch-size, --preset cannot change in a run that goes on")
+
+
+def test_two_processes_do_not_share_a_run(small):
+    Path("r").mkdir()
+    Path("r/run.json").write_text("{}")
+    with claimed(Path("r"), resume=True):
+        for options in (("--resume", "r"), BEGIN):
+            code, out, err = small(*options)
+            assert code == 2 and out == "" and err.count("error:") == 1
+        assert "another process is training in r" in err
+
+
+FORMS = ["", "[]", "{}", '{"settings": []}', '{"settings": {"lr": 1}}', '{"stages": 1, "settings": {}}']
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_a_record_of_another_form_is_one_line(small, text):
+    Path("r").mkdir()
+    Path("r/run.json").write_text(text)
+    code, out, err = small("--resume", "r")
+    assert code == 2 and out == "" and err.startswith("error: --resume r: ") and err.count("\n") == 1
+    assert os.listdir("r") == ["run.json"]
+
+
+def test_a_model_of_stage_1_that_was_damaged_is_made_again(small):
+    assert small(*BEGIN)[0] == 0
+    whole = weights(Path("r"))
+    reopened(Path("r"))
+    file = Path("r/stage1/model.safetensors")
+    raw = bytearray(file.read_bytes())
+    raw[-100] ^= 64
+    file.write_bytes(raw)
+    code, _, err = small("--resume", "r")
+    assert code == 0 and "is not as it was written: it is made again" in err
+    assert weights(Path("r")) == whole
+
+
+def test_where_no_checkpoint_loads_it_is_one_line(small):
+    assert small(*BEGIN)[0] == 0
+    reopened(Path("r"))
+    for file in Path("r/stage2/state").glob("*/model.safetensors"):
+        file.write_bytes(file.read_bytes()[:-1])
+    code, _, err = small("--resume", "r")
+    assert code == 2 and "cannot read the checkpoint" in err and "stage2/state" in err and err.count("error:") == 1
+    shutil.rmtree("r/stage2/state")
+    assert small("--resume", "r")[0] == 0
+
+
+def test_options_win_over_the_file(small):
+    Path("small.toml").write_text('preset = "small"\n' + TOML.replace("steps1 = 1\nsteps2 = 1\n", "minutes = 1\n"))
+    code, _, err = small(*BEGIN, "--preset", "tiny", "--steps1", "1", "--steps2", "1")
+    assert code == 0, err
+    settings = json.loads(Path("r/run.json").read_text())["settings"]
+    assert settings["preset"] == "tiny" and settings["minutes"] is None and settings["steps1"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from yanlm.data.corpus import Source, corpus_of
 from yanlm.runs.finetuning import finetune_settings, pad_answers, read_plan, write_plan
+from yanlm.runs.resuming import resumed
 
 
 def test_gpt2_is_tuned_on_answers_alone_unless_told_otherwise(models: Path) -> None:
@@ -52,5 +54,15 @@ def test_a_plan_comes_back(models: Path, tmp_path: Path) -> None:
     settings = finetune_settings(models / "flow", "qa", ["builtin:rooms"], {"steps": 3})
     write_plan(tmp_path / "out", settings, 4)
     assert read_plan(tmp_path / "out") == (settings, 4)
+    changed = resumed(settings, {"lr": 0.25})
+    write_plan(tmp_path / "out", changed, 4, resume=True, command="yanlm finetune --resume out --lr 0.25")
+    assert read_plan(tmp_path / "out") == (changed, 4)
+    entry = json.loads((tmp_path / "out" / "plan.json").read_text())["changed"][0]
+    assert entry["settings"]["recipe2.lr"] == {"from": settings.recipe2.lr, "to": 0.25}
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"settings": 1, "seeds": 1}', '{"settings": {}, "seeds": "x"}', "{"])
+def test_a_plan_of_another_form_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "plan.json").write_text(text)
     with pytest.raises(ValueError, match="--resume"):
-        write_plan(tmp_path / "out", settings, 4)
+        read_plan(tmp_path)

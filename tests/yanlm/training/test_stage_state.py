@@ -202,3 +202,12 @@ def test_the_line_after_the_last_step_is_of_that_step(tmp_path, steps):
     rewritten(last, window=window)  # an earlier version did not say: no such line
     (tmp_path / "b" / "log.jsonl").write_text("")
     assert train(tmp_path / "b", steps=steps, log_every=10, resume=True)[1].history == []
+
+
+def test_a_checkpoint_that_is_spoiled_already_goes(tmp_path):
+    """At a rate of 1e30 the first step leaves finite weights from which nothing can be learned."""
+    with pytest.raises(DivergedError, match=r"by step 2; the model is back at step 0"):
+        train(tmp_path, lr=1e30, warmup=0, save_every=1, clip=None)
+    assert [path.name for path in saved_checkpoints(tmp_path)] == ["step-00000000"]
+    _, result = train(tmp_path, resume=True)
+    assert result.steps == 20 and all(math.isfinite(record["loss"]) for record in result.history)

@@ -1,0 +1,112 @@
+"""The folder of a run belongs to one process at a time, and is as it was if nothing was trained."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where nothing keeps two processes apart
+    fcntl = None  # type: ignore[assignment]
+
+RUN_FILES = ("run.json", "tokenizer", "stage1", "stage2")
+PLAN_FILES = ("plan.json",)
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run in the folder has begun a stage: it has a checkpoint or a model."""
+    return any(any(folder.glob(f"stage*/{name}")) for name in ("state/step-*", "model.safetensors"))
+
+
+def holds_finetuning(folder: Path) -> bool:
+    """Whether a fine-tuning in the folder has begun a run."""
+    return any(holds_run(seed) for seed in folder.glob("seed-*"))
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a run may begin in the folder."""
+    if not folder.exists():
+        return True
+    try:
+        with _locked(folder):
+            return not holds_run(folder)
+    except (OSError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def claimed(
+    folder: Path, *, resume: bool, files: Sequence[str] = RUN_FILES, begun: Callable[[Path], bool] = holds_run
+) -> Iterator[None]:
+    """Have the folder for this process alone; if the block fails before anything was trained, leave it as it was.
+
+    The system gives the folder free when the process ends, however it does.
+
+    Args:
+        folder: Made where it does not exist.
+        resume: Go on with what is there.
+        files: What the block may write there before anything is trained.
+        begun: Whether something was.
+
+    Raises:
+        ValueError: Another process has it, it holds what was begun and ``resume`` is not set, or it cannot be written.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from None
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"cannot write to {folder}: no permission; choose another --out")
+    with _locked(folder):
+        if begun(folder) and not resume:
+            kind = "a run" if begun is holds_run else "a fine-tuning"
+            raise ValueError(
+                f"{folder} holds {kind} already; go on with it: --resume {folder}, or choose another --out"
+            )
+        before = {path.name for path in folder.iterdir()}
+        try:
+            yield
+        except BaseException:
+            if not resume and not begun(folder):
+                _clear(folder, set(files) - before, missing)
+            raise
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """A lock on the folder, which ends with the block or with the process.
+
+    Raises:
+        ValueError: Another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"another process is training in {folder}: wait until it ends, stop it, or choose another --out"
+                ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _clear(folder: Path, files: set[str], missing: Sequence[Path]) -> None:
+    """Remove what was written, and folders that were made and are empty now."""
+    for name in files:
+        path = folder / name
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with contextlib.suppress(OSError):
+        for path in missing:
+            path.rmdir()

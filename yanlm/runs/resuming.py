@@ -1,0 +1,73 @@
+"""What a run may change when it goes on, and how it remembers that."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from yanlm.data.specs import absolute_spec
+from yanlm.runs.parsing import replaced
+from yanlm.runs.settings import RunSettings
+
+CHANGEABLE = ("lr", "minutes", "steps1", "steps2", "save_every", "log_every")
+"""Settings that leave the data, the model and the random streams as they were."""
+
+
+def resumed(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
+    """Settings of a run that goes on with another peak rate, length or interval.
+
+    Args:
+        settings: As the run was begun.
+        changes: Values by name, of :data:`CHANGEABLE`; ``lr`` is of both stages, and minutes and steps replace one
+            another.
+
+    Raises:
+        ValueError: Another setting is to be changed, or a value is out of range.
+
+    Example:
+        >>> from yanlm.runs.settings import resolve
+        >>> resumed(resolve({"minutes": 3}), {"lr": 1e-4, "steps1": 10, "steps2": 20}).for_stage(2).steps
+        20
+    """
+    if fixed := sorted(changes.keys() - set(CHANGEABLE)):
+        raise ValueError(
+            f"{', '.join(fixed)} cannot be changed in a run that goes on, only {', '.join(CHANGEABLE)}: begin another"
+        )
+    values = {name: value for name, value in changes.items() if name != "lr"}
+    if "minutes" in values and not {"steps1", "steps2"} & values.keys():
+        values |= {"steps1": None, "steps2": None}
+    elif "minutes" not in values and {"steps1", "steps2"} & values.keys():
+        values["minutes"] = None
+    if "lr" in changes:
+        for name in ("recipe1", "recipe2"):
+            values[name] = replaced(getattr(settings, name), name, {"lr": changes["lr"]})
+    return replaced(settings, "", values)
+
+
+def lasting(settings: RunSettings) -> RunSettings:
+    """Settings that mean the same from any folder: data, ``init`` and tokenizer by their absolute paths."""
+    paths = {name: getattr(settings, name) for name in ("init", "init_from", "tokenizer")}
+    absolute: dict[str, Any] = {name: absolute_spec(text) for name, text in paths.items() if text is not None}
+    return dataclasses.replace(settings, data=tuple(map(absolute_spec, settings.data)), **absolute)
+
+
+def with_changes(record: dict[str, Any], settings: RunSettings, command: str | None) -> dict[str, Any]:
+    """A record whose run goes on with other settings, which it remembers under ``changed``."""
+    saved = lasting(settings).to_dict()
+    old, new = dict(_flat(record["settings"])), dict(_flat(saved))
+    changed = {name: {"from": old[name], "to": new[name]} for name in new if name in old and old[name] != new[name]}
+    if not changed:
+        return record
+    earlier = record.get("changed", [])
+    return record | {"settings": saved, "changed": [*earlier, {"command": command, "settings": changed}]}
+
+
+def _flat(settings: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted name, as JSON holds them."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{where}{name}.")
+        else:
+            yield f"{where}{name}", json.loads(json.dumps(value))
