@@ -149,15 +149,15 @@ def _routing_loss(
 ) -> Loss:
     """The mixture loss of ``velocities`` ``(B, M, K, d)`` and ``logits`` ``(B, M, K)`` for a ``target`` ``(B, M, d)``.
 
-    The velocity part is brought to one unit a dimension and the gate part keeps its own weight: in hundreds of
-    dimensions the raw likelihood is of order 1e4 and would drown everything else. When experts predict z1, errors are
-    those of z1, that is (1 - t) times the velocity's: bounded at t = 1.
+    With ``units="nats"`` it is Eq. (5). Else the velocity part is brought to one unit a dimension and the gate part
+    keeps its own weight: in hundreds of dimensions the raw likelihood is of order 1e4 and would drown everything else.
+    When experts predict z1, errors are those of z1, that is (1 - t) times the velocity's: bounded at t = 1.
     """
     config = model.config
     weight = features.remaining.unsqueeze(-2) if config.prediction == "data" else 1.0
     velocities = target.unsqueeze(-2) + weight * (velocities - target.unsqueeze(-2))
     if settings.objective == "paper":
-        unit = 2 * config.sigma**2 / config.d_model
+        unit = 1.0 if settings.units == "nats" else 2 * config.sigma**2 / config.d_model
         loss = moefm_loss(
             velocities,
             logits,

@@ -23,7 +23,8 @@ class Stage1:
     r"""Settings of the autoencoder's objective, :math:`CE + \lambda_{MMD} MMD + \lambda_{Scale} Scale`, Eq. (8).
 
     Attributes:
-        slot: Weight of the cross-entropy at masked positions, decoded from the encoder's state there.
+        slot: Weight of the cross-entropy at masked positions, decoded from the encoder's state there. ``None``: a
+            masked token counts as any other, in one mean over all tokens, Eq. (9).
         known: Share of the tokens that are not masked that is decoded, drawn at random, each with the weight of those
             that are not: with a large vocabulary a small share saves half of a step's time. 0 leaves them out, and what
             is masked is all there is to learn.
@@ -34,7 +35,7 @@ class Stage1:
         bandwidths: Kernel bandwidths, appendix A.4.
     """
 
-    slot: float = 1.0
+    slot: float | None = 1.0
     known: float = 1.0
     mmd: float = 1.0
     scale: float = 0.01
@@ -44,7 +45,7 @@ class Stage1:
 
     def __post_init__(self) -> None:
         """Check the weights."""
-        _not_negative(self, ("slot", "mmd", "scale", "noise"))
+        _not_negative(self, ("mmd", "scale", "noise", *(() if self.slot is None else ("slot",))))
         check_count("mmd_tokens", self.mmd_tokens, minimum=2)
         check_share("known", self.known)
 
@@ -63,7 +64,10 @@ class Stage2:
             (:func:`yanlm.objectives.likelihood.drawn_likelihood`), for the velocity part as well, in less than half the
             time where experts read the source. Its gate learns from the likelihood, and ``gate`` has no say.
         draw: Where the one-step cross-entropy's expert is drawn from: the ``gate``, or the ``responsibilities``.
-        flow: Weight of the velocity part, per dimension: 1 means a mean square error.
+        units: Of the likelihood. ``nats``: Eq. (5) as it is. ``dimension``: its velocity part is brought to a mean square
+            error, one unit a dimension, and the gate part stays in nats; in d dimensions the gate then weighs
+            :math:`d / 2\\sigma^2` times more against the velocity than in Eq. (5).
+        flow: Weight of the velocity part.
         gate: Weight of the gate part.
         ce_weight: Weight of the cross-entropy.
         steps: Euler steps of the unrolled ODE.
@@ -83,6 +87,7 @@ class Stage2:
     objective: str = "paper"
     ce: str = "rollout"
     draw: str = "gate"
+    units: str = "dimension"
     flow: float = 1.0
     gate: float = 0.1
     ce_weight: float = 1.0
@@ -104,6 +109,11 @@ class Stage2:
         if self.ce == "posterior" and self.objective != "paper":
             raise ValueError("ce='posterior' has a routing loss of its own: leave objective at 'paper'")
         check_choice("draw", self.draw, ("gate", "responsibilities"))
+        check_choice("units", self.units, ("dimension", "nats"))
+        if self.units == "nats" and (self.objective != "paper" or self.ce == "posterior"):
+            raise ValueError(
+                "units='nats' is for the likelihood of Eq. (5): it needs objective='paper', and ce is not 'posterior'"
+            )
         check_choice("freeze", self.freeze, ("all", "decoder", "none"))
         _not_negative(self, ("flow", "gate", "ce_weight", "latent", "entropy", "balance", "length"))
         check_count("steps", self.steps)

@@ -99,7 +99,11 @@ def stage1_loss(
     ce = ce / (settings.known or 1)
     slot = token_mean(decoded_loss(model, noisy, labels, masked), totals[1])
     parts["ce"], parts["slot_ce"] = ce, slot
-    total = ce + settings.slot * slot
+    if settings.slot is None:  # one mean over all tokens
+        masked_share = 0.0 if clean else totals[1] / totals[0]
+        total = (1 - masked_share) * ce + masked_share * slot
+    else:
+        total = ce + settings.slot * slot
     if settings.mmd:
         latents = gather_rows(regularizer_tokens(z, mask, settings.mmd_tokens))
         parts["mmd"] = mmd2(latents, _gaussian_like(latents), settings.bandwidths)

@@ -91,9 +91,9 @@ _PAPER: dict[str, Any] = {
     "tie_word_embeddings": False,
     "d_time": 64,
 }
-_PAPER_RECIPE = Recipe(batch_size=32, lr=1e-4, warmup=1000, schedule="constant", decay_all=True)
-_PAPER_STAGE1 = Stage1(slot=1.0, mmd=1.0, scale=0.01, noise=0.1, mmd_tokens=2000)
-_PAPER_STAGE2 = Stage2(objective="paper", ce="unrolled", steps=4, zero_share=0.0, gate=1.0)
+_PAPER_RECIPE = Recipe(batch_size=32, lr=1e-4, warmup=1000, schedule="constant", decay_all=True, clip=None)
+_PAPER_STAGE1 = Stage1(slot=None, mmd=1.0, scale=0.01, noise=0.1, mmd_tokens=2000)
+_PAPER_STAGE2 = Stage2(objective="paper", ce="unrolled", units="nats", steps=4, zero_share=0.0, gate=1.0)
 
 
 def _paper(backbone: str, encoder_layers: int, flow_layers: int, steps: int) -> Preset:
