@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from moefm.checks import check_choice, check_count, check_mask
 from moefm.numeric import clean, wide
-from yanlm.nn.selective_scan import kernel_status, kernels, scan
+from yanlm.nn.mamba_kernels import kernel_status, kernels
+from yanlm.nn.selective_scan import scan
 
 __all__ = ["BiMamba", "Mamba", "kernel_status"]
 

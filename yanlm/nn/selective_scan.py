@@ -8,12 +8,7 @@ it a step forward is one fused operation and a step backward two. Only the state
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from moefm.checks import check_count, check_shape
 from moefm.numeric import wide
+from yanlm.nn.mamba_kernels import kernels
 
 LOG2_E = math.log2(math.e)
 CACHE = 2**21
@@ -187,60 +183,3 @@ def scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: T
         u, dt, B, C, z = (wide(tensor).mT.contiguous() for tensor in (x, dt, B, C, z))
         y = kernel(u, dt, A.float(), B, C, D.float(), z=z, delta_bias=dt_bias.float(), delta_softplus=True)
         return y.mT.to(x.dtype)
-
-
-class Kernels(NamedTuple):
-    """mamba_ssm's scan and causal_conv1d's convolution, ``None`` where they do not import, and the reason."""
-
-    scan: Callable[..., Tensor] | None
-    convolve: Callable[..., Tensor] | None
-    why: str
-
-
-NO_CUDA = Kernels(None, None, "no CUDA device is visible, and mamba-ssm's kernels run on CUDA only")
-
-
-def kernels(device: str = "cuda") -> Kernels:
-    """What can be used for tensors on this type of device."""
-    return _cuda_kernels() if device == "cuda" else NO_CUDA
-
-
-@cache
-def _find_kernels() -> Kernels:
-    if not torch.cuda.is_available():
-        return NO_CUDA
-    if find_spec("mamba_ssm") is None:
-        return Kernels(None, None, "mamba-ssm is not installed: pip install mamba-ssm --no-build-isolation")
-    try:
-        scan = _import("mamba_ssm.ops.selective_scan_interface", "selective_scan_fn")
-    except Exception as error:  # a build for another torch or CUDA fails in many ways
-        return Kernels(None, None, f"mamba-ssm is installed but does not import: {_first_line(error)}")
-    try:
-        convolve = _import("causal_conv1d", "causal_conv1d_fn")
-    except Exception:
-        convolve = None
-    return Kernels(scan, convolve, "mamba-ssm imports and a CUDA device is visible")
-
-
-_cuda_kernels = torch.compiler.disable(_find_kernels)  # the compiler would trace the imports
-
-
-def _import(module: str, name: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return getattr(import_module(module), name)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def kernel_status() -> dict[str, str]:
-    """Which scan runs on a GPU: ``in_use`` is ``"mamba-ssm"`` or ``"built-in"``, ``why`` says it in a sentence.
-
-    Example:
-        >>> sorted(kernel_status())
-        ['in_use', 'why']
-    """
-    usable = kernels()
-    return {"in_use": "built-in" if usable.scan is None else "mamba-ssm", "why": usable.why}

@@ -64,8 +64,8 @@ class Stage2:
             (:func:`yanlm.objectives.likelihood.drawn_likelihood`), for the velocity part as well, in less than half the
             time where experts read the source. Its gate learns from the likelihood, and ``gate`` has no say.
         draw: Where the one-step cross-entropy's expert is drawn from: the ``gate``, or the ``responsibilities``.
-        units: Of the likelihood. ``nats``: Eq. (5) as it is. ``dimension``: its velocity part is brought to a mean square
-            error, one unit a dimension, and the gate part stays in nats; in d dimensions the gate then weighs
+        units: Of the likelihood. ``nats``: Eq. (5) as it is. ``dimension``: its velocity part is brought to a mean
+            square error, one unit a dimension, and the gate part stays in nats; in d dimensions the gate then weighs
             :math:`d / 2\\sigma^2` times more against the velocity than in Eq. (5).
         flow: Weight of the velocity part.
         gate: Weight of the gate part.

@@ -124,7 +124,7 @@ def doctor(json_: Json = False) -> None:
         "mamba": None,
         "packages": packages,
     }
-    from yanlm.nn.selective_scan import kernel_status
+    from yanlm.nn.mamba_kernels import kernel_status
 
     facts["mamba"] = kernel_status()
     if json_:

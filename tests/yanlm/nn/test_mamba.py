@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from yanlm.nn import mamba as module
 from yanlm.nn import selective_scan as scan_module
 from yanlm.nn.mamba import BiMamba, Mamba
-from yanlm.nn.selective_scan import Kernels, kernels
+from yanlm.nn.mamba_kernels import Kernels, kernels
 
 MIXERS = (Mamba, BiMamba)
 

@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.nn import selective_scan as module
-from yanlm.nn.selective_scan import kernel_status, selective_scan
+from yanlm.nn.selective_scan import selective_scan
 
 NAMES = ("x", "dt", "A", "B", "C", "D", "z")
 
@@ -203,61 +202,3 @@ def test_shapes_are_checked(index, shape, message):
 def test_segment_is_checked(segment):
     with pytest.raises(ValueError, match="segment must be an integer of at least 1"):
         selective_scan(*inputs(), segment=segment)
-
-
-# --- which kernel -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def machine(monkeypatch):
-    """A machine with the CUDA device, the packages and the import errors that a test asks for."""
-
-    def build(cuda=True, installed=True, errors=None):
-        def load(name):
-            if error := (errors or {}).get(name):
-                raise error
-            return type("Module", (), {"selective_scan_fn": "scan", "causal_conv1d_fn": "convolve"})
-
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-        monkeypatch.setattr(module, "find_spec", lambda name: object() if installed else None)
-        monkeypatch.setattr(module, "import_module", load)
-        module._find_kernels.cache_clear()
-
-    yield build
-    module._find_kernels.cache_clear()
-
-
-def test_status_without_cuda(machine):
-    machine(cuda=False)
-    status = kernel_status()
-    assert status["in_use"] == "built-in" and "no CUDA device" in status["why"]
-
-
-def test_status_when_not_installed(machine):
-    machine(installed=False)
-    status = kernel_status()
-    assert status["in_use"] == "built-in" and "pip install mamba-ssm" in status["why"]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [ImportError("no module"), OSError("libcudart.so.12"), RuntimeError("no\nCUDA"), AttributeError("x")],
-    ids=repr,
-)
-def test_a_broken_installation_is_quiet(machine, error):
-    machine(errors={"mamba_ssm.ops.selective_scan_interface": error})
-    status = kernel_status()
-    assert status["in_use"] == "built-in"
-    assert type(error).__name__ in status["why"] and "\n" not in status["why"]
-
-
-def test_kernels_in_use(machine):
-    machine()
-    assert kernel_status()["in_use"] == "mamba-ssm"
-    assert module.kernels("cuda")[:2] == ("scan", "convolve")
-    assert module.kernels("cpu")[:2] == (None, None)
-
-
-def test_convolution_is_optional(machine):
-    machine(errors={"causal_conv1d": OSError("undefined symbol")})
-    assert kernel_status()["in_use"] == "mamba-ssm" and module.kernels().convolve is None
