@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from yanlm.data import reading
+from yanlm.data.delimited import records, typed
 from yanlm.data.hub_records import FIELDS, known, outcomes
-from yanlm.data.rows import FORMS, Columns, DataError, Row, columns_wanted, listed
+from yanlm.data.rows import FORMS, MAY_BE_NUMBERS, Columns, DataError, Row, columns_wanted, listed
 
-Rows = Iterator[tuple[int, Row | DataError]]
+Rows = Iterator[tuple[int, Row | DataError | str]]
+"""Rows and faults, each with its line, and notes on the whole file."""
+
+_FILLED = re.compile(r"[^\r\n]+")
+_FILLED_BYTES = re.compile(rb"\S[^\r\n]*")
+_PARQUET_ROWS = 1024  # read at a time
+_BREAKS = r"\x0b\x0c\x1c-\x1f\x85\u2028\u2029"  # white space, but a line that holds nothing else is not blank
+_BREAK = re.compile(f"[{_BREAKS}]")
+_BLANK = re.compile(rf"(?:\n|\r(?!\n))[^\S\r\n{_BREAKS}]*+[\r\n]")
 
 
 def fail(path: Path, fault: str, cause: BaseException | None = None) -> NoReturn:
     """Raise the :class:`DataError` of a file that cannot be used."""
-    raise DataError(" ".join(f"{path}: {fault}".split())) from cause
+    raise DataError(f"{path}: {fault}") from cause
 
 
 def _decoded(path: Path, content: bytes) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = 1 + reading.line_ends(content, 0, error.start)
         fault = f"line {line} is not UTF-8 (byte {error.start} is 0x{content[error.start]:02x}, Latin-1 perhaps)"
         fail(path, f"{fault}; save it as UTF-8, for example with iconv -f latin1 -t utf-8", error)
 
@@ -33,26 +42,47 @@ def _decoded(path: Path, content: bytes) -> str:
 def _read_txt(path: Path, content: bytes, columns: Columns) -> Rows:
     if isinstance(columns, tuple):
         fail(path, "is plain text without fields; leave out --source-field and --target-field, or give a .jsonl file")
-    lines = _decoded(path, content).splitlines()
-    if lines and lines[0].startswith("{") and isinstance(next(_read_jsonl(path, lines[0].encode(), None))[1], dict):
+    text = _decoded(path, content)
+    _, first, _ = next(_filled_lines(text), (1, "", False))
+    if first.startswith("{") and isinstance(next(_read_jsonl(path, first.encode(), None), (1, {}))[1], dict):
         fail(path, "holds JSON, an object a line; rename it to .jsonl")
-    filled = [number for number, line in enumerate(lines) if line.strip()]
-    if not filled:
-        return
     # one text a line, unless a blank line stands between two that are not
-    joined = filled[-1] - filled[0] >= len(filled)
+    joined = _BLANK.search(text, len(text) - len(text.lstrip()), len(text.rstrip())) is not None
+    start, count, texts = 0, 0, 0
     paragraph: list[str] = []
-    for number, after in zip(filled, [*filled[1:], -1], strict=True):
-        paragraph.append(lines[number].strip())
-        if not joined or after != number + 1:
-            yield number + 1, {"text": " ".join(paragraph)}
+    for number, line, blank in _filled_lines(text):
+        if paragraph and (blank or not joined):
+            yield start, {"text": " ".join(paragraph)}
             paragraph = []
+        if not paragraph:
+            start, texts = number, texts + 1
+        paragraph.append(line)
+        count += 1
+    if paragraph:
+        yield start, {"text": " ".join(paragraph)}
+    if count > texts:
+        note = f"its {count} lines are {texts} texts, the paragraphs between blank lines"
+        yield 1, f"{note}; without blank lines each line is a text"
+
+
+def _filled_lines(text: str) -> Iterator[tuple[int, str, bool]]:
+    """The lines that are not blank: number, the line stripped, and whether blank ones stand before it."""
+    number, end, blank = 1, 0, False
+    for match in _FILLED.finditer(text):
+        between = match.start() - end
+        ends = between if between < 2 else reading.line_ends(text, end, match.start())
+        number, end, blank = number + ends, match.end(), blank or ends > 1
+        if line := match[0].strip():
+            yield number, line, blank
+            blank = False
+        elif not _BREAK.search(match[0]):
+            blank = True
 
 
 def _read_jsonl(path: Path, content: bytes, columns: Columns) -> Rows:
-    for number, line in enumerate(content.splitlines(), 1):
-        if not line.strip():
-            continue
+    number, end = 1, 0
+    for match in _FILLED_BYTES.finditer(content):
+        number, end, line = number + reading.line_ends(content, end, match.start()), match.end(), match[0]
         try:
             record = json.loads(line.decode())
         except UnicodeDecodeError as error:
@@ -67,37 +97,35 @@ def _read_jsonl(path: Path, content: bytes, columns: Columns) -> Rows:
 
 
 def _read_csv(path: Path, content: bytes, columns: Columns) -> Rows:
-    text = _decoded(path, content)
-    first = re.sub(r'"[^"]*"', "", next((line for line in text.splitlines() if line.strip()), ""))
-    delimiter = next((mark for mark in "\t;" if mark in first), ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    header: list[str] | None = None
-    limit = csv.field_size_limit(max(len(text), 1))  # its own limit is 131072 characters a cell
-    try:
-        while True:
-            number = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                if header is None:
-                    fail(path, f"line {number} is not a CSV header ({error}); name the columns there", error)
-                open_quote = "a quote opened here is never closed, the rest of the file is lost"
-                yield number, DataError(f"not CSV ({open_quote if 'end of data' in str(error) else error})")
-                continue
-            if not any(map(str.strip, cells)):
-                continue
-            if header is None:
-                header = [cell.strip() for cell in cells]
-                _check_columns(path, header, columns)
-            elif len(cells) != len(header):
-                yield number, DataError(f"has {len(cells)} columns, {len(header)} expected")
-            else:
-                for row in outcomes(dict(zip(header, cells, strict=True)), columns):
-                    yield number, row
-    finally:
-        csv.field_size_limit(limit)
+    table = []
+    for record in records(_decoded(path, content)):
+        table.append(record)
+        if len(table) % 1000 == 0:
+            reading.check_rows(len(table))
+    if not table:
+        return
+    header, rows = table[0], table[1:]
+    if header.fault:
+        fail(path, f"line {header.line} is not a CSV header: {header.fault}; name the columns there")
+    _check_columns(path, header.cells, columns)
+    numbers = {*MAY_BE_NUMBERS, columns[1] if isinstance(columns, tuple) else "label"}
+    values = {
+        name: iter(typed([row.cells[column] for row in rows if not row.fault]))
+        for column, name in enumerate(header.cells)
+        if name in numbers
+    }
+    for row in rows:
+        if row.fault:
+            yield row.line, DataError(row.fault)
+            continue
+        cells = dict(zip(header.cells, row.cells, strict=True))
+        for outcome in outcomes({**cells, **{name: next(column) for name, column in values.items()}}, columns):
+            yield row.line, outcome
+    longest = max(rows, key=lambda row: row.lines, default=header)
+    if len(header.cells) == 1 and longest.lines > 1:  # nothing tells whether a text swallowed others, as columns do
+        several = sum(row.lines > 1 for row in rows)
+        lines = f"the longest is that of lines {longest.line} to {longest.line + longest.lines - 1}"
+        yield 1, f"quotes keep several lines together in {several} text{'s' * (several > 1)}, {lines}"
 
 
 def _read_parquet(path: Path, content: bytes, columns: Columns) -> Rows:
@@ -109,14 +137,14 @@ def _read_parquet(path: Path, content: bytes, columns: Columns) -> Rows:
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         useful = _check_columns(path, file.schema_arrow.names, columns)
-        records = [record for batch in file.iter_batches(columns=useful) for record in batch.to_pylist()]
+        batches = file.iter_batches(_PARQUET_ROWS, columns=useful)  # not all at once: a few bytes may be gigabytes
+        for number, record in enumerate(itertools.chain.from_iterable(batch.to_pylist() for batch in batches), 1):
+            for row in outcomes(record, columns):
+                yield number, row
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, DataError):
+        if isinstance(error, DataError | reading.TooLargeError):
             raise
         fail(path, f"is damaged or not a parquet file ({error}); save it again", error)
-    for number, record in enumerate(records, 1):
-        for row in outcomes(record, columns):
-            yield number, row
 
 
 def _check_columns(path: Path, names: list[str], columns: Columns) -> list[str]:
@@ -132,7 +160,10 @@ def _check_columns(path: Path, names: list[str], columns: Columns) -> list[str]:
     return [name for name in names if name in useful]
 
 
-READERS: dict[str, tuple[Callable[[Path, bytes, Columns], Rows], str]] = {
+Reader = Callable[[Path, bytes, Columns], Rows]
+"""Makes rows of the content of a file."""
+
+READERS: dict[str, tuple[Reader, str]] = {
     ".txt": (_read_txt, "paragraph"),
     ".jsonl": (_read_jsonl, "line"),
     ".csv": (_read_csv, "line"),

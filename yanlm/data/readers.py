@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import codecs
 import os
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from yanlm.data.formats import READERS, fail
-from yanlm.data.rows import Columns, DataError, Row, columns_wanted
+from yanlm.data import reading
+from yanlm.data.formats import READERS, Reader, fail
+from yanlm.data.rows import Columns, DataError, Row, columns_wanted, printable_line
 
-_CHUNK = 1024  # compressed bytes a step: what damage in a .gz file costs at most
-_GZIP = b"\x1f\x8b"
+_TEXTS = 8  # a single text may have one of so many parts of the cap
 _UTF16 = "save it as UTF-8, for example with iconv -f utf-16 -t utf-8"
 _MAGIC = (
     (codecs.BOM_UTF16_LE, "UTF-16 text", _UTF16),
@@ -69,19 +68,13 @@ def read_rows(path: str | Path, columns: Columns = None) -> Table:
         _check_path(path)
         given = f"has the extension '{suffix}'" if suffix else "has no extension"
         fail(path, f"{given}; accepted are .txt, .jsonl, .csv (each also with .gz) and .parquet")
-    content = _content(path)
-    fault = ""
-    if suffix != ".parquet":
-        content, fault = _unpacked(path, content)
-        content = content.removeprefix(codecs.BOM_UTF8)
-        _check_text(path, content)
-    rows: list[Row] = []
-    skipped: list[str] = []
-    for line, row in read(path, content, columns):
-        if isinstance(row, DataError):
-            skipped.append(f"{path}:{line}: {row}")
-        else:
-            rows.append(row)
+    try:
+        table = _read(path, read, columns, packed=suffix != ".parquet")
+    except reading.TooLargeError as error:
+        fail(path, f"{error}, or put its parts in a folder and stream hf:FOLDER", error)
+    except MemoryError as error:
+        fail(path, "does not fit into memory; split it, or put its parts in a folder and stream hf:FOLDER", error)
+    rows, skipped, _ = table
     if len(skipped) > len(rows):
         reason = skipped[0].removeprefix(f"{path}:")
         named = columns_wanted(columns) if columns else "name the text's field with --text-column"
@@ -90,8 +83,35 @@ def read_rows(path: str | Path, columns: Columns = None) -> Table:
         fail(path, f"{bad}, the first is {unit} {reason}; {remedy}")
     if not rows:
         fail(path, "holds no text, only white space or a header; it needs at least one text")
-    notes = [f"{path}: {fault}; the {len(rows)} rows before the break are used"] if fault else []
-    return Table(rows, skipped, notes)
+    return table
+
+
+def _read(path: Path, read: Reader, columns: Columns, packed: bool) -> Table:
+    content, fault = _content(path), ""
+    if packed:
+        content, fault = _unpacked(path, content)
+        content = content.removeprefix(codecs.BOM_UTF8)
+        _check_text(path, content)
+        _check_lines(content)
+    table = Table([], [], [])
+    most, total = reading.max_bytes(), 0
+    for count, (line, outcome) in enumerate(read(path, content, columns)):
+        if isinstance(outcome, str):
+            table.notes.append(printable_line(f"{path}: {outcome}"))
+        elif isinstance(outcome, DataError):
+            table.skipped.append(printable_line(f"{path}:{line}: {outcome}"))
+        else:
+            size = sum(map(len, outcome.values()))
+            total += size  # more than the file holds, where rows repeat a part of it
+            if size > most // _TEXTS or total > most:
+                reading.check_size(size, f"the text of line {line} holds", most // _TEXTS, "a text")
+                reading.check_size(total, "unpacks to")
+            table.rows.append(outcome)
+        if count % 1000 == 0:
+            reading.check_rows(count)
+    if fault:
+        table.notes.insert(0, f"{path}: {fault}; the {len(table.rows)} rows before the break are used")
+    return table
 
 
 def extension(path: Path) -> str:
@@ -116,11 +136,9 @@ def _check_path(path: Path) -> None:
 def _content(path: Path) -> bytes:
     try:
         _check_path(path)
-        content = path.read_bytes()
+        content = reading.read_bytes(path)
     except OSError as error:
         fail(path, f"cannot be read ({error.strerror or error}); check the path and its permissions", error)
-    except MemoryError as error:
-        fail(path, "does not fit into memory; split it, or put its parts in a folder and stream hf:FOLDER", error)
     if not content:
         fail(path, "is empty (0 bytes); it needs at least one text")
     return content
@@ -128,26 +146,26 @@ def _content(path: Path) -> bytes:
 
 def _unpacked(path: Path, content: bytes) -> tuple[bytes, str]:
     """The content without gzip, whatever the file is called, and what broke it off; the cut line is left out."""
-    text, fault, rest = bytearray(), "", content
-    while rest.startswith(_GZIP) and not fault:  # a .gz file may hold several members
-        member = zlib.decompressobj(wbits=31)
-        try:
-            for start in range(0, len(rest), _CHUNK):
-                text += member.decompress(rest[start : start + _CHUNK])
-                if member.eof:
-                    rest = (member.unused_data + rest[start + _CHUNK :]).lstrip(b"\0")
-                    break
-            else:
-                fault = "the gzip file ends early (cut off while it was copied?)"
-        except zlib.error:
-            fault = f"the gzip file is damaged after {len(text)} bytes of text"
-    if not content.startswith(_GZIP):
-        return content, ""
-    if fault and not (text := text[: text.rfind(b"\n") + 1]):
-        fail(path, f"{fault}, before its first line was over; copy it again")
+    text, fault = reading.unpacked(content)
+    if fault:
+        text = text[: max(text.rfind(b"\n"), text.rfind(b"\r")) + 1]
+        if not text:
+            fail(path, f"{fault}, before its first line was over; copy it again")
     if not text:
         fail(path, "is empty (0 bytes once unpacked); it needs at least one text")
-    return bytes(text), fault
+    return text, fault
+
+
+def _check_lines(content: bytes) -> None:
+    """Raises ``TooLargeError`` where lines are too long or too many, before anything is made of them."""
+    reading.check_rows(reading.line_ends(content), "lines", 16)
+    most, start = reading.max_bytes() // _TEXTS, 0
+    while len(content) - start > most:
+        end = max(content.rfind(mark, start, start + most + 1) for mark in (b"\n", b"\r"))
+        if end < 0:
+            stop = min((at for mark in (b"\n", b"\r") if (at := content.find(mark, start)) >= 0), default=len(content))
+            reading.check_size(stop - start, f"line {1 + reading.line_ends(content, 0, start)} holds", most, "a line")
+        start = end + 1
 
 
 def _check_text(path: Path, content: bytes) -> None:
@@ -156,5 +174,5 @@ def _check_text(path: Path, content: bytes) -> None:
             fail(path, f"is {kind} by its content; {remedy}")
     zero = content.find(b"\0")
     if zero >= 0:
-        line = content.count(b"\n", 0, zero) + 1
+        line = 1 + reading.line_ends(content, 0, zero)
         fail(path, f"line {line} holds a zero byte (byte {zero}): binary data, not text; save it as UTF-8 text")

@@ -7,12 +7,13 @@ question; both serve evaluation alone, and training never sees them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from numbers import Integral, Real
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from yanlm.files import printable
 
 Row = dict[str, Any]
 """A training example: strings by the names of their fields, and lists of strings where there are several."""
@@ -34,11 +35,28 @@ FORMS = "'text', 'text' and 'label', 'context', 'question' and 'answer', or 'sou
 """The kinds in words."""
 
 _MAY_BE_BLANK = ("context",)  # a question may stand alone
-_MAY_BE_NUMBERS = ("answer", "answers", "label", "target")
+MAY_BE_NUMBERS = ("answer", "answers", "label", "target")
+"""Fields that take numbers and booleans as well as strings."""
 
 
 class DataError(ValueError):
-    """Data that cannot be used: one line that names the file or data set, the fault and the remedy."""
+    """Data that cannot be used: one line that names the file or data set, the fault and the remedy.
+
+    What the data holds is quoted with escape sequences for characters that a terminal would obey.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable_line(message))
+
+
+def printable_line(text: str) -> str:
+    """A text for a message: its white space as single spaces, what a terminal would obey spelled out.
+
+    Example:
+        >>> printable_line("in \\x1b[31mred\\n")
+        'in \\\\x1b[31mred'
+    """
+    return printable(" ".join(text.split()))
 
 
 def kind_of(row: Mapping[str, Any]) -> str:
@@ -88,12 +106,12 @@ def row_of(record: Any, columns: Columns = None) -> Row:
         columns: The name of the text's field where it is not ``text``, or the names of source and target.
 
     Raises:
-        DataError: It is no mapping, or a field is missing, blank, of another type or not valid Unicode.
+        DataError: It is no mapping, or a field is missing, blank, NaN or infinity, of another type or no valid Unicode.
 
     Example:
         >>> row_of({"body": " Once upon a time. ", "url": "a"}, "body")
         {'text': 'Once upon a time.'}
-        >>> row_of({"review": "Dull and long .", "stars": 1}, ("review", "stars"))
+        >>> row_of({"review": "Dull and long .", "stars": 1.0}, ("review", "stars"))
         {'source': 'Dull and long .', 'target': '1'}
     """
     if not isinstance(record, Mapping):
@@ -140,13 +158,16 @@ def _with_answers(record: Mapping[str, Any]) -> Row:
 
 def _task(record: Mapping[str, Any]) -> Row:
     task = record.get("task")
-    known = isinstance(task, str | int) and not isinstance(task, bool) and str(task).strip()
-    return {"task": str(task).strip()} if known else {}
+    if isinstance(task, Real) and not isinstance(task, bool) and not _is_missing(task):
+        task = _number(task)
+    return {"task": task.strip()} if isinstance(task, str) and task.strip() else {}
 
 
 def _field(name: str, value: Any) -> str:
-    if name in _MAY_BE_NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
+    if isinstance(value, Real) and _is_missing(value):
+        raise DataError(f"field '{name}' is missing ({float(value)})")
+    if isinstance(value, Real) and name in MAY_BE_NUMBERS:
+        value = _number(value)
     if not isinstance(value, str):
         raise DataError(f"field '{name}' is a {json_type(value)}, not a string")
     text = value.strip()
@@ -160,6 +181,25 @@ def _field(name: str, value: Any) -> str:
     return text
 
 
+def _is_missing(value: Real) -> bool:
+    """NaN and infinity, as pandas and the JSON of Python write what is missing."""
+    return value != value or value in (math.inf, -math.inf)
+
+
+def _number(value: Real) -> str:
+    """A boolean or number as JSON writes it; a whole one without a point, for one gap turns integers into floats.
+
+    Example:
+        >>> _number(1.0), _number(2.5), _number(True)
+        ('1', '2.5', 'true')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, Integral) and float(value).is_integer() and abs(float(value)) < 2**53:
+        return str(int(float(value)))
+    return str(value)
+
+
 def json_type(value: Any) -> str:
     """What JSON calls a value, for a message."""
     names = {str: "string", bool: "boolean", int: "number", float: "number", list: "list", dict: "object"}
@@ -168,7 +208,8 @@ def json_type(value: Any) -> str:
 
 def listed(record: Iterable[Any]) -> str:
     """Names of fields for a message, each of at most 40 characters, the first twelve of them."""
-    names = [name if len(name) <= 40 else f"{name[:37]}..." for name in map(str, record)]
+    names = [printable_line(str(name)) for name in record]
+    names = [name if len(name) <= 40 else f"{name[:37]}..." for name in names]
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "none"
 
 

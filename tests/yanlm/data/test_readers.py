@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm.data.readers import read_rows
-from yanlm.data.rows import DataError, Row, kind_of, row_of
+from yanlm.data.rows import DataError, Row, kind_of, printable_line, row_of
 
 
 def lines(*records: Any) -> bytes:
@@ -115,6 +115,10 @@ GOOD: list[tuple[str, bytes, list[Row]]] = [
         [{"context": "c", "question": "q", "answer": "a"}],
     ),
     ("a.csv", b"text\n" + b"x" * 200_000 + b"\n", [{"text": "x" * 200_000}]),
+    ("a.jsonl", '{"text": "One day."}\r{"text": "Two\u2028\x85days."}\r'.encode(), [A, {"text": "Two\u2028\x85days."}]),
+    ("a.txt", "One\x0c\u2028\x85day.\r\nTwo days.\r".encode(), [{"text": "One\x0c\u2028\x85day."}, B]),
+    ("a.txt", "One day.\n\x0c\nTwo days.\n\u2028\n".encode(), [A, B]),
+    ("a.csv", "text,label\nOne\u2028 day.,a\x1cb\n".encode(), [{"text": "One\u2028 day.", "label": "a\x1cb"}]),
 ]
 
 
@@ -123,7 +127,8 @@ def test_good_files_give_their_rows(tmp_path: Path, name: str, content: bytes, r
     path = tmp_path / name
     path.write_bytes(content)
     table = read_rows(path)
-    assert (table.rows, table.skipped, table.notes) == (rows, [], [])
+    assert (table.rows, table.skipped) == (rows, [])
+    assert [note for note in table.notes if "the paragraphs between blank lines" not in note] == []
 
 
 def test_a_column_of_another_name(tmp_path: Path) -> None:
@@ -178,7 +183,10 @@ BROKEN: list[tuple[str, bytes, list[str]]] = [
     ("a.jsonl", lines({"text": None}), ["field 'text' is a null"]),
     ("a.jsonl", lines({"text": ["a"]}), ["field 'text' is a list"]),
     ("a.jsonl", lines({"text": " "}), ["field 'text' is blank"]),
-    ("a.jsonl", lines({"text": "a", "label": True}), ["field 'label' is a boolean"]),
+    ("a.jsonl", lines({"text": True}), ["field 'text' is a boolean"]),
+    ("a.jsonl", lines({"text": float("nan")}), ["field 'text' is missing (nan)"]),
+    ("a.txt", lines({"sentence": "a", "label": -1, "idx": 0}), ["holds JSON, an object a line"]),
+    ("a.txt", lines({"story": []}), ["holds JSON, an object a line"]),
     ("a.jsonl", lines({"text": "\ud83d"}), ["half of a surrogate pair"]),
     ("a.jsonl", lines({"body": "a", "id": 1}), ["fields there: body, id", "--text-column"]),
     ("a.jsonl", lines({}), ["fields there: none"]),
@@ -228,10 +236,10 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     path = tmp_path / "a.txt"
     path.write_text("One day.")
 
-    def refuse(self: Path) -> bytes:
+    def refuse(self: Path, mode: str) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     assert "cannot be read (Permission denied)" in fault(path)
 
 
@@ -258,6 +266,168 @@ def test_wrong_text_column(tmp_path: Path) -> None:
     assert "has no column 'body' (columns there: id, text); correct --text-column" in fault(tmp_path / "a.csv", "body")
     (tmp_path / "a.jsonl").write_bytes(lines(A))
     assert "has no field 'body' (fields there: text)" in fault(tmp_path / "a.jsonl", "body")
+
+
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("before", ["", "\n"])
+def test_lines_end_at_lf_cr_and_both(tmp_path: Path, mark: str, before: str) -> None:
+    sentences = [f"This is sentence number {number}." for number in range(100)]
+    path = tmp_path / "a.txt"
+    halves = ["\n".join(sentences[:50]), "\n".join(sentences[50:])]
+    path.write_text(f"{before}{mark}{mark}\n".join(halves) + "\n", encoding="utf-8", newline="")
+    table = read_rows(path)
+    assert [row["text"].strip() for row in table.rows] == sentences and not table.notes
+
+
+def test_paragraphs_are_announced(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"Sentence {number}.\n" + "\n" * (number == 49) for number in range(100)))
+    table = read_rows(path)
+    assert len(table.rows) == 2
+    said = "its 100 lines are 2 texts, the paragraphs between blank lines; without blank lines each line is a text"
+    assert table.notes == [f"{path}: {said}"]
+    path.write_text("One.\n\nTwo.\n\nThree.\n")  # nothing joined, nothing to say
+    assert len(read_rows(path).rows) == 3 and not read_rows(path).notes
+
+
+def test_a_single_column_says_where_quotes_keep_lines_together(tmp_path: Path) -> None:
+    """There nothing tells a text of several lines from one that swallowed the rows after it."""
+    path = tmp_path / "a.csv"
+    path.write_text('text\nOne\n"Two\nthree\nfour"\nfive\n')
+    table = read_rows(path)
+    assert len(table.rows) == 3 and not table.skipped
+    assert table.notes == [f"{path}: quotes keep several lines together in 1 text, the longest is that of lines 3 to 5"]
+
+
+def test_rows_that_a_quote_would_swallow_count_as_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + '"never closed,bad\n' * 60 + "closed,good\n" * 40)
+    assert "60 of 100 lines cannot be used, the first is line 2: a quote opened here is never closed" in fault(path)
+
+
+class TestNumbers:
+    """Missing numbers are no classes, whole ones have no point, booleans are the words of JSON."""
+
+    FILES = (
+        ("a.jsonl", b'{"text": "a", "label": 1.0}\n{"text": "b", "label": 0}\n{"text": "c", "label": 2.50}\n'),
+        ("a.csv", b"text,label\na,1.0\nb,0\nc,2.5\n"),
+    )
+
+    @pytest.mark.parametrize(("name", "content"), FILES)
+    def test_whole(self, tmp_path: Path, name: str, content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+        assert [row["label"] for row in read_rows(tmp_path / name).rows] == ["1", "0", "2.5"]
+
+    @pytest.mark.parametrize("missing", ["NaN", "Infinity", "-Infinity", "null", "1e999"])
+    def test_missing_in_json(self, tmp_path: Path, missing: str) -> None:
+        path = tmp_path / "a.jsonl"
+        path.write_text('{"text": "a", "label": 1}\n{"text": "b", "label": ' + missing + "}\n")
+        table = read_rows(path)
+        assert [row["label"] for row in table.rows] == ["1"]
+        assert len(table.skipped) == 1 and "2: field 'label' is " in table.skipped[0]
+
+    @pytest.mark.parametrize("missing", ["", "nan", "NaN", "NA", "null", "None", "inf", "-Infinity", "<NA>", "N/A"])
+    @pytest.mark.parametrize("mark", [",", "\t", ";"])
+    def test_missing_in_csv(self, tmp_path: Path, missing: str, mark: str) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text(f"text{mark}label\na{mark}1.0\nb{mark}{missing}\nc{mark}0.0\nd{mark}-3.\n")
+        table = read_rows(path)
+        assert [row["label"] for row in table.rows] == ["1", "0", "-3"]
+        assert len(table.skipped) == 1 and ":3: field 'label' is " in table.skipped[0]
+        path.write_text(f"review{mark}stars\na{mark}1.0\nb{mark}{missing}\nc{mark}0.0\n")
+        assert [row["target"] for row in read_rows(path, ("review", "stars")).rows] == ["1", "0"]
+
+    def test_words_in_csv_stay(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text("text,label\na,none\nb,some\nc,1.0\nd,007\n")
+        assert [row["label"] for row in read_rows(path).rows] == ["none", "some", "1.0", "007"]
+
+    def test_parquet(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        path.write_bytes(parquet({"text": ["a", "b", "c"], "label": [1.0, None, float("nan")]}))
+        with pytest.raises(DataError, match=r"2 of 3 rows .* row 2: field 'label' is a null"):
+            read_rows(path)
+        path.write_bytes(parquet({"text": ["a", "b", "c"], "label": [1.0, 0.0, float("nan")]}))
+        table = read_rows(path)
+        assert [row["label"] for row in table.rows] == ["1", "0"]
+        assert table.skipped == [f"{path}:3: field 'label' is missing (nan)"]
+
+    def test_booleans(self, tmp_path: Path) -> None:
+        rows = [{"text": "a", "label": "true"}, {"text": "b", "label": "false"}]
+        (tmp_path / "a.jsonl").write_bytes(lines({"text": "a", "label": True}, {"text": "b", "label": False}))
+        (tmp_path / "a.csv").write_text("text,label\na,True\nb,FALSE\n")
+        (tmp_path / "a.parquet").write_bytes(parquet({"text": ["a", "b"], "label": [True, False]}))
+        for name in ("a.jsonl", "a.csv", "a.parquet"):
+            assert read_rows(tmp_path / name).rows == rows
+
+    def test_task_of_a_float_column(self) -> None:
+        asked = {"context": "c", "question": "q", "answer": 3.0}
+        assert row_of({**asked, "task": 15.0}) == {**asked, "answer": "3", "task": "15"}
+        assert "task" not in row_of({**asked, "task": float("nan")})
+        assert row_of({**asked, "task": 10**400})["task"] == "1" + 400 * "0"
+
+
+class TestCaps:
+    """A file may hold so much; what a few bytes unpack to counts."""
+
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MOEFM_MAX_BYTES", "64K")
+
+    @pytest.mark.parametrize(
+        ("name", "content", "said"),
+        [
+            ("a.txt", b"One day.\n" * 10_000, "holds more than 65,536 bytes"),
+            ("a.jsonl.gz", gzipped(lines(A) * 10_000), "unpacks to more than 65,536 bytes"),
+            ("a.csv.gz", gzipped(b"text\n") + gzipped(b"One day.\n" * 5000) * 20, "unpacks to more than 65,536 bytes"),
+            ("a.jsonl", lines({"text": "a" * 20_000}), "line 1 holds more than 8,192 bytes"),
+            ("a.csv", b"text,label\nb,c\n" + b"a" * 20_000 + b",b\n", "line 3 holds more than 8,192 bytes"),
+            ("a.csv", b'text,label\n"' + b"word\n" * 5000 + b'",b\n', "lines, the most that are read"),
+            ("a.csv", b'text,label\n"' + b"a word of many\n" * 1000 + b'",b\n', "text of line 2 holds more than 8,192"),
+            ("a.txt", b"x\n\n" + b"a word of many\n" * 1000, "the text of line 3 holds more than 8,192 bytes"),
+            ("a.txt.gz", gzipped(b"\n" * 60_000 + b"x"), "holds more than 4,096 lines"),
+            ("a.txt", b"One day.\n" * 2000, "holds more than 512 rows"),
+        ],
+    )
+    def test_the_line_says_how_to_raise_it(self, tmp_path: Path, name: str, content: bytes, said: str) -> None:
+        (tmp_path / name).write_bytes(content)
+        message = fault(tmp_path / name)
+        assert said in message and "raise the cap with --max-bytes" in message and "MOEFM_MAX_BYTES=" in message
+
+    def test_the_remedy_can_be_followed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "a.jsonl"
+        path.write_bytes(lines({"text": "a" * 20_000}, A))
+        raised = fault(path).split("MOEFM_MAX_BYTES=")[1].split(",")[0]
+        monkeypatch.setenv("MOEFM_MAX_BYTES", raised)
+        assert len(read_rows(path).rows) == 2
+
+    def test_parquet(self, tmp_path: Path) -> None:
+        pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        column = pa.DictionaryArray.from_arrays(pa.array([0] * 500, pa.int32()), ["a word " * 100])
+        pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+        assert (tmp_path / "a.parquet").stat().st_size < 5000
+        assert "more than 65,536 bytes" in fault(tmp_path / "a.parquet")
+
+    def test_no_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "a.txt").write_text("One day.")
+        monkeypatch.setattr("yanlm.data.reading.unpacked", lambda content: bytearray(2**62))
+        assert "does not fit into memory; split it" in fault(tmp_path / "a.txt")
+
+
+class TestTerminal:
+    """What a file holds cannot steer the terminal that shows a message."""
+
+    def test_names_of_columns(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text("\x1b[31mred,$x\n1,2\n")
+        assert r"columns there: \x1b[31mred, $x" in fault(tmp_path / "a.csv")
+        assert r"no column '\x1b[2J'" in fault(tmp_path / "a.csv", "\x1b[2J")
+        (tmp_path / "a.jsonl").write_bytes(lines({"\x1b]0;a\x07": 1, "\u202e": 2}))
+        assert r"fields there: \x1b]0;a\x07, \u202e" in fault(tmp_path / "a.jsonl")
+
+    def test_names_of_files(self, tmp_path: Path) -> None:
+        path = tmp_path / "\x1b[31m.jsonl"
+        path.write_bytes(lines(A, A) + b"oops\n")
+        assert "\x1b" not in read_rows(path).skipped[0]
 
 
 class TestHalfBroken:
@@ -318,6 +488,40 @@ class TestHalfBroken:
         assert "damaged" in table.notes[0]
 
 
+CORPUS: list[tuple[str, bytes]] = [
+    ("a.txt", b'{"story": []}'),
+    ("a.txt", b'{"sentence": "a", "label": -1, "idx": 1}'),
+    ("a.csv", b'text,label\n"' + b'""' * 99 + b"\n"),
+    ("a.csv", b'"text\n"\n"a\n"\n"'),
+    ("a.csv", b'text\tlabel\n"\t"\t"\n"a\nb"\tc\n'),
+    ("a.csv", b'text,label\n"a",b\r\r\n"a\rb" ,c\n'),
+    ("a.csv", b"label,label,text\n1,nan,a\n"),
+    ("a.csv", b"text\xc2\xa0,text\na,b\n"),
+    ("a.jsonl", b'{"text": "a", "label": 1e999}\n{"text": "b", "label": -0.0}\n'),
+    ("a.jsonl", b'{"context": "a", "question": "b", "answers": [NaN, 1.0]}'),
+    ("a.jsonl", b'{"context": "a", "question": "b", "answer": 1, "task": ' + b"9" * 400 + b"}"),
+    ("a.txt.gz", gzipped(b"a\rb\rc")[:-9]),
+    ("a.txt.gz", gzipped(b"") * 3 + b"\0" * 3 + b"rest"),
+    ("a.parquet", b"PAR1" + b"\0" * 8 + b"PAR1"),
+]
+"""Small files on which readers have failed, or could: from searches at random."""
+
+
+@pytest.mark.parametrize("columns", [None, "text", ("text", "label")])
+@pytest.mark.parametrize(("name", "content"), CORPUS)
+def test_odd_files_give_rows_or_one_line(tmp_path: Path, name: str, content: bytes, columns: Any) -> None:
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / name
+    path.write_bytes(content)
+    try:
+        table = read_rows(path, columns)
+    except DataError as error:
+        assert str(error).startswith(f"{path}: ") and str(error) == printable_line(str(error))
+    else:
+        assert table.rows and all(line == printable_line(line) for line in [*table.skipped, *table.notes])
+
+
 @given(st.binary(max_size=300), st.sampled_from([".txt", ".jsonl", ".csv", ".txt.gz", ".parquet"]))
 def test_any_bytes_give_rows_or_one_line(tmp_path_factory: pytest.TempPathFactory, content: bytes, end: str) -> None:
     if end == ".parquet":
@@ -328,7 +532,7 @@ def test_any_bytes_give_rows_or_one_line(tmp_path_factory: pytest.TempPathFactor
         try:
             assert all(row["text"].strip() for row in read_rows(path).rows)
         except DataError as error:
-            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            assert str(error).startswith(f"{path}: ") and str(error) == printable_line(str(error))
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +563,7 @@ def test_twenty_megabytes_take_seconds(tmp_path: Path) -> None:
 def test_kinds() -> None:
     assert kind_of({"context": "", "question": "q", "answer": "a"}) == "qa"
     assert kind_of({"source": "s", "target": "t"}) == "seq2seq"
-    with pytest.raises(DataError, match="got 'txt'"):
+    with pytest.raises(DataError, match="got txt"):
         kind_of({"txt": "a"})
     with pytest.raises(DataError, match=r"fields there: a, b, .*, \.\.\."):
         row_of(dict.fromkeys("abcdefghijklmnop", "x"))

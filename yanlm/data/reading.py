@@ -1,0 +1,37 @@
+"""``moefm.reading`` and ``moefm.plain_text``, imported when a file is read: to name data and rows takes no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from yanlm.faces import named
+
+if TYPE_CHECKING:
+    from moefm.plain_text import MISSING as MISSING
+    from moefm.plain_text import line_ends as line_ends
+    from moefm.plain_text import lines as lines
+    from moefm.plain_text import separator as separator
+    from moefm.reading import TooLargeError as TooLargeError
+    from moefm.reading import check_rows as check_rows
+    from moefm.reading import check_size as check_size
+    from moefm.reading import max_bytes as max_bytes
+    from moefm.reading import read_bytes as read_bytes
+    from moefm.reading import unpacked as unpacked
+
+_HOMES = {
+    "MISSING": "plain_text",
+    "TooLargeError": "reading",
+    "check_rows": "reading",
+    "check_size": "reading",
+    "line_ends": "plain_text",
+    "lines": "plain_text",
+    "max_bytes": "reading",
+    "read_bytes": "reading",
+    "separator": "plain_text",
+    "unpacked": "reading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    globals()[name] = named("moefm", _HOMES, name)  # once for all calls
+    return globals()[name]
