@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moefm.plain_text import printable
 from moefm_toy.readers import DataError, read_points
 
 XY = [[1.0, 2.0], [3.0, 4.5]]
@@ -28,8 +29,9 @@ def fault(path: Path) -> str:
         read_points(path)
     message = str(caught.value)
     assert isinstance(caught.value, ValueError)
-    assert message.startswith(f"{path}: ") and "\n" not in message
-    return message.removeprefix(f"{path}: ")
+    shown = printable(f"{path}: ") + " "
+    assert message.startswith(shown) and message.isprintable()
+    return message.removeprefix(shown)
 
 
 class TestCsv:
@@ -52,6 +54,10 @@ class TestCsv:
             "\ufeffx,y\n1,2\n3,4.5\n",
             "\ufeff1,2\n3,4.5\n",
             "# größe,y\n1,2\n3,4.5\n",
+            '"width\n(cm)",y\n1,2\n3,4.5\n',
+            "Na,K\n1,2\n3,4.5\n",
+            "a\u2028b;c\x0c\n1;2\n3;4.5\n",
+            '1,2\n3,"4.5',
         ],
     )
     def test_good(self, tmp_path: Path, text: str) -> None:
@@ -95,6 +101,13 @@ class TestCsv:
             ("größe,y\n1,2\n".encode("latin-1"), "is not UTF-8 text (byte 2); save it as 'CSV UTF-8'"),
             ("x,y\n1,2\n".encode("utf-16"), "is not UTF-8 text (byte 0)"),
             (b'1,"' + b"2" * 200_000, "line 1 is not valid CSV"),
+            (b'"x,y\n1,2\n3,4\n', "line 1: a quote opened here is never closed in its line"),
+            (b'"x\n1\n2"\n3\n4\n', "line 1: a quote opened here is never closed in its line"),
+            (b'"x,y\r\n1,2\r\n"3",4\r\n', "line 1: a quote opened here is never closed in its line"),
+            (b'x,y\n1,2\n"3,4\n5,6\n7,"8\n', "line 3: a quote opened here is never closed in its line"),
+            (b"x,y\n1,NA\n3,4\n5,null\n", "2 of 3 rows hold NaN, infinity or a missing value, the first is row 1"),
+            (b"NA,None\n3,4\n", "1 of 2 rows hold NaN, infinity or a missing value, the first is row 1"),
+            (b"\x1b[2J,y\n1,2\nx,3\n", r"column 1 ('\x1b[2J'): 'x' is not a number"),
         ],
     )
     def test_broken(self, tmp_path: Path, content: bytes, message: str) -> None:
@@ -257,6 +270,7 @@ class TestParquet:
             ({"x": [1, None, 3]}, "1 of 3 rows hold NaN, infinity or a missing value, the first is row 2"),
             ({"x": np.zeros(0)}, "holds no points"),
             ({}, "holds no column"),
+            ({"\x1b[2J": ["a"]}, r"column '\x1b[2J' is of type string"),
         ],
     )
     def test_broken(self, tmp_path: Path, columns: dict[str, object], message: str) -> None:
@@ -275,6 +289,52 @@ class TestParquet:
         assert fault(tmp_path / "p.parquet") == 'needs pyarrow to be read; pip install "moefm[parquet]"'
 
 
+class TestCaps:
+    """A file may hold so much; what a few bytes unpack to counts."""
+
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MOEFM_MAX_BYTES", "64K")
+
+    def test_plain(self, tmp_path: Path) -> None:
+        for name in ("p.csv", "p.npy"):
+            (tmp_path / name).write_bytes(b"1,2\n" * 20_000)
+            assert "holds more than 65,536 bytes" in fault(tmp_path / name)
+
+    def test_packed(self, tmp_path: Path) -> None:
+        np.savez_compressed(tmp_path / "p.npz", x=np.zeros((20_000, 2)), other=np.zeros(1))
+        assert (tmp_path / "p.npz").stat().st_size < 2000
+        message = fault(tmp_path / "p.npz")
+        assert "the array x unpacks to more than 65,536 bytes" in message and "--max-bytes" in message
+        np.savez_compressed(tmp_path / "q.npz", x=np.zeros((30_000, 2), np.int8))
+        assert "unpacks to more than 65,536 bytes" in fault(tmp_path / "q.npz")  # as float64
+
+    def test_parquet(self, tmp_path: Path) -> None:
+        path = TestParquet().table(tmp_path / "p.parquet", x=np.zeros(20_000))
+        assert path.stat().st_size < 2000 and "unpacks to more than 65,536 bytes" in fault(path)
+
+    def test_a_header_that_promises_too_much(self, tmp_path: Path) -> None:
+        with (tmp_path / "p.npy").open("wb") as file:
+            promise = {"descr": "<f8", "fortran_order": False, "shape": (10**13, 2)}
+            np.lib.format.write_array_header_1_0(file, promise)
+        assert "does not fit into memory, or is damaged" in fault(tmp_path / "p.npy")
+
+
+@pytest.mark.parametrize("end", [".csv", ".npy", ".npz", ".parquet"])
+@given(st.binary(max_size=200), st.sampled_from([b"", b"x,y\n", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"PAR1"]))
+def test_any_bytes_give_points_or_one_line(
+    tmp_path_factory: pytest.TempPathFactory, end: str, content: bytes, head: bytes
+) -> None:
+    if end == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path_factory.mktemp("t") / f"a{end}"
+    path.write_bytes(head + content)
+    try:
+        assert np.isfinite(read_points(path)).all()
+    except DataError as error:
+        assert str(error).startswith(f"{path}: ") and str(error).isprintable()
+
+
 class TestPaths:
     def test_missing_folder_and_extension(self, tmp_path: Path) -> None:
         (tmp_path / "folder.csv").mkdir()
@@ -287,11 +347,11 @@ class TestPaths:
         assert fault(tmp_path / "p") == "has no extension; accepted are .npy, .npz, .csv, .parquet"
 
     def test_unreadable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(self: Path) -> bytes:
+        def refuse(self: Path, mode: str) -> bytes:
             raise PermissionError(13, "Permission denied")
 
         (tmp_path / "p.csv").write_text("1,2")
-        monkeypatch.setattr(Path, "read_bytes", refuse)
+        monkeypatch.setattr(Path, "open", refuse)
         assert fault(tmp_path / "p.csv") == "cannot be read (Permission denied); check its permissions"
 
     @pytest.mark.skipif(sys.platform == "win32", reason="such a name is a different error there")

@@ -9,8 +9,9 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from moefm.plain_text import printable
 from moefm_toy.experiment import SeedRun
-from moefm_toy.figures import TITLES, colours_of, dot_size, printed
+from moefm_toy.figures import TITLES, colours_of, dot_size
 from moefm_toy.plane import Plane
 
 FRAMES = 34
@@ -23,7 +24,7 @@ def animate(run: SeedRun, path: Path, title: str) -> None:
     figure = Figure(figsize=(3.2 * len(run.methods), 3.5), dpi=80, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(run.methods), squeeze=False)[0]
-    title = printed(title)
+    title = printable(title)
     heading = figure.suptitle(f"{title}   t = 0.00", parse_math=False)
     clouds = []
     for ax, (name, method) in zip(axes, run.methods.items(), strict=True):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from moefm.losses import responsibilities
 from moefm.paths import linear_path
+from moefm.plain_text import printable
 from moefm_toy.experiment import MethodRun, SeedRun
 from moefm_toy.plane import Plane
 from moefm_toy.settings import generator
@@ -38,11 +39,6 @@ def colours_of(run: MethodRun, assignment: Tensor | None) -> Any:
     """Colours of samples by their expert; one colour where no expert was assigned."""
     palette = expert_colours(run.field.num_experts)
     return palette[:1].numpy() if assignment is None else palette[assignment].numpy()
-
-
-def printed(name: str) -> str:
-    """A name as a title of a figure, with what cannot be printed spelled out."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
 def _bare(ax: Axes, plane: Plane) -> None:
@@ -77,7 +73,7 @@ def samples_figure(run: SeedRun, title: str) -> Figure:
     width = 3.2
     size_inches = (max(width * columns + 0.3, 5.0), sum(width * h + 0.32 for h in heights) + 0.7)
     figure = Figure(figsize=size_inches, layout="constrained")
-    heading = f"{printed(title)}: data grey, samples coloured by expert; noise floor of W2 {run.floor:.3f}"
+    heading = f"{printable(title)}: data grey, samples coloured by expert; noise floor of W2 {run.floor:.3f}"
     figure.suptitle(heading, fontsize=11, parse_math=False)  # the name of a file is no formula
     axes = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     ground = plane(run.data)

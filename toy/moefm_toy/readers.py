@@ -1,7 +1,7 @@
 """Reads the user's own points from .npy, .npz, .csv and .parquet files.
 
-Every mistake in a file becomes one :class:`DataError` of one line, which names the file, says what is
-wrong with it and what to do about it. Nothing is guessed silently and no pickle is ever loaded.
+Every mistake in a file becomes one :class:`DataError` of one line, which names the file, the fault and the remedy.
+Nothing is guessed silently and no pickle is ever loaded.
 """
 
 from __future__ import annotations
@@ -18,14 +18,24 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from moefm.plain_text import MISSING, lines, printable, separator
+from moefm.reading import TooLargeError, check_size, read_bytes
+
 Points = NDArray[np.float64]
 
 NPZ_NAMES = ("points", "x", "X", "data")
 """The arrays looked for, in this order, in an .npz file that holds several."""
 
 
+_INDEX = re.compile(r"__index_level_\d+__")
+_UNCLOSED = "a quote opened here is never closed in its line"
+
+
 class DataError(ValueError):
     """A data file that cannot be used: one line that names the file, the fault and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 def read_points(path: str | os.PathLike[str]) -> Points:
@@ -33,9 +43,9 @@ def read_points(path: str | os.PathLike[str]) -> Points:
 
     - `.npy`: an array of integers or floats, `(n, D)`, or `(n,)`, which is taken as n points of dimension 1.
     - `.npz`: the same; its only array, or the first one called `points`, `x`, `X` or `data`.
-    - `.csv`: UTF-8, columns separated by tab, semicolon or comma (the first of these found in the first
-      line), numbers with a decimal point, quoted or not. The first line is a header if each of its cells
-      holds a letter and none is a number. Blank lines are skipped.
+    - `.csv`: UTF-8, columns separated by tab, semicolon or comma (the first of these found in the first line), numbers
+      with a decimal point, quoted or not. The first line is a header if each of its cells holds a letter and none is a
+      number. Blank lines are skipped. Lines end at LF, CR LF and CR.
     - `.parquet`: numeric columns only; the row index that pandas may have stored is left out.
 
     Args:
@@ -45,8 +55,9 @@ def read_points(path: str | os.PathLike[str]) -> Points:
         Finite float64 numbers in the units of the file, `(n, D)` with n >= 1 and D >= 1.
 
     Raises:
-        DataError: The file is missing, empty, a folder, corrupt or of another kind, or it holds text,
-            missing values, NaN, infinity, complex numbers, Python objects or an array that is not `(n, D)`.
+        DataError: The file is missing, empty, a folder, corrupt, of another kind or larger than the cap
+            (:func:`moefm.reading.max_bytes`), or it holds text, missing values, NaN, infinity, complex numbers, Python
+            objects or an array that is not `(n, D)`.
 
     Example:
         >>> import tempfile
@@ -67,16 +78,20 @@ def read_points(path: str | os.PathLike[str]) -> Points:
         if read is None:
             given = f"has the extension '{path.suffix}'" if path.suffix else "has no extension"
             _fail(path, f"{given}; accepted are {', '.join(_READERS)}")
-        content = path.read_bytes()
+        content = read_bytes(path)
+        if not content:
+            _fail(path, "is empty (0 bytes); it needs one point per row")
+        return _checked(path, read(path, content))
     except OSError as error:
         _fail(path, f"cannot be read ({error.strerror or error}); check its permissions", error)
-    if not content:
-        _fail(path, "is empty (0 bytes); it needs one point per row")
-    return _checked(path, read(path, content))
+    except TooLargeError as error:
+        _fail(path, str(error), error)
+    except MemoryError as error:
+        _fail(path, "does not fit into memory, or is damaged; save fewer points", error)
 
 
 def _fail(path: Path, fault: str, cause: Exception | None = None) -> NoReturn:
-    raise DataError(" ".join(f"{path}: {fault}".split())) from cause
+    raise DataError(f"{path}: {fault}") from cause
 
 
 def _load(path: Path, load: Callable[[], Any]) -> Any:
@@ -85,8 +100,8 @@ def _load(path: Path, load: Callable[[], Any]) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy warns about odd headers on its way to the error
             return load()
-    except MemoryError as error:
-        _fail(path, "does not fit into memory, or is damaged; save fewer points", error)
+    except MemoryError:
+        raise
     except Exception as error:  # damaged files raise nearly anything: zlib, struct, tokenizer errors
         if "pickle" in str(error):
             _fail(path, "holds Python objects (a pickle), never loaded here; save an array of floats", error)
@@ -109,6 +124,8 @@ def _read_npz(path: Path, content: bytes) -> Any:
     if not found:
         held = f"the arrays {', '.join(names)}" if names else "no array"
         _fail(path, f"holds {held}; save one array, or call the points one of {', '.join(NPZ_NAMES)}")
+    size = sum(info.file_size for info in archive.zip.infolist() if info.filename.removesuffix(".npy") == found[0])
+    check_size(size, f"the array {found[0]} unpacks to")
     return _load(path, lambda: archive[found[0]])
 
 
@@ -117,32 +134,44 @@ def _read_csv(path: Path, content: bytes) -> Points:
         text = content.decode("utf-8-sig")  # also takes off the mark that spreadsheets write first
     except UnicodeDecodeError as error:
         _fail(path, f"is not UTF-8 text (byte {error.start}); save it as 'CSV UTF-8'", error)
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=_delimiter(text), skipinitialspace=True)
-    try:  # a row of empty cells, as spreadsheets append them, counts as a blank line
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        _fail(path, f"line {reader.line_num} is not valid CSV ({error}); save it again", error)
+    mark = separator(text)
+    rows = _rows(path, text, mark)
     header = _header(path, rows[0][1]) if rows else []
     body = rows[1:] if header else rows
+    inside = lines(text.replace('"', ""))[rows[0][0] : rows[0][2]] if header else []
+    if any(None not in map(_number, line.split(mark)) for line in inside):
+        _fail(path, f"line {rows[0][0]}: {_UNCLOSED}; name each column in one line")
     if not body:
         _fail(path, "holds no row of numbers; it needs one point per row")
     width = len(rows[0][1])
-    for line, row in body:
+    for line, row, _ in body:
+        if any("\n" in cell.strip() for cell in row):
+            _fail(path, f"line {line}: {_UNCLOSED}; leave the quotes out")
         if len(row) != width:
             _fail(path, f"line {line} has {len(row)} columns, {width} expected; make all rows equally long")
-    return np.array([_numbers(path, line, row, header) for line, row in body], dtype=np.float64)
+    return np.array([_numbers(path, line, row, header) for line, row, _ in body], dtype=np.float64)
 
 
-def _delimiter(text: str) -> str:
-    """Tab, else semicolon, else comma: a decimal comma never hides the true separator."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    unquoted = re.sub(r'"[^"]*"', "", first)
-    return next((mark for mark in "\t;" if mark in unquoted), ",")
+def _rows(path: Path, text: str, mark: str) -> list[tuple[int, list[str], int]]:
+    """The rows with their first and last line; one of empty cells, as spreadsheets append them, is a blank line."""
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=mark, skipinitialspace=True)
+    rows = []
+    line = 1
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append((line, row, reader.line_num))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        _fail(path, f"line {line} is not valid CSV ({error}); save it again", error)
+    return rows
 
 
 def _header(path: Path, row: list[str]) -> list[str]:
     """The names of the columns, or [] where the first row is data: a cell is a number or has no letter."""
     cells = [cell.strip() for cell in row]
+    if all(cell.lower() in MISSING for cell in cells):
+        return []
     if any(cell and (_number(cell) is not None or not any(map(str.isalpha, cell))) for cell in cells):
         return []  # cells such as 1,5 or 1 2 are broken data, to be reported and not skipped as names
     if "" in cells:  # what pandas and R write above the row index, which would pass for a coordinate
@@ -152,7 +181,7 @@ def _header(path: Path, row: list[str]) -> list[str]:
 
 
 def _numbers(path: Path, line: int, row: list[str], header: list[str]) -> list[float]:
-    numbers = [_number(cell) for cell in row]
+    numbers = [np.nan if cell.strip().lower() in MISSING else _number(cell) for cell in row]
     if None in numbers:
         column = numbers.index(None)
         name = f" ('{header[column]}')" if header else ""
@@ -176,15 +205,17 @@ def _read_parquet(path: Path, content: bytes) -> Any:
         import pyarrow.parquet as pq
     except ImportError as error:
         _fail(path, 'needs pyarrow to be read; pip install "moefm[parquet]"', error)
-    table = _load(path, lambda: pq.read_table(pa.BufferReader(content)))
-    columns = []
-    for name in table.column_names:
-        column = table.column(name)
-        if re.fullmatch(r"__index_level_\d+__", name):  # the row index of a filtered pandas table
-            continue
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            _fail(path, f"column '{name}' is of type {column.type}, not a number; leave it out")
-        columns.append(np.asarray(column.to_numpy(), dtype=np.float64))  # a missing value becomes NaN
+    file = _load(path, lambda: pq.ParquetFile(pa.BufferReader(content)))
+    fields = [field for field in file.schema_arrow if not _INDEX.fullmatch(field.name)]  # the row index of pandas
+    for field in fields:
+        if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
+            _fail(path, f"column '{field.name}' is of type {field.type}, not a number; leave it out")
+    names = [field.name for field in fields]
+    if len(set(names)) < len(names):
+        _fail(path, "has several columns of one name; give each its own")
+    check_size(8 * file.metadata.num_rows * len(names), "unpacks to")
+    table = _load(path, lambda: file.read(names))
+    columns = [np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in names]
     if not columns:
         _fail(path, "holds no column; it needs one column per coordinate")
     return np.stack(columns, axis=1)
@@ -202,6 +233,7 @@ def _checked(path: Path, array: Any) -> Points:
     """The array as finite float64 `(n, D)`, or the reason why it cannot be one."""
     if array.dtype.kind not in "iuf":
         _fail(path, f"holds values of type {array.dtype}; save them as integers or floats")
+    check_size(8 * array.size, "unpacks to")
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
@@ -212,9 +244,6 @@ def _checked(path: Path, array: Any) -> Points:
         points: Points = np.ascontiguousarray(array, dtype=np.float64)
     broken = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if broken.size:
-        _fail(
-            path,
-            f"{broken.size} of {len(points)} rows hold NaN, infinity or a missing value, "
-            f"the first is row {broken[0] + 1}; remove them",
-        )
+        held = f"{broken.size} of {len(points)} rows hold NaN, infinity or a missing value"
+        _fail(path, f"{held}, the first is row {broken[0] + 1}; remove them")
     return points
