@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from moefm_cli.common import UsageError, err, pick_device, print_json, progress, show
+from moefm_cli.common import MaxBytes, UsageError, err, pick_device, print_json, progress, show
 
 if TYPE_CHECKING:
     from moefm_toy.settings import Settings
@@ -72,6 +72,7 @@ def toy(
     seed: Annotated[int, typer.Option(help="First seed.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: runs/toy-<dataset>.")] = None,
+    max_bytes: MaxBytes = None,
     json_: Annotated[bool, typer.Option("--json", help="Print metrics.json alone on standard output.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A rough result in seconds.")] = False,
     animate: Annotated[bool, typer.Option("--animate", help="Also write transport.gif.")] = False,

@@ -10,6 +10,7 @@ import typer
 
 from moefm_cli.common import (
     Json,
+    MaxBytes,
     UsageError,
     machine_facts,
     need_extra,
@@ -81,6 +82,7 @@ def inspect(
     out: Annotated[
         Path | None, typer.Option(help="Folder for figure and JSON. Default: inspect/ in the model's.")
     ] = None,
+    max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:
     """Draw a model's latents (the paper's Fig. 3) and measure their geometry."""

@@ -12,6 +12,7 @@ from rich.table import Table
 from moefm_cli.common import (
     Device,
     Json,
+    MaxBytes,
     UsageError,
     command_line,
     err,
@@ -78,6 +79,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the report. Default: evaluation/ in the model's.")
     ] = None,
+    max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:
     """Parse, evaluate, show the report."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from moefm_cli.common import (
     Device,
     Json,
+    MaxBytes,
     UsageError,
     command_line,
     err,
@@ -69,6 +70,7 @@ def finetune(
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder. Default: finetune-TASK in the model's.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the fine-tuning in this folder.")] = None,
+    max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:
     """Gather the settings, train every seed, show the scores."""

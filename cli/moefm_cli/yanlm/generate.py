@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from dataclasses import asdict
@@ -11,9 +10,7 @@ from typing import Annotated
 
 import typer
 
-from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
-
-_LINE_END = re.compile(r"\r\n|\r|\n")
+from moefm_cli.common import Device, Json, MaxBytes, UsageError, err, need_extra, pick_device, print_json, show
 
 HELP = """Fill <mask> in a text, all of it at once, in a few steps.
 
@@ -48,6 +45,7 @@ def generate(
     batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Device = "auto",
+    max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:
     """Read texts, fill them, print them."""
@@ -81,18 +79,21 @@ def generate(
 
 def _texts(text: str | None, file: Path | None) -> list[str]:
     """One text from the command line, or one a line from a file or standard input."""
+    from moefm.plain_text import lines
+    from moefm.reading import TooLargeError, read_bytes, read_stream
+
     if (text is None) == (file is None):
         raise UsageError("give one TEXT, or --file FILE, or - to read standard input")
-    if file is not None:
-        try:
-            lines = _LINE_END.split(_decoded(file.read_bytes(), f"--file {file}"))
-        except OSError as error:
-            raise UsageError(f"--file {file}: {error}") from None
-    elif text == "-":
-        lines = _LINE_END.split(_decoded(sys.stdin.buffer.read(), "standard input"))
+    if text != "-" and file is None:
+        given = [_decoded(str(text).encode("utf-8", "surrogateescape"), "TEXT")]  # a terminal of ASCII hands over bytes
     else:
-        lines = [_decoded(str(text).encode("utf-8", "surrogateescape"), "TEXT")]  # a terminal of ASCII hands over bytes
-    texts = [line for line in lines if line.strip()]
+        named = "standard input" if file is None else f"--file {file}"
+        try:
+            content = read_stream(sys.stdin.buffer) if file is None else read_bytes(file)
+        except (OSError, TooLargeError) as error:
+            raise UsageError(f"{named}: {error}") from None
+        given = lines(_decoded(content, named))
+    texts = [line for line in given if line.strip()]
     if not texts:
         raise UsageError("there is no text; give one, with <mask> where something is wanted")
     return texts

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from moefm_cli.common import pick_device, show
+from moefm_cli.common import MaxBytes, pick_device, show
 from moefm_cli.yanlm import study_help
 from moefm_cli.yanlm.study_run import floats, integers, names, run_study, set_threads, table_of
 from yanlm.tasks.task import TASKS
@@ -50,7 +50,8 @@ def steps(
     model: Models, data: Data, task: Task = "infill", steps: Steps = "1,2,3,4,6,8,16,32",
     metric: Metric = None, rows: Rows = 300, seeds: Seeds = "0",
     length: Annotated[str, typer.Option(help="Slots: given or predicted.")] = "given",
-    text_column: Column = None, device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
+    text_column: Column = None, device: Device = "auto", out: Out = None, page: Page = None,
+    max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the study of steps."""
     run_study(
@@ -95,7 +96,7 @@ def diversity(
     samples: Annotated[int, typer.Option(help="Samples of every row.")] = 4,
     encoder: Encoder = None,
     metric: Metric = None, rows: Rows = 100, seeds: Seeds = "0", text_column: Column = None,
-    device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
+    device: Device = "auto", out: Out = None, page: Page = None, max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the study of diversity."""
     run_study(
@@ -109,7 +110,8 @@ def diversity(
 @study_app.command(help=study_help.LATENTS)
 def latents(
     model: Models, data: Data, rows: Rows = 300, tokens: Tokens = 4000, text_column: Column = None,
-    seed: Seed = 0, device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
+    seed: Seed = 0, device: Device = "auto", out: Out = None, page: Page = None,
+    max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the study of latents."""
     run_study(
@@ -125,7 +127,7 @@ def autoencoder(
     seeds: Seeds = "0,1,2",
     only: Annotated[list[str] | None, typer.Option(help="paper, wide or alone; repeatable. Default: all.")] = None,
     config: Config = None, rows: Rows = 300, tokens: Tokens = 4000, text_column: Column = None,
-    device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
+    device: Device = "auto", out: Out = None, page: Page = None, max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the study of the autoencoder."""
     run_study(
@@ -141,7 +143,7 @@ def language(
     config: Config = None,
     metric: Annotated[str | None, typer.Option(help="Score that is shown. Default: all of the report.")] = None,
     rows: Rows = 300, text_column: Column = None,
-    device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
+    device: Device = "auto", out: Out = None, page: Page = None, max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the study of whole trainings."""
     run_study(
@@ -155,7 +157,8 @@ def ablation(
     data: Data, task: Task = "infill", minutes: Minutes = None, seeds: Seeds = "0,1,2",
     only: Annotated[list[str] | None, typer.Option(help="K, sigma, ..., or a variant as 'K = 1'; repeatable.")] = None,
     config: Config = None, steps: Steps = "1,2,3,8", metric: Metric = None, rows: Rows = 300,
-    text_column: Column = None, device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
+    text_column: Column = None, device: Device = "auto", out: Out = None, page: Page = None,
+    max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the ablation."""
     run_study(
@@ -207,7 +210,7 @@ def table(
 def datasets(
     data: Data,
     tokenizer: Annotated[str | None, typer.Option(help="bpe:SIZE, llama3, a folder or file. Default: llama3.")] = None,
-    text_column: Column = None, out: Out = None, page: Page = None, json_: Json = False,
+    text_column: Column = None, out: Out = None, page: Page = None, max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the study of data sets."""
     run_study("datasets", out, page, json_, specs=data, tokenizer=tokenizer, text_column=text_column)

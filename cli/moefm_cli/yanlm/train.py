@@ -12,6 +12,7 @@ import typer
 from moefm_cli.common import (
     Device,
     Json,
+    MaxBytes,
     UsageError,
     command_line,
     given_options,
@@ -99,6 +100,7 @@ def train(
         typer.Option(help="Go on with the run in this folder; rate, length, intervals and device may change."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file of settings; options here win over it.")] = None,
+    max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:
     """Gather the settings, train, show the report."""

@@ -1,5 +1,6 @@
 """The yanlm command, end to end."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -70,6 +71,19 @@ def test_run_json_says_what_was_done_and_learned(trained):
     assert set(report["by_steps"]) == {"1", "2", "3", "8"}
     assert {"majority", "last_mentioned"} == set(report["baselines"])
     assert len(report["examples"]) == 5
+
+
+def test_more_data_than_the_cap(yanlm, monkeypatch):
+    monkeypatch.setenv("MOEFM_MAX_BYTES", "64K")  # put back afterwards, for the option sets it
+    member = gzip.compress(b'{"text": "Mary went home."}\n' * 1000)
+    Path("big.jsonl.gz").write_bytes(member * 10)
+    args = ("train", "--config", "small.toml", "--data", "big.jsonl.gz", *STEPS)
+    for option in ((), ("--max-bytes", "100K")):
+        code, out, err = yanlm(*args, *option)
+        assert code == 2 and out == "" and not list(Path().rglob("stage1"))
+        assert err.count("error: big.jsonl.gz: unpacks to more than") == 1 and "raise the cap with --max-bytes" in err
+    code, _, err = yanlm(*args, "--max-bytes", "lots")
+    assert code == 2 and "error: --max-bytes: a size must be a positive number of bytes" in err
 
 
 def test_inspect(yanlm, trained):

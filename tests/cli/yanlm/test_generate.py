@@ -91,6 +91,17 @@ def test_standard_input_must_be_text(yanlm, run):
     assert code == 2 and "UTF-8" in err
 
 
+def test_more_text_than_the_cap(yanlm, run, monkeypatch):
+    monkeypatch.setenv("MOEFM_MAX_BYTES", "")  # put back afterwards, for the option sets it
+    Path("texts.txt").write_text("Mary <mask> .\n")
+    args = ("generate", "--model", run, "--max-bytes", "9")
+    for name, (code, out, err) in {
+        "standard input": yanlm(*args, "-", stdin=b"Mary <mask> .\n"),
+        "--file texts.txt": yanlm(*args, "--file", "texts.txt"),
+    }.items():
+        assert (code, out) == (2, "") and f"error: {name}: holds more than 9 bytes" in err
+
+
 def test_lines_end_where_the_reader_of_training_files_ends_them(yanlm, run):
     texts = "\ufeffMary <mask>\r\nJohn \u2028 <mask>\rAnn \x85 <mask>\n"
     wanted = ["Mary <mask>", "John \u2028 <mask>", "Ann \x85 <mask>"]
