@@ -12,19 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from moefm.checks import check_count
-from moefm_toy.readers import DataError, Points, read_points
+from moefm_toy.finite import Scaled, digits, iris, standardised, usable_points
 from moefm_toy.shapes import SHAPES, Sampler
 
 DIGITS_DIM = 8
-DIGITS_DIMS = range(2, 17)
 FILE_EXPERTS = 8
 """K for a user's file, whose modes nobody knows: experts too many cost little, too few cost much."""
-MIN_POINTS = 10
 
 
 @dataclass(frozen=True)
@@ -178,81 +175,23 @@ _REAL: dict[str, tuple[str, int, int, int]] = {
 
 
 def _digits(dim: int, seed: int) -> Dataset:
-    from sklearn.datasets import load_digits
-    from sklearn.decomposition import PCA
-
-    if isinstance(dim, bool) or not isinstance(dim, int) or dim not in DIGITS_DIMS:
-        raise ValueError(f"dim must be an integer from {DIGITS_DIMS[0]} to {DIGITS_DIMS[-1]}, got {dim!r}")
-    train, test = _split(load_digits().data, seed)
-    pca = PCA(dim, svd_solver="full").fit(train)
-    scale = pca.transform(train).std(axis=0).mean()  # one factor for all: shape and order of the PCA remain
-    center, basis = torch.from_numpy(pca.mean_), torch.from_numpy(scale * pca.components_)
     description, _, experts, _ = _REAL["digits"]
-    return _finite(
-        "digits",
-        description,
-        experts,
-        pca.transform(train) / scale,
-        pca.transform(test) / scale,
-        lambda points: points.cpu().double() @ basis + center,
-    )
+    return _finite("digits", description, experts, digits(dim, seed))
 
 
 def _iris(seed: int) -> Dataset:
-    from sklearn.datasets import load_iris
-
     description, _, experts, _ = _REAL["iris"]
-    return _standardised("iris", description, experts, load_iris().data, seed)
+    return _finite("iris", description, experts, iris(seed))
 
 
 def _file(path: Path, seed: int) -> Dataset:
-    points = read_points(path)
-    distinct = len(np.unique(points, axis=0))
-    if distinct < MIN_POINTS:
-        held = f"{len(points)} point{'s' * (len(points) != 1)}, {distinct} distinct"
-        raise DataError(f"{path}: holds {held}; at least {MIN_POINTS} distinct points are needed")
-    with np.errstate(over="ignore", invalid="ignore"):  # squares of such numbers leave float64
-        spread = points.std(axis=0)
-    usable = np.isfinite(spread) & ((spread > 0) | (points.min(axis=0) == points.max(axis=0)))
-    if not usable.all():
-        column = int(np.argmin(usable)) + 1
-        raise DataError(f"{path}: column {column} is too large or too small to standardise; rescale it")
+    points = usable_points(path)
     description = f"{len(points)} points of dimension {points.shape[1]} from {path.name}"
-    return _standardised(path.stem, description, FILE_EXPERTS, points, seed)
+    return _finite(path.stem, description, FILE_EXPERTS, standardised(points, seed))
 
 
-def _standardised(name: str, description: str, experts: int, points: Points, seed: int) -> Dataset:
-    train, test = _split(points, seed)
-    constant = train.min(axis=0) == train.max(axis=0)  # rounding may give such a column a std above 0
-    center = np.where(constant, train[0], train.mean(axis=0))
-    scale = np.where(constant, 1.0, train.std(axis=0))
-    shift, factor = torch.from_numpy(center), torch.from_numpy(scale)
-    return _finite(
-        name,
-        description,
-        experts,
-        (train - center) / scale,
-        (test - center) / scale,
-        lambda points: points.cpu().double() * factor + shift,
-    )
-
-
-def _split(points: Points, seed: int) -> tuple[Points, Points]:
-    """Shuffled, 80% to train on and 20% held out."""
-    order = np.random.default_rng(seed).permutation(len(points))
-    held_out = len(points) // 5
-    return points[order[held_out:]], points[order[:held_out]]
-
-
-def _finite(
-    name: str,
-    description: str,
-    experts: int,
-    train: Points,
-    test: Points,
-    inverse: Callable[[Tensor], Tensor],
-) -> Dataset:
-    rows, held_out = torch.from_numpy(train).float(), torch.from_numpy(test).float()
+def _finite(name: str, description: str, experts: int, scaled: Scaled) -> Dataset:
+    rows, held_out = torch.from_numpy(scaled.train).float(), torch.from_numpy(scaled.test).float()
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
         index = torch.randint(len(rows), (n,), generator=generator, device=generator.device)
@@ -275,7 +214,7 @@ def _finite(
         _checked(draw),
         without_replacement(rows, "training"),
         without_replacement(held_out, "held-out"),
-        inverse,
+        scaled.inverse,
         len(rows),
         len(held_out),
     )

@@ -97,7 +97,7 @@ def test_numbers_of_columns() -> None:
     assert [fault.fault for fault in faults] == said
 
 
-cells = st.text(st.sampled_from('ab "\n;,\'\u2028'), max_size=12)
+cells = st.text(st.sampled_from("ab \"\n;,'\u2028"), max_size=12)
 
 
 @given(

@@ -1,0 +1,100 @@
+"""Finite data: points that are shuffled once, split and brought to unit scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moefm_toy.readers import DataError, Points, read_points
+
+DIGITS_DIMS = range(2, 17)
+MIN_POINTS = 10
+
+
+class Scaled(NamedTuple):
+    """Points to train on and held-out ones, float64 `(n, D)` at unit scale, and the way back to their units."""
+
+    train: Points
+    test: Points
+    inverse: Callable[[Tensor], Tensor]
+
+
+def digits(dim: int, seed: int) -> Scaled:
+    """scikit-learn's images of digits by their first `dim` principal components, 2-16.
+
+    Raises:
+        ValueError: Another `dim`.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.decomposition import PCA
+
+    if isinstance(dim, bool) or not isinstance(dim, int) or dim not in DIGITS_DIMS:
+        raise ValueError(f"dim must be an integer from {DIGITS_DIMS[0]} to {DIGITS_DIMS[-1]}, got {dim!r}")
+    train, test = _split(load_digits().data, seed)
+    pca = PCA(dim, svd_solver="full").fit(train)
+    scale = pca.transform(train).std(axis=0).mean()  # one factor for all: shape and order of the PCA remain
+    center, basis = torch.from_numpy(pca.mean_), torch.from_numpy(scale * pca.components_)
+    return Scaled(
+        pca.transform(train) / scale,
+        pca.transform(test) / scale,
+        lambda points: points.cpu().double() @ basis + center,
+    )
+
+
+def iris(seed: int) -> Scaled:
+    """Four measurements of 150 iris flowers."""
+    from sklearn.datasets import load_iris
+
+    return standardised(load_iris().data, seed)
+
+
+def usable_points(path: Path) -> Points:
+    """The points of a file, enough of them and of numbers that can be standardised.
+
+    Raises:
+        DataError: They are not; see also :func:`moefm_toy.readers.read_points`.
+    """
+    points = read_points(path)
+    distinct = len(np.unique(points, axis=0))
+    if distinct < MIN_POINTS:
+        held = f"{len(points)} point{'s' * (len(points) != 1)}, {distinct} distinct"
+        raise DataError(f"{path}: holds {held}; at least {MIN_POINTS} distinct points are needed")
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of such numbers leave float64
+        spread = points.std(axis=0)
+    usable = np.isfinite(spread) & ((spread > 0) | (points.min(axis=0) == points.max(axis=0)))
+    if not usable.all():
+        column = int(np.argmin(usable)) + 1
+        raise DataError(f"{path}: column {column} is too large or too small to standardise; rescale it")
+    return points
+
+
+def standardised(points: Points, seed: int) -> Scaled:
+    """Every column less its mean and divided by its standard deviation in the training part; constant ones by 1.
+
+    Example:
+        >>> scaled = standardised(np.arange(20.0)[:, None], seed=0)
+        >>> len(scaled.train), len(scaled.test), scaled.train.std().round(6)
+        (16, 4, np.float64(1.0))
+    """
+    train, test = _split(points, seed)
+    constant = train.min(axis=0) == train.max(axis=0)  # rounding may give such a column a std above 0
+    center = np.where(constant, train[0], train.mean(axis=0))
+    scale = np.where(constant, 1.0, train.std(axis=0))
+    shift, factor = torch.from_numpy(center), torch.from_numpy(scale)
+    return Scaled(
+        (train - center) / scale,
+        (test - center) / scale,
+        lambda points: points.cpu().double() * factor + shift,
+    )
+
+
+def _split(points: Points, seed: int) -> tuple[Points, Points]:
+    """Shuffled, 80% to train on and 20% held out."""
+    order = np.random.default_rng(seed).permutation(len(points))
+    held_out = len(points) // 5
+    return points[order[held_out:]], points[order[:held_out]]
