@@ -41,24 +41,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
-def _raise_cap(size: str | None) -> str | None:
-    """Keeps the size where the readers of files look for it, those of other processes too."""
-    if size is not None:
-        from moefm.reading import VARIABLE, parse_bytes
-
-        try:
-            os.environ[VARIABLE] = str(parse_bytes(size))
-        except ValueError as error:
-            raise UsageError(f"--max-bytes: {error}") from None
-    return size
-
-
-MaxBytes = Annotated[
-    str | None,
-    typer.Option(callback=_raise_cap, help="Most bytes of a data file, once unpacked, such as 4G. Default: 1G."),
-]
-
-
 class UsageError(Exception):
     """A user's mistake: shown as one line, exit code 2."""
 

@@ -12,7 +12,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from moefm_cli.common import MaxBytes, UsageError, err, pick_device, print_json, progress, show
+from moefm_cli.common import UsageError, err, pick_device, print_json, progress, show
+from moefm_cli.max_bytes import MaxBytes
 
 if TYPE_CHECKING:
     from moefm_toy.settings import Settings

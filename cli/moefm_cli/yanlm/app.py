@@ -10,7 +10,6 @@ import typer
 
 from moefm_cli.common import (
     Json,
-    MaxBytes,
     UsageError,
     machine_facts,
     need_extra,
@@ -20,6 +19,7 @@ from moefm_cli.common import (
     run_app,
     show,
 )
+from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm import evaluate as yanlm_evaluate
 from moefm_cli.yanlm import finetune as yanlm_finetune
 from moefm_cli.yanlm import generate as yanlm_generate

@@ -12,7 +12,6 @@ from rich.table import Table
 from moefm_cli.common import (
     Device,
     Json,
-    MaxBytes,
     UsageError,
     command_line,
     err,
@@ -23,6 +22,7 @@ from moefm_cli.common import (
     progress,
     show,
 )
+from moefm_cli.max_bytes import MaxBytes
 from yanlm.tasks.task import TASKS, get_task
 
 HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.

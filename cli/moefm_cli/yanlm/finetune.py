@@ -11,7 +11,6 @@ from rich.table import Table
 from moefm_cli.common import (
     Device,
     Json,
-    MaxBytes,
     UsageError,
     command_line,
     err,
@@ -23,6 +22,7 @@ from moefm_cli.common import (
     print_json,
     show,
 )
+from moefm_cli.max_bytes import MaxBytes
 from yanlm.tasks.task import TASKS
 
 HELP = """Train a model on a task, keep the weights that do best on validation, evaluate them on the test rows.

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from moefm_cli.common import Device, Json, MaxBytes, UsageError, err, need_extra, pick_device, print_json, show
+from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
+from moefm_cli.max_bytes import MaxBytes
 
 HELP = """Fill <mask> in a text, all of it at once, in a few steps.
 

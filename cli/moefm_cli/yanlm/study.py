@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from moefm_cli.common import MaxBytes, pick_device, show
+from moefm_cli.common import pick_device, show
+from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm import study_help
 from moefm_cli.yanlm.study_run import floats, integers, names, run_study, set_threads, table_of
 from yanlm.tasks.task import TASKS

@@ -12,7 +12,6 @@ import typer
 from moefm_cli.common import (
     Device,
     Json,
-    MaxBytes,
     UsageError,
     command_line,
     given_options,
@@ -22,6 +21,7 @@ from moefm_cli.common import (
     pick_device,
     print_json,
 )
+from moefm_cli.max_bytes import MaxBytes
 
 if TYPE_CHECKING:
     from yanlm.runs.settings import RunSettings
