@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,16 @@ def printable(text: str) -> str:
         'in \\\\x1b[31mred\\n'
     """
     return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text.replace("\r\n", "\n"))
+
+
+def pasted(path: str | Path) -> str:
+    """A path as a shell takes it, for a command that a message offers.
+
+    Example:
+        >>> pasted("runs/a"), pasted("my $(run)")
+        ('runs/a', "'my $(run)'")
+    """
+    return shlex.quote(str(path))
 
 
 @contextmanager

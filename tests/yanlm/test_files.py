@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from yanlm.files import filling, printable, replacing, sha256, write_json, write_text, writing_to
+from yanlm.files import filling, pasted, printable, replacing, sha256, write_json, write_text, writing_to
 
 
 def names(folder: Path) -> list[str]:
@@ -117,3 +118,8 @@ def test_printable_text_can_be_written_and_holds_no_control(text: str) -> None:
     shown.encode()
     assert not any(letter < " " and letter not in "\n\t" for letter in shown)
     assert printable(shown) == shown
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_an_offered_path_is_one_word_of_a_shell(path: str) -> None:
+    assert shlex.split(pasted(path)) == [path]

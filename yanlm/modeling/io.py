@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yanlm.files import filling, write_json
+from yanlm.files import filling, pasted, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def model_folder(folder: str | Path) -> Path:
     if holder := _model_in(root):
         return holder
     if not root.exists():
-        raise ValueError(f"no folder {root}; train a model first: yanlm train --out {root}")
+        raise ValueError(f"no folder {root}; train a model first: yanlm train --out {pasted(root)}")
     if inside := sorted(str(path) for path in root.glob("*/") if _model_in(path)):
         shown = ", ".join(inside[:3]) + ", …" * (len(inside) > 3)
         raise ValueError(f"{root} holds runs, not a model; name one of them: {shown}")

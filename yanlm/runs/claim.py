@@ -66,7 +66,7 @@ def claimed(
         if begun(folder) and not resume:
             kind = "a run" if begun is holds_run else "a fine-tuning"
             raise ValueError(
-                f"{folder} holds {kind} already; go on with it: --resume {folder}, or choose another --out"
+                f"{folder} holds {kind} already; go on with it: --resume {pasted(folder)}, or choose another --out"
             )
         before = {path.name for path in folder.iterdir()}
         try:

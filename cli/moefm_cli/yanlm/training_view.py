@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from moefm_cli.common import Failure, UsageError, err
+from yanlm.files import pasted
 from yanlm.runs.listener import Listener
 from yanlm.training.checkpoints import CheckpointError
 from yanlm.training.loop import DivergedError
@@ -131,13 +131,15 @@ def watched(resume: str, folder: Path) -> Iterator[TrainingView]:
             yield view
     except KeyboardInterrupt:
         saved = any((folder / name).exists() for name in ("run.json", "plan.json"))
-        end = f"stopped and saved; go on with: {resume} {folder}" if saved else "stopped; nothing was trained yet"
-        err.print(end, soft_wrap=True, markup=False)
+        end = (
+            f"stopped and saved; go on with: {resume} {pasted(folder)}" if saved else "stopped; nothing was trained yet"
+        )
+        err.print(end, soft_wrap=True)
         raise
     except CheckpointError as error:
         raise UsageError(str(error)) from None
     except DivergedError as error:
-        raise Failure(f"{error}: {resume} {shlex.quote(str(folder))} --lr RATE") from None
+        raise Failure(f"{error}: {resume} {pasted(folder)} --lr RATE") from None
 
 
 def _short(text: str, most: int = 400) -> str:
