@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from yanlm.files import pasted
+
 try:
     import fcntl
 except ImportError:  # on Windows, where nothing keeps two processes apart
