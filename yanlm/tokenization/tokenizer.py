@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_count
 from yanlm.data.connection import serving
+from yanlm.tokenization.foreign import check_ids, first_line, no_panic, read_tokenizer_json
 from yanlm.tokenization.llama3 import is_llama3, llama3_file, read_llama3
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
     if name == "llama3" and not path.exists():
         return _from_model(llama3_file())
     if path.is_file():
-        return _from_model(path) if path.suffix == ".model" else _wrap(_read_json(path))
+        return _from_model(path) if path.suffix == ".model" else _wrap(read_tokenizer_json(path))
     if path.is_dir():
         return _from_folder(path)
     if name.count("/") > 1 or path.suffix in {".json", ".model"} or name.startswith((".", "/", "~")):
@@ -120,13 +121,15 @@ def encode_with_places(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[l
 
 
 def _read(tokenizer: PreTrainedTokenizerFast, text: str, **options: Any) -> Any:
-    return tokenizer(well_formed(text), add_special_tokens=False, split_special_tokens=True, verbose=False, **options)
+    options |= {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+    with no_panic():
+        return tokenizer(well_formed(text), **options)
 
 
 def decode(tokenizer: PreTrainedTokenizerFast, ids: Iterable[int]) -> str:
     """Text of ``ids`` with its exact spacing; special tokens are left out."""
-    text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return str(text)
+    with no_panic():
+        return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def mask_id(tokenizer: PreTrainedTokenizerFast) -> int:
@@ -173,16 +176,8 @@ def _wrap(tokenizer: Any) -> PreTrainedTokenizerFast:
 def _with_special(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     # First padding, then mask: the order decides the ids (LLaMA-3: 128256 and 128257).
     tokenizer.add_special_tokens({"pad_token": PADDING, "mask_token": MASK})
-    return tokenizer
-
-
-def _read_json(path: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises bare exceptions
-        raise ValueError(f"{path} is not a tokenizer.json that tokenizers can read: {error}") from None
+    tokenizer.model_max_length = 10**30  # how long a text may be is the model's to say
+    return check_ids(tokenizer)
 
 
 def _from_model(path: Path) -> PreTrainedTokenizerFast:
@@ -199,8 +194,12 @@ def _from_folder(folder: Path) -> PreTrainedTokenizerFast:
 
     model = folder / "tokenizer.model"
     if (folder / "tokenizer.json").exists():
-        _read_json(folder / "tokenizer.json")  # for its clearer error
-        return _with_special(PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True))
+        read_tokenizer_json(folder / "tokenizer.json")  # for its clearer error
+        try:
+            with no_panic():
+                return _with_special(PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True))
+        except Exception as error:  # of many kinds, from JSON of another form to a token that is a number
+            raise ValueError(f"the tokenizer in {folder} does not load: {first_line(error)}") from None
     if model.exists() and (is_llama3(model) or find_spec("sentencepiece") is None):
         return _from_model(model)
     tokenizer = _auto(str(folder))
@@ -233,7 +232,7 @@ def _auto(name: str, local: bool = True) -> PreTrainedTokenizerFast | str:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, local_files_only=local, trust_remote_code=False)
     except Exception as error:  # of many kinds, from a missing file to a missing package
-        return next(iter(str(error).splitlines()), type(error).__name__)
+        return first_line(error)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ValueError(
             f"tokenizer {name!r} is a {type(tokenizer).__name__}, which has no fast form (tokenizer.json); {_REMEDY}"
