@@ -67,7 +67,7 @@ def ablation_study(
     shared = _shared(options or {}, data, minutes, text_column)
     base = resolve(shared)
     changes = variants(base, only)
-    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column)
+    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, say=study.say)
     study.begin(held_out.settings | {"steps": counts, "options": shared})
     results: dict[str, list[Json]] = {name: [] for name in changes}
     for seed in seeds:

@@ -68,7 +68,7 @@ def autoencoder_study(
         {"data": list(data), "text_column": text_column, "stage": "1", "steps1": steps, "eval_rows": rows, **QUIET},
     )
     groups = {name: terms for name, terms in variants_by_group(resolve(shared)).items() if not only or name in only}
-    corpus = load_corpus(list(data), text_column=text_column)
+    corpus = load_corpus(list(data), text_column=text_column, on_note=study.say)
     held_out = (corpus.test or corpus.validation)[:rows]
     study.begin({"tokens": tokens, "options": shared})
     pieces: dict[str, list[Json]] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.data.rows import KINDS, DataError
 from yanlm.figures import printed
-from yanlm.studies.tools.study import Json, Study, markdown
+from yanlm.studies.tools.study import Json, Say, Study, markdown
 from yanlm.tokenization.llama3 import llama3_file
 from yanlm.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
@@ -63,7 +63,7 @@ def datasets_study(
         raise DataError("no data named; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
     tokenizer = tokenizer or _default_tokenizer()
     study.begin({"tokenizer": tokenizer, "text_column": text_column})
-    sets = {spec: study.piece(spec, partial(_measured, spec, tokenizer, text_column)) for spec in specs}
+    sets = {spec: study.piece(spec, partial(_measured, spec, tokenizer, text_column, study.say)) for spec in specs}
     for spec, counts in sets.items():
         if counts["streamed"]:
             study.note(f"{spec} is a stream: its size is unknown, and its lengths are those of {counts['rows']} rows")
@@ -122,8 +122,8 @@ def _default_tokenizer() -> str:
     return "llama3"
 
 
-def _measured(spec: str, tokenizer: str, text_column: str | None) -> Json:
-    corpus = load_corpus(spec, text_column=text_column)
+def _measured(spec: str, tokenizer: str, text_column: str | None, say: Say) -> Json:
+    corpus = load_corpus(spec, text_column=text_column, on_note=say)
     rows = [*(corpus.rows or []), *corpus.validation, *corpus.test]
     lengths = lengths_of(rows, _tokenizer(tokenizer, corpus))
     return {"rows": len(rows), "streamed": corpus.rows is None, "kind": corpus.kind, **lengths}

@@ -73,7 +73,8 @@ def diversity_study(
             check_positive(name, value)
     loaded = load_named(models, device)
     folder = None if encoder is None else str(encoder_folder(encoder))
-    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, samples=samples, encoder=folder)
+    options: dict[str, Any] = {"samples": samples, "encoder": folder}
+    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, say=study.say, **options)
     study.begin(held_out.settings | {"models": marks(loaded)})
     points: list[Json] = []
     for named in loaded:

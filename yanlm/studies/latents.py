@@ -41,7 +41,7 @@ def latents_study(
     loaded = load_named(models, device)
     if writers := [named for named in loaded if not named.can.latents]:
         raise ValueError(f"model {writers[0].label} is of kind {writers[0].method} and has no latents; leave it out")
-    corpus = load_corpus(list(data), text_column=text_column)
+    corpus = load_corpus(list(data), text_column=text_column, on_note=study.say)
     held_out = (corpus.test or corpus.validation)[:rows]
     study.begin(
         {

@@ -54,7 +54,7 @@ def steps_study(
     """
     counts, seeds = integers("steps", steps), integers("seeds", seeds, 0)
     loaded = load_named(models, device)
-    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, length=length)
+    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, length=length, say=study.say)
     study.begin(held_out.settings | {"models": marks(loaded)})
     metric = held_out.metric
     summary: Json = {"metric": metric, "called": held_out.metric_name, "by_model": {}, "flat": {}}

@@ -18,7 +18,7 @@ from yanlm.runs.settings import resolve
 from yanlm.runs.validation import run_corpus
 from yanlm.studies.tools.models import load_one, size_of
 from yanlm.studies.tools.paper_table import METRICS, ONE_BY_ONE, SPEED, paper_scores, paper_table
-from yanlm.studies.tools.study import COUNTED_STEPS, Json, Study, integers, over_seeds
+from yanlm.studies.tools.study import COUNTED_STEPS, Json, Say, Study, integers, over_seeds
 from yanlm.studies.tools.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
 from yanlm.studies.tools.training import QUIET, train_anew
 from yanlm.studies.tools.variants import laid_over
@@ -87,7 +87,7 @@ def table_study(
     scorer = encoder_folder(encoder)
     settings = {"text": list(text), "first": first, "second": second, "steps": counts, "rows": rows, "options": shared}
     study.begin(settings | {"encoder": None if scorer is None else str(scorer)})
-    trainer = _Trainer(study.out, shared, list(text), (first, second), rows, counts, scorer, device)
+    trainer = _Trainer(study.out, shared, list(text), (first, second), rows, counts, scorer, device, study.say)
     results: dict[str, dict[str, list[Json]]] = {
         f"{task}={spec}": {name: [] for name in methods} for task, spec in tasks
     }
@@ -131,9 +131,10 @@ class _Trainer:
         steps: Sequence[int],
         encoder: str | Path | None,
         device: str,
+        say: Say,
     ) -> None:
         self.out, self.text, self.rows, self.steps, self.device = out, text, rows, steps, device
-        self.encoder = encoder
+        self.encoder, self.say = encoder, say
         self.count = shared.get("steps")
         self.shared = {name: value for name, value in shared.items() if name not in _OWN}
         self.methods = shared.get("methods", {})
@@ -151,7 +152,7 @@ class _Trainer:
         options = QUIET | {"eval_rows": 20, "seed": seed} | self.fields | length | self.finetune
         folder = self.out / "run" / "second"
         settings = finetune_settings(begun, task, [spec], options)
-        corpus = run_corpus(settings, lambda note: None)
+        corpus = run_corpus(settings, self.say)
         record = train_anew(pad_answers(settings, corpus), folder, self.device, corpus)
         scores = self._evaluated(folder, task, spec, seed)
         tuned = next(iter(record["stages"].values()))

@@ -11,7 +11,7 @@ from yanlm.data.rows import Row
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.held_out import repeated
 from yanlm.studies.tools.models import Named
-from yanlm.studies.tools.study import Json, Study
+from yanlm.studies.tools.study import Json, Say, Study
 from yanlm.tasks.rows import load_task
 from yanlm.tasks.task import get_task
 
@@ -69,6 +69,7 @@ def task_rows(
     *,
     metric: str | None = None,
     text_column: str | None = None,
+    say: Say | None = None,
     **options: Any,
 ) -> TaskRows:
     """Read data as a task's rows; of texts, ``rows`` held-out maskings, else at most so many rows.
@@ -79,6 +80,7 @@ def task_rows(
         rows: How many.
         metric: What counts as quality; the task's own if not given.
         text_column: Name of the text's column in files.
+        say: Hears what the user should know of the data.
         options: Of :func:`yanlm.evaluation.evaluator.evaluate_task`.
 
     Raises:
@@ -86,7 +88,7 @@ def task_rows(
     """
     check_count("rows", rows)
     metric = metric or get_task(task).main[0]
-    corpus = load_task(list(specs), task, text_column=text_column)
+    corpus = load_task(list(specs), task, text_column=text_column, on_note=say)
     test = [dict(row) for row in repeated(corpus.test or corpus.validation, rows)]
     settings = {"data": list(specs), "task": task, "metric": metric, "rows": rows, "text_column": text_column}
     return TaskRows(task, metric, corpus.rows or [], test, corpus.name, settings | options, options)

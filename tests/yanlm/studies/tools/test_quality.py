@@ -1,0 +1,25 @@
+"""Rows of a task that a study compares models on, and what is heard of the data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from yanlm.studies.tools.quality import task_rows
+
+
+def test_notes_of_the_data_are_heard_and_what_decides_the_rows_is_kept(tmp_path: Path) -> None:
+    asked = [{"context": f"{n // 2} cats sat .", "question": f"{n} ?", "answer": "cats"} for n in range(200)]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    notes: list[str] = []
+    rows = task_rows([str(tmp_path / "asked.jsonl")], "infill", 5, say=notes.append, length="given")
+    assert len(rows.test) == 5 and any("the contexts, each once" in note for note in notes)
+    assert rows.settings == {
+        "data": [str(tmp_path / "asked.jsonl")], "task": "infill", "metric": "masked_accuracy", "rows": 5,
+        "text_column": None, "length": "given",
+    }  # fmt: skip
+    assert rows.description.startswith("Masked tokens right on 5 held-out rows (infill, ")
+    with pytest.raises(ValueError, match="rows"):
+        task_rows([str(tmp_path / "asked.jsonl")], "infill", 0)
