@@ -149,6 +149,16 @@ def test_files_and_functions_are_short() -> None:
     assert not long_files + long_functions
 
 
+VAGUE = {"found", "one", "each", "made", "thing"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_results_are_named_for_what_they_are(path: Path) -> None:
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    names = {node.id for node in tree if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    assert not names & VAGUE
+
+
 def lines_of_code(function: ast.FunctionDef) -> int:
     """Lines of a function's body after its docstring."""
     body = function.body[1:] if ast.get_docstring(function) else function.body

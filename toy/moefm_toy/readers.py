@@ -120,13 +120,13 @@ def _read_npz(path: Path, content: bytes) -> Any:
     if isinstance(archive, np.ndarray):
         _fail(path, "is an .npy array by its content; rename it to .npy")
     names = list(archive.files)
-    found = names if len(names) == 1 else [name for name in NPZ_NAMES if name in names]
-    if not found:
+    arrays = names if len(names) == 1 else [name for name in NPZ_NAMES if name in names]
+    if not arrays:
         held = f"the arrays {', '.join(names)}" if names else "no array"
         _fail(path, f"holds {held}; save one array, or call the points one of {', '.join(NPZ_NAMES)}")
-    size = sum(info.file_size for info in archive.zip.infolist() if info.filename.removesuffix(".npy") == found[0])
-    check_size(size, f"the array {found[0]} unpacks to")
-    return _load(path, lambda: archive[found[0]])
+    size = sum(info.file_size for info in archive.zip.infolist() if info.filename.removesuffix(".npy") == arrays[0])
+    check_size(size, f"the array {arrays[0]} unpacks to")
+    return _load(path, lambda: archive[arrays[0]])
 
 
 def _read_csv(path: Path, content: bytes) -> Points:

@@ -163,7 +163,7 @@ def _columns(text_column: str | None, source_field: str | None, target_field: st
 def _shares(sources: list[Source], weights: list[float | None]) -> tuple[float, ...]:
     sizes = [len(source.rows) if source.rows is not None else 0 for source in sources]
     equal = [1.0 if 0 in sizes else float(size) for size in sizes]
-    raw = [each if weight is None else weight for weight, each in zip(weights, equal, strict=True)]
+    raw = [size if weight is None else weight for weight, size in zip(weights, equal, strict=True)]
     return tuple(weight / math.fsum(raw) for weight in raw)
 
 

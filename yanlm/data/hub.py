@@ -67,9 +67,9 @@ def open_hub(spec: str) -> HubData:
         raise DataError(f"{spec}: needs the package datasets; pip install 'moefm[lm]'") from error
     try:
         if local and any((folder / mark).exists() for mark in ("dataset_dict.json", "state.json")):
-            found = datasets.load_from_disk(str(folder))
+            loaded = datasets.load_from_disk(str(folder))
         else:
-            found = datasets.load_dataset(str(folder) if local else name, config, streaming=local or not offline)
+            loaded = datasets.load_dataset(str(folder) if local else name, config, streaming=local or not offline)
     except Exception as error:  # anything: HTTP, gated and missing sets, broken files, scripts it refuses to run
         if offline and not local:
             raise _no_network(spec, "HF_HUB_OFFLINE is set and the cache does not hold it") from error
@@ -77,7 +77,7 @@ def open_hub(spec: str) -> HubData:
             raise _no_network(spec, "the network went away") from error
         remedy = SCRIPTED.get(name, "check its name and configuration")
         raise DataError(f"{spec}: cannot be opened ({one_line(error)}); {remedy}") from error
-    return _chosen(spec, found, split)
+    return _chosen(spec, loaded, split)
 
 
 def _parts(spec: str) -> tuple[str, str | None, str | None]:
@@ -94,14 +94,14 @@ def _parts(spec: str) -> tuple[str, str | None, str | None]:
     return str(dataset), config, split
 
 
-def _chosen(spec: str, found: Any, split: str | None) -> HubData:
+def _chosen(spec: str, loaded: Any, split: str | None) -> HubData:
     """The split to train on, and the held-out ones of a set that is read whole."""
     import datasets
 
-    if not isinstance(found, Mapping):  # a folder written from one split
-        found = {split or "train": found}
+    if not isinstance(loaded, Mapping):  # a folder written from one split
+        loaded = {split or "train": loaded}
     streams = {
-        key: part.to_iterable_dataset() if isinstance(part, datasets.Dataset) else part for key, part in found.items()
+        key: part.to_iterable_dataset() if isinstance(part, datasets.Dataset) else part for key, part in loaded.items()
     }
     wanted = split or ("train" if "train" in streams else next(iter(streams), ""))
     if wanted not in streams or (split is None and len(streams) > 1 and "train" not in streams):
@@ -145,10 +145,10 @@ def first_rows(spec: str, dataset: Any, columns: Columns, n: int) -> tuple[list[
     faults: list[DataError] = []
     unlabelled = False
     try:
-        for found in stream_rows(dataset, columns):
-            unlabelled = unlabelled or not found
-            rows += [row for row in found if not isinstance(row, DataError)]
-            faults += [row for row in found if isinstance(row, DataError)]
+        for row in stream_rows(dataset, columns):
+            unlabelled = unlabelled or not row
+            rows += [row for row in row if not isinstance(row, DataError)]
+            faults += [row for row in row if isinstance(row, DataError)]
             if len(rows) >= n or len(faults) > n:
                 break
         else:

@@ -93,7 +93,7 @@ def _narrativeqa(record: Record) -> list[Row]:
         {
             "context": _joined([summary]),
             "question": _inside(record["question"], "question", "text"),
-            "answers": [one.get("text") for one in answers],
+            "answers": [answer.get("text") for answer in answers],
         }
     ]
 
@@ -154,7 +154,7 @@ def _columns_or_list(value: Any, name: str) -> list[Mapping[str, Any]]:
         columns = {key: list(column) for key, column in value.items() if isinstance(column, list | tuple)}
         length = min(map(len, columns.values()), default=0)
         return [{key: column[k] for key, column in columns.items()} for k in range(length)]
-    if not isinstance(value, list | tuple) or not all(isinstance(one, Mapping) for one in value):
+    if not isinstance(value, list | tuple) or not all(isinstance(entry, Mapping) for entry in value):
         raise DataError(f"field '{name}' is no list of objects")
     return list(value)
 

@@ -144,7 +144,7 @@ def _with_answers(record: Mapping[str, Any]) -> Row:
     given = given.get("text") if isinstance(given, Mapping) else given
     answers = []
     if isinstance(given, list | tuple):
-        answers = [_field("answers", one) for one in given if not isinstance(one, str) or one.strip()]
+        answers = [_field("answers", answer) for answer in given if not isinstance(answer, str) or answer.strip()]
     elif record.get("answer") is None:
         raise DataError(f"field 'answers' is a {json_type(given)}, not a list")
     if record.get("answer") is not None:

@@ -88,32 +88,32 @@ def read_source(text: str, columns: Columns, seed: int, say: Say, whole: bool = 
 
 
 def _read_builtin(text: str, name: str, seed: int) -> Source:
-    made: dict[str, list[Row]]
+    splits: dict[str, list[Row]]
     if name == "rooms":
-        made = {split: rooms.rooms_rows(split, n, seed) for split, n in ROOMS.items()}
+        splits = {split: rooms.rooms_rows(split, n, seed) for split, n in ROOMS.items()}
     elif name in ("statements", "lookups"):
         shown = name == "lookups"
-        made = {split: statements.statement_rows(split, n, seed, shown) for split, n in ROOMS.items()}
+        splits = {split: statements.statement_rows(split, n, seed, shown) for split, n in ROOMS.items()}
     elif name == "pydoc":
-        made = pydoc_text.pydoc_rows()
+        splits = pydoc_text.pydoc_rows()
     else:
         raise DataError(f"{text}: no such built-in corpus; there are {', '.join(f'builtin:{n}' for n in BUILTIN)}")
-    return Source(text, made["train"], made["validation"], made["test"])
+    return Source(text, splits["train"], splits["validation"], splits["test"])
 
 
 def _read_file(text: str, path: Path, columns: Columns, say: Say) -> Source:
     table = _told(readers.read_rows(path, columns), path, say)
     skipped = table.skipped
-    found: dict[str, list[Row]] = {}
+    held_out: dict[str, list[Row]] = {}
     known = set(map(_frozen, table.rows))
     for split, sibling in siblings(path).items():
         other = _told(readers.read_rows(sibling, columns), sibling, say)
-        found[split] = other.rows
+        held_out[split] = other.rows
         skipped = skipped + other.skipped
         say(f"{path}: {split} rows are those of {sibling.name} ({len(other.rows)})")
         if also := sum(row in known for row in map(_frozen, other.rows)):
             say(f"{sibling}: {also} of its {len(other.rows)} rows are training rows too")
-    train, validation, test = completed(str(path), table.rows, found, say)
+    train, validation, test = completed(str(path), table.rows, held_out, say)
     return Source(text, train, validation, test, skipped)
 
 
@@ -138,27 +138,27 @@ def _read_hub(text: str, columns: Columns, say: Say, whole: bool) -> Source:
     first, ended = _first_rows(text, "train", data.train, columns, most, say if whole else None)
     if not first:
         raise DataError(f"{text}: no record of its training split has a label; choose another split")
-    found = {
+    held_out = {
         split: _first_rows(text, split, part, columns, most_held, say if whole else None)[0]
         for split, part in data.held.items()
     }
-    if not found.get("test", first) and found.get("validation"):  # as of GLUE, whose test labels are secret
-        found["test"] = found.pop("validation")
+    if not held_out.get("test", first) and held_out.get("validation"):  # as of GLUE, whose test labels are secret
+        held_out["test"] = held_out.pop("validation")
         say(f"{text}: its test split has no labels; its validation split serves as test")
-    found = {split: rows for split, rows in found.items() if rows}
+    held_out = {split: rows for split, rows in held_out.items() if rows}
     if ended or whole:
-        train, validation, test = completed(text, first, found, say)
+        train, validation, test = completed(text, first, held_out, say)
         return Source(text, train, validation, test)
     rows = iter(first)
-    keys: set[bytes] = {row_key(row) for part in found.values() for row in part}
+    keys: set[bytes] = {row_key(row) for part in held_out.values() for row in part}
     for split in ("validation", "test"):
-        if split not in found:
-            found[split] = list(itertools.islice((row for row in rows if row_key(row) not in keys), STREAM_HELD))
-            keys |= {row_key(row) for row in found[split]}
-    kept = ", ".join(f"{len(found[split])} rows for {split}" for split in ("validation", "test"))
+        if split not in held_out:
+            held_out[split] = list(itertools.islice((row for row in rows if row_key(row) not in keys), STREAM_HELD))
+            keys |= {row_key(row) for row in held_out[split]}
+    kept = ", ".join(f"{len(held_out[split])} rows for {split}" for split in ("validation", "test"))
     say(f"{text}: a stream, shuffled {SHUFFLED:,} rows at a time; kept {kept}")
     held = frozenset(keys)
-    return Source(text, None, found["validation"], found["test"], [], data.train, columns, held)
+    return Source(text, None, held_out["validation"], held_out["test"], [], data.train, columns, held)
 
 
 def _first_rows(

@@ -73,8 +73,8 @@ def _expanded(parsed: list[Weighted], weights: Sequence[float] | None) -> list[W
         if weight is not None and not (math.isfinite(weight) and weight > 0):
             raise DataError(f"{text}: its weight must be a positive number, got {weight:g}")
         if text == "paper" and not os.path.exists(text):
-            each = 1.0 if weight is None else weight
-            expanded += [(f"hf:{name}:{config}", share * each) for name, config, share in PAPER]
+            whole = 1.0 if weight is None else weight
+            expanded += [(f"hf:{name}:{config}", share * whole) for name, config, share in PAPER]
         else:
             expanded.append((text, weight))
     if any(weight is not None for _, weight in expanded):  # beside the paper's own weights a spec counts as 1

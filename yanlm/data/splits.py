@@ -26,12 +26,12 @@ def siblings(path: Path) -> dict[str, Path]:
     ending = path.name[-len(extension(path)) :]
     if path.name.lower() != f"train{ending.lower()}":
         return {}
-    found = {}
+    held_out = {}
     for split, names in _SIBLINGS.items():
         files = (path.with_name(name + ending) for name in names)
         if first := next(filter(Path.is_file, files), None):
-            found[split] = first
-    return found
+            held_out[split] = first
+    return held_out
 
 
 def training_file(path: Path) -> tuple[Path, str] | None:
@@ -47,18 +47,19 @@ def training_file(path: Path) -> tuple[Path, str] | None:
 
 
 def completed(
-    name: str, rows: list[Row], found: dict[str, list[Row]], say: Callable[[str], None]
+    name: str, rows: list[Row], held_out: dict[str, list[Row]], say: Callable[[str], None]
 ) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows for training, validation and test: the ones found, and for what is missing some of the training rows."""
-    if len(found) == 2:
-        return rows, found["validation"], found["test"]
+    """Rows for training, validation and test: those held out, and for what is missing some of the training rows."""
+    if len(held_out) == 2:
+        return rows, held_out["validation"], held_out["test"]
     train, validation, test = split_rows(name, rows)
-    if "test" in found:
-        train, test = train + test, found["test"]
-    if "validation" in found:
-        train, validation = train + validation, found["validation"]
+    if "test" in held_out:
+        train, test = train + test, held_out["test"]
+    if "validation" in held_out:
+        train, validation = train + validation, held_out["validation"]
     kept = {"validation": len(validation), "test": len(test)}
-    say(f"{name}: kept {', '.join(f'{kept[s]} rows for {s}' for s in kept if s not in found)}, by a hash of their text")
+    parts = ", ".join(f"{kept[split]} rows for {split}" for split in kept if split not in held_out)
+    say(f"{name}: kept {parts}, by a hash of their text")
     return train, validation, test
 
 

@@ -53,7 +53,7 @@ def parted(text: str) -> tuple[str, str]:
         ('Mary ran to the attic .', 'Mary is in the attic .')
     """
     sentences = [part.strip() for part in text.split(".") if part.strip()]
-    return " ".join(f"{one} ." for one in sentences[:-1]), f"{sentences[-1]} ." if sentences else ""
+    return " ".join(f"{sentence} ." for sentence in sentences[:-1]), f"{sentences[-1]} ." if sentences else ""
 
 
 def judge(texts: Sequence[Sequence[str]]) -> dict[str, float]:
