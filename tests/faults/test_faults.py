@@ -56,6 +56,8 @@ FAULTS = {
     TRAIN + "texts.txt --save-every 0": "save_every must",
     TRAIN + "texts.txt --log-every -1": "log_every must",
     TRAIN + "texts.txt --colour red": "--colour",
+    TRAIN + "texts.txt --seed -1": "seed must",
+    TRAIN + f"texts.txt --seed {2**64}": "seed must be below 2**63",
     "yanlm train --config small.toml --data texts.txt --out texts.txt": "choose another --out",
     "yanlm train --config small.toml --data texts.txt --out texts.txt/run": "choose another --out",
     "yanlm train --config none.toml": "none.toml",

@@ -28,7 +28,7 @@ from yanlm.analysis.latents import (
 )
 from yanlm.data.corpus import load_corpus
 from yanlm.data.rows import DataError
-from yanlm.files import writing_to
+from yanlm.files import replacing, write_json, writing_to
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
@@ -182,8 +182,9 @@ def inspect_folder(
         "files": {kind: str(path) for kind, path in files.items()},
     }
     with writing_to(out):
-        latent_figure({name: inspection}).savefig(files["figure"], dpi=120)
-        files["numbers"].write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        with replacing(files["figure"]) as beside:
+            latent_figure({name: inspection}).savefig(beside, dpi=120)
+        write_json(files["numbers"], document, ascii=False)
     return document
 
 

@@ -78,11 +78,6 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a stage's log."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
 def samples_text(report: dict[str, Any]) -> str:
     """Filled examples, for people."""
     blocks = [

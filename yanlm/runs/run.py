@@ -18,7 +18,7 @@ from yanlm.modeling.yan import YanModel
 from yanlm.runs.batches import stage_draw
 from yanlm.runs.claim import claimed
 from yanlm.runs.listener import Listener
-from yanlm.runs.record import RUN_FILE, describe_corpus, read_log, read_record, run_head, samples_text
+from yanlm.runs.record import RUN_FILE, describe_corpus, read_record, run_head, samples_text
 from yanlm.runs.resuming import with_changes
 from yanlm.runs.settings import RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
@@ -27,6 +27,7 @@ from yanlm.tokenization.coverage import coverage_note
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
 from yanlm.training.checkpoints import reported
+from yanlm.training.log import read_log
 from yanlm.training.loop import StageResult, make_accelerator, train_stage
 
 if TYPE_CHECKING:
@@ -83,13 +84,17 @@ def train(
 
 def _write_head(settings: RunSettings, corpus: Corpus, out: Path, resume: bool, command: str | None) -> None:
     """Write tokenizer and ``run.json`` before anything is trained: a run that dies is resumed from its folder alone."""
-    folder = out / "tokenizer"
+    file = out / "tokenizer" / "tokenizer.json"
+    record = with_changes(read_record(out), settings, command) if resume else run_head(settings, command)
+    known = record.get("tokenizer", {}).get("sha256")
     with reported(out, "writing the tokenizer"):
-        if not (resume and (folder / "tokenizer.json").is_file()):
+        if not resume or not file.is_file() or known not in (None, sha256(file)):
             tokenizer = make_tokenizer(settings, corpus)
-            with filling(folder, last="tokenizer.json") as beside:
+            with filling(file.parent, last=file.name) as beside:
                 tokenizer.save_pretrained(beside)
-        record = with_changes(read_record(out), settings, command) if resume else run_head(settings, command)
+        record["tokenizer"] = {"sha256": sha256(file)}
+        if known not in (None, record["tokenizer"]["sha256"]):
+            raise ValueError(f"{file} was damaged and cannot be made again as it was; bring it back, or begin anew")
         write_json(out / RUN_FILE, record)
 
 

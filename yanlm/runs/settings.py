@@ -106,7 +106,8 @@ class RunSettings:
             check_count(name, getattr(self, name))
         if self.check_every is not None and self.task is None:
             raise ValueError("check_every goes with a task, whose score on validation it looks at")
-        check_count("seed", self.seed, minimum=0)
+        if check_count("seed", self.seed, minimum=0) >= 2**63:
+            raise ValueError(f"seed must be below 2**63, got {self.seed}")
         if self.minutes is not None:
             check_positive("minutes", self.minutes)
             if self.steps1 is not None or self.steps2 is not None:

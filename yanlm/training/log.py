@@ -33,7 +33,7 @@ class RunLog:
     def open(self, step: int, tail: list[Record]) -> None:
         """Keep the file's lines up to ``step``, fill gaps from ``tail`` and go on from there."""
         path = self.folder / "log.jsonl"
-        known = {record["step"]: record for record in [*tail, *_read(path)] if record["step"] <= step}
+        known = {record["step"]: record for record in [*tail, *read_log(path)] if record["step"] <= step}
         self.records = [known[key] for key in sorted(known)]
         with reported(self.folder, "writing the log"):
             write_text(path, "".join(json.dumps(record) + "\n" for record in self.records))
@@ -111,8 +111,8 @@ class Window:
         return window
 
 
-def _read(path: Path) -> list[Record]:
-    """The lines that are whole: a kill may have cut the last one."""
+def read_log(path: Path) -> list[Record]:
+    """The lines of a log that are whole: a kill may have cut the last one."""
     records = []
     with contextlib.suppress(OSError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

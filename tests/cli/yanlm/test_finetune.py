@@ -1,6 +1,7 @@
 """yanlm finetune, end to end on tiny models: every kind, early stopping, resume, a user's mistakes."""
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -143,3 +144,22 @@ def test_the_data_is_read_once_for_all_seeds_and_the_labels(finetune, models, mo
     assert code == 0, err
     assert len(read) == 1
     assert json.loads(Path("out/plan.json").read_text())["settings"]["model"]["pad_to"] >= 1
+
+
+def test_it_goes_on_from_another_folder_at_another_rate(finetune, models, monkeypatch):
+    shutil.copytree(models / "flow", "model")
+    code, _, err = finetune(
+        "--model", "model", "--task", "qa", "--data", "rooms.jsonl", *QUICK, "--lr", 1e30, "--out", "out"
+    )
+    assert code == 1 and "yanlm finetune --resume out --lr RATE" in err
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    code, _, err = finetune("--resume", "../out", "--lr", "0.001", "--steps", 6)
+    assert code == 0, err
+    plan, run = (json.loads(Path(f"../out/{name}").read_text()) for name in ("plan.json", "seed-0/run.json"))
+    for record in (plan, run):
+        assert record["settings"]["recipe2"]["lr"] == 0.001 and record["settings"]["steps2"] == 6
+        assert record["changed"][0]["settings"]["recipe2.lr"] == {"from": 1e30, "to": 0.001}
+    assert run["stages"]["2"]["steps"] == 6
+    code, _, err = finetune("--resume", "../out", "--seeds", 2, "--task", "qa")
+    assert code == 2 and "--seeds, --task cannot change" in err

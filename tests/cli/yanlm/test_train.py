@@ -195,6 +195,32 @@ def test_a_model_of_stage_1_that_was_damaged_is_made_again(small):
     assert weights(Path("r")) == whole
 
 
+@pytest.mark.parametrize("harm", ["flipped", "gone", "foreign"])
+def test_a_tokenizer_that_was_damaged_is_made_again(small, harm):
+    assert small(*BEGIN)[0] == 0
+    whole, file = weights(Path("r")), Path("r/tokenizer/tokenizer.json")
+    text = file.read_text()
+    reopened(Path("r"))
+    file.unlink() if harm == "gone" else file.write_text(text.replace("number", "numben", 1) + " ")
+    if harm == "foreign":  # nor can it be made again: the texts are others
+        Path("texts.txt").write_text(Path("texts.txt").read_text().replace("eighty", "ninety"))
+    code, _, err = small("--resume", "r")
+    if harm == "foreign":
+        assert code == 2 and "cannot be made again as it was" in err and err.count("error:") == 1
+    else:
+        assert code == 0 and file.read_text() == text and weights(Path("r")) == whole
+
+
+def test_a_log_with_a_broken_line_is_no_obstacle(small):
+    assert small(*BEGIN)[0] == 0
+    reopened(Path("r"))
+    for stage in (1, 2):
+        with Path(f"r/stage{stage}/log.jsonl").open("ab") as file:
+            file.write(b"\x00\xff\n{\n")
+    code, _, err = small("--resume", "r")
+    assert code == 0, err
+
+
 def test_where_no_checkpoint_loads_it_is_one_line(small):
     assert small(*BEGIN)[0] == 0
     reopened(Path("r"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.files import printable, write_json, writing_to
+from yanlm.files import printable, replacing, write_json, write_text, writing_to
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,8 +114,9 @@ class Study:
         try:
             for page, picture in places:
                 page.parent.mkdir(parents=True, exist_ok=True)
-                figure.savefig(picture, dpi=120)
-                page.write_text(self._page(title, words, tables, picture.name), encoding="utf-8")
+                with replacing(picture) as beside:
+                    figure.savefig(beside, dpi=120)
+                write_text(page, self._page(title, words, tables, picture.name))
         except OSError as error:
             raise ValueError(f"cannot write the page: {error}; choose another --out or --page") from None
         shown = {kind: str(path) for kind, path in files.items()} | {"results": str(self.out / RESULTS)}
