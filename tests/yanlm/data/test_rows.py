@@ -1,0 +1,49 @@
+"""Rows: their kinds by their fields, and numbers as JSON writes them."""
+
+import pytest
+
+from yanlm.data.rows import DataError, field, json_type, kind_of, listed, row_of, trained, words, words_of
+
+
+def test_kinds() -> None:
+    assert kind_of({"context": "", "question": "q", "answer": "a"}) == "qa"
+    assert kind_of({"source": "s", "target": "t"}) == "seq2seq"
+    with pytest.raises(DataError, match="got txt"):
+        kind_of({"txt": "a"})
+    with pytest.raises(DataError, match=r"fields there: a, b, .*, \.\.\."):
+        row_of(dict.fromkeys("abcdefghijklmnop", "x"))
+
+
+class TestNumbers:
+    def test_task_of_a_float_column(self) -> None:
+        asked = {"context": "c", "question": "q", "answer": 3.0}
+        assert row_of({**asked, "task": 15.0}) == {**asked, "answer": "3", "task": "15"}
+        assert "task" not in row_of({**asked, "task": float("nan")})
+        assert row_of({**asked, "task": 10**400})["task"] == "1" + 400 * "0"
+
+
+def test_what_is_trained_on() -> None:
+    row = {"context": "c", "question": "q", "answer": "a", "answers": ["a", "b"], "task": "1"}
+    assert trained(row) == {"context": "c", "question": "q", "answer": "a"} and words_of(row) == "c q a"
+    assert words_of({"source": "<mask> .", "target": ["one", "two"]}) == "<mask> . one two"
+
+
+def test_fields_of_a_row() -> None:
+    assert field({"text": " a "}, "text") == " a " and words({"text": " a "}, "text") == "a"
+    assert words({"context": " "}, "context", empty=True) == ""
+    with pytest.raises(ValueError, match="'text' is empty; leave the row out"):
+        words({"text": " "}, "text")
+    with pytest.raises(ValueError, match="'text' must be text, got int 3"):
+        field({"text": 3}, "text")
+
+
+def test_what_messages_name() -> None:
+    assert [json_type(value) for value in ("", True, 1.5, [], {}, None)] == [
+        "string",
+        "boolean",
+        "number",
+        "list",
+        "object",
+        "null",
+    ]
+    assert listed([]) == "none" and listed(["a", "b" * 50]) == f"a, {'b' * 37}..."
