@@ -1,0 +1,89 @@
+"""Blocks of both backbones: rotary positions are relative, what lies outside the mask counts for nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yanlm.config import YanConfig
+from yanlm.nn.blocks import Block, CrossAttention, Norm, SelfAttention, ShortConv, rotary, rotate
+
+KINDS: dict[str, dict[str, Any]] = {"transformer": {}, "conv": {"conv": 3}, "mamba": {"backbone": "mamba"}}
+
+
+def config(**options: Any) -> YanConfig:
+    ids = {"vocab_size": 30, "pad_token_id": 28, "mask_token_id": 29}
+    return YanConfig(**{"d_model": 16, "num_heads": 2, "d_state": 4, **ids, **options})
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))
+def test_products_see_relative_positions(query: int, key: int, shift: int) -> None:
+    q, k = normal(1, 1, 1, 8), normal(1, 1, 1, 8, seed=1)
+
+    def product(a: int, b: int) -> torch.Tensor:
+        return (rotate(q, rotary(torch.tensor([[a]]), 8)) * rotate(k, rotary(torch.tensor([[b]]), 8))).sum()
+
+    torch.testing.assert_close(product(query, key), product(query + shift, key + shift), atol=1e-3, rtol=1e-3)
+
+
+def test_turning_keeps_lengths_and_position_zero() -> None:
+    x = normal(2, 2, 5, 8)
+    turned = rotate(x, rotary(torch.arange(5).expand(2, 5), 8))
+    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
+    assert torch.equal(turned[:, :, 0], x[:, :, 0]) and not torch.allclose(turned[:, :, 1], x[:, :, 1])
+    assert rotate(x, None) is x
+
+
+def test_a_short_convolution_sees_neighbours_alone() -> None:
+    conv, x = ShortConv(16, 3), normal(1, 9, 16)
+    changed = x.clone()
+    changed[:, 4] += 1
+    moved = (conv(changed, None) - conv(x, None)).abs().sum(-1)[0] > 0
+    assert moved.tolist() == [3 <= place <= 5 for place in range(9)]
+    mask = torch.tensor([[True] * 6 + [False] * 3])
+    torch.testing.assert_close(conv(x, mask)[:, :6], conv(x[:, :6], None))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_changes_no_token(kind: str) -> None:
+    torch.manual_seed(0)
+    block, x = Block(config(**KINDS[kind])), normal(2, 7, 16)
+    mask, at = torch.tensor([[True] * 7, [True] * 4 + [False] * 3]), rotary(torch.arange(7).expand(2, 7), 8)
+    alone = block(x[1:, :4], None, rotary(torch.arange(4)[None], 8))
+    torch.testing.assert_close(block(x, mask, at)[1:, :4], alone, atol=2e-6, rtol=1e-4)
+
+
+def test_heads_start_out_looking_for_tokens_like_their_own() -> None:
+    query, key, _ = SelfAttention(config()).qkv.weight.chunk(3)
+    assert torch.equal(query, key)
+
+
+def test_a_source_without_any_token_adds_only_the_bias() -> None:
+    cross, x = CrossAttention(config()), normal(2, 3, 16)
+    source, mask = normal(2, 5, 16, seed=1), torch.tensor([[True] * 5, [False] * 5])
+    update = cross(x, cross.read(source, None), mask, None)
+    torch.testing.assert_close(update[1], cross.out.bias.expand(3, 16))
+    assert not torch.allclose(update[0], cross.out.bias.expand(3, 16))
+
+
+def test_norms_follow_the_time() -> None:
+    x, time = normal(2, 3, 16), normal(2, 1, 8, seed=1)
+    norm = Norm(16, 8)
+    torch.testing.assert_close(norm(x, torch.zeros(2, 1, 8)), torch.nn.functional.layer_norm(x, (16,)))
+    assert not torch.allclose(norm(x, time), norm(x, 2 * time))
+    assert torch.equal(Norm(16)(x, time), Norm(16)(x, None))
+
+
+def test_a_block_looks_at_a_source_where_asked_to() -> None:
+    block, x = Block(config(), cross=True), normal(2, 3, 16)
+    assert block.cross is not None and Block(config()).cross is None
+    first, second = (block(x, None, None, source=block.cross.read(normal(2, 5, 16, seed=k), None)) for k in (1, 2))
+    assert not torch.allclose(first, second)
