@@ -7,6 +7,7 @@ Parameters have the names and shapes of mamba_ssm's ``Mamba``, so weights move b
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moefm.checks import check_choice, check_count, check_mask
+from moefm.finite import can_look
 from moefm.numeric import clean, wide
 from yanlm.nn.mamba_kernels import kernel_status, kernels
 from yanlm.nn.selective_scan import scan
@@ -90,8 +92,8 @@ class Mamba(nn.Module):
 
         Args:
             x: Tokens ``(B, L, d_model)``.
-            mask: ``(B, L)``, True = a token. Padding is expected on the right. It is zeroed before anything is
-                computed, so that not even a NaN in it does harm; padding elsewhere passes as tokens of zeros.
+            mask: ``(B, L)``, True = a token. Padding may stand anywhere: tokens are mixed as if they stood side by
+                side. It is zeroed before anything is computed, so that not even a NaN in it does harm.
 
         Returns:
             ``(B, L, d_model)``, zeros at padding.
@@ -101,6 +103,10 @@ class Mamba(nn.Module):
             TypeError: ``mask`` is not boolean.
         """
         _check_tokens(x, mask, self.d_model)
+        return _side_by_side(self.mix, x, mask)
+
+    def mix(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The same where all padding is on the right."""
         inner, gate = self.in_proj(clean(x, mask)).chunk(2, -1)
         inner = _convolve(inner, self.conv1d)
         dt, B, C = self.x_proj(inner).split([self.dt_rank, self.d_state, self.d_state], -1)
@@ -151,8 +157,7 @@ class BiMamba(nn.Module):
 
         Args:
             x: Tokens ``(B, L, d_model)``.
-            mask: ``(B, L)``, True = a token. Padding is expected on the right, see :meth:`Mamba.forward`; what lies
-                between a row's first and last token is reversed with them.
+            mask: ``(B, L)``, True = a token. Padding may stand anywhere, see :meth:`Mamba.forward`.
 
         Returns:
             ``(B, L, d_model)``, zeros at padding.
@@ -162,11 +167,26 @@ class BiMamba(nn.Module):
             TypeError: ``mask`` is not boolean.
         """
         _check_tokens(x, mask, self.d_model)
+        return _side_by_side(self.mix, x, mask)
+
+    def mix(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The same where all padding is on the right."""
         order = _reversal(x, mask)
-        turned = None if mask is None else mask.gather(1, order)
-        before = self.forward_mixer(x, mask)
-        after = _reorder(self.backward_mixer(_reorder(x, order), turned), order)
+        before = self.forward_mixer.mix(x, mask)
+        after = _reorder(self.backward_mixer.mix(_reorder(x, order), mask), order)
         return clean(self.proj(torch.cat([before, after], -1)), mask)
+
+
+def _side_by_side(mix: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, mask: Tensor | None) -> Tensor:
+    """Mix with the tokens of every row moved to its beginning, and back to their places afterwards.
+
+    On the CPU a look says whether they stand there already; elsewhere it would wait for the device.
+    """
+    if mask is None or (can_look(mask) and bool((mask[:, 1:] <= mask[:, :-1]).all())):
+        return mix(x, mask)
+    places = torch.where(mask, mask.cumsum(1), mask.sum(1, keepdim=True) + (~mask).cumsum(1)) - 1
+    order = torch.zeros_like(places).scatter(1, places, torch.arange(x.shape[1], device=x.device).expand_as(places))
+    return _reorder(mix(_reorder(x, order), mask.gather(1, order)), places)
 
 
 def _reversal(x: Tensor, mask: Tensor | None) -> Tensor:

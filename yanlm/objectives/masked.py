@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 
 def partly_masked(slot_mask: Tensor, seeds: Sequence[int], stream: int = TIME) -> tuple[Tensor, Tensor]:
-    """Which slots stay masked, and what each of them weighs, both ``(B, M)`` on the CPU.
+    r"""Which slots stay masked, and what each of them weighs, both ``(B, M)`` on the CPU.
 
-    A row draws r from U(0, 1], and each slot stays masked with probability r.
+    Of a row's M slots a number k drawn from 1 to M stays masked, any k of them alike, and each weighs M / k. That has
+    the mean of masking each slot with probability r, r from U(0, 1), and weighing a masked slot 1 / r:
 
-    Where the draw leaves none of a row's M slots masked, one of them is. So a slot is masked with probability
-    :math:`r + (1 - r)^M / M`, and one over it is bounded by M, however small r is.
+    .. math:: \int_0^1 \sum_{m} \frac{P(m | r)}{r} \sum_i 1[m_i] \ell_i(m)\, dr
+              = \frac{1}{M} \sum_{k=1}^M \frac{M}{k}\, E_{|m| = k} \sum_i 1[m_i] \ell_i(m)
+
+    for :math:`\int r^{k-1} (1 - r)^{M-k} dr = 1 / (k \binom{M}{k})`. No draw is empty and no weight above M.
 
     Example:
         >>> masked, weights = partly_masked(torch.tensor([[True, True, True, False]]), seeds=[1])
@@ -37,13 +40,10 @@ def partly_masked(slot_mask: Tensor, seeds: Sequence[int], stream: int = TIME) -
         places = slots.nonzero().squeeze(1)
         if not (count := len(places)):
             continue
-        rate = 1 - float(torch.rand((), generator=source, dtype=torch.float64))
-        drawn = torch.rand(count, generator=source)
-        stays = drawn < rate
-        if not stays.any():
-            stays[drawn.argmin()] = True
-        masked[row, places] = stays
-        weights[row, places] = stays / (rate + (1 - rate) ** count / count)
+        kept = 1 + int(count * torch.rand((), generator=source, dtype=torch.float64))
+        chosen = places[torch.rand(count, generator=source).argsort()[:kept]]
+        masked[row, chosen] = True
+        weights[row, chosen] = count / kept
     return masked, weights
 
 
@@ -68,11 +68,13 @@ def revealed(model: YanNetwork, batch: Batch, share: float, seeds: Sequence[int]
 def masked_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: Tensor) -> tuple[Tensor, Parts]:
     r"""Cross-entropy at masked slots, and the length head's where the batch has what it needs.
 
-    ``mlm`` masks every slot. ``mdlm`` is masked diffusion (Sahoo et al. 2024; LLaDA, Nie et al. 2025): the row draws r
-    from U(0, 1], each slot stays masked with probability r while the others show their token, and a masked slot
-    weighs one over the probability of being masked, so that a slot counts once on average:
+    ``mlm`` masks every slot. ``mdlm`` is masked diffusion (Sahoo et al. 2024; LLaDA, Nie et al. 2025): each slot stays
+    masked with probability r from U(0, 1) while the others show their token, and a masked slot weighs 1 / r, so that a
+    slot counts once on average:
 
-    .. math:: E_r E_m \sum_i \frac{1[m_i]}{P(m_i | r)} \, (-\log p(y_i | y_{\setminus m}, x))
+    .. math:: E_r E_m \sum_i \frac{1[m_i]}{r} \, (-\log p(y_i | y_{\setminus m}, x))
+
+    It is drawn as :func:`partly_masked` says.
 
     Both are means over slots.
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from toys import trimmed
+from toys import TEXT_ROWS, trimmed
 
 from yanlm.modeling.yan import YanModel
+from yanlm.tokenization.examples import Builder
 
 Make = Callable[..., YanModel]
 
@@ -26,3 +27,16 @@ def test_padding_never_changes_an_encoding(model: YanModel, batch: dict[str, tor
 def test_texts_longer_than_the_model_are_refused(make_model: Make) -> None:
     with pytest.raises(ValueError, match="max_length=48"):
         make_model().encode(torch.zeros(1, 49, dtype=torch.long))
+
+
+@pytest.mark.parametrize("backbone", ["transformer", "mamba"])
+def test_padding_on_the_left_changes_no_encoding_either(make_model: Make, builder: Builder, backbone: str) -> None:
+    """Up to learned positions, which count from the left: rotary ones see distances alone."""
+    model = make_model(backbone=backbone)
+    part = builder.batch([{"text": text} for text in TEXT_ROWS], [1, 2, 3])
+    ids, lengths = part["source_ids"], part["source_mask"].sum(1).tolist()
+    right = model.encode(ids, part["source_mask"])
+    turned = torch.stack([row.roll(len(row) - count) for row, count in zip(ids, lengths, strict=True)])
+    left = model.encode(turned, part["source_mask"].flip(1))
+    for row, count in enumerate(lengths):
+        torch.testing.assert_close(left[row, -count:], right[row, :count], atol=2e-5, rtol=1e-4)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 from toys import TEXT_ROWS, Batch
 
 from yanlm.modeling.yan import YanModel
-from yanlm.objectives.masked import partly_masked, revealed
-from yanlm.objectives.settings import Stage1, Stage2
+from yanlm.objectives.masked import partly_masked
 from yanlm.seeding import TIME, generators
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
@@ -59,11 +60,9 @@ def test_the_loss_of_mdlm_weighs_what_stays_masked(make_model: Make, batch: Batc
     masked, weights = torch.zeros_like(batch["slot_mask"]), torch.zeros(batch["slots"].shape)
     for row, generator in enumerate(generators(seeds, TIME)):
         count = int(batch["slot_mask"][row].sum())
-        rate = 1 - torch.rand((), generator=generator, dtype=torch.float64).item()
-        drawn = torch.rand(count, generator=generator)
-        stays = drawn < rate if (drawn < rate).any() else drawn == drawn.min()
-        masked[row, :count] = stays
-        weights[row, :count] = 1 / (rate + (1 - rate) ** count / count)
+        kept = 1 + int(count * torch.rand((), generator=generator, dtype=torch.float64))
+        masked[row, torch.rand(count, generator=generator).argsort()[:kept]] = True
+        weights[row, masked[row]] = count / kept
     assert masked.sum() < batch["slot_mask"].sum(), "some slots show their token"
     loss = model(**without_lengths(batch), stage=1, seeds=seeds).loss
     assert loss.item() == pytest.approx(by_hand(model, batch, masked, weights), rel=1e-5)
@@ -71,7 +70,7 @@ def test_the_loss_of_mdlm_weighs_what_stays_masked(make_model: Make, batch: Batc
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_a_slot_counts_once_on_average(count: int) -> None:
-    draws = 20_000
+    draws = 5000
     masked, weights = partly_masked(torch.ones(draws, count, dtype=torch.bool), range(draws))
     assert masked.any(1).all() and bool(weights[~masked].eq(0).all())
     error = 4 * weights.std(0) / draws**0.5
@@ -79,42 +78,24 @@ def test_a_slot_counts_once_on_average(count: int) -> None:
     assert weights.max() <= count + 1e-4
 
 
-class TestReveal:
-    def test_some_slots_of_some_rows_show_their_token(self, make_model: Make, batch: Batch) -> None:
-        many = {name: x.repeat_interleave(200, 0) for name, x in batch.items()}
-        seeds = list(range(600))
-        model = make_model()
-        new = revealed(model, many, 0.5, seeds)
-        left, held, slots = new["slot_mask"], many["slot_mask"], many["slots"]
-        assert bool((left <= held).all()) and left.any(1).all()
-        source = new["source_ids"].gather(1, slots)
-        assert (source[left] == model.config.mask_token_id).all()
-        open_ = held & ~left
-        assert torch.equal(source[open_], many["target_ids"].gather(1, slots)[open_])
-        untouched = (left == held).all(1).float().mean()
-        assert 0.5 < untouched < 0.75  # half by the draw, and some where r is near 1
-        assert torch.equal(revealed(model, many, 0.0, seeds)["slot_mask"], held)
-        part = revealed(model, {name: x[300:310] for name, x in many.items()}, 0.5, seeds[300:310])
-        assert torch.equal(part["source_ids"], new["source_ids"][300:310])
-
-    @pytest.mark.parametrize("ce", ["rollout", "mixture", "posterior"])
-    def test_the_loss_of_parts_adds_up_and_reaches_everything(self, make_model: Make, batch: Batch, ce: str) -> None:
-        model = make_model(num_experts=4)
-        model.stage1, model.stage2 = Stage1(mmd=0.0), Stage2(ce=ce, freeze="none", length=0.0, reveal=1.0)
-        model.prepare_stage(2)
-        seeds, totals = [4, 2, 8], model.counts(batch) / 2
-        whole = model(**batch, stage=2, seeds=seeds).loss
-        halves = [
-            model(**{n: x[at] for n, x in batch.items()}, stage=2, seeds=seeds[at], totals=totals).loss.item() / 2
-            for at in (slice(0, 2), slice(2, 3))
-        ]
-        assert sum(halves) == pytest.approx(whole.item(), rel=1e-4)
-        whole.backward()
-        untrained = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-        assert all(name.startswith("length_head") for name in untrained)
-
-    def test_mistakes_are_named(self, make_model: Make, batch: Batch) -> None:
-        with pytest.raises(ValueError, match="reveal must be a share"):
-            Stage2(reveal=1.5)
-        with pytest.raises(ValueError, match="reveal needs a model of form='slots'"):
-            revealed(make_model(form="separate", align=False), batch, 0.5, [1, 2, 3])
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_mean_is_that_of_masked_diffusion(count: int) -> None:
+    """Whatever a slot costs beside each set of shown ones: over r in quadrature, and over our draws."""
+    sets = list(itertools.product([False, True], repeat=count))
+    costs = {
+        m: torch.rand(count, generator=torch.Generator().manual_seed(i), dtype=torch.float64) * (1 + sum(m))
+        for i, m in enumerate(sets)
+    }
+    points, quadrature = (torch.tensor(x) for x in np.polynomial.legendre.leggauss(12))
+    rates = (points + 1) / 2
+    wanted = sum(
+        float((quadrature / 2 * rates ** (sum(m) - 1) * (1 - rates) ** (count - sum(m))).sum())
+        * float(costs[m][torch.tensor(m)].sum())
+        for m in sets
+        if any(m)
+    )
+    draws = 20_000
+    masked, weights = partly_masked(torch.ones(draws, count, dtype=torch.bool), range(draws))
+    losses = torch.stack([(w * costs[tuple(m)]).sum() for m, w in zip(masked.tolist(), weights, strict=True)])
+    assert abs(float(losses.mean()) - wanted) < 4 * float(losses.std()) / draws**0.5
+    assert 4 * float(losses.std()) / draws**0.5 < 0.03 * wanted, "4.7% too little would be seen"
