@@ -1,15 +1,19 @@
 """yanlm train: what it prints is harmless; how it begins, fails, goes on with other settings and from elsewhere."""
 
+import gzip
 import json
 import os
 import shlex
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from moefm_cli.yanlm.training_report import opening
+from yanlm.config import AUTOREGRESSIVE, BASELINES
 from yanlm.runs.claim import claimed
 
 TOML = """tokenizer = "bpe:300"
@@ -24,6 +28,185 @@ flow_layers = 1
 cross_layers = [0]
 max_length = 48
 """
+
+
+STEPS = ("--steps1", "3", "--steps2", "3")
+FILES = {"stage1", "stage2", "tokenizer", "run.json", "losses.png", "samples.txt"}
+
+
+@pytest.fixture
+def yanlm(yanlm, small_toml):
+    Path("small.toml").write_text(small_toml)
+    return yanlm
+
+
+def test_train_writes_everything(trained):
+    folder, record = trained
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert json.loads((folder / "run.json").read_text()) == record
+    for stage in ("stage1", "stage2"):
+        assert {"config.json", "model.safetensors", "tokenizer.json", "run.json", "log.jsonl"} <= {
+            path.name for path in (folder / stage).iterdir()
+        }
+
+
+def test_run_json_says_what_was_done_and_learned(trained):
+    _, record = trained
+    assert record["command"].startswith("yanlm train --config small.toml")
+    assert record["data"]["kind"] == "qa" and len(record["data"]["fingerprint"]) == 64
+    assert {stage: one["steps"] for stage, one in record["stages"].items()} == {"1": 3, "2": 3}
+    report = record["report"]
+    assert set(report["by_steps"]) == {"1", "2", "3", "8"}
+    assert {"majority", "last_mentioned"} == set(report["baselines"])
+    assert len(report["examples"]) == 5
+
+
+def test_more_data_than_the_cap(yanlm, monkeypatch):
+    monkeypatch.setenv("MOEFM_MAX_BYTES", "64K")  # put back afterwards, for the option sets it
+    member = gzip.compress(b'{"text": "Mary went home."}\n' * 1000)
+    Path("big.jsonl.gz").write_bytes(member * 10)
+    args = ("train", "--config", "small.toml", "--data", "big.jsonl.gz", *STEPS)
+    for option in ((), ("--max-bytes", "100K")):
+        code, out, err = yanlm(*args, *option)
+        assert code == 2 and out == "" and not list(Path().rglob("stage1"))
+        assert err.count("error: big.jsonl.gz: unpacks to more than") == 1 and "raise the cap with --max-bytes" in err
+    code, _, err = yanlm(*args, "--max-bytes", "lots")
+    assert code == 2 and "error: --max-bytes: a size must be a positive number of bytes" in err
+
+
+def test_a_finished_run_is_left_alone(yanlm, trained):
+    folder, record = trained
+    code, out, _ = yanlm("train", "--resume", folder, "--json")
+    again = json.loads(out)
+    assert code == 0
+    assert again["stages"] == record["stages"] and again["report"] == record["report"]
+
+
+def test_stage_1_alone_and_stage_2_from_it(yanlm):
+    code, _, err = yanlm("train", "--config", "small.toml", "--stage", "1", "--steps1", 2, "--out", "a")
+    assert code == 0, err
+    assert "by_steps" not in json.loads(Path("a/run.json").read_text())["report"]
+    code, _, err = yanlm("generate", "--model", "a", "x <mask>")
+    assert code == 2 and "stage 1" in err
+    code, _, err = yanlm("train", "--config", "small.toml", "--stage", "2", "--steps2", 2, "--init", "a", "--out", "b")
+    assert code == 0, err
+    assert yanlm("generate", "--model", "b", "x <mask>")[0] == 0
+
+
+def test_own_text_and_the_mamba_backbone(yanlm):
+    lines = [f"the {w} sat near the {v} house ." for w in ("cat", "dog", "hen") for v in ("red", "old", "small", "new")]
+    Path("own.txt").write_text("\n".join(lines))
+    args = ("--data", "own.txt", "--backbone", "mamba", "--objective", "consistent", "--ce", "unrolled", "--experts", 2)
+    code, _, err = yanlm("train", "--config", "small.toml", *args, *STEPS, "--out", "m")
+    assert code == 0, err
+    record = json.loads(Path("m/run.json").read_text())
+    assert record["settings"]["model"]["backbone"] == "mamba" and len(record["report"]["experts"]) == 2
+    assert {"copy_source", "unigram"} == set(record["report"]["baselines"])
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_command_trains_baselines(yanlm, name):
+    train = ("train", "--config", "small.toml", "--baseline", name, "--steps1", 3, "--out", "run")
+    code, out, err = yanlm(*train)
+    assert code == 0, err
+    assert f"baseline: {name}" in err and "stage 2" not in err and "stage2/" not in out
+    assert (f"{name}, token by token" if name in AUTOREGRESSIVE else f"{name}, T = 3") in err
+    assert {p.name for p in Path("run").iterdir()} == {"stage1", "tokenizer", "run.json", "losses.png", "samples.txt"}
+    record = json.loads(Path("run/run.json").read_text())
+    assert record["settings"]["baseline"] == name and record["stages"]["1"]["steps"] == 3
+    assert json.loads(Path("run/stage1/config.json").read_text())["stage"] == 1
+    code, out, err = yanlm("generate", "--model", "run", "Mary went to the <mask> .", "--length", 2)
+    assert code == 0 and out.startswith("Mary went to the"), err
+    code, out, _ = yanlm("info", "--model", "run", "--json")
+    assert code == 0 and json.loads(out)["config"]["method"] == name
+    code, _, err = yanlm("train", "--resume", "run")
+    assert code == 0 and "finished already" in err
+    if name == "gpt2":
+        code, _, err = yanlm("inspect", "--model", "run")
+        assert code == 2 and "no latents" in err
+        code, _, err = yanlm(*train[:-1], "other", "--objective", "consistent")
+        assert code == 2 and "leave out objective" in err
+
+
+def test_a_label_that_is_cut_ends_before_training(yanlm, small_toml):
+    rows = [{"text": f"a {i}", "label": ("good", "Sci/Tech 123")[i % 2]} for i in range(60)]
+    Path("labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    Path("cut.toml").write_text(small_toml.replace("[model]", "[model]\npad_to = 2"))
+    code, _, err = yanlm("train", "--config", "cut.toml", "--data", "labels.jsonl", *STEPS)
+    assert code == 2 and "pad_to = 2 cuts the label 'Sci/Tech 123'" in err and "set pad_to = " in err
+
+
+def test_a_run_is_never_overwritten(yanlm):
+    args = ("train", "--config", "small.toml", "--stage", "1", "--steps1", 1)
+    assert yanlm(*args)[0] == yanlm(*args)[0] == 0
+    assert Path("runs/yanlm/run.json").is_file() and Path("runs/yanlm-2/run.json").is_file()
+    code, _, err = yanlm(*args, "--out", "runs/yanlm")
+    assert code == 2 and "--resume runs/yanlm" in err
+
+
+def test_a_folder_that_cannot_be_written(yanlm):
+    Path("file").write_text("")
+    code, _, err = yanlm("train", "--config", "small.toml", "--steps1", 1, "--steps2", 1, "--out", "file/run")
+    assert code == 2 and "--out" in err
+
+
+def curve(folder, stage):
+    """Losses by step, without what differs between two runs: the time they took."""
+    lines = (folder / f"stage{stage}" / "log.jsonl").read_text().splitlines()
+    return {one["step"]: (one["loss"], one["parts"]) for one in map(json.loads, lines)}
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, small_toml):
+    (tmp_path / "small.toml").write_text("save_every = 4\nlog_every = 1\n" + small_toml)
+    command = [sys.executable, "-m", "moefm_cli.yanlm.app", "train"]
+    args = ["--config", "small.toml", "--steps1", "12", "--steps2", "12", "--out"]
+    quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    assert subprocess.run([*command, *args, "whole"], **quiet).returncode == 0
+    process = subprocess.Popen([*command, *args, "killed"], **quiet)
+    log = tmp_path / "killed" / "stage2" / "log.jsonl"
+    while process.poll() is None and (not log.is_file() or len(log.read_text().splitlines()) < 6):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "killed" / "stage2" / "model.safetensors").exists(), "it was finished before it was killed"
+    assert subprocess.run([*command, "--resume", "killed"], **quiet).returncode == 0
+    for stage in (1, 2):
+        whole, killed = (curve(tmp_path / name, stage) for name in ("whole", "killed"))
+        assert whole.keys() == killed.keys() and len(whole) == 12
+        for step, (loss, parts) in whole.items():
+            assert killed[step][0] == pytest.approx(loss, abs=1e-6)
+            assert killed[step][1] == pytest.approx(parts, abs=1e-6)
+    whole, killed = (json.loads((tmp_path / name / "run.json").read_text())["report"] for name in ("whole", "killed"))
+    assert whole == killed
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path, small_toml):
+    (tmp_path / "small.toml").write_text("log_every = 1\n" + small_toml + "[stage1]\nmmd_tokens = 16\n")
+    train = [
+        "moefm_cli.yanlm.app",
+        "train",
+        "--config",
+        "small.toml",
+        "--steps1",
+        "4",
+        "--steps2",
+        "4",
+        "--device",
+        "cpu",
+    ]
+    one = subprocess.run([sys.executable, "-m", *train, "--out", "one"], cwd=tmp_path, capture_output=True, text=True)
+    assert one.returncode == 0, one.stderr
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+    shared = [sys.executable, *launch, *train, "--out", "two"]
+    two = subprocess.run(shared, cwd=tmp_path, capture_output=True, text=True)
+    assert two.returncode == 0, two.stderr
+    for stage in (1, 2):
+        alone, shared = (curve(tmp_path / name, stage) for name in ("one", "two"))
+        assert alone.keys() == shared.keys() and len(alone) == 4
+        for step, (loss, parts) in alone.items():
+            assert shared[step][0] == pytest.approx(loss, rel=1e-5)
+            assert shared[step][1] == pytest.approx(parts, rel=1e-4, abs=1e-5)
 
 
 def test_data_is_text_on_the_screen_in_the_samples_and_in_the_offered_command(yanlm):
