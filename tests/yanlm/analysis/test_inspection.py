@@ -4,34 +4,14 @@ import json
 
 import pytest
 import torch
+from inspected import ROWS, TEXTS, tiny
 
 from yanlm.analysis.inspection import inspect_folder, inspect_latents, token_text
 from yanlm.analysis.latents import LEAST
-from yanlm.config import YanConfig
 from yanlm.modeling.io import save_model
-from yanlm.modeling.yan import YanModel
 from yanlm.runs.settings import resolve
 from yanlm.tokenization.examples import Builder
-from yanlm.tokenization.tokenizer import encode, train_tokenizer
-
-TEXTS = [f"the cat number {i} sat on the mat, and the dog {i * 7} on the bed." for i in range(60)]
-ROWS = [{"text": text} for text in TEXTS]
-
-
-def normal(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer(TEXTS, 300)
-
-
-def tiny(tokenizer, **options):
-    sizes = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "d_state": 4}
-    ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
-    torch.manual_seed(0)
-    return YanModel(YanConfig(vocab_size=len(tokenizer), **(sizes | ids | options))).eval()
+from yanlm.tokenization.tokenizer import encode
 
 
 @pytest.mark.parametrize(
@@ -60,21 +40,6 @@ def test_any_model(tokenizer, options):
     assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
 
 
-def test_accuracy_under_noise(tokenizer):
-    model = tiny(tokenizer, encoder_layers=1, d_model=64)
-    with torch.no_grad():  # latents that are the token's own direction, and a decoder that reads it
-        model.encoder.blocks = torch.nn.ModuleList()
-        model.encoder.embedding.weight.copy_(normal(len(tokenizer), 64))
-        model.decoder.ffn = torch.nn.Identity()
-    numbers = inspect_latents(model, tokenizer, ROWS, tokens=300, noise_levels=(3, 0, 0.1, 50)).numbers
-    accuracy = numbers["accuracy_under_noise"]
-    assert list(accuracy) == ["0", "0.1", "3", "50"]
-    assert numbers["reconstruction"] == accuracy["0"] == accuracy["0.1"] == 1
-    assert numbers["token_variance"] == pytest.approx(1)
-    assert 1 > accuracy["3"] > accuracy["50"]
-    assert 0.1 < numbers["half_noise"] < 50
-
-
 def test_draws_follow_from_the_seed_and_a_builder_serves_too(tokenizer):
     model = tiny(tokenizer)
     one = inspect_latents(model, tokenizer, ROWS, tokens=100, seed=1)
@@ -90,24 +55,6 @@ def test_questions_are_whole_texts(tokenizer):
     length = len(encode(tokenizer, "the cat sat on the mat the cat? mat"))
     found = inspect_latents(tiny(tokenizer), tokenizer, [row] * 20)
     assert found.numbers["tokens"] == 20 * length
-
-
-def test_too_little_text_and_wrong_options(tokenizer):
-    model = tiny(tokenizer)
-    with pytest.raises(ValueError, match=r"at least 50 tokens, got \d+ in 1 rows; give more text"):
-        inspect_latents(model, tokenizer, ROWS[:1])
-    with pytest.raises(ValueError, match="at least 50 tokens, got 0"):
-        inspect_latents(model, tokenizer, [])
-    with pytest.raises(ValueError, match="tokens"):
-        inspect_latents(model, tokenizer, ROWS, tokens=LEAST - 1)
-    with pytest.raises(ValueError, match="noise_levels"):
-        inspect_latents(model, tokenizer, ROWS, noise_levels=[0, -1])
-    with pytest.raises(ValueError, match="noise_levels"):
-        inspect_latents(model, tokenizer, ROWS, noise_levels=[])
-    with torch.no_grad():
-        model.encoder.norm.weight.fill_(float("nan"))
-    with pytest.raises(ValueError, match="not finite"):
-        inspect_latents(model, tokenizer, ROWS, tokens=100)
 
 
 def test_tokens_in_print(tokenizer):

@@ -22,7 +22,7 @@ def test_spans_count_by_their_tokens_and_rows_by_their_seeds(make_model: Any, sp
             if span > 0:
                 length = span.clamp_max(2)  # the most that the head can say
                 total += float(length * F.cross_entropy(logits[at].detach(), length - 1))
-    assert float(length_loss(model, spans_batch, [4, 2, 8], totals)) == pytest.approx(4 * total / 7, rel=1e-4)
+    assert length_loss(model, spans_batch, [4, 2, 8], totals).item() == pytest.approx(4 * total / 7, rel=1e-4)
     assert length_loss(model, spans_batch, [1, 2, 3], totals) == 0
 
 

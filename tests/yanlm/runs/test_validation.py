@@ -1,4 +1,4 @@
-"""Training on a task: its rows, its score on validation, its evaluation at the end, and the report of any training."""
+"""Training on a task: its rows, its score on validation, its evaluation at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from yanlm.data.corpus import Corpus, corpus_of
 from yanlm.data.sources import Source
 from yanlm.evaluation.predictions import read_predictions
-from yanlm.runs.run import report
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.runs.validation import final_evaluation, run_corpus, validation_score
 
@@ -54,13 +53,6 @@ def test_the_evaluation_at_the_end(make_model: Callable[..., Any], tokenizer: An
     evaluation = final_evaluation(chosen, make_model(), tokenizer, corpus(), tmp_path)
     assert (evaluation["task"], evaluation["n"], evaluation["data"]) == ("completion", 1, "pairs")
     assert len(read_predictions(tmp_path / "predictions.jsonl")) == len(evaluation["by_steps"])
-
-
-def test_texts_are_repeated_up_to_the_rows_of_a_report(make_model: Callable[..., Any], tokenizer: Any) -> None:
-    texts = corpus(rows=[{"text": "the cat sat on the mat"}, {"text": "the dog ran to the red house"}] * 2)
-    for options, rows in (({"eval_rows": 5}, 5), ({"eval_rows": 400, "task": "infill"}, 300)):
-        model, flow = make_model(), rows == 5
-        assert report(settings(**options), model, tokenizer, texts, flow=flow)["rows"] == rows
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""A run from beginning to end: its files, what its listener hears, and a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yanlm.data.corpus import corpus_of
+from yanlm.data.sources import Source
+from yanlm.runs.listener import Listener
+from yanlm.runs.run import report, train
+from yanlm.runs.settings import RunSettings, resolve
+
+SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 48}
+BATCHES = {"recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
+FILES = {"stage1", "stage2", "tokenizer", "run.json", "losses.png", "samples.txt"}
+
+
+class Heard(Listener):
+    """Keeps what it hears: notes, and the kind of everything else."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.kinds: list[tuple[str, int]] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def stage(self, stage: int, model: Any, settings: RunSettings) -> None:
+        self.kinds.append(("stage", stage))
+
+    def log(self, stage: int, record: dict[str, Any]) -> None:
+        self.kinds.append(("log", stage))
+
+    def sample(self, stage: int, step: int, example: dict[str, str]) -> None:
+        self.kinds.append(("sample", stage))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> RunSettings:
+    """Settings of two steps a stage on texts of their own."""
+    data = tmp_path / "own.txt"
+    data.write_text("\n".join(f"the cat number {i} sat near the old house ." for i in range(60)))
+    steps = {"steps1": 2, "steps2": 2, "log_every": 1, "eval_rows": 4}
+    return resolve({"data": [str(data)], "tokenizer": "bpe:300", "model": SMALL, **BATCHES, **steps})
+
+
+def test_a_run_writes_what_it_returns_and_is_heard(small: RunSettings, tmp_path: Path) -> None:
+    heard, out = Heard(), tmp_path / "run"
+    record = train(small, out, device="cpu", command="by hand", listener=heard)
+    assert record is not None and json.loads((out / "run.json").read_text()) == json.loads(json.dumps(record))
+    assert {path.name for path in out.iterdir()} == FILES and record["command"] == "by hand"
+    assert {stage: entry["steps"] for stage, entry in record["stages"].items()} == {"1": 2, "2": 2}
+    assert record["report"]["by_steps"] and "one_pass" in record["report"]["stage1"]
+    assert [kind for kind in heard.kinds if kind[0] != "sample"] == [
+        (kind, stage) for stage in (1, 2) for kind in ("stage", "log", "log")
+    ]
+    weights = (out / "stage1" / "model.safetensors").read_bytes()
+    again = train(small, out, device="cpu", resume=True, listener=heard)
+    assert again is not None and again["report"] == record["report"]
+    assert heard.notes[-2:] == ["stage 1 is finished already", "stage 2 is finished already"]
+    assert (out / "stage1" / "model.safetensors").read_bytes() == weights
+    with pytest.raises(ValueError, match="resume"):
+        train(small, out, device="cpu")
+
+
+def test_rows_that_were_read_are_not_read_again(small: RunSettings, tmp_path: Path) -> None:
+    rows = [{"text": f"the dog number {i} ran to the river ."} for i in range(30)]
+    corpus = corpus_of("given", [Source("given", rows, rows[:3], rows[:2])], (1.0,))
+    Path(small.data[0]).unlink()
+    record = train(dataclasses.replace(small, stage="1", steps2=None), tmp_path / "run", device="cpu", corpus=corpus)
+    assert record is not None and record["data"]["name"] == "given" and list(record["stages"]) == ["1"]
+
+
+def test_texts_are_repeated_up_to_the_rows_of_a_report(make_model: Callable[..., Any], tokenizer: Any) -> None:
+    seen = [{"text": "the cat sat on the mat"}, {"text": "the dog ran to the red house"}] * 2
+    texts = corpus_of("texts", [Source("texts", seen, seen[:3], seen[:2])], (1.0,))
+    for options, rows in (({"eval_rows": 5}, 5), ({"eval_rows": 400, "task": "infill"}, 300)):
+        model, flow = make_model(), rows == 5
+        assert (
+            report(resolve({"steps1": 1, "steps2": 1, **options}), model, tokenizer, texts, flow=flow)["rows"] == rows
+        )
