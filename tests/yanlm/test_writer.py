@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from foreign import FOREIGN, foreign_tokenizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from yanlm.config import YanConfig
 from yanlm.generation.options import GenerationOptions
 from yanlm.modeling.io import save_model
 from yanlm.modeling.yan import YanModel
@@ -160,3 +163,18 @@ def test_a_folder_is_loaded(make_model: Make, tokenizer: Any, tmp_path: Path) ->
     save_model(tmp_path / "run" / "stage2", make_model(), tokenizer, {"seed": 0})
     for folder in (tmp_path / "run", str(tmp_path / "run")):
         assert Writer.load(folder).write(["the <mask>"], length=1)[0].tokens == 1
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_text_comes_back_with_tokenizers_of_every_kind(kind: str) -> None:
+    tokenizer = foreign_tokenizer(kind)
+    ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
+    torch.manual_seed(0)
+    writer = Writer(YanModel(YanConfig(vocab_size=len(tokenizer), d_model=16, num_heads=2, **ids)), tokenizer)
+    filled, continued = "  Zoé\tsaw 東京 😀 (<mask>), and My AUNT <mask> left.\n ", " Who left? \n"
+    texts = [filled, "<mask>'s <|padding|> BOAT<mask>", continued]
+    for text, out in zip(texts, writer.write(texts, length=2, samples=2), strict=True):
+        for sample in out.samples:  # where nothing visible is written, the space before it goes as well
+            assert re.fullmatch(".*".join(map(re.escape, split_at_masks(text))) + "(?s:.*)", sample, re.DOTALL)
+            assert text != filled or sample.endswith(" left.\n ")
+            assert text != continued or sample.startswith(continued)
