@@ -254,6 +254,16 @@ def test_padding_may_stand_anywhere(mixer):
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
+def test_where_values_cannot_be_looked_at_the_result_is_the_same(mixer, monkeypatch):
+    model, x = build(mixer), tokens(4)
+    mask = torch.arange(7) < torch.tensor([7, 3, 1, 0])[:, None]
+    wanted = model(x, mask)
+    monkeypatch.setattr(module, "can_look", lambda _: False)  # as on a GPU
+    assert torch.equal(model(x, mask), wanted)
+    assert torch.allclose(model(x.flip(1), mask.flip(1))[0], model(x[:1].flip(1))[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (2, 0), (0, 4)], ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 def test_small_batches(mixer, shape, masked):
