@@ -149,6 +149,35 @@ def test_files_and_functions_are_short() -> None:
     assert not long_files + long_functions
 
 
+TESTS = {"moefm": "moefm", "yanlm": "yanlm", "moefm_toy": "toy", "moefm_cli": "cli"}
+"""The folder of tests of each package; below it, they lie as the package's files do."""
+UNTESTED = {
+    "yanlm/modeling/output.py": "the fields of a result",
+    "yanlm/runs/listener.py": "a protocol: its methods do nothing",
+}
+"""Files that need no tests of their own, and why."""
+
+
+def has_behaviour(path: Path) -> bool:
+    """Whether a file has a public function or class."""
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return any(isinstance(node, definitions) and not node.name.startswith("_") for node in body)
+
+
+def tests_of(path: Path) -> Path:
+    """Where the tests of a source file are."""
+    base = FILES[path]
+    package, *below = path.relative_to(base).parts
+    return ROOT.joinpath("tests", TESTS[package], *below[:-1], f"test_{path.name.lstrip('_')}")
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if has_behaviour(path)], ids=name_of)
+def test_every_file_has_its_tests(path: Path) -> None:
+    missing = not tests_of(path).is_file()
+    assert missing == (name_of(path) in UNTESTED), f"{name_of(tests_of(path))}: write it, or say in UNTESTED why not"
+
+
 VAGUE = {"found", "one", "each", "made", "thing"}
 
 

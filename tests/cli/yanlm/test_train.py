@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from moefm_cli.yanlm.training_report import opening
 from yanlm.config import AUTOREGRESSIVE, BASELINES
 from yanlm.runs.claim import claimed
 
@@ -225,25 +224,6 @@ def test_data_is_text_on_the_screen_in_the_samples_and_in_the_offered_command(ya
     subprocess.run(["bash", "-c", f"yanlm() {{ :; }}; {offered}"], check=True)
     assert not Path("RAN").exists()
     assert json.loads(Path("a run/run.json").read_text())["report"]["examples"]
-
-
-@pytest.mark.parametrize(
-    ("text", "start"),
-    [
-        ("ox jumped over the lazy dog", "jumped over the lazy"),
-        ("ing <mask>ed over -- the lazy dog", "over -- the lazy"),
-        ("one --two (three) four five six", "four five"),
-        ("red \x1b[31m letters are here now", "letters are here"),
-        ("word", "word"),
-        ("\u6771\u4eac\u306f\u5927\u304d\u3044", "\u6771\u4eac\u306f\u5927\u304d\u3044"),
-        ("--help", ""),
-        ("--a --b", ""),
-        ("", ""),
-        ("a " + "long " * 40, "long " * 11 + "long"),
-    ],
-)
-def test_an_opening_begins_and_ends_at_a_word(text, start):
-    assert opening(text) == start
 
 
 def test_a_published_folder_that_is_not_there_is_named(yanlm):

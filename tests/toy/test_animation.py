@@ -1,0 +1,21 @@
+"""The transport as a GIF: its frames, from noise to data."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from moefm_toy.animation import FRAMES, HOLD, animate
+
+
+def test_the_end_is_held_for_a_moment(runs: Any, tmp_path: Path) -> None:
+    path = tmp_path / "transport.gif"
+    animate(runs[0], path, "moons")
+    with Image.open(path) as film:
+        durations, frames = [], []
+        for number in range(film.n_frames):
+            film.seek(number)
+            durations.append(film.info["duration"])
+            frames.append(film.convert("RGB").tobytes())
+    assert len(set(frames)) == len(frames) == FRAMES, "each frame moves the points; those that are held are one"
+    assert durations[-1] >= HOLD * durations[0]

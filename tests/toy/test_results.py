@@ -1,0 +1,49 @@
+"""The folder of a run: its files appear whole or not at all."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_runs import TINY
+
+from moefm_toy import figures
+from moefm_toy.datasets import load_dataset
+from moefm_toy.experiment import run_seed
+from moefm_toy.report import document
+from moefm_toy.results import digit_images, prepare_folder, write_results
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    prepare_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a").rglob("*")) == [tmp_path / "a" / "b"]
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"--out must be a folder that can be written to, got .*file"):
+        prepare_folder(tmp_path / "file" / "b")
+
+
+def test_files_are_there_in_the_units_of_the_data_or_none_is(
+    runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, result = load_dataset("moons"), document("moons", TINY, runs)
+    (tmp_path / "broken").mkdir()
+    monkeypatch.setattr(figures, "experts_figure", lambda run: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_results(tmp_path / "broken", "moons", dataset, result, runs[0], gif=False)
+    assert not list((tmp_path / "broken").iterdir())
+    monkeypatch.undo()
+    (tmp_path / "whole").mkdir()
+    write_results(tmp_path / "whole", "moons", dataset, result, runs[0], gif=False)
+    written = {"metrics.json", "figure.png", "figure.svg", "curves.png", "experts.png", "samples.npz"}
+    assert {path.name for path in (tmp_path / "whole").iterdir()} == written
+    samples = np.load(tmp_path / "whole" / "samples.npz")
+    assert np.array_equal(samples["moefm_4"], dataset.inverse(runs[0].methods["moefm"].samples[4].z1).numpy())
+
+
+def test_only_digits_are_shown_as_images(runs: Any) -> None:
+    assert digit_images(runs[0], load_dataset("moons")) is None
+    digits = load_dataset("digits", dim=2)
+    figure = digit_images(run_seed(digits, TINY, 0), digits, shown=3)
+    assert figure is not None
+    [image] = figure.axes[0].images
+    assert image.get_array().shape == (10 * (1 + 3 * 2), 10 * 3)  # held-out rows, three methods at two step counts
