@@ -165,7 +165,7 @@ def has_behaviour(path: Path) -> bool:
     return any(isinstance(node, definitions) and not node.name.startswith("_") for node in body)
 
 
-def tests_of(path: Path) -> Path:
+def mirror_of(path: Path) -> Path:
     """Where the tests of a source file are."""
     base = FILES[path]
     package, *below = path.relative_to(base).parts
@@ -174,8 +174,8 @@ def tests_of(path: Path) -> Path:
 
 @pytest.mark.parametrize("path", [path for path in FILES if has_behaviour(path)], ids=name_of)
 def test_every_file_has_its_tests(path: Path) -> None:
-    missing = not tests_of(path).is_file()
-    assert missing == (name_of(path) in UNTESTED), f"{name_of(tests_of(path))}: write it, or say in UNTESTED why not"
+    missing = not mirror_of(path).is_file()
+    assert missing == (name_of(path) in UNTESTED), f"{name_of(mirror_of(path))}: write it, or say in UNTESTED why not"
 
 
 VAGUE = {"found", "one", "each", "made", "thing"}

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("moefm", "yanlm", "toy", "cli", "docs/_extensions", "benchmarks", "examples", "scripts")
 LENGTH = 400_000
 
+CELLS = [("", " ", "x"), ('"', "x", ""), ('"', '""', ""), ('"', "x", '"x'), ('"x"', " ", "x")]
+"""Worst texts of expressions for a quoted cell."""
+
 WORST: dict[str, list[tuple[str, str, str]]] = {
     "moefm/toy.[1-9]\\d{0,5}": [("", "1", "x")],
     "evaluation/folder.[^\\w.-]+": [("", "a ", "")],
@@ -31,9 +34,34 @@ WORST: dict[str, list[tuple[str, str, str]]] = {
     "_extensions/rst.INLINE": [("", ":math:`", ""), (":math:`", "x", "")],
     "_extensions/rst.REFERENCE": [("", ":class:`", ""), (":class:`", "x", "")],
     "_extensions/rst.^( *)Example:$": [("", " ", "x"), ("", " \n", ""), ("", "Example:", "")],
-    'moefm_toy/readers."[^"]*"': [("", '"', "x"), ('"', "x", "")],
-    "moefm_toy/readers.__index_level_\\d+__": [("__index_level_", "1", "_"), ("", "__index_level_1", "")],
-    'data/formats."[^"]*"': [("", '"', "x"), ('"', "x", "")],
+    "moefm/plain_text._FILLED": [("", "\n", ""), ("", "x\n", ""), ("", "x", "")],
+    'moefm/plain_text."[^"]*"': [("", '"', "x"), ('"', "x", "")],
+    "moefm/reading._SIZE": [("", "1", "x"), ("1.", "1", "x"), ("1", " ", "x"), ("1e", "1", "x")],
+    "moefm/reading._ZEROS": [("", "\0", "x"), ("", "x", "")],
+    "moefm_toy/readers._INDEX": [("__index_level_", "1", "_"), ("", "__index_level_1", "")],
+    "data/delimited._LINE": [("", "x", ""), ("", "\r", ""), ("", "x\n", "")],
+    "data/delimited._NUMBER": [("", "1", "x"), ("1.", "1", "e"), ("1e", "1", "x")],
+    "data/delimited._WHOLE": [("", "1", "x"), ("1.", "0", "x")],
+    'data/delimited. *"([^"]*+(?:""[^"]*+)*+)" *(?=[\\r\\n,]|\\Z)': CELLS,
+    'data/delimited. *"([^"]*+(?:""[^"]*+)*+)" *(?=[\\r\\n;]|\\Z)': CELLS,
+    'data/delimited. *"([^"\\t]*+(?:""[^"\\t]*+)*+)" *(?=[\\r\\n\\t]|\\Z)': CELLS,
+    "data/delimited._WITH_TABS": CELLS,
+    'data/delimited.[^\\r\\n,]*': [("", "x", ""), ("", "\n", "")],
+    'data/delimited.[^\\r\\n;]*': [("", "x", ""), ("", "\n", "")],
+    'data/delimited.[^\\r\\n\\t]*': [("", "x", ""), ("", "\n", "")],
+    "data/formats._FILLED": [("", "\n", ""), ("", "x\n", ""), ("", "x", "")],
+    "data/formats._FILLED_BYTES": [("", " ", "x"), ("", "\n ", ""), ("", "x", "")],
+    "data/formats._BLANK": [("\n", " ", "x"), ("", "\n ", "x"), ("", "\n\x0b", "")],
+    "modeling/pretrained._LAYER": [("", ".h", ""), ("", "h.1", ""), ("h.", "1", "x")],
+    'modeling/weights.encoder\\.blocks\\.(\\d+)\\.': [("encoder.blocks.", "1", "x"), ("", "encoder.blocks.1", "")],
+    'modeling/weights.flow\\.blocks\\.(\\d+)\\.': [("flow.blocks.", "1", "x"), ("", "flow.blocks.1", "")],
+    'modeling/weights.net\\.(transformer\\.h|model\\.encoder\\.layers|model\\.decoder\\.layers)\\.(\\d+)\\.': [
+        ("net.transformer.h.", "1", "x"), ("", "net.", ""),
+    ],
+    "tokenization/foreign._ATOM": [
+        ("[", "x", ""), ("[", "[x]", ""), ("[", "[", ""), ("\\p{", "x", ""), ("(?", "i", ""),
+    ],
+    "tokenization/foreign._UNBOUNDED": [("{", "1", ""), ("{", "1", ",")],
     "tasks/ngram.TOKENS": [("", "a'", "'"), ("a", "'", ""), ("", "x", "'"), ("", "’", "")],
     "tokenization/llama3.[A-Za-z0-9+/]+=* \\d+\\s*": [
         ("", "A", ""), ("A ", "1", "x"), ("", "=", ""), ("A 1", " ", "x"),
@@ -59,8 +87,22 @@ WORST: dict[str, list[tuple[str, str, str]]] = {
 }  # fmt: skip
 """By file and name, or file and expression where it has no name, texts as (beginning, what is repeated, end)."""
 
-WHOLE = {"builtin/pydoc_text._RULE", "builtin/pydoc_text._WORD"}
-"""Compiled expressions that are compared with whole texts alone; all others are searched for."""
+WHOLE = {
+    "builtin/pydoc_text._RULE",
+    "builtin/pydoc_text._WORD",
+    "data/delimited._WITH_TABS",
+    'data/delimited. *"([^"]*+(?:""[^"]*+)*+)" *(?=[\\r\\n,]|\\Z)',
+    'data/delimited. *"([^"]*+(?:""[^"]*+)*+)" *(?=[\\r\\n;]|\\Z)',
+    'data/delimited. *"([^"\\t]*+(?:""[^"\\t]*+)*+)" *(?=[\\r\\n\\t]|\\Z)',
+    "moefm/reading._ZEROS",
+    "tokenization/foreign._ATOM",
+    "tokenization/foreign._UNBOUNDED",
+    "moefm_toy/readers._INDEX",
+    "moefm/reading._SIZE",
+    "data/delimited._NUMBER",
+    "data/delimited._WHOLE",
+}
+"""Compiled expressions that are matched at one place, or compared with whole texts; all others are searched for."""
 
 CHILD = """
 import json, re, resource, sys

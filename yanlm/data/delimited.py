@@ -18,8 +18,16 @@ from typing import NamedTuple
 
 from yanlm.data import reading
 
+# A quoted cell with what stands behind it, by separator; between tabs a quoted cell holds no tab.
+_QUOTED = {
+    ",": re.compile(r' *"([^"]*+(?:""[^"]*+)*+)" *(?=[\r\n,]|\Z)'),
+    ";": re.compile(r' *"([^"]*+(?:""[^"]*+)*+)" *(?=[\r\n;]|\Z)'),
+    "\t": re.compile(r' *"([^"\t]*+(?:""[^"\t]*+)*+)" *(?=[\r\n\t]|\Z)'),
+}
+_WITH_TABS = re.compile(r' *"([^"]*+(?:""[^"]*+)*+)" *(?=[\r\n\t]|\Z)')
+_PLAIN = {",": re.compile(r"[^\r\n,]*"), ";": re.compile(r"[^\r\n;]*"), "\t": re.compile(r"[^\r\n\t]*")}
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+\.0*")
 _SAMPLE = (20, 1000)  # how many rows, at least and at most, say what a column holds
 
@@ -106,11 +114,8 @@ class _Table:
         self.mark = reading.separator(text)
         self.width = self.body = 0
         self.spaced = False
-        mark, outside = re.escape(self.mark), "\t" if self.mark == "\t" else ""
-        cell = r' *"([^"{0}]*+(?:""[^"{0}]*+)*+)" *(?=[\r\n{1}]|\Z)'
-        self.quoted = re.compile(cell.format(outside, mark))
-        self.with_tabs = re.compile(cell.format("", mark))
-        self.plain = re.compile(rf"[^\r\n{mark}]*")
+        self.quoted, self.plain = _QUOTED[self.mark], _PLAIN[self.mark]
+        self.with_tabs = _WITH_TABS if self.mark == "\t" else self.quoted
 
     def begin(self, width: int, header: str, body: int) -> None:
         """Takes the first record for the header; the rows begin at ``body``."""

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 _LAYERS = {
-    "encoder_layers": r"encoder\.blocks\.(\d+)\.",
-    "flow_layers": r"flow\.blocks\.(\d+)\.",
-    "layers": r"net\.(transformer\.h|model\.encoder\.layers|model\.decoder\.layers)\.(\d+)\.",
+    "encoder_layers": re.compile(r"encoder\.blocks\.(\d+)\."),
+    "flow_layers": re.compile(r"flow\.blocks\.(\d+)\."),
+    "layers": re.compile(r"net\.(transformer\.h|model\.encoder\.layers|model\.decoder\.layers)\.(\d+)\."),
 }
 """How the names of weights count the layers that a setting asks for."""
 
@@ -55,7 +55,7 @@ def check_shapes(kind: Any, config: Any, shapes: Shapes) -> None:
         ValueError: A number of layers, a name or a shape differs, or a special token lies beyond the vocabulary.
     """
     for setting, pattern in _LAYERS.items():
-        layers = {matched[0] for name in shapes if (matched := re.match(pattern, name))}
+        layers = {matched[0] for name in shapes if (matched := pattern.match(name))}
         wanted = getattr(config, setting, len(layers))
         if wanted != len(layers) and (setting != "flow_layers" or config.method == "flow"):
             raise ValueError(f"{setting} is {wanted} in config.json, and model.safetensors holds {len(layers)}")

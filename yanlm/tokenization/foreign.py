@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 2**28
 """Largest tokenizer.json that is read: those of vocabularies of 250,000 tokens have 2**24."""
 
-_ATOM = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|\[[^\]]*\]|[^\]\\])*\]|\(\??[:=!<>imx-]*|.", re.DOTALL)
+_ATOM = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|\[[^\[\]]*+\]|[^\]\\])*\]|\(\??[:=!<>imx-]*|.", re.DOTALL)
 _UNBOUNDED = re.compile(r"(?:[+*]|\{\d*,\})([+?]?)")
 
 
@@ -80,6 +80,8 @@ def explodes(pattern: str) -> bool:
         assert atom is not None  # a single character at least
         at = atom.end()
         inner = False
+        if atom[0] == "[":
+            return False  # a class that never ends is no pattern, which the library says itself
         if atom[0].startswith("("):
             repeats.append(False)
             continue
