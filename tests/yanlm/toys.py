@@ -51,6 +51,15 @@ def trimmed(batch: Batch, row: int) -> Batch:
     return alone
 
 
+def given(part: Batch) -> dict[str, torch.Tensor]:
+    """What a generation is told of a batch beside its source."""
+    return {name: part[name] for name in ("source_mask", "slots", "slot_mask")}
+
+
+def generate(model: Any, part: Batch, seeds: list[int], **options: Any) -> Any:
+    return model.generate(part["source_ids"], **given(part), seeds=seeds, **options)
+
+
 def learn_sentences(model: Any, builder: Builder, steps: int, decay: bool = False) -> Batch:
     """Train on four sentences, each masked anew at every step; returns a batch of them with masks never seen."""
     rows = [{"text": text} for text in 4 * SENTENCES]

@@ -16,7 +16,6 @@ except ImportError:  # on Windows, where nothing keeps two processes apart
     fcntl = None  # type: ignore[assignment]
 
 RUN_FILES = ("run.json", "tokenizer", "stage1", "stage2")
-PLAN_FILES = ("plan.json",)
 
 
 def holds_run(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from toys import Batch, logits_of, row_of, trimmed
+from toys import Batch, generate, given, logits_of, row_of, trimmed
 
 from yanlm.modeling.autoregressive import ARModel
 
@@ -24,14 +24,6 @@ def model(request: pytest.FixtureRequest, make_ar: Make) -> ARModel:
 def batch(spans_batch: Batch) -> Batch:
     names = ("source_ids", "source_mask", "target_ids", "target_mask", "slots", "slot_mask")
     return {name: spans_batch[name] for name in names}
-
-
-def given(part: Batch) -> dict[str, torch.Tensor]:
-    return {name: part[name] for name in ("source_mask", "slots", "slot_mask")}
-
-
-def generate(model: ARModel, part: Batch, seeds: list[int], **options: Any) -> Any:
-    return model.generate(part["source_ids"], **given(part), seeds=seeds, **options)
 
 
 def test_what_is_generated_is_what_plain_recomputation_gives(model: ARModel, batch: Batch) -> None:

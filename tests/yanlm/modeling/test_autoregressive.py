@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch.nn import functional as F
-from toys import TEXT_ROWS, Batch, learn_sentences, logits_of, row_of, trimmed
+from toys import TEXT_ROWS, Batch, generate, given, learn_sentences, logits_of, row_of, trimmed
 from transformers import AutoModel
 
 from yanlm.config import ARConfig
@@ -33,14 +33,6 @@ def model(request: pytest.FixtureRequest, make_ar: Make) -> ARModel:
 def batch(spans_batch: Batch) -> Batch:
     names = ("source_ids", "source_mask", "target_ids", "target_mask", "slots", "slot_mask")
     return {name: spans_batch[name] for name in names}
-
-
-def given(part: Batch) -> dict[str, torch.Tensor]:
-    return {name: part[name] for name in ("source_mask", "slots", "slot_mask")}
-
-
-def generate(model: ARModel, part: Batch, seeds: list[int], **options: Any) -> Any:
-    return model.generate(part["source_ids"], **given(part), seeds=seeds, **options)
 
 
 def test_the_loss_is_the_cross_entropy_of_all_that_is_written(model: ARModel, batch: Batch) -> None:
