@@ -4,6 +4,7 @@ from moefm.couplings import independent, minibatch_ot, ot_within
 from moefm.density import log_prob
 from moefm.fields import MixtureField, MLPMixtureField
 from moefm.gating import Gate
+from moefm.information import InformationTime
 from moefm.io import load_field, save_field
 from moefm.losses import Loss, consistent_moefm_loss, moefm_loss, responsibilities, vfm_loss
 from moefm.objectives import VFM, ConsistentMoEFM, MoEFM, Objective
@@ -25,6 +26,7 @@ __all__ = [
     "FitResult",
     "Frozen",
     "Gate",
+    "InformationTime",
     "LogitNormalTime",
     "Loss",
     "MLPMixtureField",

@@ -44,3 +44,27 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return values.mean()
     return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
+
+
+def fill_between(values: Tensor, known: Tensor) -> Tensor:
+    """Values with unknown entries interpolated between known neighbours, those beyond the last ones repeated."""
+    size = len(values)
+    index = torch.arange(size, device=values.device)
+    left = torch.where(known, index, -1).cummax(0).values
+    right = torch.where(known, index, size).flip(0).cummin(0).values.flip(0)
+    left, right = torch.where(left < 0, right, left), torch.where(right == size, left, right)
+    left, right = left.clamp(0, size - 1), right.clamp(0, size - 1)
+    weight = (index - left) / (right - left).clamp_min(1)
+    return values[left].lerp(values[right], weight.to(values))
+
+
+def interpolate(x: Tensor, nodes: Tensor, values: Tensor) -> Tensor:
+    """The piecewise linear function through increasing ``nodes`` ``(n,)`` at ``x`` ``(*)``, constant beyond them."""
+    at = wide(x)
+    nodes, values = nodes.to(at), values.to(at)
+    at = at.clamp(nodes[0], nodes[-1])
+    right = torch.searchsorted(nodes, at.contiguous(), right=True).clamp(1, max(1, len(nodes) - 1))
+    right = right.clamp(max=len(nodes) - 1)
+    left = (right - 1).clamp_min(0)
+    weight = (at - nodes[left]) / (nodes[right] - nodes[left]).clamp_min(torch.finfo(at.dtype).tiny)
+    return values[left].lerp(values[right], weight).to(x.dtype)

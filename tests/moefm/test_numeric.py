@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moefm.numeric import clean, masked_mean, wide
+from moefm.numeric import clean, fill_between, interpolate, masked_mean, wide
 
 MASK = torch.tensor([[True, False, True], [False, False, True]])
 HALF = [torch.float16, torch.bfloat16]
@@ -44,3 +44,16 @@ def test_masked_mean(randn):
     torch.testing.assert_close(masked_mean(values, None), values.mean())
     torch.testing.assert_close(masked_mean(values.masked_fill(~MASK, torch.nan), MASK), values[MASK].mean())
     assert masked_mean(values, torch.zeros(2, 3, dtype=torch.bool)) == 0
+
+
+def test_interpolation_by_hand():
+    nodes, values = torch.tensor([0.0, 1.0, 3.0]), torch.tensor([5.0, 7.0, 3.0])
+    got = interpolate(torch.tensor([[-1.0, 0.0, 0.5], [1.0, 2.0, 9.0]]), nodes, values)
+    assert torch.equal(got, torch.tensor([[5.0, 5.0, 6.0], [7.0, 5.0, 3.0]]))
+    assert interpolate(torch.tensor([0.2, 2.0]), nodes[:1], values[:1]).tolist() == [5.0, 5.0]
+
+
+def test_unknown_values_are_filled_from_their_neighbours():
+    values = torch.tensor([9.0, 1.0, 9.0, 9.0, 4.0, 9.0])
+    known = torch.tensor([False, True, False, False, True, False])
+    assert fill_between(values, known).tolist() == [1.0, 1.0, 2.0, 3.0, 4.0, 4.0]
