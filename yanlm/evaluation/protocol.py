@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count
-from yanlm.generation.options import FLOW_OPTIONS, GenerationOptions
+from yanlm.generation.capabilities import Capabilities
+from yanlm.generation.options import DEFAULTS, FLOW_OPTIONS, GenerationOptions
 from yanlm.modeling.ensemble import Ensemble
 from yanlm.tasks.task import TASKS, Task, get_task
 from yanlm.tokenization.examples import Builder
@@ -30,7 +31,7 @@ class Protocol:
         seeds: Seeds of generation.
         options: How slots are filled; steps and seeds apart.
         told: Those of the options that are the model's, for the report: ``routing``, ``z0_scale`` and ``reread``, or
-            ``temperature``; all four where a flow rereads.
+            ``temperature`` and ``order``; all five where a flow rereads.
         labels: ``any`` or ``known``.
         length: ``given``, ``predicted``, or ``padding`` where the model ends its answers itself.
         batch_size: Rows generated together.
@@ -86,8 +87,8 @@ def protocol(
     _need_packages(options.samples)
     if not can.routing and any(getattr(options, name) != default for name, default in FLOW_OPTIONS.items()):
         raise ValueError(f"routing, z0_scale and reread are options of the flow, and this is a {can.method} model")
-    if labels == "known" and (options.temperature or options.reread):
-        raise ValueError("known labels are compared, and nothing is written: leave out temperature and reread")
+    if labels == "known" and (options.temperature or options.reread or options.order != DEFAULTS.order):
+        raise ValueError("known labels are compared, and nothing is written: leave out temperature, reread and order")
     can.check(options)
     kind = "padding" if builder.pad_to is not None and task.kind != "text" else length
     free = kind == "predicted" and can.lengths
@@ -95,13 +96,13 @@ def protocol(
         raise ValueError(
             f"a {can.method} model finds lengths greedily: leave out temperature, or evaluate with length=given"
         )
-    drawn = can.noise or options.temperature
+    drawn = can.noise or options.draws
     return Protocol(
         task=task,
         steps=tuple(dict.fromkeys(steps)) if can.steps else (1,),
         seeds=tuple(dict.fromkeys(seeds)) if drawn else (seeds[0],),
         options=options,
-        told=_told(options, can.routing),
+        told=_told(options, can),
         labels=labels,
         length=kind,
         batch_size=batch_size,
@@ -109,13 +110,15 @@ def protocol(
     )
 
 
-def _told(options: GenerationOptions, routed: bool) -> dict[str, Any]:
+def _told(options: GenerationOptions, can: Capabilities) -> dict[str, Any]:
     """What a report says of the options: those that the model has."""
-    names = _TOLD if routed else ()
-    if options.reread or not routed:
+    names = _TOLD if can.routing else ()
+    if options.reread or not can.routing:
         names = (*names, "temperature")
+    if options.reread or can.order:
+        names = (*names, "order")
     told = {name: getattr(options, name) for name in names}
-    if routed and options.solver != FLOW_OPTIONS["solver"]:
+    if can.routing and options.solver != FLOW_OPTIONS["solver"]:
         told["solver"] = options.solver
     return {name: value if isinstance(value, str | int | float) else repr(value) for name, value in told.items()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from yanlm.generation.options import FLOW_OPTIONS, GenerationOptions
+from yanlm.generation.options import DEFAULTS, FLOW_OPTIONS, GenerationOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,7 @@ class Capabilities:
         noise: Whether it begins with noise: samples differ without a temperature, and there is a ``z0_scale``.
         routing: Whether there are experts to route, and so the options ``routing`` and ``solver``.
         temperature: Whether a temperature draws its tokens; of a flow only where it rereads.
+        order: Whether it fills slots in turns, whose order is a choice; of a flow only where it rereads.
         reread: Whether it can read what it wrote after each step.
         lengths: Whether it comes to the length of a span as it writes (``generate_free``); others predict it.
         latents: Whether its encoder has a latent for every token.
@@ -37,6 +38,7 @@ class Capabilities:
     noise: bool = False
     routing: bool = False
     temperature: bool = True
+    order: bool = True
     reread: bool = False
     lengths: bool = False
     latents: bool = True
@@ -74,6 +76,15 @@ class Capabilities:
             )
         if options.temperature and not (self.temperature or options.reread):
             raise ValueError("temperature goes with reread=True where there is a flow; z0_scale changes its diversity")
+        if options.order != DEFAULTS.order and not (self.order or options.reread):
+            remedy = "set reread=True" if self.reread else "leave it out"
+            raise ValueError(
+                f"order goes with models that fill slots in turns, and this {self.method} model does not: {remedy}"
+            )
+        if choosing and options.order != DEFAULTS.order:
+            raise ValueError(
+                f"order is of slots that are written, and choices are compared: leave out {options.order!r}"
+            )
         if choosing and options.temperature:
             raise ValueError(
                 f"temperature draws words, and choices are compared: leave out one, got {options.temperature}"
@@ -82,7 +93,7 @@ class Capabilities:
             raise ValueError("reread writes words, and choices are compared: leave out one")
 
 
-_TOKEN_BY_TOKEN: dict[str, Any] = {"steps": False, "refine": False, "lengths": True, "latents": False}
+_TOKEN_BY_TOKEN: dict[str, Any] = {"steps": False, "refine": False, "order": False, "lengths": True, "latents": False}
 
 CAPABILITIES = {
     "flow": Capabilities(
@@ -90,6 +101,7 @@ CAPABILITIES = {
         noise=True,
         routing=True,
         temperature=False,
+        order=False,
         reread=True,
         reconstruct=True,
         one_pass=True,

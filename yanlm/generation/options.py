@@ -10,10 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from moefm import Routing
-from moefm.checks import check_count, check_positive
+from moefm.checks import check_choice, check_count, check_positive
 from moefm.routing import get_routing
 from moefm.sampling import check_pair
 from moefm.solvers import check_solver
+
+ORDERS = ("confidence", "random", "margin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,9 @@ class GenerationOptions:
             allowed.
         reread: Whether a flow reads what it wrote after each step (:func:`yanlm.generation.rereading.reread`).
         temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
+        order: Which slots come first where they are filled in turns: ``confidence`` takes the most probable tokens,
+            ``margin`` those that lead the second most probable by most (Kim et al. 2025, arXiv:2502.06768), ``random``
+            any.
         samples: Results for every row.
         seeds: One integer a row, from which all its randomness follows; from the system's if there are none.
 
@@ -50,6 +55,7 @@ class GenerationOptions:
     z0_scale: float = 1.0
     reread: bool = False
     temperature: float = 0.0
+    order: str = "confidence"
     samples: int = 1
     seeds: Sequence[int] | None = None
 
@@ -62,9 +68,15 @@ class GenerationOptions:
             object.__setattr__(self, name, value)
         if not isinstance(self.reread, bool):
             raise ValueError(f"reread must be True or False, got {self.reread!r}")
+        check_choice("order", self.order, ORDERS)
         check_pair(get_routing(self.routing), check_solver(self.solver))
         if self.reread and self.solver != "euler":
             raise ValueError(f"reread takes one Euler step a turn: leave out solver, got {self.solver!r}")
+
+    @property
+    def draws(self) -> bool:
+        """Whether tokens are drawn, or the order in which slots are filled."""
+        return self.temperature > 0 or self.order == "random"
 
 
 def _temperature(value: float) -> float:

@@ -47,7 +47,7 @@ class Canvas:
         choices: Tensor | None = None,
     ) -> None:
         self.options, self.seeds = options, check_generation(config, source_ids, slots, slot_mask, options, choices)
-        self.different = options.samples if options.temperature or options.reread else 1  # rereading begins with noise
+        self.different = options.samples if options.draws or options.reread else 1  # rereading begins with noise
         self.streams = sample_streams(self.seeds, self.different, NOISE)
         held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
         self.held = held.repeat_interleave(self.different, 0)
@@ -94,12 +94,7 @@ def choose(
         >>> choose(torch.zeros(2, 4), [3], 1.0, torch.tensor([0.2, 0.9]))[0]
         tensor([0, 2])
     """
-    scores = logits.float()
-    if isinstance(forbidden, Tensor):
-        scores = scores.masked_fill(forbidden, -torch.inf)
-    else:
-        scores = scores.clone()
-        scores[:, list(forbidden)] = -torch.inf
+    scores = _allowed(logits, forbidden)
     probabilities = scores.softmax(-1)
     if not temperature:
         tokens = scores.argmax(-1)
@@ -110,3 +105,27 @@ def choose(
         wanted = uniforms.to(reached).unsqueeze(-1) * reached[:, -1:]
         tokens = torch.searchsorted(reached, wanted, right=True).squeeze(-1).clamp_max(scores.shape[-1] - 1)
     return tokens, probabilities.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+
+
+def margin(logits: Tensor, forbidden: Sequence[int] | Tensor) -> Tensor:
+    """By how much the most probable token leads the second, ``(n,)``, of logits ``(n, V)``.
+
+    Args:
+        logits: ``(n, V)``.
+        forbidden: As in :func:`choose`.
+
+    Example:
+        >>> margin(torch.tensor([[0.5, 0.5, 0.0], [0.7, 0.2, 0.1]]).log(), [2])
+        tensor([0.0000, 0.5556])
+    """
+    first, second = _allowed(logits, forbidden).softmax(-1).topk(2).values.unbind(-1)
+    return first - second
+
+
+def _allowed(logits: Tensor, forbidden: Sequence[int] | Tensor) -> Tensor:
+    """Logits of tokens that may be written; the others have none."""
+    if isinstance(forbidden, Tensor):
+        return logits.float().masked_fill(forbidden, -torch.inf)
+    scores = logits.float().clone()
+    scores[:, list(forbidden)] = -torch.inf
+    return scores

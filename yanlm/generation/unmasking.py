@@ -11,7 +11,7 @@ from torch import Tensor
 from yanlm.generation.choices import answer_scores
 from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_finite
-from yanlm.generation.token_sampling import Canvas, choose, special_ids
+from yanlm.generation.token_sampling import Canvas, choose, margin, special_ids
 from yanlm.nn.slots import gather_tokens, shown
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ def unmask(
     options: GenerationOptions = DEFAULTS,
     choices: Tensor | None = None,
 ) -> Generation:
-    """Fill slots in ``options.steps`` passes of the encoder, the tokens the model is most sure of first.
+    """Fill slots in ``options.steps`` passes of the encoder, by default the tokens the model is most sure of first.
 
     After pass i of T, ``ceil(i M / T)`` of a row's M slots are filled (mask-predict, MaskGIT; LLaDA's low-confidence
     remasking), and what is filled stays. One pass fills all slots at once; a row never takes more than it has slots.
+    With ``order="random"`` and ``temperature=1`` this is masked diffusion as its theory has it.
 
     Args:
         model: A model whose method is ``mlm`` or ``mdlm``.
@@ -42,7 +43,7 @@ def unmask(
         slots: Positions of the slots ``(B, M)``.
         source_mask: ``(B, S)``, True = a token.
         slot_mask: ``(B, M)``, True = a slot.
-        options: Passes T, temperature, samples and seeds.
+        options: Passes T, order, temperature, samples and seeds.
         choices: Known answers ``(C, M)``, of which one pass finds the most probable, whatever the steps are.
 
     Returns:
@@ -90,8 +91,8 @@ def in_turns(
 ) -> Generation:
     """Fill the canvas in turns, as many as its options say; each reads what the ones before it wrote.
 
-    In every turn the decoder reads the latents of all empty slots, and the tokens it is most sure of are written, until
-    ``ceil(i M / T)`` of a row's M slots are filled after turn i of T.
+    In every turn the decoder reads the latents of all empty slots, and tokens are written, those it is most sure of
+    unless the options have another order, until ``ceil(i M / T)`` of a row's M slots are filled after turn i of T.
 
     Args:
         model: Its decoder reads tokens off latents.
@@ -114,11 +115,10 @@ def in_turns(
         rows = (step <= turns).nonzero().squeeze(1)
         states = latents(Turn(rows, ids[rows], seen[rows], slots[rows], left[rows]))
         streams = [canvas.streams[i] for i in rows.tolist()]
-        predicted, sure = _predict(model, states, left[rows], canvas.options.temperature, streams)
-        check_finite(sure)
+        predicted, priority = _predict(model, states, left[rows], canvas.options, streams)
         filled = -(-step * counts[rows] // turns[rows])
         more = filled - (held & ~left)[rows].sum(1)
-        rank = sure.masked_fill(~left[rows], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
+        rank = priority.masked_fill(~left[rows], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
         fills = torch.zeros_like(left)
         fills[rows] = (rank < more.unsqueeze(1)) & left[rows]
         tokens[fills] = predicted[fills[rows]]
@@ -128,22 +128,29 @@ def in_turns(
 
 
 def _predict(
-    model: YanNetwork, states: Tensor, left: Tensor, temperature: float, streams: Sequence[torch.Generator]
+    model: YanNetwork, states: Tensor, left: Tensor, options: GenerationOptions, streams: Sequence[torch.Generator]
 ) -> tuple[Tensor, Tensor]:
-    """A token for every empty slot ``left`` ``(b, M)``, read off its state ``(b, M, d)``, and its probability.
+    """A token for every empty slot ``left`` ``(b, M)``, read off its state ``(b, M, d)``, and its priority.
 
-    Both are ``(b, M)``, and zero where a slot is not empty.
+    Both are ``(b, M)``, and zero where a slot is not empty; what has the highest priority is written first.
     """
-    uniforms = None
-    if temperature:  # a row draws for its masked slots alone, whatever padding is beside them
-        drawn = [torch.rand(int(n), generator=g) for n, g in zip(left.sum(1).tolist(), streams, strict=True)]
-        uniforms = torch.cat(drawn).to(states.device)
+
+    def drawn() -> Tensor:  # a row draws for its empty slots alone, whatever padding is beside them
+        own = [torch.rand(int(n), generator=g) for n, g in zip(left.sum(1).tolist(), streams, strict=True)]
+        return torch.cat(own).to(states.device)
+
+    uniforms = drawn() if options.temperature else None
     flat, forbidden = states[left], special_ids(model.config)
-    chosen = [
-        choose(model.decoder(part), forbidden, temperature, None if uniforms is None else uniforms[at : at + _CHUNK])
-        for at, part in zip(range(0, len(flat), _CHUNK), flat.split(_CHUNK), strict=False)
-    ]
-    tokens, sure = left.new_zeros(left.shape, dtype=torch.long), states.new_zeros(left.shape, dtype=torch.float32)
-    tokens[left] = torch.cat([part[0] for part in chosen])
-    sure[left] = torch.cat([part[1] for part in chosen])
-    return tokens, sure
+    chosen, priorities = [], []
+    for at, part in zip(range(0, len(flat), _CHUNK), flat.split(_CHUNK), strict=False):
+        logits = model.decoder(part)
+        own = None if uniforms is None else uniforms[at : at + _CHUNK]
+        picked, probability = choose(logits, forbidden, options.temperature, own)
+        check_finite(probability)
+        chosen.append(picked)
+        priorities.append(margin(logits, forbidden) if options.order == "margin" else probability)
+    tokens, priority = left.new_zeros(left.shape, dtype=torch.long), states.new_zeros(left.shape, dtype=torch.float32)
+    tokens[left] = torch.cat(chosen)
+    # drawn after the tokens, so that these are the same in one turn whatever the order is
+    priority[left] = drawn() if options.order == "random" else torch.cat(priorities)
+    return tokens, priority

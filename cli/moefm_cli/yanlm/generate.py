@@ -42,6 +42,9 @@ def generate(
     temperature: Annotated[
         float, typer.Option(help="Of a baseline, or with --reread: 0 takes the most probable token.")
     ] = 0.0,
+    order: Annotated[
+        str, typer.Option(help="Of masked models, or with --reread: confidence, random or margin.")
+    ] = "confidence",
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -59,7 +62,13 @@ def generate(
         if value < 1:
             raise UsageError(f"{option} must be at least 1, got {value}")
     options = GenerationOptions(
-        steps=steps, samples=samples, routing=routing, z0_scale=z0_scale, reread=reread, temperature=temperature
+        steps=steps,
+        samples=samples,
+        routing=routing,
+        z0_scale=z0_scale,
+        reread=reread,
+        temperature=temperature,
+        order=order,
     )
     texts, tokens = _texts(text, file), _length(length)
     writer = Writer.load(model, pick_device(device))

@@ -88,10 +88,11 @@ def test_json_alone_and_the_default_folder(evaluate, model):
 def test_reread(evaluate, model):
     args = ("--model", model, "--task", "sentence", "--data", "sentences.txt", "--steps", "1,2", "--seeds", 1)
     Path("sentences.txt").write_text("\n\n".join(f"The first {i}. A second one. The third." for i in range(50)))
-    code, printed, err = evaluate(*args, "--reread", "--temperature", 0.7, "--json")
+    code, printed, err = evaluate(*args, "--reread", "--temperature", 0.7, "--order", "margin", "--json")
     report = json.loads(printed)
     assert code == 0, err
-    assert report["reread"] and report["temperature"] == 0.7 and report["by_steps"]["2"]["nfe"] == 2
+    assert report["reread"] and report["temperature"] == 0.7 and report["order"] == "margin"
+    assert report["by_steps"]["2"]["nfe"] == 2
     assert {"copy_source", "unigram", "neighbour", "frequent_words"} == report["baselines"].keys()
     assert "reread" in evaluate(*args, "--reread")[2] and "reread" not in evaluate(*args)[2]
 
@@ -150,6 +151,7 @@ MISTAKES = {
     "routing": (("--routing", "best"), "routing"),
     "scale": (("--z0-scale", "0"), "z0_scale"),
     "temperature": (("--temperature", "1"), "temperature"),
+    "order": (("--order", "random"), "order goes with models that fill slots in turns"),
     "temperature of a reread": (("--temperature", "-1"), "temperature"),
     "encoder": (("--encoder", "nowhere"), "--encoder"),
     "layer without an encoder": (("--bert-layer", "2"), "bert_layer and bert_baseline"),

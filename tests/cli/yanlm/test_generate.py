@@ -44,6 +44,7 @@ def test_generate_reads_what_it_wrote(yanlm, run):
     args = ("generate", "--model", run, "Mary <mask> the", "--length", "4", "--reread", "--steps", "2")
     code, out, err = yanlm(*args, "--temperature", "0.7", "--samples", "3")
     assert code == 0 and len(out.splitlines()) == 3 and all(line.startswith("Mary") for line in out.splitlines())
+    assert yanlm(*args, "--order", "random")[0] == 0
     assert "nfe 2" in err and yanlm(*args)[1] == yanlm(*args)[1] != ""
 
 
@@ -74,6 +75,8 @@ GENERATE_MISTAKES = {
     "routing": (("x <mask>", "--routing", "best"), "routing"),
     "scale": (("x <mask>", "--z0-scale", "0"), "z0_scale"),
     "temperature without reread": (("x <mask>", "--temperature", "1"), "temperature goes with reread"),
+    "order": (("x <mask>", "--reread", "--order", "last"), "order must be one of"),
+    "order without reread": (("x <mask>", "--order", "margin"), "order goes with"),
     "negative temperature": (("x <mask>", "--reread", "--temperature", "-1"), "temperature"),
     "too long": (("word " * 200 + "<mask>",), "text 1"),
 }

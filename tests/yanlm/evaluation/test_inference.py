@@ -42,3 +42,7 @@ def test_other_methods(make_model: Callable[..., Any], tokenizer: Any, builder: 
     assert free["by_steps"]["1"]["unique"] == 0.5 and "masked_accuracy" not in free["by_steps"]["1"]
     drawn = evaluate_task(model, builder, rows, rows, "infill", steps=[1], seeds=(0, 1), temperature=1.0).report
     assert drawn["seeds"] == [0, 1] and drawn["temperature"] == 1.0
+    assert drawn.get("order") == ("confidence" if model.can.order else None)
+    if model.can.order:
+        mixed = evaluate_task(model, builder, rows, rows, "infill", steps=[2], seeds=(0, 1), order="random").report
+        assert mixed["seeds"] == [0, 1] and mixed["order"] == "random"

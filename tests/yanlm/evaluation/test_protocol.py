@@ -24,6 +24,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "routing": ({"routing": "best"}, "routing"),
     "scale": ({"z0_scale": 0.0}, "z0_scale"),
     "temperature": ({"temperature": 1.0}, "temperature goes with reread"),
+    "order": ({"order": "random"}, "order goes with models that fill slots in turns.*set reread=True"),
+    "order of gpt2": ({"method": "gpt2", "order": "margin"}, "this gpt2 model does not: leave it out"),
     "stage": ({"stage": 1}, "stage 1 alone"),
     "option of the flow": ({"method": "mdlm", "z0_scale": 2.0}, "options of the flow"),
     "encoder": ({"encoder": "nowhere"}, "--encoder"),
@@ -31,13 +33,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistakes_are_named_in_one_line(make_model: Callable[..., Any], builder: Builder, name: str) -> None:
+def test_mistakes_are_named_in_one_line(make_kind: Callable[..., Any], builder: Builder, name: str) -> None:
     options, message = MISTAKES[name]
     options = dict(options)
-    config = {key: options.pop(key) for key in ("stage", "method") if key in options}
+    method, stage = options.pop("method", "flow"), options.pop("stage", None)
+    model = make_kind(method, **({"stage": stage} if stage else {}))
     task, test = options.pop("task", "infill"), options.pop("test", ROWS["infill"])
     with pytest.raises(ValueError, match=message) as caught:
-        evaluate_task(make_model(**config), builder, ROWS["infill"], test, task, **{"steps": [1], **options})
+        evaluate_task(model, builder, ROWS["infill"], test, task, **{"steps": [1], **options})
     assert "\n" not in str(caught.value)
 
 

@@ -36,6 +36,8 @@ def test_it_takes_what_it_says(model: Any) -> None:
     assert model.can.routing == takes(model, routing="greedy") == takes(model, solver="heun")
     assert model.can.noise == takes(model, z0_scale=0.5)
     assert model.can.temperature == takes(model, temperature=0.5)
+    assert model.can.order == takes(model, order="random") == takes(model, order="margin")
+    assert not model.can.reread or takes(model, reread=True, order="random")
     assert model.can.reread == takes(model, reread=True) == takes(model, reread=True, temperature=0.5)
     assert takes(model, steps=2, samples=2)
 
@@ -43,6 +45,7 @@ def test_it_takes_what_it_says(model: Any) -> None:
 def test_known_answers_are_compared_and_nothing_is_drawn(model: Any) -> None:
     choices = torch.tensor([[5, 6], [7, 8]])
     assert takes(model, choices=choices)
+    assert not takes(model, choices=choices, order="margin")
     assert not takes(model, choices=choices, temperature=0.5) and not takes(model, choices=choices, reread=True)
 
 

@@ -32,11 +32,12 @@ SOURCE, SLOTS = torch.tensor([[1, 2, 3]]), torch.tensor([[1]])
         ({"routing": "resampled", "solver": "dopri5"}, "fixed-step solver"),
         ({"reread": True, "solver": "heun"}, "reread takes one Euler step a turn"),
         ({"temperature": "1"}, "temperature"),
+        ({"order": "surest"}, "order must be one of"),
         ({"reread": "yes"}, "reread must be True or False, got 'yes'"),
         ({"seeds": 3}, "seeds must hold one integer for each row, got 3"),
         ({"seeds": [1, 2.5]}, "seeds must hold one integer for each row"),
         ({"steps": True}, "steps must be an integer"),
-        ({"guidance": 2.0}, "no option 'guidance'; its options are reread, routing, samples, seeds, solver, steps"),
+        ({"guidance": 2.0}, "no option 'guidance'; its options are order, reread, routing, samples, seeds, solver"),
     ],
 )
 def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
@@ -58,6 +59,11 @@ def test_numbers_of_numpy_and_torch_are_plain_numbers() -> None:
     assert options == GenerationOptions(steps=2, samples=2, z0_scale=0.5, temperature=1.0, seeds=torch.arange(2))  # type: ignore[arg-type]
     assert [type(getattr(options, name)) for name in (*given,)] == [int, int, float, float]
     assert options.seeds is not None and [type(seed) for seed in options.seeds] == [int, int]
+
+
+def test_a_temperature_and_a_random_order_draw() -> None:
+    assert not GenerationOptions(order="margin").draws and not GenerationOptions().draws
+    assert GenerationOptions(order="random").draws and GenerationOptions(temperature=0.5).draws
 
 
 def test_options_of_the_flow_are_options() -> None:

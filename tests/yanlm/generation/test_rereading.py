@@ -86,11 +86,12 @@ def test_two_turns_by_hand(make_model: Make, batch: Batch) -> None:
 @pytest.mark.parametrize("steps", [1, 2, 30])
 def test_padding_never_changes_a_token(model: YanModel, batch: Batch, steps: int, temperature: float) -> None:
     before = batch["source_ids"].clone()
-    together = generate(model, batch, [5, 6, 7], steps=steps, temperature=temperature)
+    how = {"steps": steps, "temperature": temperature, "order": "random" if temperature else "margin"}
+    together = generate(model, batch, [5, 6, 7], **how)
     counts = batch["slot_mask"].sum(1)
     assert together.nfe == min(steps, int(counts.max())) and torch.equal(batch["source_ids"], before)
     for row in range(3):
-        alone = generate(model, trimmed(batch, row), [5 + row], steps=steps, temperature=temperature)
+        alone = generate(model, trimmed(batch, row), [5 + row], **how)
         assert alone.tokens[0, 0].tolist() == together.tokens[row, 0, : counts[row]].tolist()
         assert alone.assignment[0, 0].tolist() == together.assignment[row, 0, : counts[row]].tolist()
         assert (together.tokens[row, 0, counts[row] :] == model.config.pad_token_id).all()
@@ -184,13 +185,13 @@ def test_evaluation_says_that_it_reread(make_model: Make, builder: Builder) -> N
     model = speaking(make_model())
     given: dict[str, Any] = {"steps": [1, 2], "samples": 2}
     read = evaluate_task(model, builder, rows, rows, "sentence", reread=True, temperature=0.5, **given)
-    assert read.report["reread"] and read.report["temperature"] == 0.5
+    assert read.report["reread"] and read.report["temperature"] == 0.5 and read.report["order"] == "confidence"
     assert read.report["by_steps"]["2"]["nfe"] == 2 and read.report["by_steps"]["2"]["unique"] == 1.0
     plain = evaluate_task(model, builder, rows, rows, "sentence", **given)
-    assert not plain.report["reread"] and "temperature" not in plain.report
+    assert not plain.report["reread"] and not {"temperature", "order"} & plain.report.keys()
     labelled = [{"text": "the cat", "label": "mat"}, {"text": "a dog", "label": "river"}]
     padded = Builder(builder.tokenizer, max_length=48, lengths="padding", pad_to=8)
-    with pytest.raises(ValueError, match="leave out temperature and reread"):
+    with pytest.raises(ValueError, match="leave out temperature, reread and order"):
         evaluate_task(model, padded, labelled, labelled, "classify", labels="known", reread=True, **given)
     with pytest.raises(ValueError, match="reread are options of the flow"):
         evaluate_task(make_model(method="mlm"), builder, rows, rows, "sentence", reread=True, **given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from yanlm.generation.token_sampling import choose
+from yanlm.generation.token_sampling import choose, margin
 
 
 def test_draws_follow_the_distribution() -> None:
@@ -19,3 +19,11 @@ def test_draws_follow_the_distribution() -> None:
     assert choose(logits, [3], 1.0, torch.full((len(logits),), 1 - 2**-24))[0].max() == 2
     with pytest.raises(ValueError, match="uniforms"):
         choose(logits, [3], 1.0)
+
+
+def test_the_margin_is_that_of_tokens_that_may_be_written() -> None:
+    logits = torch.tensor([[0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]).log()
+    assert torch.allclose(margin(logits, []), torch.tensor([0.3, 0.7]))
+    assert torch.allclose(margin(logits, [2]), torch.tensor([1 / 3, 0.0]), atol=1e-6)
+    each = torch.tensor([[True, False, False], [False, False, True]])
+    assert torch.allclose(margin(logits, each), torch.tensor([0.5, 0.0]), atol=1e-6)

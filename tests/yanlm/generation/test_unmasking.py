@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 
-from yanlm.generation.options import GenerationOptions
+from yanlm.generation.options import ORDERS, GenerationOptions
 from yanlm.generation.unmasking import unmask
 from yanlm.modeling.io import load_model, save_model
 from yanlm.modeling.yan import YanModel
@@ -72,14 +75,18 @@ def test_parts_of_a_batch_add_up(model: YanModel, batch: Batch) -> None:
     assert sum(half.item() for half in halves) == pytest.approx(loss.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("steps", [1, 2, 30])
-def test_padding_never_changes_a_token(model: YanModel, batch: Batch, steps: int, temperature: float) -> None:
-    together = generate(model, batch, [5, 6, 7], steps=steps, temperature=temperature)
+def test_padding_never_changes_a_token(
+    model: YanModel, batch: Batch, steps: int, temperature: float, order: str
+) -> None:
+    how = {"steps": steps, "temperature": temperature, "order": order}
+    together = generate(model, batch, [5, 6, 7], **how)
     counts = batch["slot_mask"].sum(1)
     assert together.nfe == min(steps, int(counts.max())) and together.assignment is None
     for row in range(3):
-        alone = generate(model, trimmed(batch, row), [5 + row], steps=steps, temperature=temperature)
+        alone = generate(model, trimmed(batch, row), [5 + row], **how)
         assert alone.tokens[0, 0].tolist() == together.tokens[row, 0, : counts[row]].tolist()
         assert alone.nfe == min(steps, int(counts[row]))
         assert (together.tokens[row, 0, counts[row] :] == model.config.pad_token_id).all()
@@ -92,7 +99,7 @@ class Known:
         self.config = SimpleNamespace(
             method="mdlm", form="slots", stage=1, max_length=9, pad_token_id=8, mask_token_id=9, pad_to=0
         )
-        self.table, self.seen = table, []
+        self.table, self.seen, self.device = table, [], torch.device("cpu")
 
     def encode(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         self.seen.append(ids[0].tolist())
@@ -126,6 +133,87 @@ def test_the_surest_tokens_come_first(steps: int, shown_after: list[list[int]]) 
     assert source.tolist() == [[0, 9, 9, 9, 9]], "the caller's tensor was written to"
 
 
+@given(
+    st.lists(st.integers(1, 7), min_size=1, max_size=3),
+    st.integers(1, 8),
+    st.sampled_from(ORDERS),
+    st.sampled_from([0.0, 1.0]),
+    st.integers(0, 2**40),
+)
+def test_every_slot_is_filled_once_in_equal_shares_whatever_the_order(
+    counts: list[int], steps: int, order: str, temperature: float, seed: int
+) -> None:
+    model: Any = Known({at: (at, 1.0) for at in range(1, 8)})
+    longest = max(counts)
+    slots = torch.arange(1, longest + 1).expand(len(counts), -1)
+    held = torch.arange(longest) < torch.tensor(counts).unsqueeze(1)
+    source = torch.full((len(counts), 8), 9)
+    how = {"steps": steps, "order": order, "temperature": temperature}
+    options = GenerationOptions(**how, seeds=[seed + row for row in range(len(counts))])
+    out = unmask(model, source, slots=slots, slot_mask=held, options=options)
+    assert bool((out.tokens[:, 0] < 8)[held].all()) and bool((out.tokens[:, 0] == 8)[~held].all())
+    turns = min(counts[0], steps)
+    written = [sum(token != 9 for token in ids) for ids in model.seen[:turns]]
+    assert written == [-(-turn * counts[0] // turns) for turn in range(turns)]
+    alone = unmask(model, source[:1], slots=slots[:1, : counts[0]], options=GenerationOptions(**how, seeds=[seed]))
+    assert torch.equal(alone.tokens[0, 0], out.tokens[0, 0, : counts[0]]), "the rows beside it changed it"
+
+
+def test_a_random_order_puts_every_slot_first_as_often() -> None:
+    firsts = []
+    for seed in range(200):
+        model: Any = Known({1: (1, 1.0), 2: (2, 4.0), 3: (3, 3.0), 4: (4, 2.0)})
+        options = GenerationOptions(steps=4, seeds=[seed], order="random")
+        unmask(model, torch.tensor([[0, 9, 9, 9, 9]]), slots=torch.tensor([[1, 2, 3, 4]]), options=options)
+        firsts += [at for at in range(1, 5) if model.seen[1][at] != 9]
+    assert all(30 <= firsts.count(at) <= 70 for at in range(1, 5)) and len(firsts) == 200
+
+
+def test_margin_takes_the_lead_over_the_second_token_for_the_order() -> None:
+    class Torn(Known):
+        """Surer of its token at the first place, but there a second one comes close."""
+
+        def decoder(self, states: torch.Tensor) -> torch.Tensor:
+            probabilities = torch.full((2, 10), 1e-9)
+            probabilities[0, [1, 5]] = torch.tensor([0.5, 0.49])
+            probabilities[1, [2, 3, 4, 6]] = torch.tensor([0.4, 0.2, 0.2, 0.2])
+            return probabilities.log()[states.argmax(-1) - 1]
+
+    first = {}
+    for order in ("confidence", "margin"):
+        model: Any = Torn({1: (1, 99.0), 2: (2, 99.0)})
+        options = GenerationOptions(steps=2, seeds=[0], order=order)
+        unmask(model, torch.tensor([[0, 9, 9]]), slots=torch.tensor([[1, 2]]), options=options)
+        first[order] = model.seen[1]
+    assert first == {"confidence": [0, 1, 9], "margin": [0, 9, 2]}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_one_pass_is_the_same_in_any_order(model: YanModel, batch: Batch, temperature: float) -> None:
+    tokens = [
+        generate(model, batch, [1, 2, 3], steps=1, temperature=temperature, order=order, samples=2).tokens
+        for order in ORDERS
+    ]
+    assert torch.equal(tokens[0], tokens[1]) and torch.equal(tokens[0], tokens[2])
+
+
+def test_samples_of_a_random_order_differ_without_a_temperature() -> None:
+    class Last(Known):
+        """Writes at a place how many are filled already, so that the order can be read off the text."""
+
+        def encode(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            written = (ids != 9).sum(1, keepdim=True).expand_as(ids)
+            return torch.nn.functional.one_hot(written - 1, 10).float() * 99
+
+    model: Any = Last({})
+    options = GenerationOptions(steps=4, seeds=[0], samples=8, order="random")
+    source, slots = torch.tensor([[0, 9, 9, 9, 9]]), torch.tensor([[1, 2, 3, 4]])
+    rows = unmask(model, source, slots=slots, options=options).tokens[0].tolist()
+    assert all(sorted(row) == [0, 1, 2, 3] for row in rows) and len({tuple(row) for row in rows}) > 3
+    fewer = unmask(model, source, slots=slots, options=replace(options, samples=2)).tokens[0].tolist()
+    assert fewer == rows[:2]
+
+
 def test_special_tokens_are_never_written(make_model: Make, batch: Batch) -> None:
     for pad_to in (0, 4):
         model = make_model(method="mdlm", pad_to=pad_to)
@@ -149,6 +237,7 @@ def test_special_tokens_are_never_written(make_model: Make, batch: Batch) -> Non
         ({"slots": torch.tensor([[99]])}, "max_length"),
         ({"routing": "mean"}, "routing is an option of the flow"),
         ({"z0_scale": 0.5}, "z0_scale is an option of the flow"),
+        ({"order": "left"}, "order must be one of"),
         ({"guidance": 2.0}, "no option 'guidance'"),
     ],
 )
