@@ -1,7 +1,8 @@
 """Corpora: what ``--data`` names, as rows for training, validation and test.
 
-A spec is ``builtin:rooms``, ``builtin:pydoc``, a file, ``hf:NAME[:CONFIG][:SPLIT]`` (read as a stream) or ``paper``.
-What exists as a path is read as a path. Several are mixed by their weights, written at the end: ``stories.txt@0.75``.
+A spec is ``builtin:NAME``, with settings as in ``builtin:codes:groups=4``, a file, ``hf:NAME[:CONFIG][:SPLIT]`` (read
+as a stream) or ``paper``. What exists as a path is read as a path. Several are mixed by their weights, written at the
+end: ``stories.txt@0.75``.
 """
 
 from __future__ import annotations

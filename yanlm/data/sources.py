@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from yanlm.data import hub, readers
-from yanlm.data.builtin import pydoc_text, rooms, statements
+from yanlm.data.builtin import pydoc_text, rooms
+from yanlm.data.builtin.puzzles import PUZZLES, puzzle
 from yanlm.data.rows import Columns, DataError, Row, trained
 from yanlm.data.splits import completed, row_key, siblings
 
-BUILTIN = ("rooms", "statements", "lookups", "pydoc")
+BUILTIN = ("pydoc", "rooms", *PUZZLES)
 ROOMS = {"train": 20000, "validation": 500, "test": 1000}
-"""How many worlds ``builtin:rooms`` has."""
+"""How many rows built-in tasks have."""
 
 STREAM_HELD = 200
 """The rows of a stream that validation and test take each, from its own splits or from its start."""
@@ -79,7 +80,7 @@ def read_source(text: str, columns: Columns, seed: int, say: Say, whole: bool = 
     if os.path.exists(path):
         return _read_file(text, path, columns, say)
     if kind == "builtin":
-        return _read_builtin(text, name, seed)
+        return _read_builtin(text, *name.partition(":")[::2], seed)
     if kind == "hf":
         return _read_hub(text, columns, say, whole)
     if not readers.extension(path):
@@ -87,17 +88,19 @@ def read_source(text: str, columns: Columns, seed: int, say: Say, whole: bool = 
     return _read_file(text, path, columns, say)
 
 
-def _read_builtin(text: str, name: str, seed: int) -> Source:
-    splits: dict[str, list[Row]]
-    if name == "rooms":
-        splits = {split: rooms.rooms_rows(split, n, seed) for split, n in ROOMS.items()}
-    elif name in ("statements", "lookups"):
-        shown = name == "lookups"
-        splits = {split: statements.statement_rows(split, n, seed, shown) for split, n in ROOMS.items()}
-    elif name == "pydoc":
-        splits = pydoc_text.pydoc_rows()
-    else:
+def _read_builtin(text: str, name: str, settings: str, seed: int) -> Source:
+    if name in PUZZLES:
+        task = puzzle(text)
+        sizes = ROOMS | ({"train": task.train} if task.train else {})
+        splits = {split: task.rows(split, n, seed) for split, n in sizes.items()}
+    elif name not in BUILTIN:
         raise DataError(f"{text}: no such built-in corpus; there are {', '.join(f'builtin:{n}' for n in BUILTIN)}")
+    elif settings:
+        raise DataError(f"{text}: builtin:{name} takes no settings; write builtin:{name}")
+    elif name == "rooms":
+        splits = {split: rooms.rooms_rows(split, n, seed) for split, n in ROOMS.items()}
+    else:
+        splits = pydoc_text.pydoc_rows()
     return Source(text, splits["train"], splits["validation"], splits["test"])
 
 

@@ -65,7 +65,7 @@ def train(
     preset: Annotated[str, typer.Option(help="tiny, small, base, paper-transformer, paper-mamba.")] = "tiny",
     data: Annotated[
         list[str] | None,
-        typer.Option(help="builtin:pydoc, builtin:rooms, a file, hf:NAME, paper; repeatable, SPEC@0.75 weighs it."),
+        typer.Option(help="builtin:NAME[:SETTINGS], a file, hf:NAME, paper; repeatable, SPEC@0.75 weighs it."),
     ] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
     baseline: Annotated[

@@ -73,3 +73,28 @@ class TestHub:
         corpus, notes = load("hf:a/b:train")
         assert corpus.rows and len(corpus.rows) + len(corpus.validation) + len(corpus.test) == 300
         assert "by a hash" in notes[0]
+
+
+class TestBuiltin:
+    def test_puzzles_with_settings(self) -> None:
+        corpus, notes = load("builtin:codes:groups=1,train=30@0.5")
+        assert corpus.kind == "seq2seq" and notes == [] and len(corpus.rows or []) == 30
+        assert {row["source"] for row in corpus.test} == {". <mask> <mask> <mask> <mask> ."}
+        assert len(load("builtin:statements:slots=6")[0].test[0]["target"]) == 6
+
+    @pytest.mark.parametrize(
+        ("spec", "told"),
+        [
+            ("builtin:room", "no such built-in corpus; there are builtin:pydoc, builtin:rooms, builtin:codes, "),
+            ("builtin:rooms:slots=2", "builtin:rooms takes no settings; write builtin:rooms"),
+            ("builtin:pydoc:a=2@0.5", "builtin:pydoc takes no settings; write builtin:pydoc"),
+            (
+                "builtin:statements:slot=2",
+                "'slot=2' is no setting; builtin:statements takes slots (2 to 24 in steps of 2)",
+            ),
+            ("builtin:statements:slots=3", "slots must be 2 to 24 in steps of 2, got 3"),
+        ],
+    )
+    def test_faults(self, spec: str, told: str) -> None:
+        line = fault(spec)
+        assert line.startswith("builtin:") and told in line and "\n" not in line

@@ -7,14 +7,12 @@ half of the time: a model has to bind people to rooms to do better.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
-from typing import Literal
 
+from yanlm.data.builtin.drawing import Split, check_drawn, split_by_hash
 from yanlm.data.rows import Row
 
-Split = Literal["train", "validation", "test"]
 Fact = tuple[tuple[str, ...], str]
 """Who, and the room they are in from then on."""
 
@@ -27,7 +25,6 @@ STAYS = ("stayed in", "waited in", "remained in")
 SENTENCES = (2, 8)
 """The smallest and largest number of sentences of a world."""
 
-_SHARE = {"validation": 0.05, "test": 0.05}
 _PLACE = re.compile(rf"\b({'|'.join(ROOMS)})\b")
 _MOVED = "|".join([*MOVES, *STAYS, "is in", "are in"])
 _FROM = "|".join(form.format(old=f"(?:{'|'.join(ROOMS)})", new="") for form in MOVES_FROM)
@@ -56,10 +53,7 @@ def rooms_rows(split: str = "train", n: int = 20000, seed: int = 0) -> list[Row]
         >>> row["question"], row["answer"]
         ('Where is Mary ?', 'bathroom')
     """
-    if split not in ("train", *_SHARE):
-        raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
-    if n < 0:
-        raise ValueError(f"n must be 0 or more, got {n}")
+    check_drawn(split, n)
     draw = random.Random(f"rooms {split} {seed}")
     rows: list[Row] = []
     while len(rows) < n:
@@ -76,11 +70,7 @@ def split_of(facts: list[Fact]) -> Split:
         >>> split_of([(("Mary",), "kitchen"), (("John", "Ruth"), "attic")])
         'train'
     """
-    digest = hashlib.blake2b(repr(facts).encode(), digest_size=8).digest()
-    point = int.from_bytes(digest, "big") / 2**64
-    if point < _SHARE["test"]:
-        return "test"
-    return "validation" if point < _SHARE["test"] + _SHARE["validation"] else "train"
+    return split_by_hash(repr(facts))
 
 
 def _draw_facts(draw: random.Random) -> list[Fact]:
