@@ -14,7 +14,7 @@ from moefm.finite import check_logits
 from moefm.generators import fresh
 from moefm.inputs import as_state, check_cond, check_field
 from moefm.scope import group_mean
-from moefm.solvers import integrate, time_grid
+from moefm.solvers import Times, integrate, solver_times
 
 
 def log_prob(
@@ -22,7 +22,8 @@ def log_prob(
     z1: Tensor,
     *,
     cond: Any = None,
-    steps: int = 50,
+    steps: int | None = None,
+    times: Times = None,
     solver: str = "rk4",
     event_dims: int = 1,
     probes: int | None = None,
@@ -44,7 +45,8 @@ def log_prob(
         field: The field.
         z1: Points ``(*batch, D)``; a tensor or an array.
         cond: Passed to the field as it is.
-        steps: Steps of the solver.
+        steps: Steps of the solver, 50 where neither this nor ``times`` says.
+        times: Where the steps lie, as for :func:`moefm.sample`.
         solver: A solver's name, see :func:`moefm.solvers.integrate`.
         event_dims: Trailing dimensions that make up one sample: 1 for vectors; 2 for sequences ``(B, L, D)`` that share
             one expert (routing scope -1).
@@ -57,7 +59,7 @@ def log_prob(
         Log-densities ``(*batch,)`` without the event dimensions, in nats.
 
     Raises:
-        ValueError: ``event_dims`` does not fit ``z1``, or a count is below 1.
+        ValueError: ``event_dims`` does not fit ``z1``, a count is below 1, or ``times`` are no grid from 0 to 1.
         NotFiniteError: A row of gate logits is ``-inf`` throughout, or one is ``+inf``. NaN is passed on.
 
     Example:
@@ -74,7 +76,7 @@ def log_prob(
     size = math.prod(z1.shape[-event_dims:])
     batch = z1.shape[: z1.ndim - event_dims]
     scope = None if event_dims == 1 else -1
-    times = time_grid(steps, z1.device).flip(0)
+    backwards = solver_times(steps, times, default=50, device=z1.device).flip(0)
     noise = None
     if probes is not None:
         source = fresh(generator)
@@ -95,7 +97,7 @@ def log_prob(
             return slope if create_graph else slope.detach()
 
         start = torch.cat([z1.reshape(*batch, size), z1.new_zeros(*batch, 1)], -1)
-        end = integrate(velocity, start, times, solver).z1
+        end = integrate(velocity, start, backwards, solver).z1
         z0, log_det = end[..., :-1], end[..., -1]  # log_det = -int div, as time runs backwards
         logits = group_mean(field.gate(z0.reshape(z1.shape), 0.0, cond), scope)
         check_logits(logits, nan_passes=True)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from moefm.checks import check_count, check_share
 from moefm.codebook import codebook_cross_entropy
-from moefm.numeric import fill_between, interpolate, wide
+from moefm.numeric import falling_fit, fill_between, interpolate, wide
 from moefm.paths import UniformTime
 
 FLAT = 1e-6
@@ -23,7 +23,7 @@ class InformationTime(nn.Module):
 
     .. math:: F(t) = (1 - \varepsilon)\, \frac{\bar c(0) - \bar c(t)}{\bar c(0) - \bar c(1)} + \varepsilon\, t
 
-    Here :math:`\bar c` is the running minimum of the curve, so the fraction is the share of the loss that is gone at
+    Here :math:`\bar c` is the falling curve nearest to c, so the fraction is the share of the loss that is gone at
     ``t``, and :math:`\varepsilon` is ``uniform``. Equal steps of u take away equal shares of the loss. In many
     dimensions most of it falls within a short interval, where uniform time has few training points and few steps.
 
@@ -89,7 +89,7 @@ class InformationTime(nn.Module):
         known = (self.counts > 0) & errors.isfinite()
         errors = errors.masked_fill(~known, 0)
         errors = errors / errors.abs().amax().clamp_min(torch.finfo(errors.dtype).tiny)  # differences stay finite
-        falling = fill_between(errors, known).cummin(0).values
+        falling = falling_fit(fill_between(errors, known))
         # From the middles of the bins to their edges: half-way between neighbours, continued in line at both ends.
         inner = (falling[:-1] + falling[1:]) / 2
         at_edges = torch.cat([2 * falling[:1] - inner[:1], inner, 2 * falling[-1:] - inner[-1:]])

@@ -68,3 +68,23 @@ def interpolate(x: Tensor, nodes: Tensor, values: Tensor) -> Tensor:
     left = (right - 1).clamp_min(0)
     weight = (at - nodes[left]) / (nodes[right] - nodes[left]).clamp_min(torch.finfo(at.dtype).tiny)
     return values[left].lerp(values[right], weight).to(x.dtype)
+
+
+def falling_fit(values: Tensor) -> Tensor:
+    r"""The curve that never rises and is nearest to ``values`` ``(n,)`` in least squares (isotonic regression).
+
+    .. math:: g_i = \min_{a \le i} \max_{b \ge i} \operatorname{mean}(v_a, \dots, v_b)
+
+    In place of the usual pooling this form has no steps that depend on the values, so it waits for no device.
+
+    Example:
+        >>> falling_fit(torch.tensor([3.0, 4.0, 1.0, 2.0, 0.0]))
+        tensor([3.5000, 3.5000, 1.5000, 1.5000, 0.0000])
+    """
+    index = torch.arange(len(values), device=values.device)
+    sums = torch.cat([values.new_zeros(1), values.cumsum(0)])
+    length = index + 1 - index.unsqueeze(-1)  # of the stretch from a (rows) to b (columns)
+    means = (sums[1:] - sums[:-1].unsqueeze(-1)) / length.clamp_min(1)
+    means = torch.where(length > 0, means, -torch.inf)
+    highest = means.flip(-1).cummax(-1).values.flip(-1)
+    return torch.where(length > 0, highest, torch.inf).amin(0)

@@ -15,7 +15,7 @@ from moefm.generators import Generators
 from moefm.inputs import as_state, check_cond, check_field
 from moefm.routing import Router, Routing, get_routing
 from moefm.scope import Scope
-from moefm.solvers import ADAPTIVE, integrate, time_grid
+from moefm.solvers import ADAPTIVE, Times, integrate, solver_times
 
 
 class Sample(NamedTuple):
@@ -46,8 +46,9 @@ def check_pair(routing: Routing, solver: str) -> None:
 def sample(
     field: MixtureField,
     z0: Tensor,
-    steps: int = 4,
+    steps: int | None = None,
     *,
+    times: Times = None,
     solver: str = "euler",
     routing: str | Routing = "frozen",
     cond: Any = None,
@@ -68,7 +69,9 @@ def sample(
     Args:
         field: The field.
         z0: Noise ``(*batch, D)``, standard normal as in training; a tensor or an array.
-        steps: Steps of the solver on a uniform grid; adaptive solvers only report there.
+        steps: Steps of the solver, 4 where neither this nor ``times`` says; adaptive solvers only report there.
+        times: Where the steps lie: an :class:`moefm.InformationTime` (a field trained with one has it as
+            ``field.time_change``), or all times from 0 to 1 in place of ``steps``. ``None`` is a uniform grid.
         solver: ``euler``, ``midpoint``, ``heun``, ``rk4`` or a method of torchdiffeq.
         routing: ``frozen``, ``greedy``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.routing.Routing`.
         cond: Passed to the field as it is.
@@ -81,8 +84,9 @@ def sample(
         atol: Absolute tolerance of adaptive solvers.
 
     Raises:
-        ValueError: An option is unknown, a shape does not fit, or a routing that draws anew at every evaluation is
-            combined with an adaptive solver, whose error control it would defeat.
+        ValueError: An option is unknown, a shape does not fit, ``times`` do not increase from 0 to 1 or are not as many
+            as ``steps`` says, or a routing that draws anew at every evaluation is combined with an adaptive solver,
+            whose error control it would defeat.
         NotFiniteError: A velocity or a gate logit is not finite where the mask counts it. On an accelerator the result
             is looked at once, and only where no gradients are recorded: in training NaN shows in the loss.
 
@@ -101,6 +105,7 @@ def sample(
     check_mask(mask, tuple(batch))
     check_cond(field, cond, batch)
     check_pair(policy, solver)
+    grid = solver_times(steps, times, default=4, device=z0.device)
     if assignment is not None:
         if not policy.uses_assignment:
             raise ValueError(f"assignment must not be given with routing {policy!r}, which chooses experts by itself")
@@ -120,7 +125,7 @@ def sample(
             check_finite("velocity", u, mask, t=t)
         return u
 
-    solution = integrate(velocity, z0, time_grid(steps, z0.device), solver, trajectory=trajectory, rtol=rtol, atol=atol)
+    solution = integrate(velocity, z0, grid, solver, trajectory=trajectory, rtol=rtol, atol=atol)
     if at_once or not (traced() or torch.is_grad_enabled()):
         check_finite("z1", solution.z1, mask)
     return Sample(solution.z1, assignment, solution.trajectory, solution.times, nfe)

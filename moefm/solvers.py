@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from moefm.checks import check_count
+from moefm.finite import traced
+from moefm.inputs import as_tensor, check_instance
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """A vector field ``f(z, t)`` that returns the velocity in the shape of ``z``; ``t`` is a scalar tensor."""
@@ -71,6 +73,72 @@ def time_grid(steps: int, device: torch.device | str | None = None) -> Tensor:
         tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     return torch.linspace(0, 1, check_count("steps", steps) + 1, device=device)
+
+
+class TimeGrid(Protocol):
+    """Anything that spaces steps as it sees fit, such as :class:`moefm.InformationTime`."""
+
+    def grid(self, steps: int) -> Tensor:
+        """Increasing times ``(steps + 1,)`` from exactly 0 to exactly 1."""
+        ...
+
+
+Times = TimeGrid | Tensor | Sequence[float] | None
+"""Where the steps of a solver lie: spaced by an object, given one by one, or ``None`` for equal steps."""
+
+
+def solver_times(
+    steps: int | None, times: Times = None, *, default: int, device: torch.device | str | None = None
+) -> Tensor:
+    """The grid of a solver, ``(steps + 1,)`` in float32.
+
+    Args:
+        steps: Number of steps. ``None`` is as many as ``times`` lists, and otherwise ``default``.
+        times: What spaces the steps, or all of their ends from 0 to 1.
+        default: Number of steps where neither says it.
+        device: Of the grid.
+
+    Raises:
+        ValueError: The times do not increase from 0 to 1, or are not as many as ``steps`` says.
+        TypeError: ``times`` is nothing of the kind.
+
+    Example:
+        >>> solver_times(None, [0, 0.1, 0.3, 1], default=4)
+        tensor([0.0000, 0.1000, 0.3000, 1.0000])
+    """
+    if times is None:
+        return time_grid(default if steps is None else steps, device)
+    check_instance("times", times)
+    if hasattr(times, "grid"):
+        return times.grid(default if steps is None else check_count("steps", steps)).to(device)
+    grid = (_tensor(times) if isinstance(times, (list, tuple)) else as_tensor("times", times)).detach()
+    grid = grid.to(device, torch.float32)
+    if grid.ndim != 1 or len(grid) < 2:
+        raise ValueError(f"times must be a vector of at least two times, got shape {tuple(grid.shape)}")
+    if steps is not None and check_count("steps", steps) != len(grid) - 1:
+        raise ValueError(f"steps must be {len(grid) - 1}, as many as times has, or be left out, got {steps}")
+    if not traced():
+        _check_grid(grid)
+    return grid
+
+
+def _tensor(times: Sequence[float]) -> Tensor:
+    try:
+        return torch.tensor(times)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"times must be numbers that increase from 0 to 1, got {times!r}") from None
+
+
+def _check_grid(grid: Tensor) -> None:
+    """Raise unless the times increase from exactly 0 to exactly 1; NaN does not."""
+    if grid[0] != 0 or grid[-1] != 1:
+        raise ValueError(f"times must begin at 0 and end at 1, got {grid[0].item():g} to {grid[-1].item():g}")
+    bad = ~(grid.diff() > 0)
+    if bool(bad.any()):
+        place = int(bad.nonzero()[0]) + 1
+        raise ValueError(
+            f"times must increase at every step, got {grid[place].item():g} after {grid[place - 1].item():g}"
+        )
 
 
 def integrate(

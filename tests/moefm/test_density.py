@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from moefm import MixtureField, log_prob, sample
+from moefm import InformationTime, MixtureField, log_prob, sample
 from moefm.finite import NotFiniteError
 
 
@@ -89,6 +89,16 @@ def test_converges_with_the_steps(make_field, randn):
     fine = log_prob(field, z, steps=60)
     errors = [(log_prob(field, z, steps=n) - fine).abs().max() for n in (5, 10, 20)]
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
+
+
+def test_another_grid_gives_the_same_density(make_field, randn):
+    field, points = make_field(2, 3, gain=1.5), randn(4, 2)
+    time = InformationTime(8).fit_from(torch.tensor([0.0, 0.2, 0.4]), torch.tensor([2.0, 1.0, 0.0]))
+    torch.testing.assert_close(
+        log_prob(field, points, steps=60, times=time), log_prob(field, points), atol=1e-3, rtol=1e-3
+    )
+    coarse = [log_prob(field, points, steps=2, solver="euler", times=t) for t in (time, None, [0, 0.3, 1])]
+    assert (coarse[0] - coarse[1]).abs().max() > 1e-3 < (coarse[1] - coarse[2]).abs().max()
 
 
 @pytest.mark.parametrize("event_dims", [1, 2])

@@ -29,8 +29,8 @@ def test_a_linear_curve_is_uniform_time(bins):
     time = InformationTime(bins)
     t = torch.linspace(0, 1, 333)
     time.fit_from(time.centers, 3 - 2 * time.centers)
-    torch.testing.assert_close(time.quantile(t), t)
-    torch.testing.assert_close(time.cdf(t), t)
+    torch.testing.assert_close(time.quantile(t), t, atol=1e-4, rtol=0)
+    torch.testing.assert_close(time.cdf(t), t, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("curve", [[1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [math.nan] * 3, [-5.0, -5.0, -5.0]])
@@ -79,6 +79,14 @@ def test_time_is_spent_where_the_loss_falls(steep, gen):
     t = steep((4000,), generator=gen())
     assert abs(((t > 0.08) & (t < 0.32)).float().mean() - (0.9 + 0.1 * 0.24)) < 0.02
     assert t.min() >= 0 and t.max() <= 1
+
+
+def test_noise_before_the_loss_falls_takes_little_time(gen):
+    """A running minimum would take the lowest of many noisy values for progress."""
+    time = InformationTime(64, uniform=0.001)
+    curve = (time.centers < 0.5).float() + 0.1 * torch.randn(64, generator=gen())
+    time.fit_from(time.centers, curve)
+    assert time.cdf(torch.tensor(0.45)) < 0.1
 
 
 def test_unseen_bins_are_interpolated():

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from moefm.numeric import clean, fill_between, interpolate, masked_mean, wide
+from moefm.numeric import clean, falling_fit, fill_between, interpolate, masked_mean, wide
 
 MASK = torch.tensor([[True, False, True], [False, False, True]])
 HALF = [torch.float16, torch.bfloat16]
@@ -57,3 +59,13 @@ def test_unknown_values_are_filled_from_their_neighbours():
     values = torch.tensor([9.0, 1.0, 9.0, 9.0, 4.0, 9.0])
     known = torch.tensor([False, True, False, False, True, False])
     assert fill_between(values, known).tolist() == [1.0, 1.0, 2.0, 3.0, 4.0, 4.0]
+
+
+@given(values=st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=12))
+def test_the_falling_fit_is_that_of_scikit_learn(values):
+    from sklearn.isotonic import isotonic_regression
+
+    got = falling_fit(torch.tensor(values))
+    assert (got.diff() <= 0).all()
+    expected = torch.tensor(isotonic_regression(values, increasing=False).copy(), dtype=torch.float32)
+    torch.testing.assert_close(got, expected, atol=1e-2, rtol=1e-4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from moefm import Routing, sample
+from moefm import InformationTime, Routing, sample
 from moefm.finite import NotFiniteError
 from moefm.solvers import SOLVERS
 
@@ -29,6 +29,32 @@ def test_euler_by_hand(field, randn, gen):
         torch.testing.assert_close(out.trajectory[step + 1], z)
         t += 0.25
     assert torch.equal(out.z1, out.trajectory[-1])
+
+
+def test_euler_on_a_grid_by_hand(field, randn, gen):
+    z, grid = randn(9, 2), [0.0, 0.1, 0.3, 1.0]
+    out = sample(field, z, times=grid, generator=gen())
+    for a, b in pairwise(grid):
+        z = z + (b - a) * field.expert(z, a, out.assignment)
+    torch.testing.assert_close(out.z1, z)
+    assert out.nfe == 3 and torch.equal(out.times, torch.tensor(grid))
+
+
+@pytest.mark.parametrize("steps, times", [(None, InformationTime()), (5, InformationTime()), (None, [0, 0.2, 1])])
+def test_evaluations_do_not_depend_on_where_the_steps_lie(field, randn, count_trunk, steps, times):
+    calls = count_trunk(field)
+    out = sample(field, randn(3, 2), steps, times=times)
+    assert len(calls) == out.nfe == len(out.times) - 1 == (steps or (4 if len(calls) == 4 else 2))
+    assert calls == out.times[:-1].tolist()
+
+
+def test_many_steps_come_to_the_same_wherever_they_lie(field, randn, gen):
+    """The solution of the equation is one; a grid only decides how fast it is reached."""
+    time = InformationTime().fit_from(torch.linspace(0, 1, 100), (1 - 4 * torch.linspace(0, 1, 100)).clamp_min(0))
+    ends = [sample(field, randn(50, 2), 400, times=t, generator=gen()).z1 for t in (None, time)]
+    torch.testing.assert_close(*ends, atol=0.05, rtol=0)
+    few = [sample(field, randn(50, 2), 2, times=t, generator=gen()).z1 for t in (None, time)]
+    assert (few[0] - few[1]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from moefm.solvers import ADAPTIVE, SOLVERS, RungeKutta, check_solver, integrate, time_grid
+from moefm import InformationTime
+from moefm.solvers import ADAPTIVE, SOLVERS, RungeKutta, check_solver, integrate, solver_times, time_grid
 
 START, END = 0.5, 1 / (2 - math.sin(1.0))  # dz/dt = z^2 cos t
 
@@ -115,3 +117,48 @@ def test_a_method_of_your_own(monkeypatch):
     ralston = RungeKutta(2, (0.0, 2 / 3), ((), (2 / 3,)), (0.25, 0.75))
     monkeypatch.setitem(SOLVERS, "ralston", ralston)
     assert abs(solve("ralston", 100).z1[0] - END) < 1e-5
+
+
+GRID = [0, 0.1, 0.3, 1]
+
+
+@pytest.mark.parametrize("given", [GRID, tuple(GRID), np.array(GRID), torch.tensor(GRID, dtype=torch.float64)])
+@pytest.mark.parametrize("steps", [None, 3])
+def test_a_grid_is_taken_as_it_is(given, steps):
+    times = solver_times(steps, given, default=7)
+    assert times.dtype == torch.float32
+    assert torch.equal(times, torch.tensor(GRID))
+
+
+def test_steps_and_their_default():
+    information = InformationTime(8).fit_from(torch.tensor([0.0, 0.2, 0.4]), torch.tensor([2.0, 1.0, 0.0]))
+    for steps, count in ((None, 7), (3, 3)):
+        assert torch.equal(solver_times(steps, default=7), time_grid(count))
+        assert torch.equal(solver_times(steps, information, default=7), information.grid(count))
+
+
+@pytest.mark.parametrize(
+    "steps, times, message",
+    [
+        (None, [0.1, 1], "times must begin at 0 and end at 1, got 0.1 to 1"),
+        (None, [0, 0.5], "times must begin at 0 and end at 1, got 0 to 0.5"),
+        (None, [0, 0.5, 0.5, 1], "times must increase at every step, got 0.5 after 0.5"),
+        (None, [0, 0.5, 0.4, 1], "times must increase at every step, got 0.4 after 0.5"),
+        (None, [0, math.nan, 1], "times must increase at every step, got nan after 0"),
+        (None, [math.nan, 1], "times must begin at 0"),
+        (None, [0], "at least two times"),
+        (None, [[0, 1]], "at least two times"),
+        (3, [0, 1], "steps must be 1, as many as times has, or be left out, got 3"),
+        (0, None, "steps must be an integer of at least 1"),
+        (0, InformationTime(), "steps must be an integer of at least 1"),
+    ],
+)
+def test_grids_that_are_none(steps, times, message):
+    with pytest.raises(ValueError, match=message):
+        solver_times(steps, times, default=4)
+
+
+@pytest.mark.parametrize("times", ["uniform", InformationTime, ["a", "b"], 4])
+def test_times_of_another_type(times):
+    with pytest.raises(TypeError, match="times must be"):
+        solver_times(None, times, default=4)
