@@ -2,7 +2,9 @@
 
 from moefm.couplings import independent, minibatch_ot, ot_within
 from moefm.density import log_prob
+from moefm.distillation import Distillation
 from moefm.fields import MixtureField, MLPMixtureField
+from moefm.flow_maps import FlowMap, MLPFlowMap
 from moefm.gating import Gate
 from moefm.information import InformationTime
 from moefm.io import load_field, save_field
@@ -13,6 +15,7 @@ from moefm.regularizers import gate_entropy, load_balance, mmd2, scale_penalty
 from moefm.routing import Argmax, Frozen, Mean, Resampled, Routing
 from moefm.sampling import Sample, sample
 from moefm.solvers import integrate
+from moefm.students import distill
 from moefm.training import DivergedError, FitResult, fit
 
 __version__ = "0.1.0"
@@ -22,13 +25,16 @@ __all__ = [
     "Argmax",
     "BetaTime",
     "ConsistentMoEFM",
+    "Distillation",
     "DivergedError",
     "FitResult",
+    "FlowMap",
     "Frozen",
     "Gate",
     "InformationTime",
     "LogitNormalTime",
     "Loss",
+    "MLPFlowMap",
     "MLPMixtureField",
     "Mean",
     "MixtureField",
@@ -40,6 +46,7 @@ __all__ = [
     "UniformTime",
     "ZeroInflatedTime",
     "consistent_moefm_loss",
+    "distill",
     "fit",
     "gate_entropy",
     "independent",

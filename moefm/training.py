@@ -22,7 +22,7 @@ from moefm.generators import fresh
 from moefm.inputs import as_tensor, check_field, check_instance
 from moefm.losses import Loss
 from moefm.numeric import clean
-from moefm.objectives import MoEFM, Objective
+from moefm.objectives import MoEFM
 from moefm.progress import progress_bar
 
 Callback = Callable[[int, Loss], None]
@@ -76,7 +76,7 @@ SCHEDULES = {"cosine": warmup_cosine, "constant": warmup_constant}
 def fit(
     field: MixtureField,
     data: Tensor | Draw,
-    objective: Objective | None = None,
+    objective: Callable[..., Loss] | None = None,
     *,
     steps: int = 3000,
     batch_size: int = 256,
@@ -100,7 +100,7 @@ def fit(
         field: The field, on the device it shall train on.
         data: Rows ``(N, ..., D)``, a tensor or an array, or a function ``(n, generator) -> (n, ..., D)`` that draws
             fresh ones. Scale it to unit variance or so: the noise it is paired with is standard normal.
-        objective: :class:`VFM`, :class:`MoEFM` (default) or :class:`ConsistentMoEFM`.
+        objective: :class:`VFM`, :class:`MoEFM` (default), :class:`ConsistentMoEFM`, or whatever is called as they are.
         steps: Optimizer steps.
         batch_size: Pairs a step.
         lr: Peak learning rate of AdamW.
@@ -190,7 +190,7 @@ def fit(
     return FitResult(steps, time.perf_counter() - start, losses)
 
 
-def _objective(objective: Objective | None) -> Objective:
+def _objective(objective: Callable[..., Loss] | None) -> Callable[..., Loss]:
     check_instance("objective", objective)
     if objective is not None and not callable(objective):
         raise TypeError(f"objective must be an Objective such as MoEFM(), got {objective!r}")

@@ -20,6 +20,7 @@ import pytest
 import torch
 
 import moefm
+import moefm.students
 import moefm.training
 from moefm.solvers import SOLVERS
 from yanlm.tasks.task import TASKS
@@ -57,6 +58,7 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(moefm, "fit", fit)
     monkeypatch.setattr(moefm.training, "fit", fit)
+    monkeypatch.setattr(moefm.students, "fit", fit)
     solvers, tasks = dict(SOLVERS), dict(TASKS)
     with torch.random.fork_rng(devices=[]):
         yield

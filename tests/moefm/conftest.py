@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from moefm import MixtureField, MLPMixtureField
+from moefm.paths import expand_time
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +68,11 @@ class AffineField(MixtureField):
         self.gate_weight = torch.nn.Parameter(gate_weight)  # (D, K)
 
     def trunk(self, z, t, cond=None):
-        return z, torch.as_tensor(t, dtype=z.dtype)
+        return z, expand_time(t, z)
 
     def heads(self, features):
         z, t = features
-        z0 = (z.unsqueeze(-2) - t * self.means) / (1 + t * (self.scales - 1)).unsqueeze(-1)
+        z0 = (z.unsqueeze(-2) - t.unsqueeze(-1) * self.means) / (1 + t * (self.scales - 1)).unsqueeze(-1)
         return self.means + (self.scales - 1).unsqueeze(-1) * z0
 
     def head(self, features, index):

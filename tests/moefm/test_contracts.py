@@ -11,6 +11,7 @@ from moefm import (
     Argmax,
     BetaTime,
     ConsistentMoEFM,
+    Distillation,
     FitResult,
     Frozen,
     Gate,
@@ -64,6 +65,7 @@ INSTANCES = [
     LogitNormalTime(),
     ZeroInflatedTime(0.5),
     FitResult(3, 0.5, [(1, 2.0)]),
+    Distillation(MLPMixtureField(2, 4), (1, 2)),
     *SOLVERS.values(),
 ]
 
