@@ -14,6 +14,7 @@ from moefm.conditions import check_labels, check_vectors, expand_vectors
 from moefm.experts import Dispatch, ExpertLinear, check_index
 from moefm.finite import can_look
 from moefm.gating import Gate
+from moefm.information import InformationTime
 from moefm.inputs import as_tensor
 from moefm.paths import expand_time
 from moefm.scope import Scope
@@ -28,9 +29,16 @@ class MixtureField(nn.Module, ABC):
 
     Attributes:
         num_experts: K.
+        time_change: The :class:`moefm.InformationTime` that the field was trained with, or ``None``. It is part of the
+            field's state, and saved with it.
     """
 
     num_experts: int
+    time_change: InformationTime | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time_change = None
 
     @abstractmethod
     def trunk(self, z: Tensor, t: Tensor | float, cond: Any = None) -> Any:

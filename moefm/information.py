@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -29,7 +30,8 @@ class InformationTime(nn.Module):
 
     The curve is a mean loss in each of ``bins`` equal bins of [0, 1]: measured while training (:meth:`observe`), given
     at once (:meth:`fit_from`), or computed from a codebook (:meth:`from_codebook`). Bins that no time fell into are
-    interpolated. Without any curve, and for one that does not fall, F is the identity.
+    interpolated. Without any curve, and for one that does not fall, F is the identity. As the time of an
+    :class:`moefm.Objective` it measures itself, unless its curve was given.
 
     Calling it draws training times, so it is a :class:`moefm.paths.TimeSampler`, alone or as the base of
     :class:`moefm.ZeroInflatedTime`. :meth:`grid` gives a sampler its times.
@@ -37,6 +39,8 @@ class InformationTime(nn.Module):
     Args:
         bins: Resolution of the curve, 2 to 1000.
         uniform: Weight of uniform time, 0.001 to 1. It keeps every time within reach, and F strictly increasing.
+        learn: Whether objectives update the curve while they train a field. A curve that is given sets it to False,
+            since its losses may be of another kind; :meth:`observe` works either way.
 
     Attributes:
         errors: The curve: mean loss in each bin ``(bins,)``.
@@ -57,16 +61,22 @@ class InformationTime(nn.Module):
     errors: Tensor
     counts: Tensor
 
-    def __init__(self, bins: int = 64, *, uniform: float = 0.1) -> None:
+    def __init__(self, bins: int = 64, *, uniform: float = 0.1, learn: bool = True) -> None:
         super().__init__()
         self.bins = check_count("bins", bins, minimum=2)
         self.uniform = check_share("uniform", uniform)
+        self.learn = bool(learn)
         if self.bins > MOST_BINS:
             raise ValueError(f"bins must be an integer from 2 to {MOST_BINS}, got {bins}")
         if self.uniform < LEAST_UNIFORM:
             raise ValueError(f"uniform must be a share from {LEAST_UNIFORM} to 1, got {uniform!r}")
         self.register_buffer("errors", torch.zeros(bins))
         self.register_buffer("counts", torch.zeros(bins, dtype=torch.long))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments that rebuild this object, its curve aside."""
+        return {"bins": self.bins, "uniform": self.uniform, "learn": self.learn}
 
     def extra_repr(self) -> str:
         """What was chosen."""
@@ -120,8 +130,7 @@ class InformationTime(nn.Module):
     def grid(self, steps: int) -> Tensor:
         """Times ``(steps + 1,)`` of a sampler, from exactly 0 to exactly 1, each step over an equal share of F.
 
-        The first evaluation is at t = 0, where nothing but the noise is known, and the last step starts where
-        1/steps of F is left.
+        The first evaluation is at t = 0, where nothing is known yet; the last step starts where 1/steps of F is left.
         """
         return self.quantile(torch.linspace(0, 1, check_count("steps", steps) + 1, device=self.errors.device))
 
@@ -158,7 +167,7 @@ class InformationTime(nn.Module):
         self.counts += torch.where(new, count, 0.0).long()
 
     def fit_from(self, times: Tensor, errors: Tensor) -> InformationTime:
-        """Set the curve to losses ``errors`` at ``times``, both ``(N,)``, in any order; returns itself.
+        """Set the curve to losses ``errors`` at ``times``, both ``(N,)``, and ``learn`` to False; returns itself.
 
         Points within one bin are averaged, and the curve is linear between those means.
 
@@ -177,6 +186,7 @@ class InformationTime(nn.Module):
         at = self._per_bin(times, times.masked_fill(~errors.isfinite().to(times.device), torch.nan))[1]
         self.errors.copy_(interpolate(self.centers, (at / count)[known], (total / count)[known]))
         self.counts.copy_(count.clamp_min(1))
+        self.learn = False
         return self
 
     def _per_bin(self, t: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,18 +208,17 @@ class InformationTime(nn.Module):
         bins: int = 64,
         uniform: float = 0.1,
     ) -> InformationTime:
-        """The information time of one code word seen through noise: its :func:`moefm.codebook.codebook_cross_entropy`.
+        """That of one code word seen through noise, by its :func:`moefm.codebook.codebook_cross_entropy`.
 
-        It leaves aside what a word's neighbours tell about it. A network that sees them decides earlier, which
-        :meth:`observe` measures.
+        It leaves aside what a word's neighbours tell: a network that sees them decides earlier (:meth:`observe`).
 
         Args:
             codebook: The vectors of all words ``(V, D)``.
             probabilities: Of the words ``(V,)``, normalised here; ``None`` for equal ones.
             samples: Draws of a word and of the noise.
             generator: Source of the draws.
-            bins: See the class.
-            uniform: See the class.
+            bins: Resolution of the curve.
+            uniform: Weight of uniform time.
 
         Raises:
             ValueError: A shape does not fit, or a number is out of range.
@@ -225,3 +234,17 @@ class InformationTime(nn.Module):
             codebook, time.centers, probabilities=probabilities, samples=samples, generator=generator
         )
         return time.fit_from(time.centers, curve).to(codebook.device)
+
+
+def information_of(sampler: object) -> InformationTime | None:
+    """The information time that a sampler of training times is, or is based on; ``None`` where there is none.
+
+    Example:
+        >>> from moefm import UniformTime, ZeroInflatedTime
+        >>> information_of(ZeroInflatedTime(0.1, InformationTime(8)))
+        InformationTime(bins=8, uniform=0.1)
+        >>> information_of(UniformTime())
+    """
+    while sampler is not None and not isinstance(sampler, InformationTime):
+        sampler = getattr(sampler, "base", None)
+    return sampler

@@ -11,10 +11,11 @@ import torch
 
 from moefm.fields import MLPMixtureField
 from moefm.files import usual_mode
+from moefm.information import InformationTime
 
 
 def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None:
-    """Write a field to ``folder``; each file appears whole or not at all.
+    """Write a field, its ``time_change`` included, to ``folder``; each file appears whole or not at all.
 
     Args:
         field: The field.
@@ -35,7 +36,10 @@ def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None
 
     if type(field) is not MLPMixtureField:
         raise ValueError(f"field must be an MLPMixtureField, got {type(field).__name__}")
-    config = json.dumps({"class": type(field).__name__, "config": field.config, "extra": extra}, indent=2)
+    parts: dict[str, Any] = {"class": type(field).__name__, "config": field.config, "extra": extra}
+    if field.time_change is not None:
+        parts["time_change"] = field.time_change.config
+    config = json.dumps(parts, indent=2)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in field.state_dict().items()}
@@ -62,6 +66,8 @@ def load_field(folder: str | Path, device: torch.device | str | None = None) -> 
             raise ValueError(f"unknown class {config['class']!r}")
         with torch.device("meta"):  # the weights, dtype included, come from the file; no random numbers are drawn
             field = MLPMixtureField(**config["config"])
+            if "time_change" in config:
+                field.time_change = InformationTime(**config["time_change"])
         field.load_state_dict(load_file(folder / "model.safetensors"), assign=True)
         if damaged := [name for name, value in field.state_dict().items() if not value.isfinite().all()]:
             raise ValueError(f"numbers that are not finite in {damaged[0]}")

@@ -20,13 +20,15 @@ class Loss(NamedTuple):
     """A loss and its parts.
 
     ``total`` is the scalar to call ``backward`` on; ``velocity`` and ``gate`` are the detached scalars it is made of;
-    ``responsibilities`` is the detached posterior over experts, ``(*batch, K)`` (``None`` for a single velocity).
+    ``responsibilities`` is the detached posterior over experts, ``(*batch, K)`` (``None`` for a single velocity);
+    ``errors`` are the detached squared errors of the velocity ``(*batch,)``, the mean over experts by responsibility.
     """
 
     total: Tensor
     velocity: Tensor
     gate: Tensor
     responsibilities: Tensor | None = None
+    errors: Tensor | None = None
 
 
 def _check_mixture(velocities: Tensor, logits: Tensor | None, target: Tensor, mask: Tensor | None) -> None:
@@ -68,14 +70,11 @@ def vfm_loss(velocity: Tensor, target: Tensor, mask: Tensor | None = None) -> Lo
     check_mask(mask, tuple(target.shape[:-1]))
     error = squared_distances(clean(velocity, mask).unsqueeze(-2), clean(target, mask)).squeeze(-1)
     total = masked_mean(error, mask)
-    return Loss(total, total.detach(), torch.zeros_like(total.detach()))
+    return Loss(total, total.detach(), torch.zeros_like(total.detach()), errors=error.detach())
 
 
-def _log_joint(
-    velocities: Tensor, logits: Tensor, target: Tensor, sigma: float, mask: Tensor | None, scope: Scope
-) -> tuple[Tensor, Tensor]:
+def _log_joint(d: Tensor, logits: Tensor, sigma: float, mask: Tensor | None, scope: Scope) -> tuple[Tensor, Tensor]:
     """Return scaled distances d / 2 sigma^2 and log pi, both pooled over the scope, ``(*batch, K)``."""
-    d = squared_distances(clean(velocities, mask), clean(target, mask))
     pooled = group_mean(wide(clean(logits, mask)), scope, mask)
     check_logits(pooled, nan_passes=True)
     log_pi = torch.log_softmax(pooled, -1)
@@ -104,7 +103,8 @@ def responsibilities(
     """
     sigma = check_positive("sigma", sigma)
     _check_mixture(velocities, logits, target, mask)
-    d, log_pi = _log_joint(velocities, logits, target, sigma, mask, scope)
+    distances = squared_distances(clean(velocities, mask), clean(target, mask))
+    d, log_pi = _log_joint(distances, logits, sigma, mask, scope)
     return torch.softmax(log_pi - (d - d.detach().amin(-1, keepdim=True)), -1)
 
 
@@ -154,7 +154,8 @@ def moefm_loss(
     """
     sigma = check_positive("sigma", sigma)
     _check_mixture(velocities, logits, target, mask)
-    d, log_pi = _log_joint(velocities, logits, target, sigma, mask, scope)
+    distances = squared_distances(clean(velocities, mask), clean(target, mask))
+    d, log_pi = _log_joint(distances, logits, sigma, mask, scope)
     # The nearest expert's distance is set aside: at small sigma it is so large that log pi would vanish beside it.
     nearest = d.detach().amin(-1, keepdim=True)
     log_joint = log_pi - (d - nearest)
@@ -169,7 +170,7 @@ def moefm_loss(
         total = masked_mean((nearest.squeeze(-1) - torch.logsumexp(log_joint, -1)) / size, mask)
     else:
         total = velocity_scale * velocity + gate_scale * gate
-    return Loss(total, velocity.detach(), gate.detach(), gamma)
+    return Loss(total, velocity.detach(), gate.detach(), gamma, (gamma * distances.detach()).sum(-1))
 
 
 def consistent_moefm_loss(
@@ -229,7 +230,8 @@ def consistent_moefm_loss(
     )
     gamma = start.responsibilities
     assert gamma is not None
-    later = 0.5 * (gamma * squared_distances(clean(velocities, mask), clean(target, mask))).sum(-1)
-    later = masked_mean(later, mask)
+    errors = (gamma * squared_distances(clean(velocities, mask), clean(target, mask))).sum(-1)
+    later = 0.5 * masked_mean(errors, mask)
     total = sigma**2 * start.total + velocity_scale * later
-    return Loss(total, (sigma**2 * start.velocity + later).detach(), sigma**2 * start.gate, gamma)
+    velocity = (sigma**2 * start.velocity + later).detach()
+    return Loss(total, velocity, sigma**2 * start.gate, gamma, errors.detach())

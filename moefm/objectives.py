@@ -11,11 +11,15 @@ from torch import Generator, Tensor
 
 from moefm.checks import check_mask, check_positive
 from moefm.fields import MixtureField
+from moefm.information import information_of
 from moefm.inputs import check_instance
 from moefm.losses import Loss, consistent_moefm_loss, moefm_loss, vfm_loss
 from moefm.numeric import clean
 from moefm.paths import TimeSampler, UniformTime, linear_path
 from moefm.scope import Scope
+
+RATE = 0.005
+"""Weight of one row in the curve that an information time measures: its mean goes over some hundred rows a bin."""
 
 
 class PathPoint(NamedTuple):
@@ -28,9 +32,17 @@ class PathPoint(NamedTuple):
 
 
 class Objective(ABC):
-    """A training objective: call it with a field and a batch of pairs, get a :class:`moefm.Loss`.
+    r"""A training objective: call it with a field and a batch of pairs, get a :class:`moefm.Loss`.
 
     Write your own by implementing ``loss``.
+
+    With an :class:`moefm.InformationTime` as ``time``, alone or as the base of another, each call on a field in
+    training mode measures the time's curve: for every row the squared error of the :math:`z_1` that is predicted,
+
+    .. math:: |\hat z_1 - z_1|^2 = (1 - t)^2 |u - u^*|^2, \qquad \hat z_1 = z_t + (1 - t) u,
+
+    the part of the data that is not known yet, as a mean over positions that count. The plain error of the velocity
+    would not do: it does not fall with t. A loss without ``errors`` is not measured.
 
     Attributes:
         evaluations: Evaluations of the trunk per pair, for fair budgets.
@@ -57,11 +69,22 @@ class Objective(ABC):
         check_mask(mask, tuple(z0.shape[:-1]))
         z0, z1 = clean(z0, mask), clean(z1, mask)
         t = self.time(z0.shape[:1] if z0.ndim > 1 else (), generator=generator, device=z0.device).to(z0.dtype)
-        return self.loss(field, PathPoint(z0, t, *linear_path(z0, z1, t)), cond, mask)
+        loss = self.loss(field, PathPoint(z0, t, *linear_path(z0, z1, t)), cond, mask)
+        information = information_of(self.time)
+        if information is not None and information.learn and field.training and loss.errors is not None:
+            information.observe(t, _unknown(loss.errors, t, mask), RATE)
+        return loss
 
     @abstractmethod
     def loss(self, field: MixtureField, at: PathPoint, cond: Any, mask: Tensor | None) -> Loss:
         """Loss of ``field`` at one point of the path per row."""
+
+
+def _unknown(errors: Tensor, t: Tensor, mask: Tensor | None) -> Tensor:
+    """What is not known of z1 at each time, in the shape of t; NaN where nothing counts."""
+    counted = torch.ones_like(errors) if mask is None else mask.to(errors)
+    rows = (counted * errors).reshape(*t.shape, -1).sum(-1) / counted.reshape(*t.shape, -1).sum(-1)
+    return (1 - t).square() * rows
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from moefm.couplings import Coupling, conditional_coupling
 from moefm.fields import MixtureField
 from moefm.finite import NotFiniteError
 from moefm.generators import fresh
+from moefm.information import information_of
 from moefm.inputs import as_tensor, check_field, check_instance
 from moefm.losses import Loss
 from moefm.numeric import clean
@@ -96,6 +97,8 @@ def fit(
 ) -> FitResult:
     """Train ``field`` in place on ``data``.
 
+    An objective in :class:`moefm.InformationTime` leaves it, measured, as ``field.time_change``: give it to ``sample``.
+
     Args:
         field: The field, on the device it shall train on.
         data: Rows ``(N, ..., D)``, a tensor or an array, or a function ``(n, generator) -> (n, ..., D)`` that draws
@@ -143,6 +146,9 @@ def fit(
     objective = _objective(objective)
     generator = fresh(generator)
     device = next(field.parameters()).device
+    information = information_of(getattr(objective, "time", None))
+    if information is not None:
+        field.time_change = information.to(device)
     cond = None if cond is None else as_tensor("cond", cond)
     couple = conditional_coupling(coupling, cond)
     draw = open_data(data, cond, mask, field, device)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from moefm import MLPMixtureField, load_field, save_field
+from moefm import InformationTime, MLPMixtureField, load_field, save_field
 
 
 @pytest.fixture
@@ -53,6 +53,26 @@ def test_a_field_saved_before_there_were_classes_loads(make_field, randn, tmp_pa
     del config["config"]["num_classes"]
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert torch.equal(load_field(tmp_path).experts(randn(3, 2), 0.3), make_field().experts(randn(3, 2), 0.3))
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_the_time_change_is_saved_with_the_field(make_field, randn, tmp_path, learn):
+    field = make_field()
+    field.time_change = InformationTime(16, uniform=0.2)
+    field.time_change.fit_from(torch.tensor([0.1, 0.2, 0.3]), torch.tensor([3.0, 1.0, 0.5]))
+    field.time_change.learn = learn
+    save_field(field, tmp_path)
+    again = load_field(tmp_path)
+    assert again.time_change.config == {"bins": 16, "uniform": 0.2, "learn": learn}
+    assert torch.equal(again.time_change.grid(5), field.time_change.grid(5))
+    assert torch.equal(again.time_change.counts, field.time_change.counts)
+    assert torch.equal(again.experts(randn(3, 2), 0.3), field.experts(randn(3, 2), 0.3))
+
+
+def test_a_field_in_uniform_time_has_none(make_field, tmp_path):
+    save_field(make_field(), tmp_path)
+    assert "time_change" not in json.loads((tmp_path / "config.json").read_text())
+    assert load_field(tmp_path).time_change is None
 
 
 def test_sizes_may_be_numpy_integers(tmp_path):

@@ -367,3 +367,14 @@ def test_masked_content_is_ignored(mixture, seed, experts, dim, bits):
         for scope in (None, -1):
             out = loss(u, u_0, logits, target, mask=mask, scope=scope)
             assert loss(*spoiled, mask=mask, scope=scope).total == out.total
+
+
+@every_loss
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
+def test_errors_are_those_of_the_expert_in_charge(inputs, loss, mask):
+    out = loss(*inputs, mask=mask)
+    gamma = torch.eye(3)[0].expand(3, 4, 3) if out.responsibilities is None else out.responsibilities
+    expected = (gamma * (inputs[0] - inputs[3].unsqueeze(-2)).square().sum(-1)).sum(-1)
+    kept = torch.ones_like(expected, dtype=torch.bool) if mask is None else mask
+    torch.testing.assert_close(out.errors[kept], expected[kept])
+    assert not out.errors.requires_grad and (out.errors[~kept] == 0).all()

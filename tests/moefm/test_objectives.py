@@ -1,5 +1,7 @@
 """Objectives: a field evaluated along the path, and its loss."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from moefm import (
     VFM,
     BetaTime,
     ConsistentMoEFM,
+    InformationTime,
     MoEFM,
     UniformTime,
     ZeroInflatedTime,
@@ -132,3 +135,33 @@ def test_your_own_objective(make_field, pairs):
 
 def test_defaults_are_the_paper_s():
     assert MoEFM() == MoEFM(sigma=0.1, time=UniformTime(), scope=None, velocity_scale=1.0, gate_scale=1.0)
+
+
+@pytest.mark.parametrize("mask", [None, MASK, torch.tensor([[True] * 3, [False] * 3, [True, False, True]])])
+@every_objective
+def test_information_time_measures_what_is_not_known_of_the_data(make_field, pairs, gen, name, mask):
+    information, (objective, experts) = InformationTime(4), OBJECTIVES[name]
+    objective = replace(objective, time=information)
+    field, t = make_field(2, experts), information((3,), generator=gen(5))
+    loss = objective(field, *pairs, mask=mask, generator=gen(5))
+    path, expected = linear_path(*pairs, t), InformationTime(4)
+    known = path.z_t.unsqueeze(-2) + (1 - t)[:, None, None, None] * field.experts(path.z_t, t)
+    weight = loss.responsibilities if experts > 1 else torch.ones(3, 3, 1)
+    errors = ((known - pairs[1].unsqueeze(-2)).square().sum(-1) * weight).sum(-1)
+    counts = torch.ones(3, 3) if mask is None else mask.float()
+    expected.observe(t, (errors * counts).sum(-1) / counts.sum(-1))
+    torch.testing.assert_close(information.errors, expected.errors)
+    assert torch.equal(information.counts, expected.counts)
+    assert information.counts.sum() == (3 if mask is None else int(mask.any(-1).sum()))
+
+
+def test_information_time_is_measured_in_training_alone(make_field, pairs):
+    information = InformationTime(4)
+    VFM(information)(make_field(2, 1).eval(), *pairs)
+    assert information.counts.sum() == 0
+    VFM(ZeroInflatedTime(0.5, information))(make_field(2, 1), *pairs)
+    assert information.counts.sum() == 3
+    given = InformationTime(4).fit_from(torch.tensor([0.1, 0.9]), torch.tensor([3.0, 1.0]))
+    before = given.errors.clone()
+    VFM(given)(make_field(2, 1), *pairs)
+    assert torch.equal(given.errors, before)

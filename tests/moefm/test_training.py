@@ -11,9 +11,11 @@ from moefm import (
     ConsistentMoEFM,
     DivergedError,
     FitResult,
+    InformationTime,
     Loss,
     MoEFM,
     Objective,
+    ZeroInflatedTime,
     fit,
     minibatch_ot,
     moefm_loss,
@@ -326,3 +328,34 @@ def test_float64(make_field, randn, gen):
     field = make_field().double()
     fit(field, randn(20, 2, dtype=torch.float64), generator=gen(), **QUICK)
     assert field.out.weight.dtype == torch.float64
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_information_time_is_measured_and_stays_with_the_field(make_field, data, gen, ema):
+    information = InformationTime()
+    objective, field = MoEFM(0.5, time=ZeroInflatedTime(0.2, information)), make_field()
+    fit(field, data, objective, **QUICK, ema=ema, generator=gen())
+    assert field.time_change is information
+    assert information.counts.sum() == 5 * 8
+    assert field.state_dict()["time_change.counts"].sum() == 5 * 8
+
+
+def test_other_objectives_leave_no_time_change(make_field, data):
+    field = make_field()
+    fit(field, data, MoEFM(0.5), **QUICK)
+    assert field.time_change is None
+    fit(field, data, lambda field, z0, z1, **options: MoEFM(0.5)(field, z0, z1, **options), **QUICK)
+    assert field.time_change is None
+
+
+def test_the_measured_curve_falls_where_the_data_is_decided(make_field, gen):
+    """Corners of a cube in 16 dimensions are told apart early; a field that knows nothing has the curve (1 - t)^2."""
+    corners = torch.where(torch.randn(16, 16, generator=gen()) > 0, 1.0, -1.0)
+    field = make_field(16, 1, hidden=64)
+    fit(field, lambda n, g: corners[torch.randint(16, (n,), generator=g)], VFM(InformationTime()), steps=500, lr=5e-3,
+        batch_size=128, generator=gen())  # fmt: skip
+    exact = InformationTime.from_codebook(corners, generator=gen())
+    untrained = InformationTime().fit_from(exact.centers, (1 - exact.centers).square())
+    measured, true, start = (time.grid(4)[1:4] for time in (field.time_change, exact, untrained))
+    assert (measured - true).abs().max() < 0.1
+    assert measured[2] - measured[0] < 0.9 * (start[2] - start[0])
