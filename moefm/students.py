@@ -33,7 +33,7 @@ def distill(
     reuse: int = 4,
     train_steps: int = 2000,
     batch_size: int = 256,
-    lr: float = 1e-3,
+    lr: float = 2e-3,
     warmup: int = 100,
     schedule: str = "cosine",
     weight_decay: float = 0.0,
