@@ -3,7 +3,7 @@
     python benchmarks/distillation.py --json distillation.json
 
 Teachers are trained as `moefm toy` trains them, at equal parameters, with the seeds of its runs. About eleven minutes
-on one core for both data sets, two methods and three seeds. Every (data, method, seed) is kept in the file as soon as it
+on one core for both data sets, two methods and three seeds. Each (data, method, seed) is kept in the file as soon as it
 is done, and is not done again.
 """
 

@@ -11,16 +11,15 @@ from torch import Generator, Tensor
 
 from moefm.checks import check_count, check_positive
 from moefm.fields import MixtureField
-from moefm.finite import can_look, check_finite
-from moefm.flow_maps import FlowMap, check_times
+from moefm.flow_maps import FlowMap
 from moefm.generators import fresh, uniform
 from moefm.inputs import check_field
 from moefm.losses import Loss, vfm_loss
 from moefm.numeric import clean, masked_mean, wide
 from moefm.paths import expand_time
-from moefm.routing import Frozen, Router
+from moefm.sampling import sample
 from moefm.scope import Scope, group_mean
-from moefm.solvers import integrate, time_grid
+from moefm.solvers import Times, solver_times
 
 
 class Trajectory(NamedTuple):
@@ -61,16 +60,16 @@ class Distillation:
         steps: Steps of the student, a divisor of ``teacher_steps``. Several for a :class:`moefm.FlowMap`: a row
             then trains a step of one of them.
         teacher_steps: Euler steps of the teacher.
-        times: The teacher's grid, increasing from 0 to 1, ``(teacher_steps + 1,)``; ``None`` is uniform. The student's
-            is every ``teacher_steps / steps``-th time of it.
+        times: Where the teacher's steps lie, as for :func:`moefm.sample`; ``None`` is a uniform grid. The student's
+            grid is every ``teacher_steps / steps``-th time of it.
         gate_scale: The weight w.
         reuse: How often each batch of trajectories is trained on, on average.
 
     Attributes:
-        times: The teacher's grid.
+        times: The teacher's grid ``(teacher_steps + 1,)``.
 
     Raises:
-        ValueError: ``steps`` does not divide ``teacher_steps``, or ``times`` does not fit.
+        ValueError: ``steps`` does not divide ``teacher_steps``, or ``times`` are no grid of that many steps.
 
     Example:
         >>> from moefm import MLPMixtureField
@@ -85,15 +84,13 @@ class Distillation:
         steps: int | Sequence[int] = 1,
         *,
         teacher_steps: int = 32,
-        times: Tensor | None = None,
+        times: Times = None,
         gate_scale: float = 1.0,
         reuse: int = 1,
     ) -> None:
         check_field(teacher)
         self.teacher, teacher_steps = teacher, check_count("teacher_steps", teacher_steps)
-        self.times = time_grid(teacher_steps) if times is None else check_times(times)
-        if len(self.times) != teacher_steps + 1:
-            raise ValueError(f"times must be teacher_steps + 1 = {teacher_steps + 1} times, got {len(self.times)}")
+        self.times = solver_times(teacher_steps, times, default=teacher_steps)
         self.steps = tuple(check_count("steps", n) for n in (steps if isinstance(steps, Sequence) else (steps,)))
         if not self.steps or any(teacher_steps % n for n in self.steps):
             raise ValueError(f"steps must divide teacher_steps={teacher_steps}, got {steps!r}")
@@ -145,22 +142,14 @@ class Distillation:
         scope: Scope = None,
         generator: Generator | None = None,
     ) -> Trajectory:
-        """Let the teacher go from noise ``(B, ..., D)``: ``teacher_steps`` evaluations."""
-        router, policy, expert = Router(generator, scope, mask), Frozen(), None
+        """Let the teacher go from noise ``(B, ..., D)``: ``teacher_steps`` evaluations, and one for its gate."""
         z0 = clean(z0, mask)
-        start = self.teacher.trunk(z0, 0.0, cond)
-
-        def velocity(z: Tensor, t: Tensor) -> Tensor:
-            nonlocal expert
-            features = start if expert is None else self.teacher.trunk(z, t, cond)
-            u, expert = policy(self.teacher, features, expert, router)
-            return u.to(z0.dtype)
-
-        states = integrate(velocity, z0, self.times.to(z0.device), trajectory=True).trajectory
-        assert states is not None and expert is not None
-        if can_look(states):
-            check_finite("teacher's states", states[-1], mask)
-        return Trajectory(states, expert, router.logits(self.teacher, start), cond, mask, scope)
+        run = sample(
+            self.teacher, z0, times=self.times, cond=cond, scope=scope, mask=mask, generator=generator, trajectory=True
+        )
+        assert run.trajectory is not None and run.assignment is not None
+        logits = group_mean(self.teacher.gate(z0, 0.0, cond), scope, mask)
+        return Trajectory(run.trajectory, run.assignment, logits, cond, mask, scope)
 
     def loss(self, field: MixtureField, along: Trajectory, generator: Generator | None = None) -> Loss:
         """Loss of the student at one random step per row of the first dimension."""

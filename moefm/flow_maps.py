@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -14,30 +15,10 @@ from moefm.fields import MixtureField, MLPMixtureField
 from moefm.finite import can_look
 from moefm.inputs import as_tensor
 from moefm.paths import expand_time
-from moefm.solvers import time_grid
+from moefm.solvers import Times, solver_times
 
 CLOSE = 1e-6
 """Times nearer than this are the same point of a grid."""
-
-
-def check_times(times: Any) -> Tensor:
-    """Return a grid of times ``(n + 1,)`` in float32 or wider, if it increases from 0 to 1.
-
-    Raises:
-        TypeError: It is no tensor or array.
-        ValueError: It is no such grid.
-
-    Example:
-        >>> check_times(torch.tensor([0.0, 0.1, 1.0]))
-        tensor([0.0000, 0.1000, 1.0000])
-    """
-    grid = as_tensor("times", times)
-    if grid.ndim != 1 or len(grid) < 2:
-        raise ValueError(f"times must be a vector of at least two times, got shape {tuple(grid.shape)}")
-    grid = grid if grid.dtype == torch.float64 else grid.float()
-    if grid[0] != 0 or grid[-1] != 1 or not bool((grid.diff() > 0).all()):
-        raise ValueError(f"times must increase from 0 to 1, got {[round(t, 4) for t in grid.tolist()]}")
-    return grid
 
 
 class FlowMap(MixtureField):
@@ -55,8 +36,15 @@ class FlowMap(MixtureField):
     def trunk(self, z: Tensor, t: Tensor | float, cond: Any = None, end: Tensor | float | None = None) -> Any:
         """Compute what experts and gate share; without ``end`` for a step of no length: the velocity at ``t``."""
 
-    def on(self, times: int | Tensor) -> OnGrid:
-        """The field that :func:`moefm.sample` takes for the grid ``times``, or for that many equal steps.
+    def on(self, steps: int | None = None, times: Times = None) -> OnGrid:
+        """The field that :func:`moefm.sample` takes for the same ``steps`` and ``times``.
+
+        Args:
+            steps: Number of steps; ``None`` is as many as ``times`` lists, or 4.
+            times: Where they lie, as for :func:`moefm.sample`; ``None`` is a uniform grid.
+
+        Raises:
+            ValueError: The times do not increase from 0 to 1, or are not as many as ``steps`` says.
 
         Example:
             >>> from moefm import sample
@@ -64,7 +52,7 @@ class FlowMap(MixtureField):
             >>> sample(field.on(2), torch.randn(5, 2), 2).nfe
             2
         """
-        return OnGrid(self, times)
+        return OnGrid(self, solver_times(steps, times, default=4))
 
 
 class OnGrid(MixtureField):
@@ -72,24 +60,22 @@ class OnGrid(MixtureField):
 
     Args:
         flow_map: The flow map.
-        times: Increasing from 0 to 1, ``(n + 1,)``, or the number n of equal steps.
+        grid: Times ``(steps + 1,)``, increasing from 0 to 1.
     """
 
-    times: Tensor
+    grid: Tensor
 
-    def __init__(self, flow_map: FlowMap, times: int | Tensor) -> None:
+    def __init__(self, flow_map: FlowMap, grid: Tensor) -> None:
         super().__init__()
-        grid = check_times(times) if isinstance(times, Tensor) else time_grid(times)
         self.flow_map = flow_map
         self.num_experts = flow_map.num_experts
-        weight = next(flow_map.parameters(), grid)
-        self.register_buffer("times", grid.to(weight.device))
+        self.register_buffer("grid", grid.to(next(flow_map.parameters(), grid).device))
 
     def trunk(self, z: Tensor, t: Tensor | float, cond: Any = None) -> Any:
         """Evaluate for the step that begins at ``t``."""
-        start = torch.as_tensor(t, device=self.times.device).to(self.times.dtype)
-        following = torch.searchsorted(self.times, start + CLOSE, right=True).clamp_max(len(self.times) - 1)
-        return self.flow_map.trunk(z, t, cond, self.times[following])
+        start = torch.as_tensor(t, device=self.grid.device).to(self.grid.dtype)
+        following = torch.searchsorted(self.grid, start + CLOSE, right=True).clamp_max(len(self.grid) - 1)
+        return self.flow_map.trunk(z, t, cond, self.grid[following])
 
     def heads(self, features: Any) -> Tensor:
         """Average velocities of all experts, ``(*batch, K, D)``."""
@@ -131,7 +117,7 @@ class MLPFlowMap(FlowMap):
                 f"got {field.cond_dim}: MLPFlowMap.from_field makes a flow map of any MLPMixtureField"
             )
         self.field, self.num_experts, self.num_classes, self.vectors = field, field.num_experts, num_classes, vectors
-        self.dim = field.dim
+        self.dim, self.time_change = field.dim, field.time_change
 
     @classmethod
     def from_field(cls, field: MLPMixtureField) -> MLPFlowMap:
@@ -147,6 +133,7 @@ class MLPFlowMap(FlowMap):
         width = field.cond_dim + field.num_classes + 1
         with torch.device("meta"):  # the weights come from the field; no random numbers are drawn
             inner = MLPMixtureField(**{**field.config, "cond_dim": width, "num_classes": 0})
+        inner.time_change = copy.deepcopy(field.time_change)
         state = {name: value.detach().clone() for name, value in field.state_dict().items()}
         table = state.pop("classes.weight", None)
         for name in ("hidden_layers.0.weight", "gating.first.weight"):

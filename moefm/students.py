@@ -14,6 +14,7 @@ from moefm.fields import MixtureField
 from moefm.flow_maps import to_flow_map
 from moefm.inputs import check_field
 from moefm.scope import Scope
+from moefm.solvers import Times
 from moefm.training import Callback, FitResult, fit
 
 METHODS = ("progressive", "flow_map")
@@ -26,7 +27,7 @@ def distill(
     steps: int | None = None,
     method: str = "progressive",
     teacher_steps: int = 32,
-    times: Tensor | None = None,
+    times: Times = None,
     student: MixtureField | None = None,
     scope: Scope = None,
     gate_scale: float = 1.0,
@@ -51,11 +52,13 @@ def distill(
     The student learns from whole trajectories of the field itself, see :class:`moefm.Distillation`: the expert drawn
     at t = 0 moves both, and the gate stays.
 
-    - ``progressive``: a student of the field's own class for one number of steps, sampled as any field:
+    - ``progressive``: a student of the field's own class for one number of steps, sampled as any field,
       ``sample(student, z0, steps)``. It is a map of those steps and no velocity: other grids, other solvers and
       ``log_prob`` mean nothing for it.
     - ``flow_map``: one :class:`moefm.FlowMap` for every number of steps that divides ``teacher_steps``, told where each
       step ends: ``sample(student.on(n), z0, n)``.
+
+    A student that was given ``times`` is sampled with the same ``times``.
 
     Args:
         field: The teacher. It is left as it is.
@@ -64,8 +67,8 @@ def distill(
         steps: Steps of a progressive student, 1 by default; not for a flow map.
         method: ``progressive`` or ``flow_map``.
         teacher_steps: Euler steps of the teacher, a multiple of ``steps``.
-        times: The teacher's grid, increasing from 0 to 1, ``(teacher_steps + 1,)``; ``None`` is uniform. The student's
-            is every ``teacher_steps / steps``-th time of it.
+        times: Where the teacher's steps lie, as for :func:`moefm.sample`; ``None`` is a uniform grid. The student's
+            grid is every ``teacher_steps / steps``-th time of it: that of the same :class:`moefm.InformationTime`.
         student: Begin with a copy of this field in place of the teacher: a student of more steps, or a larger field.
         scope: Which positions share one expert, as in sampling.
         gate_scale: Weight of the gate's part of the loss.

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moefm import Distillation, Loss, MLPFlowMap, sample
+from moefm import Distillation, InformationTime, Loss, MLPFlowMap, sample
 from moefm.distillation import divergence
 from moefm.finite import NotFiniteError
 
@@ -30,7 +30,15 @@ def test_the_teacher_steps_along_the_grid_that_is_given(make_field, randn, gen, 
     teacher = make_field()
     calls = count_trunk(teacher)
     Distillation(teacher, teacher_steps=5, times=TIMES).follow(randn(5, 2), generator=gen())
-    assert calls == pytest.approx(TIMES[:-1].tolist())
+    assert calls == pytest.approx([*TIMES[:-1].tolist(), 0])  # and once for its gate
+
+
+def test_the_grid_of_an_information_time_is_halved_by_halving_its_steps(make_field):
+    t = torch.linspace(0, 1, 100)
+    time = InformationTime().fit_from(t, (1 - 3 * t).clamp_min(0))
+    times = Distillation(make_field(), 4, times=time).times
+    torch.testing.assert_close(times[::8], time.grid(4))
+    assert 0.05 < times[8] < 0.2
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
@@ -148,7 +156,7 @@ def test_batches_are_used_again(make_field, randn, gen, count_trunk):
     calls = count_trunk(teacher)
     objective = Distillation(teacher, 2, teacher_steps=4, reuse=3)
     losses = [objective(student, randn(8, 2, seed=i), generator=g).total.item() for i in range(9)]
-    assert len(calls) == 3 * 4
+    assert len(calls) == 3 * (4 + 1)
     assert len(set(losses)) > 3  # other steps of the trajectories
 
 
@@ -177,7 +185,7 @@ def test_a_teacher_of_nan_is_named(make_field, randn, gen):
     teacher = make_field(num_experts=1)
     with torch.no_grad():
         teacher.out.bias.fill_(torch.nan)
-    with pytest.raises(NotFiniteError, match="teacher's states must be finite, got nan in row 0"):
+    with pytest.raises(NotFiniteError, match="velocity must be finite, got nan in row 0 at t = 0"):
         Distillation(teacher)(make_field(num_experts=1), randn(3, 2), generator=gen())
 
 
@@ -193,7 +201,7 @@ def test_a_teacher_of_nan_is_named(make_field, randn, gen):
         ("teacher_steps", {"teacher_steps": 4.0}),
         ("times", {"times": TIMES}),
         ("times", {"teacher_steps": 5, "times": TIMES.flip(0)}),
-        ("times", {"teacher_steps": 2, "times": torch.tensor([0.0, 0.5, 0.9])}),
+        ("times", {"teacher_steps": 2, "times": [0.0, 0.5, 0.9]}),
         ("gate_scale", {"gate_scale": -1.0}),
         ("reuse", {"reuse": 0}),
     ],

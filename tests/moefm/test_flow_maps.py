@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from moefm import FlowMap, MLPFlowMap, MLPMixtureField, load_field, sample, save_field
-from moefm.flow_maps import OnGrid, check_times, to_flow_map
+from moefm import FlowMap, InformationTime, MLPFlowMap, MLPMixtureField, load_field, sample, save_field
+from moefm.flow_maps import OnGrid, to_flow_map
 
 UNEVEN = torch.tensor([0.0, 0.1, 0.15, 1.0])
 
@@ -56,19 +56,22 @@ def test_the_length_of_the_step_counts(make_field, randn):
     assert (whole[1] - flow_map.experts(z[1], 0.5)).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("times", [1, 3, UNEVEN])
-def test_every_step_on_a_grid_ends_where_the_next_begins(make_field, randn, gen, times):
+@pytest.mark.parametrize(
+    "steps, times, grid",
+    [
+        (1, None, [0, 1]),
+        (3, None, [0, 1 / 3, 2 / 3, 1]),
+        (None, None, [0, 0.25, 0.5, 0.75, 1]),
+        (None, UNEVEN, UNEVEN.tolist()),
+        (2, InformationTime(), [0, 0.5, 1]),
+    ],
+)
+def test_every_step_on_a_grid_ends_where_the_next_begins(make_field, randn, gen, steps, times, grid):
     flow_map, asked = MLPFlowMap.from_field(make_field()), []
     original = flow_map.trunk
     flow_map.trunk = lambda z, t, cond, end: asked.append((float(t), float(end))) or original(z, t, cond, end)
-    on, z0 = flow_map.on(times), randn(5, 2)
-    grid = UNEVEN.tolist() if isinstance(times, torch.Tensor) else [i / times for i in range(times + 1)]
-    if isinstance(times, int):
-        sample(on, z0, times, generator=gen())
-    else:
-        for t in times[:-1]:
-            on.trunk(z0, t)
-    torch.testing.assert_close(torch.tensor(asked), torch.tensor(list(pairwise(grid))))
+    sample(flow_map.on(steps, times), randn(5, 2), steps, times=times, generator=gen())
+    torch.testing.assert_close(torch.tensor(asked), torch.tensor(list(pairwise(grid)), dtype=torch.float32))
 
 
 def test_on_the_last_time_a_step_has_no_length(make_field, randn):
@@ -79,7 +82,7 @@ def test_on_the_last_time_a_step_has_no_length(make_field, randn):
 def test_a_flow_map_on_a_grid_is_a_field(make_field, randn, gen):
     """Its own noise, conditions and experts; its parameters are the flow map's."""
     flow_map = told(MLPFlowMap.from_field(make_field(num_classes=3)))
-    on, labels = flow_map.on(UNEVEN), torch.arange(5) % 3
+    on, labels = flow_map.on(times=UNEVEN), torch.arange(5) % 3
     assert isinstance(on, OnGrid) and on.num_experts == 4
     assert {id(p) for p in on.parameters()} == {id(p) for p in flow_map.parameters()}
     velocities, logits = on(randn(5, 2), 0.1, labels)
@@ -133,26 +136,17 @@ def test_a_field_may_bring_its_own_flow_map(make_field, affine_field):
     assert not isinstance(make_field(), FlowMap) and isinstance(make_field(), MLPMixtureField)
 
 
-@pytest.mark.parametrize(
-    "times",
-    [
-        torch.zeros(1),
-        torch.zeros(2, 2),
-        torch.tensor([0.0, 0.5, 0.5, 1.0]),
-        torch.tensor([0.1, 1.0]),
-        UNEVEN * torch.nan,
-    ],
-)
-def test_grids_increase_from_0_to_1(make_field, times):
-    for call in (lambda: check_times(times), lambda: MLPFlowMap.from_field(make_field()).on(times)):
-        with pytest.raises(ValueError, match="times must") as caught:
-            call()
-        assert "\n" not in str(caught.value)
+def test_the_time_change_goes_with_the_field(make_field, randn):
+    field, t = make_field(), torch.linspace(0, 1, 100)
+    field.time_change = InformationTime().fit_from(t, (1 - 3 * t).clamp_min(0))
+    flow_map = MLPFlowMap.from_field(field)
+    assert torch.equal(flow_map.time_change.grid(4), field.time_change.grid(4))
+    assert flow_map.time_change is not field.time_change
+    assert flow_map.on(4, flow_map.time_change).grid[1] < 0.2
 
 
-def test_grids_keep_float64_and_leave_half_precision():
-    assert check_times(UNEVEN.double()).dtype == torch.float64
-    assert check_times(torch.tensor([0.0, 0.5, 1.0]).half()).dtype == torch.float32
-    assert torch.equal(check_times(UNEVEN.numpy()), UNEVEN)
-    with pytest.raises(TypeError, match="times must"):
-        check_times([0.0, 1.0])
+@pytest.mark.parametrize("options", [{"steps": 0}, {"steps": 2, "times": UNEVEN}, {"times": UNEVEN.flip(0)}])
+def test_grids_are_checked(make_field, options):
+    with pytest.raises(ValueError, match=r"steps must|times must") as caught:
+        MLPFlowMap.from_field(make_field()).on(**options)
+    assert "\n" not in str(caught.value)
