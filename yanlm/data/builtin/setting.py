@@ -8,10 +8,10 @@ from typing import Any
 
 from yanlm.data.rows import DataError
 
-SHARE = (0.0, 1.0)
+SHARE = "0 to 1"
 """Accepted values of a share: any number from 0 to 1."""
 
-Accepted = range | tuple[int, ...] | tuple[float, float]
+Accepted = range | tuple[int, ...] | str
 
 
 def setting(default: Any, accepted: Accepted) -> Any:
@@ -73,9 +73,7 @@ def _range(item: Field[Any]) -> str:
 
 
 def _in_words(accepted: Accepted) -> str:
-    if accepted == SHARE:
-        return "0 to 1"
     if isinstance(accepted, range):
         step = f" in steps of {accepted.step}" if accepted.step > 1 else ""
         return f"{accepted[0]} to {accepted[-1]}{step}"
-    return " or ".join(map(str, accepted))
+    return accepted if isinstance(accepted, str) else " or ".join(map(str, accepted))

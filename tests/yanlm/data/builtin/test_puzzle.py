@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from yanlm.data.builtin.codes import Codes
 from yanlm.data.builtin.puzzle import Puzzle, completed, completes, expected_entropy
-from yanlm.data.builtin.statements import Statements
+from yanlm.data.builtin.replace import Replace
+from yanlm.data.builtin.shuffle import Shuffle
+from yanlm.data.builtin.statements import Lookups, Statements
+from yanlm.data.builtin.sums import Sums
 
 WORLD = "Mary ran to the attic . John ran to the cellar ."
 SOURCE = f"{WORLD} <mask> is in the <mask> . <mask> is in the <mask> ."
@@ -69,10 +72,14 @@ def one_by_one(task: Puzzle, source: str, rng: random.Random) -> str:
     return " ".join(task.draw(source, rng).split()[place] for place in range(len(source.split())))
 
 
-@pytest.mark.parametrize("task", [TWO], ids=lambda task: task.spec)
+@pytest.mark.parametrize(
+    "task",
+    [TWO, Shuffle(words=4), Shuffle(words=3, moved=1), Replace(least=2), Sums(digits=2, open=1), Lookups()],
+    ids=lambda task: task.spec,
+)
 def test_the_bound_is_what_independent_words_reach(task: Puzzle) -> None:
     rng = random.Random(0)
-    sources = [row["source"] for row in task.rows("test", 150)]
+    sources = [row["source"] for row in task.rows("test", 100)]
     scores = task.judge(sources, [[one_by_one(task, source, rng) for _ in range(8)] for source in sources])
     bounds = task.bounds(sources)
     for name, bound in bounds.items():

@@ -15,6 +15,8 @@ from yanlm.tokenization.tokenizer import encode, train_tokenizer
 
 SPECS = [
     *PUZZLES, "codes:vocabulary=64,groups=4", "statements:slots=6", "statements:slots=12", "lookups:slots=12",
+    "shuffle:words=3,moved=1", "shuffle:words=6,least=2", "replace:words=6,least=3", "sums:digits=2,open=1",
+    "sums:open=1",
 ]  # fmt: skip
 ALL = [puzzle(spec) for spec in SPECS]
 all_puzzles = pytest.mark.parametrize("task", ALL, ids=SPECS)
