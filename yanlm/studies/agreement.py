@@ -1,205 +1,143 @@
-"""Do words agree that are written at once? ``<mask> is in the <mask> .`` after a small world, judged for truth."""
+"""Do words agree that are written at once? Puzzles whose answers can be checked, by every way of writing them."""
 
 from __future__ import annotations
 
-import random
-import shutil
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from moefm.checks import check_count
-from yanlm.data.builtin.rooms import locations
-from yanlm.data.builtin.statements import judge, parted, statement_rows
-from yanlm.evaluation.held_out import held_out_examples, placed
-from yanlm.runs.settings import resolve
-from yanlm.seeding import row_seed
-from yanlm.studies.tools.agreement_page import DRAWN, REREAD, SCORES, agreement_figure, score_table, summary_of
-from yanlm.studies.tools.models import Named, load_one
+from moefm.checks import check_count, check_positive
+from yanlm.data.builtin.puzzle import Puzzle
+from yanlm.data.builtin.puzzles import puzzle
+from yanlm.files import write_json
+from yanlm.generation.capabilities import CAPABILITIES
+from yanlm.studies.tools.agreement_methods import METHODS, chosen, kind_of, options_of, plan_of, trained_by
+from yanlm.studies.tools.agreement_page import (
+    SCORES,
+    agreement_document,
+    agreement_figure,
+    joined,
+    score_table,
+    training_figure,
+    training_table,
+)
+from yanlm.studies.tools.agreement_texts import judged
+from yanlm.studies.tools.agreement_training import Trainer, training_key
 from yanlm.studies.tools.study import Json, Study, integers, over_seeds
-from yanlm.studies.tools.training import QUIET, shared_stage1, train_anew
-from yanlm.studies.tools.variants import laid_over
-from yanlm.tokenization.tokenizer import decode
 
-MANY = {"num_experts": 8}
-ONE_A_TEXT = {**MANY, "scope": "sequence"}
-MIXTURE = {"ce": "mixture"}
-BASELINES = {"one pass": "mlm", "masked diffusion": "mdlm", "autoregressive": "gpt2"}
-FLOWS: dict[str, Json] = {
-    "K = 1": {"model": {"num_experts": 1}},
-    "one expert a word": {"model": MANY},
-    "one expert a text": {"model": ONE_A_TEXT},
-    "a text, consistent": {"model": ONE_A_TEXT, "stage2": {"objective": "consistent"}},
-    "a word, mixture CE": {"model": MANY, "stage2": MIXTURE},
-    "a text, mixture CE": {"model": ONE_A_TEXT, "stage2": MIXTURE},
-    "a text, mixture CE, trunk": {"model": {**ONE_A_TEXT, "experts": "trunk"}, "stage2": MIXTURE},
-    "a text, mixture CE, source": {
-        "model": {**ONE_A_TEXT, "experts": "source"}, "stage2": MIXTURE,
-        "recipe2": {"batch_size": 16},  # every row is encoded once for each expert
-    },
-    "a text, posterior CE, source": {
-        "model": {**ONE_A_TEXT, "experts": "source"}, "stage2": {"ce": "posterior"},
-        "recipe2": {"batch_size": 16, "lr": 5e-4},  # at 1.5e-3 it learns only as the rate falls
-    },
-}  # fmt: skip
-"""Flows by name; eight experts unless said, the paper's loss and the rollout cross-entropy unless said."""
-
-WORLDS = ["builtin:rooms@0.5", "builtin:lookups@0.25", "builtin:statements@0.25"]
-"""Questions, statements with one word masked, and with both: who is where is learned from what shows one of them."""
-STATEMENTS = ["builtin:statements"]
-TOGETHER = 50
-"""Worlds that are written about at once."""
+DOCUMENT = "agreement.json"
+LOOK = 4
+"""Steps T at which trainings are looked at, at most."""
 
 
 def agreement_study(
     study: Study,
+    task: str,
     *,
-    first: float = 5.0,
-    second: float = 15.0,
-    seeds: Sequence[int] = (0, 1, 2),
     only: Sequence[str] = (),
-    steps: Sequence[int] = (1, 2, 3, 4, 8),
-    worlds: int = 300,
+    steps: Sequence[int] = (1, 2, 3, 4, 8, 16),
+    minutes: float | None = None,
+    train_steps: int | None = None,
+    seeds: Sequence[int] = (0,),
+    rows: int = 200,
     samples: int = 8,
     options: Mapping[str, Any] | None = None,
+    device: str = "cpu",
 ) -> Json:
-    """Train every model on worlds and on statements about them, and judge what it writes about unseen worlds.
+    """Train every method on a puzzle for the same time, and judge what it writes into unseen rows.
 
-    Flows learn from questions and statements for ``first`` minutes, their stage 1, which those of a seed share, and
-    from statements with both words masked for ``second``, their stage 2. Other models learn for the same time from the
-    same, but that the masked language model keeps what shows one of the words.
+    Beside the page there is ``agreement.json``: by method and number of steps T (token by token: of passes) ``valid``,
+    ``entropy`` and ``nfe``, the median over seeds, and the factorized bound, which no method that writes all words
+    independently of one another can exceed.
 
     Args:
-        study: Where it is kept.
-        first: Minutes of stage 1, or steps where ``options`` has ``steps``.
-        second: Minutes of stage 2.
-        seeds: Of weights and training.
-        only: Names of the models; all if there is none.
+        study: Where it is kept, the trained models among it.
+        task: Name or spec of a puzzle (:func:`yanlm.data.builtin.puzzles.puzzle`).
+        only: Names of the methods (:data:`yanlm.studies.tools.agreement_methods.METHODS`); by default those that need
+            not be asked for.
         steps: Numbers of steps T.
-        worlds: Test worlds.
-        samples: Statements about each.
-        options: Settings that all models share (:func:`yanlm.runs.settings.resolve`); ``steps`` counts optimizer steps
-            of either part instead of the minutes.
+        minutes: Training time of each model; by default as the task's plan says.
+        train_steps: Instead of it, optimizer steps of each model.
+        seeds: Of weights and training.
+        rows: Test rows.
+        samples: Texts for each.
+        options: Settings that all trainings share (:func:`yanlm.runs.settings.resolve`), and under ``methods`` tables
+            for single ones.
+        device: Where models are trained.
 
     Raises:
-        ValueError: An option or a name is wrong.
+        ValueError: A name, a number or an option is wrong.
     """
-    known = [*BASELINES, *FLOWS]
-    for name in only:
-        if name not in known:
-            raise ValueError(f"no model {name!r}; there are {', '.join(known)}")
-    names = [name for name in known if not only or name in only]
+    target, names = puzzle(task), chosen(only)
     counts, seeds = integers("steps", steps), integers("seeds", seeds, 0)
-    check_count("worlds", worlds)
+    check_count("rows", rows)
     check_count("samples", samples, 2)
-    shared = dict(options or {})
-    length = shared.pop("steps", None)
+    plan, shared = plan_of(target.name), dict(options or {})
+    if train_steps is not None and minutes is not None:
+        raise ValueError("give minutes or train_steps, not both")
+    if train_steps is None:
+        minutes = check_positive("minutes", plan.minutes if minutes is None else minutes)
+    else:
+        check_count("train_steps", train_steps, 2)
+    look = max([count for count in counts if count <= LOOK], default=counts[0])
+    trainer = Trainer(study, target, plan, shared, minutes, train_steps, look, device)
+    trained = list(dict.fromkeys(trained_by(name) for name in names))
+    for name in trained:
+        trainer.settings(name, seeds[0])  # mistakes, before anything is trained
     study.begin({
-        "first": first, "second": second, "worlds": worlds, "samples": samples, "steps": counts, "length": length,
-        "options": {name: str(value) for name, value in shared.items()},
+        "task": target.spec, "minutes": minutes, "train_steps": train_steps, "rows": rows, "samples": samples,
+        "models": {name: options_of(name, plan, shared) for name in trained},
     })  # fmt: skip
-    trainer = _Trainer(study.out, shared, first, second, length)
-
-    def result(name: str, seed: int) -> Json:
-        folder = trainer.baseline(name, seed) if name in BASELINES else trainer.flow(name, seed)
-        scores = _judged(folder, counts, worlds, samples)
-        shutil.rmtree(study.out / "run")
-        return scores
-
+    test = target.rows("test", rows)
     results: dict[str, list[Json]] = {name: [] for name in names}
     for seed in seeds:
         for name in names:
-            results[name].append(study.piece(f"{name}, seed {seed}", partial(result, name, seed)))
-    truth = study.piece("data", lambda: judge(_true_texts(worlds, samples)))
-    summary = {"data": truth, "by_model": summary_of(results)}
-    trained = f"{first:g} + {second:g} minutes" if length is None else f"{length} + {length} steps"
+            results[name].append(_scores(trainer, name, seed, counts, test, samples))
+    training = {name: [study.pieces[training_key(name, seed)] for seed in seeds] for name in trained}
+    return _finish(study, target, joined(results), training, counts, look, over_seeds(seeds))
+
+
+def _scores(
+    trainer: Trainer, name: str, seed: int, steps: Sequence[int], rows: Sequence[Mapping[str, Any]], samples: int
+) -> Json:
+    """What a method's texts are worth, by number of steps, or by passes where these are no choice."""
+    can, study = CAPABILITIES[kind_of(name)], trainer.study
+    turns = {count: f", T = {count}" if can.steps else "" for count in (steps if can.refine else [1])}
+    keys = {count: f"{name}{turn}, seed {seed}" for count, turn in turns.items()}
+    missing = [count for count, key in keys.items() if key not in study.pieces]
+    if missing:
+        named = trainer.model(trained_by(name), seed)
+        assert named.builder is not None
+        for count in missing:
+            how = {"steps": count, "samples": samples, **METHODS[name].generate}
+            measured = judged(named.model, named.builder, trainer.puzzle, rows, **how)
+            study.put(keys[count], measured)
+            study.say(f"{keys[count]}: {measured['valid']:.3f} right, entropy {measured['entropy']:.3f}")
+    pieces = {count: study.pieces[key] for count, key in keys.items()}
+    return {str(count if can.steps else piece["nfe"]): piece for count, piece in pieces.items()}
+
+
+def _finish(
+    study: Study,
+    target: Puzzle,
+    methods: Mapping[str, Any],
+    training: Mapping[str, Sequence[Json]],
+    steps: Sequence[int],
+    look: int,
+    seeds: str,
+) -> Json:
+    """Write everything."""
+    settings = study.settings
+    each = f"{settings['minutes']:g} minutes" if settings["minutes"] else f"{settings['train_steps']} steps"
+    units = "parts of a text" if target.by_parts else "whole texts"
     words = (
-        f"{worlds} unseen worlds, {samples} statements about each, {over_seeds(seeds)}. True: person and room go "
-        "together. People named: of those that so many statements could name. Every model trained "
-        f"{trained}; eight experts unless K is given."
+        f"`{target.spec}`: {settings['rows']} test rows, {settings['samples']} texts for each, {units} counted; {each} "
+        f"of training for every model, {seeds}. Words written independently of one another are right in "
+        f"{target.bound:.2g} of all cases. Entropy is that of the right answers, 1 for a perfect writer."
     )
-    tables = {score: score_table(summary, score, counts) for score in SCORES}
-    titled = {f"{SCORES[score].capitalize()}": table for score, table in tables.items()}
-    return study.finish("Agreement between words", words, titled, agreement_figure(summary), summary)
-
-
-class _Trainer:
-    """Trains models for the study, the stage 1 that flows share once a seed."""
-
-    def __init__(self, out: Path, shared: Json, first: float, second: float, length: int | None) -> None:
-        self.out = out
-        recipes = {"recipe1": {"batch_size": 32}, "recipe2": {"batch_size": 32}}
-        self.shared = laid_over(QUIET | {"eval_rows": 20} | recipes, shared)
-        self.steps, self.minutes = length, (first, second)
-
-    def _length(self, part: int, stage: int) -> Json:
-        return {f"steps{stage}": self.steps} if self.steps else {"minutes": self.minutes[part - 1]}
-
-    def _train(self, options: Json, folder: Path) -> Path:
-        train_anew(resolve(laid_over(self.shared, options)), folder)
-        return folder
-
-    def baseline(self, name: str, seed: int) -> Path:
-        """A baseline: in the second part of its time on what flows have then, if that teaches it who is where."""
-        kind = {"baseline": BASELINES[name], "seed": seed}
-        begun = self._train(kind | {"data": WORLDS} | self._length(1, 1), self.out / "run" / "first")
-        data = WORLDS if BASELINES[name] == "mlm" else STATEMENTS  # others see statements half written as it is
-        return self._train(kind | {"data": data, "init": str(begun)} | self._length(2, 1), self.out / "run" / "second")
-
-    def flow(self, name: str, seed: int) -> Path:
-        """A flow on top of the stage 1 of its seed."""
-        own = {"seed": seed, "data": WORLDS} | self._length(1, 1)
-        start = shared_stage1(self.out / f"stage1-seed{seed}", laid_over(self.shared, own))
-        change = {"stage": "2", "seed": seed, "init": str(start), "data": STATEMENTS} | self._length(2, 2)
-        return self._train(laid_over(change, FLOWS[name]), self.out / "run" / "second")
-
-
-def _judged(folder: Path, steps: Sequence[int], worlds: int, samples: int) -> Json:
-    """What a model's statements are worth, by number of steps; for other methods drawn, and the most probable."""
-    named = load_one(folder)
-
-    def judged(count: int, **options: Any) -> Json:
-        return judge(_written(named, worlds, steps=count, samples=samples, **options))
-
-    with torch.no_grad():
-        if named.can.reread:
-            plain = {str(count): judged(count) for count in steps}
-            turns = [count for count in steps if count > 1]
-            reread = {f"{REREAD} {count}": judged(count, reread=True) for count in turns}
-            drawn = {f"{DRAWN} {count}": judged(count, reread=True, temperature=1.0) for count in turns}
-            return plain | reread | drawn
-        if not named.can.steps:
-            return {"token by token": judged(1, temperature=1.0), "most probable": judged(1)}
-        return {str(count): judged(count, temperature=1.0) for count in steps} | {"most probable": judged(1)}
-
-
-def _written(named: Named, worlds: int, **options: Any) -> list[list[str]]:
-    """The model's statements about each world."""
-    builder = named.builder
-    assert builder is not None
-    asked = held_out_examples(builder, statement_rows("test", worlds))
-    texts: list[list[str]] = []
-    for start in range(0, worlds, TOGETHER):
-        part = asked[start : start + TOGETHER]
-        batch = builder.collate(part)
-        seeds = [row_seed(1, 0, start + i) for i in range(len(part))]
-        masks = {name: batch[name] for name in ("slots", "source_mask", "slot_mask")}
-        tokens = named.model.generate(batch["source_ids"], **masks, seeds=seeds, **options).tokens.tolist()
-        for example, rows in zip(part, tokens, strict=True):
-            texts.append([decode(builder.tokenizer, placed(example, row)) for row in rows])
-    return texts
-
-
-def _true_texts(worlds: int, samples: int) -> list[list[str]]:
-    """True statements about the test worlds, everybody as likely: what a perfect model would write."""
-    draw = random.Random("agreement")
-    texts = []
-    for row in statement_rows("test", worlds):
-        context, _ = parted(row["source"])
-        people = sorted(locations(context).items())
-        drawn = [draw.choice(people) for _ in range(samples)]
-        texts.append([f"{context} {person} is in the {room} ." for person, room in drawn])
-    return texts
+    tables = {title: score_table(methods, score, steps) for score, title in SCORES.items()}
+    tables["What was trained"] = training_table(training)
+    document = agreement_document(target.name, target.spec, target.bound, methods, training)
+    figures = {"": agreement_figure(methods, target.bound), "-training": training_figure(training, look, list(methods))}
+    shown = study.finish("Agreement between words", words, tables, figures, document)
+    write_json(study.out / DOCUMENT, document)
+    return shown | {"files": shown["files"] | {"agreement": str(study.out / DOCUMENT)}}

@@ -171,19 +171,24 @@ def ablation(
 
 @study_app.command(help=study_help.AGREEMENT)
 def agreement(
-    first: Annotated[float, typer.Option(help="Minutes on questions and statements, a flow's stage 1.")] = 5.0,
-    second: Annotated[float, typer.Option(help="Minutes on statements, its stage 2.")] = 15.0,
-    seeds: Seeds = "0,1,2",
-    only: Annotated[list[str] | None, typer.Option(help="Name of a model; repeatable. Default: all.")] = None,
-    steps: Steps = "1,2,3,4,8",
-    worlds: Annotated[int, typer.Option(help="Test worlds.")] = 300,
-    samples: Annotated[int, typer.Option(help="Statements about each.")] = 8,
-    config: Config = None, out: Out = None, page: Page = None, json_: Json = False,
+    task: Annotated[str, typer.Option(help="codes, statements, shuffle, latin, sudoku, sums, or a spec of one.")],
+    setting: Annotated[list[str] | None, typer.Option(help="Of the task, as groups=4; repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Name of a method; repeatable. Default: the usual.")] = None,
+    steps: Steps = "1,2,3,4,8,16",
+    minutes: Annotated[float | None, typer.Option(help="Training time of each model. Default: the task's.")] = None,
+    train_steps: Annotated[int | None, typer.Option(help="Instead: optimizer steps of each model.")] = None,
+    seeds: Seeds = "0",
+    rows: Annotated[int, typer.Option(help="Test rows.")] = 200,
+    samples: Annotated[int, typer.Option(help="Texts for each.")] = 8,
+    config: Config = None, device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
 ) -> None:
     """Run the study of agreement."""
+    mark = "," if ":" in task.removeprefix("builtin:") else ":"
+    spec = task + (mark + ",".join(setting) if setting else "")
     run_study(
-        "agreement", out, page, json_, first=first, second=second, seeds=integers("--seeds", seeds), only=only or [],
-        steps=integers("--steps", steps), worlds=worlds, samples=samples, options=table_of(config),
+        "agreement", out, page, json_, task=spec, only=only or [], steps=integers("--steps", steps), minutes=minutes,
+        train_steps=train_steps, seeds=integers("--seeds", seeds), rows=rows, samples=samples,
+        options=table_of(config), device=pick_device(device),
     )
 
 

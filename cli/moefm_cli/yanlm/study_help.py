@@ -42,11 +42,12 @@ ABLATION = """Train variants, one choice changed at a time, over seeds; stopped,
 yanlm study ablation --data builtin:pydoc --minutes 5
 yanlm study ablation --data builtin:rooms --task qa --minutes 5 --only K --only "ce = onestep" --config small.toml
 """
-AGREEMENT = """Whether words written at once agree: true statements about small worlds, several of them right.
+AGREEMENT = """Whether words written at once agree: puzzles with several right answers, by every way of writing them.
 
 \b
-yanlm study agreement --seeds 0                       every model, about four hours on one core
-yanlm study agreement --only "one pass" --only "a text, mixture CE, trunk" --first 5 --second 15
+yanlm study agreement --task codes                                    under ten minutes on two cores
+yanlm study agreement --task codes --setting vocabulary=64 --setting groups=4 --minutes 10 --seeds 0,1,2
+yanlm study agreement --task statements:slots=12 --only "masked diffusion" --only flow --steps 1,2,4
 """
 TABLE = """Every task and set, the flow and every baseline, trained alike for the same time, over seeds (Table 1).
 

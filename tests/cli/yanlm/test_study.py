@@ -66,6 +66,17 @@ def test_ablation_takes_a_file_of_settings(study: Any) -> None:
     assert list(json.loads(out)["summary"]["by_variant"]) == ["base", "ce = onestep"]
 
 
+def test_agreement_takes_a_task_with_settings(study: Any) -> None:
+    model = "d_model = 16\nnum_heads = 2\nencoder_layers = 1\nflow_layers = 1\ncross_layers = [0]\n"
+    Path("small.toml").write_text("eval_rows = 2\n[recipe1]\nbatch_size = 4\n[model]\n" + model)
+    args = ("agreement", "--task", "codes:vocabulary=4", "--setting", "groups=1", "--setting", "train=50")
+    args += ("--only", "one pass", "--train-steps", 2, "--rows", 4, "--samples", 2, "--config", "small.toml")
+    code, out, err = study(*args, "--device", "cpu")
+    assert code == 0, err
+    assert "| one pass | 0." in out and "agreement: runs/study-agreement/agreement.json" in out
+    assert json.loads(Path("runs/study-agreement/agreement.json").read_text())["spec"].endswith("groups=1,train=50")
+
+
 MISTAKES = {
     "no study": (("colours",), "colours"),
     "no model": (("steps", "--model", "nowhere", "--data", "own.txt"), "nowhere"),
@@ -85,6 +96,9 @@ MISTAKES = {
     "variant": (("language", "--data", "own.txt", "--only", "colour"), "no variant 'colour'"),
     "task": (("ablation", "--data", "own.txt", "--minutes", "1", "--task", "sing"), "task must be one of"),
     "data": (("datasets", "--data", "none.txt"), "none.txt"),
+    "no puzzle": (("agreement", "--task", "chess"), "no such puzzle"),
+    "setting": (("agreement", "--task", "codes", "--setting", "keys=3"), "is no setting"),
+    "two lengths": (("agreement", "--task", "codes", "--minutes", "1", "--train-steps", "9"), "not both"),
     "device": (("steps", "--model", "m", "--data", "own.txt", "--device", "tpu"), "--device"),
 }
 

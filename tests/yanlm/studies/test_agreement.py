@@ -1,4 +1,4 @@
-"""The study of agreement at toy size: every kind of model, resumed, and a user's mistakes."""
+"""The study of agreement at toy size: every kind of model, taken up again, and a user's mistakes."""
 
 from __future__ import annotations
 
@@ -8,47 +8,76 @@ from typing import Any
 
 import pytest
 
-from yanlm.data import sources
-from yanlm.data.builtin.statements import judge
-from yanlm.studies import agreement
+from yanlm.studies.agreement import agreement_study
 from yanlm.studies.tools import training
 from yanlm.studies.tools.study import Study
 
 SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0]}
-OPTIONS = {"steps": 2, "model": SMALL, "recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
-KINDS = ["one pass", "autoregressive", "K = 1", "a text, mixture CE, trunk", "a text, mixture CE, source"]
+OPTIONS = {"eval_rows": 2, "model": SMALL, "recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
+TASK = "codes:vocabulary=4,groups=1,train=100"
+
+
+def study(folder: Path, **options: Any) -> Any:
+    given = {"train_steps": 2, "rows": 6, "samples": 2, "options": OPTIONS, **options}
+    return agreement_study(Study(folder, "agreement"), given.pop("task", TASK), **given)
 
 
 def test_every_kind_is_trained_judged_and_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "ROOMS", {"train": 300, "validation": 20, "test": 20})
-    given: dict[str, Any] = {"seeds": [0], "only": KINDS, "steps": [1, 2], "worlds": 6, "samples": 3}
-    given["options"] = OPTIONS
-    document = agreement.agreement_study(Study(tmp_path, "agreement"), **given)
-    found = document["summary"]["by_model"]
-    assert set(found) == set(KINDS)
-    assert set(found["one pass"]) == {"1", "2", "most probable"}
-    assert set(found["K = 1"]) == {"1", "2", "reread 2", "reread, drawn 2"}
-    assert set(found["autoregressive"]) == {"token by token", "most probable"}
-    assert all(0 <= value <= 1 for runs in found.values() for one in runs.values() for v in one.values() for value in v)
-    assert document["summary"]["data"]["valid"] == 1.0
+    only = ["one pass", "masked diffusion", "masked diffusion, margin", "autoregressive", "flow, K = 1"]
+    document = study(tmp_path, only=only, steps=[1, 2, 16])
+    written = json.loads((tmp_path / "agreement.json").read_text())
+    assert document["files"]["agreement"] == str(tmp_path / "agreement.json") and document["summary"] == written
+    assert written["task"] == "codes" and written["bound"] == 4**-3
+    keys = {name: list(runs) for name, runs in written["methods"].items()}
+    assert keys == {name: ["1", "2", "16"] for name in only} | {"one pass": ["1"], "autoregressive": ["4"]}
+    assert written["methods"]["masked diffusion"]["16"]["nfe"] == 4, "the slots are full after as many turns"
+    assert written["methods"]["flow, K = 1"]["16"]["nfe"] == 16
+    assert list(written["training"]) == ["one pass", "masked diffusion", "autoregressive", "flow, K = 1"]
     text = Path(document["files"]["page"]).read_text()
-    assert "2 + 2 steps" in text and "| the data | 1.000 |" in text and "| K = 1, reread, drawn |" in text
-    assert Path(document["files"]["figure"]).stat().st_size > 5000
-    assert json.loads((tmp_path / "results.json").read_text())["pieces"]["K = 1, seed 0"]
+    assert "2 steps of training" in text and "parts of a text" in text and "(4 passes)" in text
+    assert "(agreement-training.png)" in text and (tmp_path / "agreement-training.png").stat().st_size > 5000
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
-    again = agreement.agreement_study(Study(tmp_path, "agreement"), **given)
-    assert again["summary"] == document["summary"]
+    more = study(tmp_path, only=["masked diffusion", "masked diffusion, confidence"], steps=[2, 3])
+    methods = more["summary"]["methods"]
+    assert methods["masked diffusion"]["2"] == written["methods"]["masked diffusion"]["2"]
+    assert list(methods["masked diffusion, confidence"]) == ["2", "3"]
 
 
-def test_the_truth_is_judged_true() -> None:
-    texts = agreement._true_texts(20, 4)
-    assert judge(texts)["valid"] == 1.0 and all(len(world) == 4 for world in texts)
+def test_seeds_are_trainings_of_their_own(tmp_path: Path) -> None:
+    summary = study(tmp_path, only=["one pass"], seeds=[0, 1])["summary"]
+    assert summary["training"]["one pass"]["steps"] == [[2], [2]]
+    assert len(list((tmp_path / "models").iterdir())) == 2
+    low, high = summary["ranges"]["one pass"]["1"]["valid"]
+    assert low <= summary["methods"]["one pass"]["1"]["valid"] <= high
+
+
+def test_other_settings_need_another_folder(tmp_path: Path) -> None:
+    study(tmp_path, only=["one pass"])
+    with pytest.raises(ValueError, match="another train_steps"):
+        study(tmp_path, only=["one pass"], train_steps=3)
+    changed = OPTIONS | {"model": SMALL | {"d_model": 32}}
+    with pytest.raises(ValueError, match="another models one pass"):
+        study(tmp_path, only=["one pass"], options=changed)
+    with pytest.raises(ValueError, match="another task"):
+        study(tmp_path, only=["one pass"], task="codes:vocabulary=5,groups=1,train=100")
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"only": ["nobody"]}, "no model 'nobody'"), ({"samples": 1}, "samples"), ({"worlds": 0}, "worlds")],
+    [
+        ({"only": ["nobody"]}, "no method 'nobody'"),
+        ({"samples": 1}, "samples"),
+        ({"rows": 0}, "rows"),
+        ({"minutes": 1.0}, "give minutes or train_steps, not both"),
+        ({"train_steps": None, "minutes": -1.0}, "minutes"),
+        ({"train_steps": 1}, "train_steps must be"),
+        ({"steps": [0]}, "steps"),
+        ({"task": "chess"}, "no such puzzle"),
+        ({"task": "codes:keys=4"}, "'keys=4' is no setting"),
+        ({"options": {"model": {"colour": 3}}}, "colour"),
+    ],
 )
-def test_mistakes_are_named(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+def test_mistakes_are_named_before_anything_is_written(tmp_path: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        agreement.agreement_study(Study(tmp_path, "agreement"), **options)
+        study(tmp_path, **options)
+    assert not list(tmp_path.iterdir())

@@ -95,14 +95,16 @@ class Study:
             self.notes.append(text)
             self.say(text)
 
-    def finish(self, title: str, words: str, tables: Mapping[str, str], figure: Figure, summary: Json) -> Json:
+    def finish(
+        self, title: str, words: str, tables: Mapping[str, str], figure: Figure | Mapping[str, Figure], summary: Json
+    ) -> Json:
         """Write figure and page, and ``results.json`` with the summary; return what ``--json`` prints.
 
         Args:
             title: Of the page.
             words: What was measured, in a sentence or two.
             tables: Markdown tables by heading; an empty heading is left out.
-            figure: The figure.
+            figure: The figure; or several, by what their files' names end with, the first one at the top of the page.
             summary: Numbers of the tables, JSON-able.
 
         Raises:
@@ -111,12 +113,15 @@ class Study:
         files = {"figure": self.out / f"{self.name}.png", "page": self.out / f"{self.name}.md"}
         places = [(files["page"], files["figure"])]
         places += [(self.page, self.page.with_suffix(".png"))] if self.page else []
+        figures = figure if isinstance(figure, Mapping) else {"": figure}
         try:
             for page, picture in places:
                 page.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(picture) as beside:
-                    figure.savefig(beside, dpi=120)
-                write_text(page, self._page(title, words, tables, picture.name))
+                pictures = {picture.with_stem(picture.stem + end): drawn for end, drawn in figures.items()}
+                for file, drawn in pictures.items():
+                    with replacing(file) as beside:
+                        drawn.savefig(beside, dpi=120)
+                write_text(page, self._page(title, words, tables, [file.name for file in pictures]))
         except OSError as error:
             raise ValueError(f"cannot write the page: {error}; choose another --out or --page") from None
         shown = {kind: str(path) for kind, path in files.items()} | {"results": str(self.out / RESULTS)}
@@ -129,11 +134,13 @@ class Study:
         with writing_to(self.out):
             write_json(self.out / RESULTS, document)
 
-    def _page(self, title: str, words: str, tables: Mapping[str, str], picture: str) -> str:
-        parts = [f"# {title}", words, f"![{title}]({picture})"]
+    def _page(self, title: str, words: str, tables: Mapping[str, str], pictures: Sequence[str]) -> str:
+        first, *others = (f"![{title}]({picture})" for picture in pictures)
+        parts = [f"# {title}", words, first]
         for heading, table in tables.items():
             parts += [f"## {heading}"] if heading else []
             parts.append(table)
+        parts += others
         parts += ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
         parts.append(f"`{self.command}`; {machine()}.")
         return printable("\n\n".join(parts) + "\n")

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from yanlm.data.corpus import Corpus
+from yanlm.runs.listener import Listener
 from yanlm.runs.run import train
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.studies.tools.study import Json
@@ -16,10 +17,16 @@ QUIET: Json = {"save_every": NEVER, "sample_every": NEVER}
 """Options of a run without checkpoints and samples on the way: a run of a study that dies is begun anew."""
 
 
-def train_anew(settings: RunSettings, folder: Path, device: str = "cpu", corpus: Corpus | None = None) -> Json:
+def train_anew(
+    settings: RunSettings,
+    folder: Path,
+    device: str = "cpu",
+    corpus: Corpus | None = None,
+    listener: Listener | None = None,
+) -> Json:
     """Train into the folder, whatever it holds, on data that is read if not given; return what ``run.json`` holds."""
     shutil.rmtree(folder, ignore_errors=True)
-    record = train(settings, folder, device=device, corpus=corpus)
+    record = train(settings, folder, device=device, corpus=corpus, listener=listener)
     assert record is not None  # a single process
     return record
 

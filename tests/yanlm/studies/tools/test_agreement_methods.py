@@ -1,0 +1,61 @@
+"""The table of the study of agreement: every method and task can be trained as it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from yanlm.data.builtin.puzzles import PUZZLES
+from yanlm.generation.capabilities import CAPABILITIES
+from yanlm.generation.options import GenerationOptions
+from yanlm.runs.settings import resolve
+from yanlm.studies.tools.agreement_methods import (
+    METHODS,
+    PLANS,
+    TaskPlan,
+    chosen,
+    data_of,
+    kind_of,
+    options_of,
+    plan_of,
+    trained_by,
+)
+
+
+@pytest.mark.parametrize("task", PLANS)
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_every_task_is_a_run(task: str, name: str) -> None:
+    settings = resolve(options_of(trained_by(name), PLANS[task], {}) | {"minutes": 1.0, "data": "builtin:codes"})
+    assert (settings.baseline or "flow") == kind_of(name)
+    assert settings.recipe1.batch_size == settings.recipe2.batch_size == 64
+    options = GenerationOptions(**METHODS[name].generate)
+    CAPABILITIES[kind_of(name)].check(options)
+    assert options.draws or CAPABILITIES[kind_of(name)].noise, "its samples would all be the same"
+
+
+def test_the_usual_methods_are_those_that_need_not_be_asked_for() -> None:
+    usual = ["one pass", "masked diffusion", "masked diffusion, confidence", "masked diffusion, margin"]
+    assert chosen([]) == [*usual, "autoregressive", "uniform flow", "flow"]
+    assert chosen(["flow, K = 1", "one pass"]) == ["one pass", "flow, K = 1"]
+    with pytest.raises(ValueError, match="no method 'GPT'; there are one pass, masked diffusion, "):
+        chosen(["flow", "GPT"])
+
+
+def test_orders_share_one_training() -> None:
+    orders = {METHODS[name].generate["order"] for name in METHODS if trained_by(name) == "masked diffusion"}
+    assert orders == {"random", "confidence", "margin"}
+    assert all(trained_by(trained_by(name)) == trained_by(name) for name in METHODS)
+
+
+def test_what_is_nearer_to_the_method_counts() -> None:
+    plan = TaskPlan(1.0, shared={"model": {"conv": 3}}, flow={"model": {"num_experts": 7, "scope": "span"}})
+    shared = {"model": {"d_model": 48}, "methods": {"flow": {"model": {"num_experts": 2}}}}
+    flow, other = options_of("flow", plan, shared), options_of("flow, K = 1", plan, shared)
+    assert {"conv": 3, "d_model": 48, "num_experts": 2, "scope": "span"}.items() <= flow["model"].items()
+    assert other["model"]["num_experts"] == 1 and other["model"]["scope"] == "span" and "methods" not in other
+    assert "scope" not in options_of("one pass", plan, shared)["model"] and shared["methods"], "it was changed"
+
+
+def test_data_of_a_task_with_settings() -> None:
+    assert data_of(TaskPlan(1.0), "builtin:codes:groups=4") == ["builtin:codes:groups=4"]
+    assert data_of(PLANS["statements"], "builtin:statements")[1] == "builtin:lookups@0.25"
+    assert plan_of("codes") is PLANS["codes"] and all(plan_of(name).minutes > 0 for name in PUZZLES)

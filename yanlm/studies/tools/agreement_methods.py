@@ -1,0 +1,159 @@
+"""What the study of agreement trains, as one table: sizes and length by task, and what sets the methods apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from yanlm.studies.tools.study import Json
+from yanlm.studies.tools.training import QUIET
+from yanlm.studies.tools.variants import laid_over
+
+SMALL: Json = {"d_model": 96, "num_heads": 4, "encoder_layers": 2, "flow_layers": 2, "cross_layers": [0], "conv": 0}
+RECIPE: Json = {"batch_size": 64, "lr": 1.5e-3}
+SHARED: Json = {**QUIET, "eval_rows": 20, "model": SMALL, "recipe1": RECIPE, "recipe2": RECIPE}
+"""Options of all trainings (:func:`yanlm.runs.settings.resolve`), unless the task has others."""
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """How the methods are trained for a task.
+
+    Attributes:
+        minutes: Training time of each method, if nothing is said.
+        data: Specs of the data, where ``{spec}`` is the puzzle, ``{settings}`` what stands behind its name.
+        shared: Options of all trainings, over :data:`SHARED`.
+        flow: Options of the flow at its best, over those.
+    """
+
+    minutes: float
+    data: tuple[str, ...] = ("{spec}",)
+    shared: Json = field(default_factory=dict)
+    flow: Json = field(default_factory=dict)
+
+
+GROUPS: Json = {"model": {"num_experts": 16, "scope": "span"}}
+TEXTS: Json = {"model": {"num_experts": 8, "scope": "sequence", "experts": "source"}, "stage2": {"ce": "posterior"}}
+
+PLANS: dict[str, TaskPlan] = {
+    "codes": TaskPlan(1.4, flow=GROUPS),
+    "statements": TaskPlan(
+        8.0,
+        ("builtin:rooms@0.25", "builtin:lookups{settings}@0.25", "{spec}@0.5"),
+        {"model": {"conv": 9}},
+        TEXTS,
+    ),
+    "shuffle": TaskPlan(4.0, flow=TEXTS),
+    "latin": TaskPlan(4.0, flow=TEXTS),
+    "sudoku": TaskPlan(4.0, flow=TEXTS),
+    "sums": TaskPlan(4.0, flow=TEXTS),
+}
+"""By the name of the puzzle."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One line of the tables.
+
+    Attributes:
+        training: The method whose trained model it writes with, where that is another one.
+        options: Of its training.
+        generate: Options of generation.
+        is_flow: Whether it is trained as the task's flow, with ``options`` over that.
+        asked: Whether it runs only where it is asked for.
+    """
+
+    training: str | None = None
+    options: Json = field(default_factory=dict)
+    generate: Json = field(default_factory=dict)
+    is_flow: bool = False
+    asked: bool = False
+
+
+def _drawn(**options: str) -> Json:
+    return {"temperature": 1.0, **options}
+
+
+METHODS: dict[str, Method] = {
+    "one pass": Method(options={"baseline": "mlm"}, generate=_drawn()),
+    "masked diffusion": Method(options={"baseline": "mdlm"}, generate=_drawn(order="random")),
+    "masked diffusion, confidence": Method("masked diffusion", generate=_drawn(order="confidence")),
+    "masked diffusion, margin": Method("masked diffusion", generate=_drawn(order="margin")),
+    "autoregressive": Method(options={"baseline": "gpt2"}, generate=_drawn()),
+    "uniform flow": Method(options={"model": {"num_experts": 1, "experts": "heads"}}),
+    "flow": Method(is_flow=True),
+    "flow, K = 1": Method(options={"model": {"num_experts": 1}}, is_flow=True, asked=True),
+    "flow, one expert a token": Method(
+        options={"model": {"scope": "token", "experts": "heads"}}, is_flow=True, asked=True
+    ),
+    "flow, one expert a text": Method(options={"model": {"scope": "sequence"}}, is_flow=True, asked=True),
+}
+"""By name. Tokens are drawn at temperature 1: what is most probable would not vary."""
+
+
+def chosen(only: Sequence[str]) -> list[str]:
+    """Names of the methods to run, in the table's order; without ``only`` those that need not be asked for.
+
+    Raises:
+        ValueError: A name is unknown.
+
+    Example:
+        >>> chosen(["flow", "one pass"])
+        ['one pass', 'flow']
+    """
+    if unknown := [name for name in only if name not in METHODS]:
+        raise ValueError(f"no method {unknown[0]!r}; there are {', '.join(METHODS)}")
+    return [name for name, method in METHODS.items() if (name in only if only else not method.asked)]
+
+
+def plan_of(task: str) -> TaskPlan:
+    """How the methods are trained for the puzzle of a name."""
+    return PLANS.get(task, TaskPlan(4.0))
+
+
+def kind_of(name: str) -> str:
+    """The kind of a method's model (:data:`yanlm.generation.capabilities.CAPABILITIES`).
+
+    Example:
+        >>> kind_of("masked diffusion, margin"), kind_of("flow, K = 1")
+        ('mdlm', 'flow')
+    """
+    return str(METHODS[trained_by(name)].options.get("baseline", "flow"))
+
+
+def trained_by(name: str) -> str:
+    """The method whose training a method writes with.
+
+    Example:
+        >>> trained_by("masked diffusion, margin"), trained_by("flow")
+        ('masked diffusion', 'flow')
+    """
+    return METHODS[name].training or name
+
+
+def data_of(plan: TaskPlan, spec: str) -> list[str]:
+    """Specs of the data that the methods learn from.
+
+    Example:
+        >>> data_of(PLANS["statements"], "builtin:statements:slots=6")[1:]
+        ['builtin:lookups:slots=6@0.25', 'builtin:statements:slots=6@0.5']
+    """
+    settings = "".join(f":{part}" for part in spec.split(":")[2:])
+    return [data.format(spec=spec, settings=settings) for data in plan.data]
+
+
+def options_of(name: str, plan: TaskPlan, shared: Mapping[str, Json]) -> Json:
+    """Options of a method's training.
+
+    Args:
+        name: Of the method.
+        plan: Of the task.
+        shared: What the user has all methods share; under ``methods`` tables for single ones.
+    """
+    method = METHODS[name]
+    own = dict(shared)
+    alone = own.pop("methods", {}).get(name, {})
+    options = laid_over(SHARED, plan.shared)
+    for layer in (plan.flow if method.is_flow else {}, method.options, own, alone):
+        options = laid_over(options, layer)
+    return options
