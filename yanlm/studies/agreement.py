@@ -127,10 +127,10 @@ def _finish(
 ) -> Json:
     """Write everything."""
     settings = study.settings
-    each = f"{settings['minutes']:g} minutes" if settings["minutes"] else f"{settings['train_steps']} steps"
+    length = f"{settings['minutes']:g} minutes" if settings["minutes"] else f"{settings['train_steps']} steps"
     units = "parts of a text" if target.by_parts else "whole texts"
     words = (
-        f"`{target.spec}`: {settings['rows']} test rows, {settings['samples']} texts for each, {units} counted; {each} "
+        f"`{target.spec}`: {settings['rows']} test rows, {settings['samples']} texts for each, {units} counted; {length} "
         f"of training for every model, {seeds}. Words written independently of one another are right in "
         f"{target.bound:.2g} of all cases. Entropy is that of the right answers, 1 for a perfect writer."
     )

@@ -112,7 +112,8 @@ def training_figure(training: Mapping[str, Sequence[Json]], look: int, order: Se
     figure, axes = panels(2)
     kinds = {"valid": f"share that is right, T = {look} at most", "loss": "training loss, each method's own"}
     for ax, (kind, label) in zip(axes, kinds.items(), strict=True):
-        curves = {name: Curve(*zip(*runs[0][kind], strict=True)) for name, runs in training.items() if runs[0][kind]}
+        points = {name: runs[0][kind] for name, runs in training.items() if runs[0][kind]}
+        curves = {name: Curve([x for x, _ in curve], [y for _, y in curve]) for name, curve in points.items()}
         draw(ax, curves, log="y" if kind == "loss" else "", styles=list({**dict.fromkeys(order), **training}))
         ax.set_xlabel("minutes of training")
         ax.set_ylabel(label)
