@@ -130,8 +130,8 @@ def _finish(
     length = f"{settings['minutes']:g} minutes" if settings["minutes"] else f"{settings['train_steps']} steps"
     units = "parts of a text" if target.by_parts else "whole texts"
     words = (
-        f"`{target.spec}`: {settings['rows']} test rows, {settings['samples']} texts for each, {units} counted; {length} "
-        f"of training for every model, {seeds}. Words written independently of one another are right in "
+        f"`{target.spec}`: {settings['rows']} test rows, {settings['samples']} texts for each, {units} counted; "
+        f"{length} of training for every model, {seeds}. Words written independently of one another are right in "
         f"{target.bound:.2g} of all cases. Entropy is that of the right answers, 1 for a perfect writer."
     )
     tables = {title: score_table(methods, score, steps) for score, title in SCORES.items()}
