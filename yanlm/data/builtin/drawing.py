@@ -31,7 +31,16 @@ def split_by_hash(content: str) -> Split:
         'train'
     """
     digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
-    point = int.from_bytes(digest, "big") / 2**64
+    return split_at(int.from_bytes(digest, "big") / 2**64)
+
+
+def split_at(point: float) -> Split:
+    """The split at a point between 0 and 1, each as wide as its share.
+
+    Example:
+        >>> split_at(0.01), split_at(0.99)
+        ('test', 'train')
+    """
     if point < HELD["test"]:
         return "test"
     return "validation" if point < HELD["test"] + HELD["validation"] else "train"

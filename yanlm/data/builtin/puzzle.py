@@ -115,7 +115,8 @@ class Puzzle(ABC):
         """
         if sources is None:
             sources = [row["source"] for row in self.rows("test", BOUND_ROWS)]
-        chances = [self.chances(source) for source in sources]
+        known = {source: self.chances(source) for source in dict.fromkeys(sources)}
+        chances = [known[source] for source in sources]
         parts = sum(map(sum, chances)) / max(1, sum(map(len, chances)))
         whole = sum(map(math.prod, chances)) / max(1, len(chances))
         return {"valid": parts if self.by_parts else whole, "all": whole, "parts": parts}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from yanlm.data.builtin.codes import Codes
+from yanlm.data.builtin.latin import Latin
 from yanlm.data.builtin.puzzle import Puzzle
 from yanlm.data.builtin.replace import Replace
 from yanlm.data.builtin.setting import read_settings
 from yanlm.data.builtin.shuffle import Shuffle
 from yanlm.data.builtin.statements import Lookups, Statements
+from yanlm.data.builtin.sudoku import Sudoku
 from yanlm.data.builtin.sums import Sums
 from yanlm.data.rows import DataError
 
-PUZZLES: dict[str, type[Puzzle]] = {task.name: task for task in (Codes, Statements, Lookups, Shuffle, Replace, Sums)}
+PUZZLES: dict[str, type[Puzzle]] = {
+    task.name: task for task in (Codes, Statements, Lookups, Shuffle, Replace, Latin, Sudoku, Sums)
+}
 """Tasks whose answers can be checked, by name."""
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from yanlm.data.builtin.drawing import HELD, check_drawn, split_by_hash
+from yanlm.data.builtin.drawing import HELD, check_drawn, split_at, split_by_hash
 
 
 def test_shares_are_those_that_are_said() -> None:
@@ -20,3 +20,8 @@ def test_shares_are_those_that_are_said() -> None:
 def test_faults(split: str, n: int, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         check_drawn(split, n)
+
+
+def test_points_are_divided_as_hashes_are() -> None:
+    points = [(n + 0.5) / 1000 for n in range(1000)]
+    assert Counter(map(split_at, points)) == {"test": 50, "validation": 50, "train": 900}

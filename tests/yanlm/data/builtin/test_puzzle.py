@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yanlm.data.builtin.codes import Codes
+from yanlm.data.builtin.latin import Latin
 from yanlm.data.builtin.puzzle import Puzzle, completed, completes, expected_entropy
 from yanlm.data.builtin.replace import Replace
 from yanlm.data.builtin.shuffle import Shuffle
 from yanlm.data.builtin.statements import Lookups, Statements
+from yanlm.data.builtin.sudoku import Sudoku
 from yanlm.data.builtin.sums import Sums
 
 WORLD = "Mary ran to the attic . John ran to the cellar ."
@@ -74,7 +76,16 @@ def one_by_one(task: Puzzle, source: str, rng: random.Random) -> str:
 
 @pytest.mark.parametrize(
     "task",
-    [TWO, Shuffle(words=4), Shuffle(words=3, moved=1), Replace(least=2), Sums(digits=2, open=1), Lookups()],
+    [
+        TWO,
+        Shuffle(words=4),
+        Shuffle(words=3, moved=1),
+        Replace(least=2),
+        Sums(digits=2, open=1),
+        Lookups(),
+        Latin(),
+        Sudoku(),
+    ],
     ids=lambda task: task.spec,
 )
 def test_the_bound_is_what_independent_words_reach(task: Puzzle) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yanlm.data.builtin.grids import GridPuzzle
 from yanlm.data.builtin.puzzle import Puzzle, completed
 from yanlm.data.builtin.puzzles import PUZZLES, puzzle
 from yanlm.data.rows import MASKS, DataError, words_of
@@ -16,7 +17,7 @@ from yanlm.tokenization.tokenizer import encode, train_tokenizer
 SPECS = [
     *PUZZLES, "codes:vocabulary=64,groups=4", "statements:slots=6", "statements:slots=12", "lookups:slots=12",
     "shuffle:words=3,moved=1", "shuffle:words=6,least=2", "replace:words=6,least=3", "sums:digits=2,open=1",
-    "sums:open=1",
+    "sums:open=1", "latin:givens=0.5", "latin:givens=0", "sudoku:givens=1",
 ]  # fmt: skip
 ALL = [puzzle(spec) for spec in SPECS]
 all_puzzles = pytest.mark.parametrize("task", ALL, ids=SPECS)
@@ -42,8 +43,11 @@ def test_rows_are_the_same_everywhere(task: Puzzle) -> None:
 
 @all_puzzles
 def test_no_source_is_in_two_splits(task: Puzzle) -> None:
+    def many(source: str) -> bool:  # a square with one given or none is too like others to be in one split alone
+        return not isinstance(task, GridPuzzle) or sum(map(bool, task.read(source) or ())) > 1
+
     train, test = ({row["source"] for row in task.rows(split, n)} for split, n in (("train", 1000), ("test", 200)))
-    assert task.name == "codes" or not train & test
+    assert task.name == "codes" or not {source for source in train & test if many(source)}
 
 
 @all_puzzles
