@@ -65,7 +65,10 @@ def train(
     preset: Annotated[str, typer.Option(help="tiny, small, base, paper-transformer, paper-mamba.")] = "tiny",
     data: Annotated[
         list[str] | None,
-        typer.Option(help="builtin:NAME[:SETTINGS], a file, hf:NAME, paper; repeatable, SPEC@0.75 weighs it."),
+        typer.Option(
+            help="builtin:pydoc, rooms, codes, statements, lookups, shuffle, replace, latin, sudoku or sums (settings "
+            "behind a colon: builtin:codes:groups=4), a file, hf:NAME, paper; repeatable, SPEC@0.75 weighs it."
+        ),
     ] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
     baseline: Annotated[

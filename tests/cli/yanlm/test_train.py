@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from yanlm.config import AUTOREGRESSIVE, BASELINES
+from yanlm.data.sources import BUILTIN
 from yanlm.runs.claim import claimed
 
 TOML = """tokenizer = "bpe:300"
@@ -401,3 +402,8 @@ def test_options_win_over_the_file(small):
     assert code == 0, err
     settings = json.loads(Path("r/run.json").read_text())["settings"]
     assert settings["preset"] == "tiny" and settings["minutes"] is None and settings["steps1"] == 1
+
+
+def test_help_names_every_built_in_corpus(yanlm):
+    _, text, _ = yanlm("train", "--help")
+    assert "builtin:pydoc" in text and all(name in text for name in BUILTIN)

@@ -183,10 +183,15 @@ def completes(source: str, text: str) -> bool:
 def completed(source: str, words: Sequence[str]) -> str:
     """The source with these words for its masks.
 
+    Raises:
+        ValueError: There is not one word for each mask.
+
     Example:
         >>> completed("<mask> is in the <mask> .", ["Mary", "attic"])
         'Mary is in the attic .'
     """
+    if len(words) != (masks := len(MASKS.findall(source))):
+        raise ValueError(f"words must hold one for each of the {masks} masks, got {len(words)}")
     left = iter(words)
     return MASKS.sub(lambda _: next(left), source)
 

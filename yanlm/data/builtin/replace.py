@@ -30,6 +30,7 @@ class Replace(ListPuzzle):
 
     name: ClassVar[str] = "replace"
     verb: ClassVar[str] = "put"
+    tells: ClassVar[int] = 1
 
     def _told(self, listed: Sequence[str], draw: random.Random) -> list[str]:
         return [draw.choice([word for word in WORDS if word not in listed])]

@@ -41,6 +41,7 @@ class ListPuzzle(Puzzle):
     """
 
     verb: ClassVar[str]
+    tells: ClassVar[int] = 0  # words between the verb and the list
 
     words: int = setting(5, range(2, 13))
     least: int = setting(0, range(13))
@@ -85,7 +86,8 @@ class ListPuzzle(Puzzle):
         words = written.split()
         parts = Parts(head.split()[1:], listed.split(), words[:-1])
         same_length = 1 < len(set(parts.listed)) == len(parts.listed) == len(parts.written)
-        good = head.split()[:1] == [self.verb] and colon and equals and words[-1:] == ["."] and same_length
+        same_head = head.split()[:1] == [self.verb] and len(parts.told) == self.tells
+        good = same_head and colon and equals and words[-1:] == ["."] and same_length
         return parts if good else None
 
     def read_source(self, source: str) -> Parts:

@@ -102,6 +102,8 @@ def test_the_bound_is_what_independent_words_reach(task: Puzzle) -> None:
 def test_what_is_judged_must_fit() -> None:
     with pytest.raises(ValueError, match="one list for each of the 1 sources, got 0"):
         TWO.judge([SOURCE], [])
+    with pytest.raises(ValueError, match="one for each of the 4 masks, got 1"):
+        completed(SOURCE, ["Mary"])
 
 
 def test_specs() -> None:

@@ -40,7 +40,7 @@ def test_a_text_is_taken_apart() -> None:
 WRONG = [
     "", ":", "=", "shuffle : = .", "shuffle : ant = ant .", "shuffle : ant bat = ant bat",
     "shuffle ant bat = bat ant .", "sort : ant bat = bat ant .", "shuffle : ant ant = ant ant .",
-    "shuffle : ant bat = bat ant ant .",
+    "shuffle : ant bat = bat ant ant .", "shuffle cow : ant bat = bat ant .",
 ]  # fmt: skip
 
 
