@@ -12,7 +12,8 @@ from yanlm.data.builtin.grids import GridPuzzle
 from yanlm.data.builtin.puzzle import Puzzle, completed
 from yanlm.data.builtin.puzzles import PUZZLES, puzzle
 from yanlm.data.rows import MASKS, DataError, words_of
-from yanlm.tokenization.tokenizer import encode, train_tokenizer
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import decode, encode, train_tokenizer
 
 SPECS = [
     *PUZZLES, "codes:vocabulary=64,groups=4", "statements:slots=6", "statements:slots=12", "lookups:slots=12",
@@ -46,17 +47,17 @@ def test_no_source_is_in_two_splits(task: Puzzle) -> None:
     def many(source: str) -> bool:  # a square with one given or none is too like others to be in one split alone
         return not isinstance(task, GridPuzzle) or sum(map(bool, task.read(source) or ())) > 1
 
-    train, test = ({row["source"] for row in task.rows(split, n)} for split, n in (("train", 1000), ("test", 200)))
+    train, test = ({row["source"] for row in task.rows(split, n)} for split, n in (("train", 500), ("test", 100)))
     assert task.name == "codes" or not {source for source in train & test if many(source)}
 
 
 @all_puzzles
 def test_a_perfect_writer_is_right_and_as_varied_as_the_data(task: Puzzle) -> None:
-    sources = [row["source"] for row in task.rows("test", 60)]
+    sources = [row["source"] for row in task.rows("test", 40)]
     rng = random.Random(0)
     scores = task.judge(sources, [[task.draw(source, rng) for _ in range(8)] for source in sources])
     assert (scores["valid"], scores["all"], scores["parts"]) == (1.0, 1.0, 1.0)
-    assert scores["entropy"] == pytest.approx(1.0, abs=0.06)
+    assert scores["entropy"] == pytest.approx(1.0, abs=0.08)
 
 
 @all_puzzles
@@ -66,15 +67,21 @@ def test_chance_is_below_one(task: Puzzle) -> None:
 
 
 @all_puzzles
-def test_every_word_of_an_answer_is_one_token(task: Puzzle) -> None:
-    rows = task.rows("train", 1500)
+def test_every_word_is_one_token_and_texts_survive_a_model(task: Puzzle) -> None:
+    rows = task.rows("train", 500)
     tokenizer = train_tokenizer(map(words_of, rows), int(task.tokenizer.removeprefix("bpe:")))
+    builder = Builder(tokenizer)
+    for row in rows[:50]:
+        example = builder.example(row, 0)
+        assert example.spans == [1] * len(row["target"])  # a slot for every word
+        text = decode(tokenizer, example.target)
+        assert task.judge([row["source"]], [[text]])["all"] == 1
     assert {len(encode(tokenizer, f" {word}")) for row in rows for word in row["target"]} == {1}
 
 
 @all_puzzles
 @given(text=st.lists(st.sampled_from([*"1 2.:=+", "<mask>", " is in the ", "Mary", "\n", "\0"])).map("".join))
-@settings(max_examples=50)
+@settings(max_examples=20)
 def test_any_text_is_judged(task: Puzzle, text: str) -> None:
     assert task.valid(text) in (True, False)
     assert bool(task.answer_key(text)) == task.valid(text)
