@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from yanlm.data.builtin.puzzle import Puzzle, completed, completes
-from yanlm.data.builtin.rooms import locations, rooms_rows, says_true
+from yanlm.data.builtin.rooms import locations, rooms_rows
 from yanlm.data.builtin.setting import setting
 from yanlm.data.rows import MASKS
 
@@ -145,50 +144,3 @@ class Lookups(Statements):
 
 def _fits(statement: str, person: str, room: str) -> bool:
     return completes(statement, _stated(person, room))
-
-
-def parted(text: str) -> tuple[str, str]:
-    """The sentences before the last one, and the last one.
-
-    Example:
-        >>> parted("Mary ran to the attic . Mary is in the attic .")
-        ('Mary ran to the attic .', 'Mary is in the attic .')
-    """
-    sentences = [part.strip() for part in text.split(".") if part.strip()]
-    return " ".join(f"{sentence} ." for sentence in sentences[:-1]), f"{sentences[-1]} ." if sentences else ""
-
-
-def judge(texts: Sequence[Sequence[str]]) -> dict[str, float]:
-    """How true and how varied several completions of each world are.
-
-    Args:
-        texts: For each world its completed texts, statement last.
-
-    Returns:
-        ``valid``, the share of true statements; ``people``, how many people of a world were named truly, as a share of
-        the most that so many draws could name; ``entropy``, of the people truly named, over that of an even choice.
-
-    Example:
-        >>> world = "Mary ran to the attic . John ran to the cellar ."
-        >>> judge([[f"{world} Mary is in the attic .", f"{world} John is in the cellar ."]])
-        {'valid': 1.0, 'people': 1.0, 'entropy': 1.0}
-    """
-    valid = total = 0
-    people, entropies = [], []
-    for world in texts:
-        named: Counter[str] = Counter()
-        there: dict[str, str] = {}
-        for text in world:
-            context, statement = parted(text)
-            there = locations(context)
-            total += 1
-            if says_true(context, statement):
-                valid += 1
-                named.update(locations(statement).keys())
-        if len(there) < 2 or len(world) < 2:
-            continue
-        people.append(len(named) / min(len(there), len(world)))
-        shares = [count / named.total() for count in named.values()]
-        entropies.append(-sum(p * math.log(p) for p in shares) / math.log(min(len(there), len(world))))
-    mean = [sum(part) / max(1, len(part)) for part in (people, entropies)]
-    return {"valid": valid / max(1, total), "people": mean[0], "entropy": mean[1] + 0.0}
