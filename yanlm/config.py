@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from transformers import AutoConfig, PretrainedConfig
 
 from moefm.checks import check_choice, check_count, check_positive
-from yanlm.config_keys import check_options, known_options
+from yanlm.config_keys import check_experts, check_options, known_options
 
 BACKBONES = ("transformer", "mamba")
 POSITIONS = ("rotary", "learned")
@@ -18,11 +18,12 @@ AUTOREGRESSIVE = ("gpt2", "bart")
 BASELINES = (*AUTOREGRESSIVE, *MASKED)
 """Trained baselines. ``vfm``, plain flow matching, is the flow itself with one expert."""
 METHODS = ("flow", "mlm", "mdlm")
-EXPERTS = ("heads", "trunk", "source")
-SCOPES = ("token", "span", "sequence")
+EXPERTS = ("heads", "trunk", "source", "continuum")
+SCOPES = ("token", "span", "sentence", "sequence")
+DENOISERS = ("trunk", "encoder")
 _CHOICES: dict[str, tuple[str, ...]] = {
     **{"backbone": BACKBONES, "positions": POSITIONS, "prediction": PREDICTIONS, "form": FORMS},
-    **{"method": METHODS, "scope": SCOPES, "experts": EXPERTS},
+    **{"method": METHODS, "scope": SCOPES, "experts": EXPERTS, "denoiser": DENOISERS},
 }
 
 
@@ -55,10 +56,17 @@ class YanConfig(PretrainedConfig):
             ``mdlm`` (masked diffusion, unmasking in steps).
         num_experts: K.
         scope: Which slots share one expert: each ``token`` has its own (the paper's), each ``span`` of adjacent slots,
-            or the whole ``sequence``.
+            all slots of a ``sentence``, or the whole ``sequence``.
+        sentence_ends: Tokens that end a sentence, where that is the scope; they come from the tokenizer.
+        denoiser: What predicts the tokens from noise: a ``trunk`` behind the encoder (the paper's), or the ``encoder``
+            itself, which sees the noisy vectors in place of the masks (:mod:`yanlm.nn.denoiser`).
+        latent_dim: Width of the token vectors that carry the noise, where the encoder is the denoiser.
         experts: ``heads`` on a shared trunk (the paper's), or ``trunk``: each expert also modulates the whole trunk,
             and can look for other things in the source, or ``source``: each expert also has the encoder read the source
-            anew, with a mark of its own on the masks; both need ``scope="sequence"``.
+            anew, with a mark of its own on the masks; both need ``scope="sequence"`` behind an encoder. In an encoder
+            that denoises: ``heads``, or ``source``, marks on the slots that enter at ``expert_layer``, or
+            ``continuum``: marks that follow one number in [0, 1], of which ``num_experts`` are drawn.
+        expert_layer: Block of the encoder at which marks enter: the blocks before it are shared.
         sigma: Standard deviation of the mixture components, Eq. (4).
         prediction: What an expert outputs: the ``velocity``, or the ``data`` z1 from which the velocity follows.
         form: ``slots`` (text with mask slots, filled in place) or ``separate`` (the paper's source and target).
@@ -105,7 +113,11 @@ class YanConfig(PretrainedConfig):
     method: str = "flow"
     num_experts: int = 4
     scope: str = "token"
+    sentence_ends: list[int] | tuple[int, ...] = ()
     experts: str = "heads"
+    denoiser: str = "trunk"
+    latent_dim: int = 32
+    expert_layer: int = 0
     sigma: float = 0.1
     prediction: str = "data"
     form: str = "slots"
@@ -140,6 +152,7 @@ class YanConfig(PretrainedConfig):
             "d_state",
             "d_conv",
             "expand",
+            "latent_dim",
         ):
             check_count(name, getattr(self, name))
         check_positive("sigma", self.sigma)
@@ -150,11 +163,7 @@ class YanConfig(PretrainedConfig):
         for name in ("align", "tie_word_embeddings"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
-        if self.experts != "heads" and self.scope != "sequence":
-            raise ValueError(
-                f"experts={self.experts!r} needs scope='sequence': slots that attend to one another share a trunk, "
-                f"got scope={self.scope!r}"
-            )
+        check_experts(self)
         if self.d_model % self.num_heads or (self.d_model // self.num_heads) % 2:
             raise ValueError(f"d_model must be an even multiple of num_heads={self.num_heads}, got {self.d_model}")
         layers = self.cross_layers if isinstance(self.cross_layers, list | tuple) else [None]

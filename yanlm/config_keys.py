@@ -75,3 +75,28 @@ def known_options(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := [name for name in values if name not in own | _OF_OTHERS and not name.startswith("_")]:
         warnings.warn(f"config.json: {kind.__name__} does not know {', '.join(sorted(unknown))}", stacklevel=3)
     return {name: value for name, value in values.items() if name in own}
+
+
+def check_experts(config: Any) -> None:
+    """Check where the experts of a flow sit, by what denoises.
+
+    Raises:
+        ValueError: The options do not go together.
+    """
+    scope, experts = config.scope, config.experts
+    if config.denoiser == "trunk":
+        if experts == "continuum" or scope == "sentence":
+            name, value = ("experts", experts) if experts == "continuum" else ("scope", scope)
+            raise ValueError(f"{name}={value!r} needs denoiser='encoder'")
+        if experts != "heads" and scope != "sequence":
+            raise ValueError(
+                f"experts={experts!r} needs scope='sequence': slots that attend to one another share a trunk, "
+                f"got scope={scope!r}"
+            )
+        return
+    if experts == "trunk":
+        raise ValueError("experts='trunk' needs denoiser='trunk': give heads, source or continuum")
+    if config.method == "flow" and config.form != "slots":
+        raise ValueError(f"denoiser='encoder' needs form='slots', got {config.form!r}")
+    if check_count("expert_layer", config.expert_layer, minimum=0) > config.encoder_layers:
+        raise ValueError(f"expert_layer must lie in 0 .. {config.encoder_layers}, got {config.expert_layer}")

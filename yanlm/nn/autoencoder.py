@@ -47,17 +47,28 @@ class Encoder(nn.Module):
 
         ``marks`` ``(B, d)`` are added to every mask token of a row.
         """
-        if ids.shape[1] > self.max_length:
-            raise ValueError(f"ids must hold at most max_length={self.max_length} tokens a row, got {ids.shape[1]}")
-        at = torch.arange(ids.shape[1], device=ids.device)
-        x = self.embedding(ids)
-        if positions is not None:
-            x = x + positions(at)
+        x = self.embed(ids, positions)
         if marks is not None:
             x = x + ids.eq(self.mask_token_id).unsqueeze(-1) * marks.unsqueeze(1)
+        return self.finish(self.through(x, mask), mask)
+
+    def embed(self, ids: Tensor, positions: Positions | None = None) -> Tensor:
+        """What the first block reads ``(B, L, d)``."""
+        if ids.shape[1] > self.max_length:
+            raise ValueError(f"ids must hold at most max_length={self.max_length} tokens a row, got {ids.shape[1]}")
+        x: Tensor = self.embedding(ids)
+        return x if positions is None else x + positions(torch.arange(ids.shape[1], device=ids.device))
+
+    def through(self, x: Tensor, mask: Tensor | None, first: int = 0, last: int | None = None) -> Tensor:
+        """States ``(B, L, d)`` after blocks ``first`` to ``last``, the latter left out."""
+        at = torch.arange(x.shape[1], device=x.device)
         angles = rotary(at, self.head_dim) if self.is_rotary else None
-        for block in self.blocks:
+        for block in self.blocks[first:last]:
             x = block(x, mask, angles)
+        return x
+
+    def finish(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The last norm; what lies outside the mask becomes 0."""
         x = self.norm(x)
         return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)
 

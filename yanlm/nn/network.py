@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from moefm.scope import share_first
 from yanlm.config import YanConfig, check_new_size
 from yanlm.nn.autoencoder import Decoder, Encoder, Positions
 from yanlm.nn.condition import Condition, Readings
+from yanlm.nn.denoiser import EncoderFlow, Places
 from yanlm.nn.flow import LatentFlow
+from yanlm.nn.slots import slot_groups
 from yanlm.tokenization.collation import Batch
 
 
@@ -44,8 +48,9 @@ class YanNetwork(PreTrainedModel):
         self.encoder = Encoder(config)
         if config.method != "flow" and config.form != "slots":
             raise ValueError(f"method {config.method!r} needs form='slots', got {config.form!r}")
-        # None without a flow; the type is that of the models whose code reads it.
-        self.flow = cast(LatentFlow, LatentFlow(config) if config.method == "flow" else None)
+        # None without a flow; the type is that of the paper's, and ``denoiser`` is the same object as the other one.
+        kind = EncoderFlow if config.denoiser == "encoder" else LatentFlow
+        self.flow = cast(LatentFlow, kind(config) if config.method == "flow" else None)
         self.decoder = Decoder(config)
         self.length_head = nn.Sequential(
             nn.Linear(config.d_model, config.d_model), nn.GELU(), nn.Linear(config.d_model, config.max_span)
@@ -54,6 +59,11 @@ class YanNetwork(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: every module initializes itself."""
+
+    @property
+    def denoiser(self) -> EncoderFlow:
+        """The flow, where the encoder is its denoiser."""
+        return cast(EncoderFlow, self.flow)
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the token embedding."""
@@ -127,6 +137,34 @@ class YanNetwork(PreTrainedModel):
             return flow.condition(states, token_mask, places, place_mask, positions)
 
         return cond._replace(readings=Readings(read, flow.num_experts))
+
+    def places(
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        slots: Tensor,
+        slot_mask: Tensor | None = None,
+        streams: Sequence[torch.Generator] = (),
+    ) -> Places:
+        """The source as a flow sees it whose denoiser is the encoder.
+
+        Args:
+            ids: Tokens ``(B, S)``, with the mask at the slots.
+            mask: ``(B, S)``, True = a token.
+            slots: Ascending positions ``(B, M)``.
+            slot_mask: ``(B, M)``, True = a slot.
+            streams: A generator a row, from which the experts of a continuum are drawn.
+        """
+        scope = slot_groups(slots, self.config.scope, ids, self.config.sentence_ends)
+        embedded = self.encoder.embed(ids, self.positions)
+        points = None
+        if self.denoiser.line is not None:
+            shape = (slots.shape[1], self.denoiser.num_experts)
+            # One number a slot and expert; those of a group share the first of theirs.
+            drawn = torch.stack([torch.rand(shape, generator=source) for source in streams]).to(embedded)
+            first = drawn.transpose(1, 2)
+            points = share_first(first, None if scope is None else scope.unsqueeze(1).expand_as(first)).transpose(1, 2)
+        return Places(self, embedded, mask, slots, slot_mask, scope, points)
 
     @staticmethod
     def counts(batch: Batch) -> Tensor:

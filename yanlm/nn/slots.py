@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -11,18 +13,30 @@ def gather_tokens(states: Tensor, at: Tensor) -> Tensor:
     return states.gather(1, at.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
 
 
-def slot_groups(slots: Tensor, scope: str) -> Tensor | None:
+def slot_groups(slots: Tensor, scope: str, ids: Tensor | None = None, ends: Sequence[int] = ()) -> Tensor | None:
     """Group number of every slot ``(B, M)``: one expert answers for a group; ``None`` where every slot has its own.
+
+    Args:
+        slots: Ascending positions ``(B, M)``.
+        scope: ``token``, ``span`` (adjacent slots), ``sentence`` (slots between two ends) or ``sequence``.
+        ids: The source's tokens ``(B, S)``, for ``sentence``.
+        ends: Tokens that end a sentence.
 
     Example:
         >>> slot_groups(torch.tensor([[1, 2, 5]]), "span")
+        tensor([[0, 0, 1]])
+        >>> slot_groups(torch.tensor([[0, 2, 4]]), "sentence", torch.tensor([[9, 5, 9, 7, 9]]), ends=[7])
         tensor([[0, 0, 1]])
     """
     if scope == "token":
         return None
     if scope == "sequence":
         return torch.zeros_like(slots)
-    breaks = slots.diff(dim=1) != 1
+    if scope == "sentence" and ids is not None:
+        before = torch.isin(ids, torch.tensor(list(ends), dtype=ids.dtype, device=ids.device)).cumsum(1)
+        breaks = before.gather(1, slots).diff(dim=1) != 0
+    else:
+        breaks = slots.diff(dim=1) != 1
     return torch.nn.functional.pad(breaks.cumsum(1), (1, 0))
 
 

@@ -1,4 +1,4 @@
-"""Settings of the two training objectives: the regularized autoencoder, Eq. (8), and the latent flow, Eq. (11)."""
+"""Settings of the training objectives: the autoencoder, Eq. (8), the latent flow, Eq. (11), and the denoising encoder."""
 
 from __future__ import annotations
 
@@ -125,3 +125,44 @@ class Stage2:
         """The distribution of training times."""
         base = UniformTime() if self.beta is None else BetaTime(*self.beta)
         return ZeroInflatedTime(self.zero_share, base)
+
+
+@dataclass(frozen=True)
+class Denoising:
+    r"""Settings of the objective of a flow whose denoiser is the encoder; it is trained in one stage.
+
+    Rows are of three kinds, so that one network answers in three ways: with *plain* masks (one pass), with plain masks
+    while other slots show their tokens (masked diffusion), and with noisy vectors at the masks (the flow).
+
+    Attributes:
+        times: Of the noisy rows: ``information`` spends them where tokens are decided
+            (:class:`moefm.InformationTime`), ``uniform`` on all of [0, 1] alike.
+        zero_share: Share of the noisy rows whose time is exactly 0, the first evaluation of every sampler.
+        plain: Share of the rows whose masks carry no noise.
+        reveal: Share of the rows, noisy or not, in which some slots show their tokens, as masked diffusion shows them.
+        consistent: Experts keep the shares they have at t = 0, as in :func:`moefm.consistent_moefm_loss`, at the cost
+            of another evaluation of all experts; else every time has its own posterior, as in Eq. (5).
+        gradient: ``all`` experts, or the one ``drawn`` from the posterior
+            (:func:`moefm.categorical.drawn_categorical_loss`); ``auto``: all where experts are heads.
+        balance: Weight that favours an even use of the experts.
+        length: Weight of the length head's cross-entropy, whose gradient stays inside the head.
+    """
+
+    times: str = "information"
+    zero_share: float = 0.1
+    plain: float = 0.25
+    reveal: float = 0.25
+    consistent: bool = False
+    gradient: str = "auto"
+    balance: float = 0.0
+    length: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check weights and choices."""
+        check_choice("times", self.times, ("information", "uniform"))
+        check_choice("gradient", self.gradient, ("auto", "all", "drawn"))
+        _not_negative(self, ("balance", "length"))
+        for name in ("zero_share", "plain", "reveal"):
+            check_share(name, getattr(self, name))
+        if not isinstance(self.consistent, bool):
+            raise ValueError(f"consistent must be true or false, got {self.consistent!r}")

@@ -1,0 +1,236 @@
+"""The encoder as the flow's denoiser: slots carry noisy token vectors, and one pass says what the tokens are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from moefm import Gate, InformationTime, MixtureField
+from moefm.numeric import wide
+from moefm.paths import expand_time
+from yanlm.config import YanConfig
+from yanlm.nn.condition import pool
+from yanlm.nn.cross_entropy import token_cross_entropy
+from yanlm.nn.flow import SHORTEST, Experts, TimeEmbedding
+from yanlm.nn.slots import gather_tokens
+
+if TYPE_CHECKING:
+    from yanlm.nn.network import YanNetwork
+
+
+@dataclass(frozen=True)
+class Places:
+    """A source with slots, as :class:`EncoderFlow` reads it.
+
+    Attributes:
+        network: Its encoder and decoder do the work.
+        embedded: What the encoder's first block reads, ``(B, S, d)``.
+        source_mask: ``(B, S)``, True = a token.
+        slots: Positions ``(B, M)``.
+        mask: ``(B, M)``, True = a slot.
+        scope: Which slots share one expert ``(B, M)``, or ``None``.
+        points: Of a continuum of experts: what is drawn for every slot, in [0, 1], ``(B, M, K)``.
+    """
+
+    network: YanNetwork
+    embedded: Tensor
+    source_mask: Tensor | None
+    slots: Tensor
+    mask: Tensor | None
+    scope: Tensor | None
+    points: Tensor | None = None
+
+    def take(self, rows: Tensor) -> Places:
+        """The rows of these numbers, in this order."""
+        names = ("embedded", "source_mask", "slots", "mask", "scope", "points")
+        return replace(self, **{name: x[rows] for name in names if (x := getattr(self, name)) is not None})
+
+    def repeated(self, times: int) -> Places:
+        """Every row ``times`` times in a row: for several samples of one source."""
+        rows = torch.arange(len(self.slots), device=self.slots.device)
+        return self if times == 1 else self.take(rows.repeat_interleave(times))
+
+    def placed(self, values: Tensor) -> Tensor:
+        """What lies at slots ``(B, M, d)``, at its places in the source ``(B, S, d)``; zeros elsewhere."""
+        values = values if self.mask is None else values * self.mask.unsqueeze(-1)
+        at = self.slots.unsqueeze(-1).expand_as(values)
+        return torch.zeros_like(self.embedded).scatter_add(1, at, values.to(self.embedded.dtype))
+
+
+class Features(NamedTuple):
+    """One evaluation of the blocks that all experts share."""
+
+    states: Tensor  # (B, S, d)
+    z: Tensor  # (B, M, e)
+    remaining: Tensor  # 1 - t, (B, M, 1)
+    places: Places
+
+
+class EncoderFlow(MixtureField):
+    r"""The mixture field of token vectors whose denoiser is the encoder.
+
+    Every token v has a vector :math:`e_v` of e numbers with mean 0 and variance 1. A slot whose token is y carries
+    :math:`z_t = t e_y + (1 - t) z_0`: the embedding of the mask, plus :math:`W z_t`, plus the time's embedding, goes
+    through the encoder, and the decoder says :math:`p(v \mid z_t, x)`. From
+
+    .. math:: \hat z_1 = \sum_v p(v \mid z_t, x)\, e_v, \qquad u(z_t, t) = (\hat z_1 - z_t) / (1 - t)
+
+    follows the velocity, so that an Euler step is a step of DDIM. The source stays clean, and what the encoder knows of
+    words that are given it knows of words that are half seen. An evaluation of the field is a pass of the encoder.
+
+    Experts are heads on the decoder's features (``experts="heads"``), or marks added to the slots ahead of block
+    ``expert_layer`` of the encoder: whoever looks things up for an expert comes after it. The gate reads the state at
+    that block, so that an evaluation is one pass, whatever K is. A continuum of experts has the mark follow a number
+    in [0, 1]; of as many as K are drawn, all alike probable.
+
+    Ours, beyond the paper.
+
+    Args:
+        config: Sizes, K, and where experts sit.
+    """
+
+    def __init__(self, config: YanConfig) -> None:
+        super().__init__()
+        d, self.num_experts = config.d_model, config.num_experts
+        self.scope, self.layer = config.scope, config.encoder_layers
+        self.vectors = nn.Embedding(config.vocab_size, config.latent_dim)
+        self.inputs = nn.Linear(config.latent_dim, d, bias=False)
+        self.time = nn.Sequential(TimeEmbedding(config.d_time), nn.Linear(config.d_time, d))
+        self.information = InformationTime()
+        self.head_layers: Experts | None = None
+        self.marks: nn.Parameter | None = None
+        self.line: nn.Sequential | None = None
+        if config.experts == "continuum":
+            self.line = nn.Sequential(TimeEmbedding(config.d_time), nn.Linear(config.d_time, d))
+        elif config.experts == "source" and self.num_experts > 1:
+            self.marks = nn.Parameter(torch.randn(self.num_experts, d) * d**-0.5)  # as large as embeddings
+        elif self.num_experts > 1:
+            self.head_layers = Experts(self.num_experts, d, config.ffn_mult)
+        if self.marks is not None or self.line is not None:
+            self.layer = config.expert_layer
+        gated = self.num_experts > 1 and self.line is None
+        self.gating = Gate(2 * d, self.num_experts, hidden=d) if gated else None
+
+    def codebook(self) -> Tensor:
+        """Vectors of all tokens ``(V, e)``, each of mean 0 and variance 1."""
+        w = wide(self.vectors.weight)
+        centred = w - w.mean(-1, keepdim=True)
+        return centred / centred.square().mean(-1, keepdim=True).clamp_min(1e-8).sqrt()
+
+    def trunk(self, z: Tensor, t: Tensor | float, cond: Places | None = None) -> Features:
+        """The blocks that experts share, at states ``(B, M, e)``."""
+        if cond is None:
+            raise ValueError("cond must be given: YanNetwork.places(...) makes it")
+        t = torch.as_tensor(t, device=z.device, dtype=torch.float32)
+        time = self.time(t.reshape(*t.shape, *(1,) * (2 - t.ndim), 1))  # (1, 1, d) where one time serves all
+        x = cond.embedded + cond.placed(self.inputs(z.to(self.inputs.weight.dtype)) + time)
+        states = cond.network.encoder.through(x, cond.source_mask, 0, self.layer)
+        return Features(states, z, 1 - expand_time(t, z), cond)
+
+    def plain(self, cond: Places) -> Tensor:
+        """What the vocabulary's map reads at slots without noise and without an expert, ``(B, M, d)``: one pass."""
+        states = cond.network.encoder.through(cond.embedded, cond.source_mask)
+        return self._read(states, cond)
+
+    def _read(self, states: Tensor, cond: Places) -> Tensor:
+        states = cond.network.encoder.finish(states, cond.source_mask)
+        return cond.network.decoder.features(gather_tokens(states, cond.slots))
+
+    def _marks(self, cond: Places) -> Tensor | None:
+        """Marks of all experts, ``(K, d)``, or ``(B, M, K, d)`` where they follow a number."""
+        if self.line is None:
+            return self.marks
+        if cond.points is None:
+            raise ValueError("cond must have points, drawn from [0, 1] for every slot: YanNetwork.places(...) does")
+        marks: Tensor = self.line(cond.points.unsqueeze(-1))
+        return marks
+
+    def all_features(self, features: Features) -> Tensor:
+        """What the vocabulary's map reads under every expert, ``(B, M, K, d)``."""
+        cond, experts = features.places, self.num_experts
+        marks = self._marks(cond)
+        if marks is None:
+            read = self._read(features.states, cond)
+            shared = read.unsqueeze(-2)
+            return shared if self.head_layers is None else shared + self.head_layers.shared(read)
+        marks = marks.expand(*cond.slots.shape, experts, -1).transpose(1, 2).flatten(0, 1)
+        many = cond.repeated(experts)
+        states = features.states.repeat_interleave(experts, 0) + many.placed(marks)
+        states = cond.network.encoder.through(states, many.source_mask, self.layer)
+        return self._read(states, many).unflatten(0, (-1, experts)).transpose(1, 2)
+
+    def one_feature(self, features: Features, index: Tensor) -> Tensor:
+        """The same under expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""
+        cond = features.places
+        marks = self._marks(cond)
+        if marks is None:
+            read = self._read(features.states, cond)
+            return read if self.head_layers is None else read + self.head_layers.chosen(read, index)
+        if marks.ndim == 2:
+            chosen = marks[index]
+        else:
+            chosen = marks.take_along_dim(index[..., None, None], -2).squeeze(-2)
+        states = features.states + cond.placed(chosen)
+        return self._read(cond.network.encoder.through(states, cond.source_mask, self.layer), cond)
+
+    def gate_logits(self, features: Features) -> Tensor:
+        """Routing logits ``(B, M, K)``, read off the slots' states where experts enter, and the source's mean."""
+        states, cond = features.states, features.places
+        if self.gating is None:
+            return states.new_zeros(*cond.slots.shape, self.num_experts)
+        here = gather_tokens(states, cond.slots)
+        seen = torch.cat([here, pool(states, cond.source_mask).expand_as(here)], -1)
+        return self.gating(nn.functional.layer_norm(seen, seen.shape[-1:]))
+
+    def losses(self, features: Tensor, labels: Tensor, cond: Places) -> Tensor:
+        """Cross-entropy of ``labels`` ``(B, M)`` by what is read, ``(B, M, d)`` or ``(B, M, K, d)``: without d."""
+        head = cond.network.decoder.head
+        labels = labels if features.ndim == 3 else labels.unsqueeze(-1).expand(features.shape[:-1])
+        losses = token_cross_entropy(features.flatten(0, -2), head.weight, head.bias, labels.flatten())
+        return losses.unflatten(0, labels.shape)
+
+    def probabilities(self, features: Tensor, cond: Places) -> Tensor:
+        """Of all tokens, by what is read ``(*, d)``: float32 ``(*, V)``."""
+        return wide(cond.network.decoder.head(features)).softmax(-1)
+
+    def _velocity(self, read: Tensor, features: Features) -> Tensor:
+        r"""The velocity that leads to :math:`\hat z_1`."""
+        z, remaining = features.z, features.remaining.clamp_min(SHORTEST)
+        if read.ndim > z.ndim:
+            z, remaining = z.unsqueeze(-2), remaining.unsqueeze(-2)
+        end = self.probabilities(read, features.places) @ self.codebook()
+        return (end.to(z.dtype) - z) / remaining
+
+    def heads(self, features: Features) -> Tensor:
+        """Velocities of all experts, ``(B, M, K, e)``."""
+        return self._velocity(self.all_features(features), features)
+
+    def head(self, features: Features, index: Tensor) -> Tensor:
+        """Velocity of expert ``index`` ``(B, M)`` alone, ``(B, M, e)``."""
+        return self._velocity(self.one_feature(features, index), features)
+
+
+class TokenReader:
+    """An :class:`EncoderFlow` whose experts say probabilities of tokens and not velocities, for routing policies.
+
+    Args:
+        flow: The field.
+    """
+
+    def __init__(self, flow: EncoderFlow) -> None:
+        self.flow, self.num_experts = flow, flow.num_experts
+
+    def heads(self, features: Features) -> Tensor:
+        """Probabilities under every expert, ``(B, M, K, V)``."""
+        return self.flow.probabilities(self.flow.all_features(features), features.places)
+
+    def head(self, features: Features, index: Tensor) -> Tensor:
+        """Probabilities under expert ``index`` ``(B, M)``, ``(B, M, V)``."""
+        return self.flow.probabilities(self.flow.one_feature(features, index), features.places)
+
+    def gate_logits(self, features: Features) -> Tensor:
+        """Routing logits ``(B, M, K)``."""
+        return self.flow.gate_logits(features)
