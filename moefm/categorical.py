@@ -26,7 +26,8 @@ class CategoricalLoss(NamedTuple):
 
     Attributes:
         total: Scalar to call ``backward`` on, in nats a position.
-        nll: Detached negative log-likelihood a position, ``(*batch,)``: that of the position's group over its size.
+        nll: Detached negative log-likelihood a position, ``(*batch,)``: that of the position's group over its size,
+            and 0 outside the mask.
         responsibilities: Detached posterior over experts ``(*batch, K)``, equal within each group.
     """
 
@@ -91,11 +92,11 @@ def categorical_mixture_loss(
     joint = log_pi - group_sum(wide(clean(losses, mask)), scope, mask)
     size = group_size(joint, scope, mask).squeeze(-1)
     if responsibilities is None:
-        nll = -joint.logsumexp(-1) / size
+        nll = clean(-joint.logsumexp(-1) / size, mask)
         return CategoricalLoss(masked_mean(nll, mask), nll.detach(), joint.detach().softmax(-1))
     check_shape("responsibilities", responsibilities, tuple(losses.shape), "that of losses")
     shares = responsibilities.detach()
-    nll = -(shares * joint).sum(-1) / size
+    nll = clean(-(shares * joint).sum(-1) / size, mask)
     return CategoricalLoss(masked_mean(nll, mask), nll.detach(), shares)
 
 

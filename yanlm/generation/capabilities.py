@@ -25,6 +25,8 @@ class Capabilities:
         reread: Whether it can read what it wrote after each step.
         lengths: Whether it comes to the length of a span as it writes (``generate_free``); others predict it.
         latents: Whether its encoder has a latent for every token.
+        denoises: Whether its encoder is the denoiser of its flow: it takes ``candidates``, and fills slots by masked
+            diffusion too.
         reconstruct: Whether its decoder was trained to give back the text that its encoder reads.
         one_pass: Whether that decoder also fills slots, off the encoder's own states there.
         stages: Stages of its training.
@@ -42,6 +44,7 @@ class Capabilities:
     reread: bool = False
     lengths: bool = False
     latents: bool = True
+    denoises: bool = False
     reconstruct: bool = False
     one_pass: bool = False
     stages: int = 1
@@ -67,6 +70,17 @@ class Capabilities:
         Raises:
             ValueError: It does not take one of them.
         """
+        if options.sampler == "diffusion" and self.denoises:
+            return CAPABILITIES["mdlm"].check(replace(options, sampler="flow"), choosing)
+        for name in ("candidates", "sampler"):
+            if self.noise and not self.denoises and getattr(options, name) != FLOW_OPTIONS[name]:
+                raise ValueError(
+                    f"{name} needs a flow whose denoiser is the encoder (denoiser='encoder'): leave it out"
+                )
+        if options.candidates > 1 and (choosing or options.reread):
+            raise ValueError("candidates are whole results to choose from: leave out reread and known answers")
+        if self.denoises and options.solver != "euler":
+            raise ValueError(f"solver must be euler where the encoder denoises, got {options.solver!r}")
         for name, default in FLOW_OPTIONS.items():
             if not self.noise and getattr(options, name) != default:
                 raise ValueError(f"{name} is an option of the flow, and this is a {self.method} model: leave it out")
@@ -107,6 +121,9 @@ CAPABILITIES = {
         one_pass=True,
         stages=2,
     ),
+    "denoising": Capabilities(
+        method="flow", noise=True, routing=True, order=False, reread=True, denoises=True, one_pass=True
+    ),
     "mlm": Capabilities(method="mlm", refine=False),
     "mdlm": Capabilities(method="mdlm"),
     "gpt2": Capabilities(method="gpt2", **_TOKEN_BY_TOKEN),
@@ -123,7 +140,8 @@ def capabilities(config: Any) -> Capabilities:
         >>> capabilities(YanConfig()).reread, capabilities(YanConfig(method="mlm")).reread
         (True, False)
     """
-    can = CAPABILITIES[config.method]
+    denoises = config.method == "flow" and config.denoiser == "encoder"
+    can = CAPABILITIES["denoising" if denoises else config.method]
     in_place = config.form == "slots"
     return replace(
         can,

@@ -18,6 +18,10 @@ from moefm.solvers import check_solver
 ORDERS = ("confidence", "random", "margin")
 
 
+COUNTS = ("steps", "candidates", "samples")
+SAMPLERS = ("flow", "diffusion")
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
     r"""How slots are filled; which of it a model takes, its :class:`yanlm.generation.capabilities.Capabilities` say.
@@ -38,6 +42,10 @@ class GenerationOptions:
         order: Which slots come first where they are filled in turns: ``confidence`` takes the most probable tokens,
             ``margin`` those that lead the second most probable by most (Kim et al. 2025, arXiv:2502.06768), ``random``
             any.
+        candidates: Results that a flow whose denoiser is the encoder computes for each sample, of which it keeps the
+            one whose tokens are most probable once they were noised half-way (:mod:`yanlm.generation.denoising`).
+        sampler: ``flow``, or ``diffusion``: masked diffusion by a flow that was trained for it too. One step of
+            diffusion is one pass.
         samples: Results for every row.
         seeds: One integer a row, from which all its randomness follows; from the system's if there are none.
 
@@ -56,11 +64,13 @@ class GenerationOptions:
     reread: bool = False
     temperature: float = 0.0
     order: str = "confidence"
+    candidates: int = 1
+    sampler: str = "flow"
     samples: int = 1
     seeds: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        checked: dict[str, Any] = {name: check_count(name, getattr(self, name)) for name in ("steps", "samples")}
+        checked: dict[str, Any] = {name: check_count(name, getattr(self, name)) for name in COUNTS}
         checked["z0_scale"] = check_positive("z0_scale", self.z0_scale)
         checked["temperature"] = _temperature(self.temperature)
         checked["seeds"] = None if self.seeds is None else _seeds(self.seeds)
@@ -69,6 +79,7 @@ class GenerationOptions:
         if not isinstance(self.reread, bool):
             raise ValueError(f"reread must be True or False, got {self.reread!r}")
         check_choice("order", self.order, ORDERS)
+        check_choice("sampler", self.sampler, SAMPLERS)
         check_pair(get_routing(self.routing), check_solver(self.solver))
         if self.reread and self.solver != "euler":
             raise ValueError(f"reread takes one Euler step a turn: leave out solver, got {self.solver!r}")
@@ -97,7 +108,7 @@ DEFAULTS = GenerationOptions()
 FLOW_OPTIONS: dict[str, Any] = {
     field.name: field.default
     for field in fields(GenerationOptions)
-    if field.name in ("routing", "solver", "z0_scale", "reread")
+    if field.name in ("routing", "solver", "z0_scale", "reread", "candidates", "sampler")
 }
 """Options of generation that only a flow has, and their defaults."""
 

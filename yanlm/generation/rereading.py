@@ -88,5 +88,5 @@ def reread(
             first = torch.zeros_like(canvas.tokens).index_copy(0, turn.rows, out.assignment)
         return out.z1
 
-    out = in_turns(model, canvas, latents, source_ids, source_mask, slots)
+    out = in_turns(model.config, canvas, latents, model.decoder, source_ids, source_mask, slots)
     return out._replace(assignment=None if first is None else first.unflatten(0, (-1, options.samples)))

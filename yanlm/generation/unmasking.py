@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ def unmask(
     def latents(turn: Turn) -> Tensor:
         return gather_tokens(model.encode(turn.ids, turn.seen), turn.slots)
 
-    return in_turns(model, canvas, latents, source_ids, source_mask, slots)
+    return in_turns(model.config, canvas, latents, model.decoder, source_ids, source_mask, slots)
 
 
 class Turn(NamedTuple):
@@ -82,22 +82,24 @@ class Turn(NamedTuple):
 
 
 def in_turns(
-    model: YanNetwork,
+    config: Any,
     canvas: Canvas,
     latents: Callable[[Turn], Tensor],
+    read: Callable[[Tensor], Tensor],
     source_ids: Tensor,
     source_mask: Tensor | None,
     slots: Tensor,
 ) -> Generation:
     """Fill the canvas in turns, as many as its options say; each reads what the ones before it wrote.
 
-    In every turn the decoder reads the latents of all empty slots, and tokens are written, those it is most sure of
-    unless the options have another order, until ``ceil(i M / T)`` of a row's M slots are filled after turn i of T.
+    In every turn the latents of all empty slots are read, and tokens are written, the most probable first unless the
+    options have another order, until ``ceil(i M / T)`` of a row's M slots are filled after turn i of T.
 
     Args:
-        model: Its decoder reads tokens off latents.
+        config: The model's.
         canvas: N rows, B times its different results.
         latents: Latents ``(b, M, d)`` of the slots of the b rows that are not full.
+        read: Logits ``(n, V)`` of latents ``(n, d)``.
         source_ids: ``(B, S)`` with the mask at every slot; not written to.
         source_mask: ``(B, S)``, True = a token.
         slots: ``(B, M)``.
@@ -115,7 +117,7 @@ def in_turns(
         rows = (step <= turns).nonzero().squeeze(1)
         states = latents(Turn(rows, ids[rows], seen[rows], slots[rows], left[rows]))
         streams = [canvas.streams[i] for i in rows.tolist()]
-        predicted, priority = _predict(model, states, left[rows], canvas.options, streams)
+        predicted, priority = _predict(config, read, states, left[rows], canvas.options, streams)
         filled = -(-step * counts[rows] // turns[rows])
         more = filled - (held & ~left)[rows].sum(1)
         rank = priority.masked_fill(~left[rows], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
@@ -128,7 +130,12 @@ def in_turns(
 
 
 def _predict(
-    model: YanNetwork, states: Tensor, left: Tensor, options: GenerationOptions, streams: Sequence[torch.Generator]
+    config: Any,
+    read: Callable[[Tensor], Tensor],
+    states: Tensor,
+    left: Tensor,
+    options: GenerationOptions,
+    streams: Sequence[torch.Generator],
 ) -> tuple[Tensor, Tensor]:
     """A token for every empty slot ``left`` ``(b, M)``, read off its state ``(b, M, d)``, and its priority.
 
@@ -140,10 +147,10 @@ def _predict(
         return torch.cat(own).to(states.device)
 
     uniforms = drawn() if options.temperature else None
-    flat, forbidden = states[left], special_ids(model.config)
+    flat, forbidden = states[left], special_ids(config)
     chosen, priorities = [], []
     for at, part in zip(range(0, len(flat), _CHUNK), flat.split(_CHUNK), strict=False):
-        logits = model.decoder(part)
+        logits = read(part)
         own = None if uniforms is None else uniforms[at : at + _CHUNK]
         picked, probability = choose(logits, forbidden, options.temperature, own)
         check_finite(probability)

@@ -30,6 +30,10 @@ FLOW_SETTINGS = (
     "align",
     "form",
     "d_time",
+    "denoiser",
+    "latent_dim",
+    "expert_layer",
+    "sentence_ends",
     "pad_to",
 )
 """Options of the model that leave its autoencoder as it is."""
@@ -43,7 +47,7 @@ def baseline_config(name: str, flow: YanConfig) -> Any:
     """
     own = _without_options_of_flow(flow)
     if name in MASKED:
-        layers = flow.encoder_layers + flow.flow_layers
+        layers = flow.encoder_layers + (flow.flow_layers if flow.denoiser == "trunk" else 0)
         return YanConfig(**(own | {"method": name, "encoder_layers": layers}))
     with torch.device("meta"):
         target = count_parameters(YanModel(flow))["total"]

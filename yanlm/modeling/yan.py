@@ -10,6 +10,7 @@ from transformers import AutoModel
 
 from yanlm.config import YanConfig
 from yanlm.generation.capabilities import Capabilities, capabilities
+from yanlm.generation.denoising import denoise, denoise_in_turns
 from yanlm.generation.flow_sampling import generate
 from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.generation.rereading import reread
@@ -17,8 +18,9 @@ from yanlm.generation.result import Generation
 from yanlm.generation.unmasking import unmask
 from yanlm.modeling.output import YanOutput
 from yanlm.nn.network import YanNetwork
+from yanlm.objectives.denoising import denoising_loss
 from yanlm.objectives.masked import masked_loss
-from yanlm.objectives.settings import Stage1, Stage2
+from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.objectives.stage1 import stage1_loss
 from yanlm.objectives.stage2 import stage2_loss
 from yanlm.seeding import fresh_seeds
@@ -31,11 +33,13 @@ class YanModel(YanNetwork):
     encoded text, the decoder reads tokens off them, all slots at once.
 
     With the methods ``mlm`` and ``mdlm`` there is no flow, and the decoder reads tokens off the encoder's states at the
-    slots: the baselines of :mod:`yanlm.generation.unmasking`, trained in one stage.
+    slots: the baselines of :mod:`yanlm.generation.unmasking`, trained in one stage. With ``denoiser="encoder"`` the flow
+    carries vectors of tokens, and the encoder itself denoises them (:mod:`yanlm.nn.denoiser`); one stage, too.
 
     Attributes:
         stage1: Settings of the autoencoder's objective.
         stage2: Settings of the flow's objective.
+        denoising: Settings of the only objective, where the encoder is the flow's denoiser.
 
     Example:
         >>> import torch
@@ -47,7 +51,7 @@ class YanModel(YanNetwork):
 
     def __init__(self, config: YanConfig) -> None:
         super().__init__(config)
-        self.stage1, self.stage2 = Stage1(), Stage2()
+        self.stage1, self.stage2, self.denoising = Stage1(), Stage2(), Denoising()
         self._frozen: tuple[nn.Module, ...] = ()
 
     @property
@@ -58,11 +62,11 @@ class YanModel(YanNetwork):
     def prepare_stage(self, stage: int) -> None:
         """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen.
 
-        Without a flow there is one stage, and everything trains.
+        Without a flow, and where the encoder is its denoiser, there is one stage, and everything trains.
         """
         if stage not in (1, 2):
             raise ValueError(f"stage must be 1 or 2, got {stage!r}")
-        if self.flow is None:
+        if self.can.stages == 1:
             self.requires_grad_(True)
             self._frozen = ()
             return
@@ -103,6 +107,8 @@ class YanModel(YanNetwork):
         totals = self.counts(batch) if totals is None else totals.to(self.device)
         if self.flow is None:
             return YanOutput(*masked_loss(self, batch, seeds, totals))
+        if self.can.denoises:
+            return YanOutput(*denoising_loss(self, batch, self.denoising, seeds, totals))
         if stage == 1:
             return YanOutput(*stage1_loss(self, batch, self.stage1, seeds, totals))
         return YanOutput(*stage2_loss(self, batch, self.stage2, self.stage1, seeds, totals))
@@ -141,12 +147,12 @@ class YanModel(YanNetwork):
         """
         options = generation_options(options, keywords)
         where: dict[str, Any] = {"slots": slots, "source_mask": source_mask, "slot_mask": slot_mask, "options": options}
-        if self.flow is None:
+        if self.flow is None or options.sampler == "diffusion":
             return unmask(self, source_ids, **where, choices=choices)
         if not options.reread:
-            return generate(self, source_ids, **where, choices=choices)
+            return (denoise if self.can.denoises else generate)(self, source_ids, **where, choices=choices)
         self.can.check(options, choosing=choices is not None)
-        return reread(self, source_ids, **where)
+        return (denoise_in_turns if self.can.denoises else reread)(self, source_ids, **where)
 
 
 AutoModel.register(YanConfig, YanModel)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from moefm.generators import fork
 from moefm.scope import share_first
 from yanlm.config import YanConfig, check_new_size
 from yanlm.nn.autoencoder import Decoder, Encoder, Positions
@@ -161,7 +162,7 @@ class YanNetwork(PreTrainedModel):
         if self.denoiser.line is not None:
             shape = (slots.shape[1], self.denoiser.num_experts)
             # One number a slot and expert; those of a group share the first of theirs.
-            drawn = torch.stack([torch.rand(shape, generator=source) for source in streams]).to(embedded)
+            drawn = torch.stack([torch.rand(shape, generator=fork(source)) for source in streams]).to(embedded)
             first = drawn.transpose(1, 2)
             points = share_first(first, None if scope is None else scope.unsqueeze(1).expand_as(first)).transpose(1, 2)
         return Places(self, embedded, mask, slots, slot_mask, scope, points)

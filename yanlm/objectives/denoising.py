@@ -93,9 +93,7 @@ def _plain_losses(model: YanNetwork, batch: Batch) -> Tensor:
     return losses.masked_fill(~batch["slot_mask"], 0)
 
 
-def _noisy_loss(
-    model: YanNetwork, batch: Batch, settings: Denoising, seeds: Sequence[int], drawn: Tensor
-) -> Noisy:
+def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Sequence[int], drawn: Tensor) -> Noisy:
     """The mixture's likelihood at a point of each row's path; ``drawn`` ``(B, 3)`` are uniform numbers."""
     flow, mask = model.denoiser, batch["slot_mask"]
     streams = generators(seeds, EXPERT)
@@ -147,4 +145,8 @@ def _likelihood(
     index = draw_expert(loss.responsibilities.clamp_min(1e-30).log(), streams, places.scope).to(labels.device)
     own, logits = flow.losses(flow.one_feature(features, index), labels, places), flow.gate_logits(features)
     how: dict[str, Any] = {"mask": places.mask, "scope": places.scope}
-    return Noisy(drawn_categorical_loss(own, logits, loss.responsibilities, **how), loss, group_mean(logits, places.scope, places.mask))
+    return Noisy(
+        drawn_categorical_loss(own, logits, loss.responsibilities, **how),
+        loss,
+        group_mean(logits, places.scope, places.mask),
+    )

@@ -1,4 +1,4 @@
-"""What ``--baseline`` changes in a run: another kind of model, one stage, and the masking it is trained on."""
+"""What another kind of model changes in a run: one stage, and the masking it is trained on."""
 
 from __future__ import annotations
 
@@ -55,4 +55,23 @@ def for_baseline(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, di
     recipe = baseline_recipe(name, preset)
     if options.get("init_from") is not None:
         recipe = dataclasses.replace(recipe, lr=PUBLISHED_LR)
+    return dataclasses.replace(preset, recipe1=recipe, length=length), dict(options)
+
+
+def for_denoiser(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, dict[str, Any]]:
+    """Preset and options of a run whose encoder is the flow's denoiser: one stage, and a mask in every row.
+
+    Raises:
+        ValueError: An option is of two stages.
+    """
+    for table in ("stage1", "stage2", "recipe2"):
+        if given := ", ".join(options.get(table) or ()):
+            raise ValueError(f"{table} is of a flow behind its encoder; with denoiser='encoder' leave out {given}")
+    if options.get("stage") == "2" or options.get("steps2") is not None:
+        raise ValueError("with denoiser='encoder' there is one stage: give --minutes or --steps1, and no stage 2")
+    length = preset.length
+    if "steps1" in length:
+        length = {"steps1": length["steps1"] + length["steps2"]}
+    masking = dataclasses.replace(preset.recipe1.masking, clean=0.0)
+    recipe = dataclasses.replace(preset.recipe1, masking=masking)
     return dataclasses.replace(preset, recipe1=recipe, length=length), dict(options)

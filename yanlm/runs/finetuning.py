@@ -84,7 +84,12 @@ def finetune_settings(
         chosen |= {"recipe2": recipe, "model": _flow_settings(config) | dict(options.get("model", {}))}
         chosen |= {"steps2": length["steps"]} if "steps" in length else length
     else:
-        chosen |= {"baseline": config.method, "recipe1": recipe}
+        chosen |= {"recipe1": recipe}
+        if capabilities(config).denoises:
+            chosen |= {"denoising": saved.get("denoising", {}), "model": _flow_settings(config)}
+            chosen["model"] |= dict(options.get("model", {}))
+        else:
+            chosen["baseline"] = config.method
         chosen |= {"steps1": length["steps"]} if "steps" in length else length
         if config.method == "gpt2":
             chosen["stage1"] = {"known": 0.0} | dict(options.get("stage1", {}))  # answers, no longer their sources

@@ -7,7 +7,7 @@ from typing import Any
 
 from moefm.checks import check_choice, check_count
 from yanlm.modeling.build import count_parameters
-from yanlm.objectives.settings import Stage1, Stage2
+from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.tokenization.masking import Masking
 from yanlm.training.schedule import TrainSettings
 
@@ -51,6 +51,7 @@ class Preset:
         recipe1: Training of stage 1.
         recipe2: Training of stage 2.
         share1: Share of the time that stage 1 gets when both stages share ``--minutes``.
+        denoising: Objective of a model whose encoder is the flow's denoiser.
         length: How long a run is that does not say: ``minutes``, or ``steps1`` and ``steps2``.
     """
 
@@ -61,6 +62,7 @@ class Preset:
     recipe1: Recipe
     recipe2: Recipe
     share1: float = 0.4
+    denoising: Denoising = field(default_factory=Denoising)
     length: dict[str, Any] = field(default_factory=lambda: {"minutes": 5.0})
 
 
@@ -101,7 +103,7 @@ def _paper(backbone: str, encoder_layers: int, flow_layers: int, steps: int) -> 
     sizes = {"backbone": backbone, "encoder_layers": encoder_layers, "flow_layers": flow_layers}
     length = {"steps1": steps // 5, "steps2": steps - steps // 5}
     recipes = (_PAPER_RECIPE, _PAPER_RECIPE)
-    return Preset(_PAPER | sizes, "llama3", _PAPER_STAGE1, _PAPER_STAGE2, *recipes, 0.2, length)
+    return Preset(_PAPER | sizes, "llama3", _PAPER_STAGE1, _PAPER_STAGE2, *recipes, 0.2, length=length)
 
 
 PRESETS: dict[str, Preset] = {

@@ -149,7 +149,7 @@ class _Run:
         watch = make_builder(model, tokenizer, Masking(), stage)
 
         def on_sample(current: YanModel, step: int) -> None:
-            hear.sample(stage, step, example_of(current, watch, shown[0], flow=stage == 2))
+            hear.sample(stage, step, example_of(current, watch, shown[0], flow=stage == current.can.stages))
 
         score = validation_score(settings, tokenizer, self.corpus, hear.check)
         return train_stage(
@@ -172,7 +172,7 @@ class _Run:
 
         out, record, last = self.out, self.record, self.settings.stages[-1]
         model = load_model(out / f"stage{last}", str(self.accelerator.device))
-        record["report"] = report(self.settings, model, self.tokenizer, self.corpus, flow=last == 2)
+        record["report"] = report(self.settings, model, self.tokenizer, self.corpus, flow=last == model.can.stages)
         if self.settings.task is not None:
             record["evaluation"] = final_evaluation(self.settings, model, self.tokenizer, self.corpus, out)
         first = self.stages.get("1", {})

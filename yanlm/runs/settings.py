@@ -9,8 +9,8 @@ from typing import Any
 
 from moefm.checks import check_choice, check_count, check_positive
 from yanlm.config import AUTOREGRESSIVE, BASELINES
-from yanlm.objectives.settings import Stage1, Stage2
-from yanlm.runs.baseline import for_baseline
+from yanlm.objectives.settings import Denoising, Stage1, Stage2
+from yanlm.runs.baseline import for_baseline, for_denoiser
 from yanlm.runs.parsing import checked_model, parsed, replaced
 from yanlm.runs.presets import Recipe, get_preset
 from yanlm.training.schedule import TrainSettings
@@ -42,6 +42,7 @@ class RunSettings:
         model: Options of :class:`yanlm.YanConfig`.
         stage1: Objective of stage 1.
         stage2: Objective of stage 2.
+        denoising: The objective where the encoder is the flow's denoiser (``model.denoiser``); it has stage 1 alone.
         recipe1: Training of stage 1.
         recipe2: Training of stage 2.
         accumulate: Micro-batches of a step.
@@ -75,6 +76,7 @@ class RunSettings:
     model: dict[str, Any] = field(default_factory=dict)
     stage1: Stage1 = field(default_factory=Stage1)
     stage2: Stage2 = field(default_factory=Stage2)
+    denoising: Denoising = field(default_factory=Denoising)
     recipe1: Recipe = field(default_factory=Recipe)
     recipe2: Recipe = field(default_factory=Recipe)
     accumulate: int = 1
@@ -131,7 +133,7 @@ class RunSettings:
     @property
     def stages(self) -> tuple[int, ...]:
         """The stages this run trains."""
-        if self.baseline is not None:
+        if self.baseline is not None or self.model.get("denoiser") == "encoder":
             return (1,)
         return (1, 2) if self.stage == "both" else (int(self.stage),)
 
@@ -162,7 +164,7 @@ class RunSettings:
         return dataclasses.asdict(self)
 
 
-_GROUPS = ("stage1", "stage2", "recipe1", "recipe2")
+_GROUPS = ("stage1", "stage2", "denoising", "recipe1", "recipe2")
 _TABLES = (*_GROUPS, "model")
 
 
@@ -170,8 +172,8 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
     """Settings of a run: a preset with ``options`` laid over it.
 
     Args:
-        options: Names of :class:`RunSettings`; ``model``, ``stage1``, ``stage2``, ``recipe1`` and ``recipe2`` are
-            tables of what changes in them.
+        options: Names of :class:`RunSettings`; ``model``, ``stage1``, ``stage2``, ``denoising``, ``recipe1`` and ``recipe2``
+            are tables of what changes in them.
 
     Raises:
         ValueError: A name is unknown, or a value is of another type or out of range.
@@ -184,8 +186,11 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
     options = {name: value for name, value in options.items() if name not in _TABLES or value is not None}
     options = parsed(RunSettings, "", _listed(options))
     preset = get_preset(options.get("preset", "tiny"))
+    model = preset.model | dict(options.get("model", {}))
     if options.get("baseline") is not None:
         preset, options = for_baseline(preset, options)
+    elif model.get("denoiser") == "encoder":
+        preset, options = for_denoiser(preset, options)
     chosen: dict[str, Any] = {"tokenizer": preset.tokenizer, "share1": preset.share1} | dict(options)
     for name in _GROUPS:
         chosen[name] = replaced(getattr(preset, name), name, chosen.get(name, {}))
@@ -212,7 +217,7 @@ def from_dict(saved: Mapping[str, Any]) -> RunSettings:
     try:
         values = parsed(RunSettings, "", _listed(saved))
         for name in _GROUPS:
-            kind: Any = {"stage1": Stage1, "stage2": Stage2}.get(name, Recipe)
+            kind: Any = {"stage1": Stage1, "stage2": Stage2, "denoising": Denoising}.get(name, Recipe)
             values[name] = replaced(kind(), name, values.get(name, {}))
         return RunSettings(**values)
     except ValueError as error:

@@ -90,8 +90,16 @@ def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrai
         model = fresh_model(
             config if settings.baseline is None else baseline_config(settings.baseline, config), settings.seed
         )
-    model.stage1, model.stage2 = settings.stage1, settings.stage2
+    model.stage1, model.stage2, model.denoising = settings.stage1, settings.stage2, settings.denoising
+    if getattr(model.config, "scope", None) == "sentence":
+        model.config.sentence_ends = sentence_ends(tokenizer)
     return model
+
+
+def sentence_ends(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """Ids of the tokens that are a full stop, an exclamation or a question mark, with or without a space before it."""
+    tokens = tokenizer.batch_decode([[id] for id in range(len(tokenizer))])
+    return [id for id, token in enumerate(tokens) if token.strip() in (".", "!", "?")]
 
 
 def _initial(settings: RunSettings) -> Any:

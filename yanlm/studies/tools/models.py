@@ -119,7 +119,7 @@ def blocks_of(model: Any) -> int:
     config = model.config
     if isinstance(config, ARConfig):
         return int(config.layers)
-    return int(config.encoder_layers + (0 if model.flow is None else config.flow_layers))
+    return int(config.encoder_layers + (0 if model.flow is None or model.can.denoises else config.flow_layers))
 
 
 def _split(spec: str) -> tuple[str | None, Path]:

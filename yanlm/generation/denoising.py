@@ -1,0 +1,191 @@
+"""Generation by a flow whose denoiser is the encoder: noise at the masks becomes tokens in T passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from moefm.routing import Router, get_routing
+from yanlm.generation.choices import answer_scores, likeliest
+from yanlm.generation.options import DEFAULTS, GenerationOptions
+from yanlm.generation.result import Generation, check_finite, check_generation, finite_flow
+from yanlm.generation.token_sampling import Canvas, choose, special_ids
+from yanlm.generation.unmasking import Turn, in_turns
+from yanlm.nn.denoiser import Places, TokenReader
+from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
+
+if TYPE_CHECKING:
+    from yanlm.nn.network import YanNetwork
+
+HALF_WAY = 0.5
+"""How far back candidates are noised to be judged, in information time: where half of what is to be known is known."""
+
+
+class Solved(NamedTuple):
+    """Where a run of the sampler ended."""
+
+    probabilities: Tensor  # (N, M, V), of the last evaluation
+    assignment: Tensor | None  # (N, M)
+
+
+@torch.no_grad()
+def denoise(
+    model: YanNetwork,
+    source_ids: Tensor,
+    *,
+    slots: Tensor,
+    source_mask: Tensor | None = None,
+    slot_mask: Tensor | None = None,
+    options: GenerationOptions = DEFAULTS,
+    choices: Tensor | None = None,
+) -> Generation:
+    r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, T passes of the encoder, the most probable token of the last one.
+
+    The times are :math:`F^{-1}(i/T)`, equal steps of the information that training measured. The expert is drawn from
+    the gate at t = 0, in the first pass, and kept. With ``candidates`` n, n results are computed for each sample, noised
+    half-way back and read once more; the one whose tokens are then most probable is kept, at n (T + 1) passes.
+
+    Args:
+        model: A model whose flow's denoiser is its encoder.
+        source_ids: Tokens ``(B, S)`` with the mask at every slot.
+        slots: Ascending positions of the slots ``(B, M)``.
+        source_mask: ``(B, S)``, True = a token.
+        slot_mask: ``(B, M)``, True = a slot.
+        options: Steps T, routing, scale of the noise, temperature of the last pass, candidates, samples and seeds.
+        choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the most probable as a whole.
+
+    Returns:
+        Tokens ``(B, samples, M)``, the experts, and ``nfe``, the passes of the encoder.
+
+    Raises:
+        ValueError: The model does not take an option, or shapes do not fit.
+    """
+    config = model.config
+    seeds = check_generation(config, source_ids, slots, slot_mask, options, choices)
+    many = options.samples * options.candidates
+    noise, experts = (sample_streams(seeds, many, salt) for salt in (NOISE, EXPERT))
+    rows = torch.arange(len(slots), device=slots.device).repeat_interleave(many)
+    masks = (None if mask is None else mask[rows] for mask in (source_mask, slot_mask))
+    places = model.places(source_ids[rows], next(masks), slots[rows], next(masks), experts)
+    held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
+    held = held.repeat_interleave(many, 0)
+    z0 = _noise(model, noise, held)
+    with finite_flow():
+        solved = _solve(model, options.z0_scale * z0, places, options, experts)
+    check_finite(solved.probabilities.amax(-1), held)
+    scores = None
+    if choices is None:
+        tokens = _tokens(config, solved.probabilities, held, options.temperature, noise)
+    else:
+        scores = answer_scores(solved.probabilities.clamp_min(1e-30).log(), choices)
+        tokens = likeliest(scores, choices)
+    tokens = tokens.masked_fill(~held, config.pad_token_id or 0)
+    nfe, assignment = options.steps, solved.assignment
+    if options.candidates > 1:
+        kept = _most_probable(model, tokens, places, solved, _noise(model, noise, held), options)
+        tokens, assignment, scores = (None if x is None else x[kept] for x in (tokens, assignment, scores))
+        nfe = options.candidates * (options.steps + 1)
+
+    def apart(x: Tensor | None) -> Any:
+        return None if x is None else x.unflatten(0, (-1, options.samples))
+
+    return Generation(apart(tokens), apart(assignment), nfe, apart(scores))
+
+
+def _noise(model: YanNetwork, streams: list[torch.Generator], held: Tensor) -> Tensor:
+    """Standard normal vectors at the slots ``(N, M, e)``."""
+    return row_normal(streams, held.sum(1).tolist(), held.shape[1], model.config.latent_dim).to(model.device)
+
+
+def _solve(
+    model: YanNetwork, z: Tensor, places: Places, options: GenerationOptions, experts: list[torch.Generator]
+) -> Solved:
+    """Euler steps on the information's grid; every pass says tokens, and the last one's are what is wanted."""
+    flow = model.denoiser
+    policy, codebook = get_routing(options.routing), flow.codebook()
+    reader: Any = TokenReader(flow)  # policies route it as they route a field
+    router = Router(experts, places.scope, places.mask)
+    times = flow.information.grid(options.steps)
+    assignment, probabilities = None, z
+    for t, after in pairwise(times):
+        probabilities, assignment = policy(reader, flow.trunk(z, t, places), assignment, router)
+        z = z + (after - t) / (1 - t) * (probabilities @ codebook - z)
+    return Solved(cast(Tensor, probabilities), assignment)
+
+
+def _tokens(
+    config: Any, probabilities: Tensor, held: Tensor, temperature: float, streams: list[torch.Generator]
+) -> Tensor:
+    """The most probable tokens ``(N, M)``, or drawn ones."""
+    uniforms = None
+    if temperature:
+        drawn = [torch.rand(int(n), generator=g) for n, g in zip(held.sum(1).tolist(), streams, strict=True)]
+        uniforms = torch.cat(drawn).to(probabilities.device)
+    logits = probabilities[held].clamp_min(1e-30).log()
+    chosen, _ = choose(logits, special_ids(config), temperature, uniforms)
+    return torch.zeros_like(held, dtype=torch.long).masked_scatter(held, chosen)
+
+
+def _most_probable(
+    model: YanNetwork, tokens: Tensor, places: Places, solved: Solved, noise: Tensor, options: GenerationOptions
+) -> Tensor:
+    """Rows ``(B * samples,)`` of the candidates whose tokens ``(N, M)`` survive noise best."""
+    flow = model.denoiser
+    t = flow.information.quantile(torch.tensor(HALF_WAY, device=noise.device))
+    z_t = t * torch.nn.functional.embedding(tokens, flow.codebook()) + (1 - t) * noise
+    features = flow.trunk(z_t, t, places)
+    if solved.assignment is None:
+        reader: Any = TokenReader(flow)
+        router = Router(None, places.scope, places.mask)
+        probabilities, _ = get_routing("mean")(reader, features, None, router)
+    else:
+        probabilities = flow.probabilities(flow.one_feature(features, solved.assignment), places)
+    own = probabilities.gather(-1, tokens.unsqueeze(-1)).squeeze(-1).clamp_min(1e-30).log()
+    score = own.sum(1) if places.mask is None else (own * places.mask).sum(1)
+    best = score.unflatten(0, (-1, options.candidates)).argmax(1)
+    return torch.arange(len(best), device=best.device) * options.candidates + best
+
+
+@torch.no_grad()
+def denoise_in_turns(
+    model: YanNetwork,
+    source_ids: Tensor,
+    *,
+    slots: Tensor,
+    source_mask: Tensor | None = None,
+    slot_mask: Tensor | None = None,
+    options: GenerationOptions = DEFAULTS,
+) -> Generation:
+    """Fill slots in T turns of one pass from noise, the surest first; each reads what the ones before it wrote.
+
+    Arguments, result and errors are those of :func:`yanlm.generation.rereading.reread`.
+    """
+    canvas = Canvas(model.config, source_ids, slots, slot_mask, replace(options, reread=True))
+    experts = sample_streams(canvas.seeds, options.samples, EXPERT)
+    z0 = options.z0_scale * _noise(model, canvas.streams, canvas.held)
+    flow, policy = model.denoiser, get_routing(options.routing)
+    reader: Any = TokenReader(flow)
+    first: Tensor | None = None
+    points: Tensor | None = None
+
+    def log_probabilities(turn: Turn) -> Tensor:
+        nonlocal first, points
+        own = [experts[i] for i in turn.rows.tolist()]
+        places = model.places(turn.ids, turn.seen, turn.slots, turn.left, own)
+        if places.points is not None:  # those of the first turn, in which all rows take part
+            points = places.points if points is None else points
+            places = replace(places, points=points[turn.rows])
+        router = Router(own, places.scope, turn.left)
+        known = first[turn.rows] if first is not None and policy.uses_assignment else None
+        with finite_flow():
+            probabilities, assignment = policy(reader, flow.trunk(z0[turn.rows], 0.0, places), known, router)
+        if first is None and assignment is not None:
+            first = torch.zeros_like(canvas.tokens).index_copy(0, turn.rows, assignment)
+        return probabilities.clamp_min(1e-30).log()
+
+    out = in_turns(model.config, canvas, log_probabilities, lambda logits: logits, source_ids, source_mask, slots)
+    return out._replace(assignment=None if first is None else first.unflatten(0, (-1, options.samples)))
