@@ -71,7 +71,7 @@ class InformationTime(nn.Module):
         if self.uniform < LEAST_UNIFORM:
             raise ValueError(f"uniform must be a share from {LEAST_UNIFORM} to 1, got {uniform!r}")
         self.register_buffer("errors", torch.zeros(bins))
-        self.register_buffer("counts", torch.zeros(bins, dtype=torch.long))
+        self.register_buffer("counts", torch.zeros(bins))  # a float as all weights are, for whoever reads files of them
 
     @property
     def config(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class InformationTime(nn.Module):
         weight = torch.where(self.counts > 0, 1 - (1 - rate) ** count, 1.0)
         old = wide(self.errors)
         self.errors.copy_(torch.where(new, old + weight * (mean - old), old))
-        self.counts += torch.where(new, count, 0.0).long()
+        self.counts += torch.where(new, count, 0.0)
 
     def fit_from(self, times: Tensor, errors: Tensor) -> InformationTime:
         """Set the curve to losses ``errors`` at ``times``, both ``(N,)``, and ``learn`` to False; returns itself.

@@ -46,8 +46,8 @@ def denoise(
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, T passes of the encoder, the most probable token of the last one.
 
     The times are :math:`F^{-1}(i/T)`, equal steps of the information that training measured. The expert is drawn from
-    the gate at t = 0, in the first pass, and kept. With ``candidates`` n, n results are computed for each sample, noised
-    half-way back and read once more; the one whose tokens are then most probable is kept, at n (T + 1) passes.
+    the gate at t = 0, in the first pass, and kept. With ``candidates`` n, n results are computed for each sample,
+    noised half-way back and read once more; the one whose tokens are then most probable is kept, at n (T + 1) passes.
 
     Args:
         model: A model whose flow's denoiser is its encoder.

@@ -33,8 +33,8 @@ class YanModel(YanNetwork):
     encoded text, the decoder reads tokens off them, all slots at once.
 
     With the methods ``mlm`` and ``mdlm`` there is no flow, and the decoder reads tokens off the encoder's states at the
-    slots: the baselines of :mod:`yanlm.generation.unmasking`, trained in one stage. With ``denoiser="encoder"`` the flow
-    carries vectors of tokens, and the encoder itself denoises them (:mod:`yanlm.nn.denoiser`); one stage, too.
+    slots: the baselines of :mod:`yanlm.generation.unmasking`, trained in one stage. With ``denoiser="encoder"`` the
+    flow carries vectors of tokens, and the encoder itself denoises them (:mod:`yanlm.nn.denoiser`); one stage, too.
 
     Attributes:
         stage1: Settings of the autoencoder's objective.

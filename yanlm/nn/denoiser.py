@@ -108,7 +108,7 @@ class EncoderFlow(MixtureField):
         elif config.experts == "source" and self.num_experts > 1:
             self.marks = nn.Parameter(torch.randn(self.num_experts, d) * d**-0.5)  # as large as embeddings
         elif self.num_experts > 1:
-            self.head_layers = Experts(self.num_experts, d, config.ffn_mult)
+            self.head_layers = Experts(self.num_experts, d, 1)  # narrow: they correct what is shared
         if self.marks is not None or self.line is not None:
             self.layer = config.expert_layer
         gated = self.num_experts > 1 and self.line is None
@@ -169,10 +169,8 @@ class EncoderFlow(MixtureField):
         if marks is None:
             read = self._read(features.states, cond)
             return read if self.head_layers is None else read + self.head_layers.chosen(read, index)
-        if marks.ndim == 2:
-            chosen = marks[index]
-        else:
-            chosen = marks.take_along_dim(index[..., None, None], -2).squeeze(-2)
+        own = marks.expand(*index.shape, -1, -1)
+        chosen = own.take_along_dim(index[..., None, None], -2).squeeze(-2)
         states = features.states + cond.placed(chosen)
         return self._read(cond.network.encoder.through(states, cond.source_mask, self.layer), cond)
 

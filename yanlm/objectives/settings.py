@@ -1,4 +1,4 @@
-"""Settings of the training objectives: the autoencoder, Eq. (8), the latent flow, Eq. (11), and the denoising encoder."""
+"""Settings of the objectives: the autoencoder, Eq. (8), the latent flow, Eq. (11), and the encoder that denoises."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Denoising:
     """
 
     times: str = "information"
-    zero_share: float = 0.1
+    zero_share: float = 0.0
     plain: float = 0.25
     reveal: float = 0.25
     consistent: bool = False

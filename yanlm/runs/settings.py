@@ -172,8 +172,8 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
     """Settings of a run: a preset with ``options`` laid over it.
 
     Args:
-        options: Names of :class:`RunSettings`; ``model``, ``stage1``, ``stage2``, ``denoising``, ``recipe1`` and ``recipe2``
-            are tables of what changes in them.
+        options: Names of :class:`RunSettings`; ``model``, ``stage1``, ``stage2``, ``denoising``, ``recipe1`` and
+            ``recipe2`` are tables of what changes in them.
 
     Raises:
         ValueError: A name is unknown, or a value is of another type or out of range.
