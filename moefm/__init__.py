@@ -1,5 +1,6 @@
 """Mixture-of-experts flow matching for PyTorch."""
 
+from moefm.categorical import CategoricalLoss, categorical_mixture_loss, drawn_categorical_loss
 from moefm.couplings import independent, minibatch_ot, ot_within
 from moefm.density import log_prob
 from moefm.distillation import Distillation
@@ -24,6 +25,7 @@ __all__ = [
     "VFM",
     "Argmax",
     "BetaTime",
+    "CategoricalLoss",
     "ConsistentMoEFM",
     "Distillation",
     "DivergedError",
@@ -45,23 +47,6 @@ __all__ = [
     "Sample",
     "UniformTime",
     "ZeroInflatedTime",
+    "categorical_mixture_loss",
     "consistent_moefm_loss",
-    "distill",
-    "fit",
-    "gate_entropy",
-    "independent",
-    "integrate",
-    "linear_path",
-    "load_balance",
-    "load_field",
-    "log_prob",
-    "minibatch_ot",
-    "mmd2",
-    "moefm_loss",
-    "ot_within",
-    "responsibilities",
-    "sample",
-    "save_field",
-    "scale_penalty",
-    "vfm_loss",
-]
+    "drawn_categorical_loss",

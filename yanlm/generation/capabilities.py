@@ -121,15 +121,17 @@ CAPABILITIES = {
         one_pass=True,
         stages=2,
     ),
-    "denoising": Capabilities(
-        method="flow", noise=True, routing=True, order=False, reread=True, denoises=True, one_pass=True
-    ),
     "mlm": Capabilities(method="mlm", refine=False),
     "mdlm": Capabilities(method="mdlm"),
     "gpt2": Capabilities(method="gpt2", **_TOKEN_BY_TOKEN),
     "bart": Capabilities(method="bart", **_TOKEN_BY_TOKEN),
 }
 """What a trained model of each kind can, of the slots form."""
+
+DENOISING = Capabilities(
+    method="flow", noise=True, routing=True, order=False, reread=True, denoises=True, one_pass=True
+)
+"""What a flow can whose denoiser is the encoder."""
 
 
 def capabilities(config: Any) -> Capabilities:
@@ -141,7 +143,7 @@ def capabilities(config: Any) -> Capabilities:
         (True, False)
     """
     denoises = config.method == "flow" and config.denoiser == "encoder"
-    can = CAPABILITIES["denoising" if denoises else config.method]
+    can = DENOISING if denoises else CAPABILITIES[config.method]
     in_place = config.form == "slots"
     return replace(
         can,

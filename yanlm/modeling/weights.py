@@ -57,7 +57,8 @@ def check_shapes(kind: Any, config: Any, shapes: Shapes) -> None:
     for setting, pattern in _LAYERS.items():
         layers = {matched[0] for name in shapes if (matched := pattern.match(name))}
         wanted = getattr(config, setting, len(layers))
-        if wanted != len(layers) and (setting != "flow_layers" or config.method == "flow"):
+        has_trunk = config.method == "flow" and config.denoiser == "trunk"
+        if wanted != len(layers) and (setting != "flow_layers" or has_trunk):
             raise ValueError(f"{setting} is {wanted} in config.json, and model.safetensors holds {len(layers)}")
     widest = max([2**20, *(size for shape in shapes.values() for size in shape)])
     for name in _WIDTHS:

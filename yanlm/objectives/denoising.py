@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from moefm import load_balance
-from moefm.categorical import CategoricalLoss, categorical_mixture_loss, drawn_categorical_loss
+from moefm import CategoricalLoss, categorical_mixture_loss, drawn_categorical_loss, load_balance
 from moefm.routing import draw_expert
 from moefm.scope import group_mean
 from yanlm.nn.denoiser import Features, Places
@@ -111,7 +110,8 @@ def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Seq
         with torch.no_grad():
             shares = _mixture(model, flow.trunk(z0, 0.0, places), labels, places)[1].responsibilities
     noisy = _likelihood(model, settings, features, labels, places, shares, streams)
-    flow.information.observe(t, noisy.loss.nll.sum(1) / mask.sum(1).clamp_min(1))
+    if settings.times == "information":
+        flow.information.observe(t, noisy.loss.nll.sum(1) / mask.sum(1).clamp_min(1))
     return noisy
 
 

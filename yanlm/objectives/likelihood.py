@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from moefm.numeric import masked_mean
-from moefm.scope import group_mean, group_size, group_sum
+from moefm import categorical_mixture_loss, drawn_categorical_loss
 
 if TYPE_CHECKING:
     from yanlm.nn.autoencoder import Decoder
@@ -58,10 +57,8 @@ def text_likelihood(
     tokens = labels[mask].repeat_interleave(experts)
     losses = decoder.loss(ends[mask].flatten(0, 1), tokens).unflatten(0, (-1, experts))
     placed = losses.new_zeros(logits.shape).masked_scatter(mask.unsqueeze(-1), losses)
-    log_pi = torch.log_softmax(group_mean(logits.float(), cond.scope, mask), -1)
-    joint = log_pi - group_sum(placed, cond.scope, mask)
-    size = group_size(joint, cond.scope, mask).squeeze(-1)
-    return masked_mean(-joint.logsumexp(-1) / size, mask), joint.softmax(-1).detach()
+    loss = categorical_mixture_loss(placed, logits, mask=mask, scope=cond.scope)
+    return loss.total, loss.responsibilities
 
 
 def drawn_likelihood(
@@ -69,12 +66,7 @@ def drawn_likelihood(
 ) -> Tensor:
     r"""What has the gradient of :func:`text_likelihood` in expectation, from one expert drawn from its posterior.
 
-    By Fisher's identity the gradient of a mixture's log-likelihood is that of its parts under the posterior r,
-
-    .. math:: \nabla \log \sum_k \pi_k p_k = \sum_k r_k \nabla \log \pi_k + E_{k \sim r} \nabla \log p_k,
-
-    so that only the expert that is drawn has to be differentiated: the stochastic EM of Celeux and Diebolt (1985), one
-    gradient step at a time. The gate's sum is taken whole.
+    It is :func:`moefm.drawn_categorical_loss` of decoded latents.
 
     Args:
         decoder: Reads tokens off latents.
@@ -88,7 +80,6 @@ def drawn_likelihood(
         A scalar, a mean over slots.
     """
     mask = torch.ones_like(labels, dtype=torch.bool) if cond.mask is None else cond.mask
-    log_pi = torch.log_softmax(group_mean(logits.float(), cond.scope, mask), -1)
-    size = group_size(posterior, cond.scope, mask).squeeze(-1)
-    gate = masked_mean(-(posterior * log_pi).sum(-1) / size, mask)
-    return gate + decoder.loss(end[mask], labels[mask]).sum() / mask.sum().clamp_min(1)
+    losses = decoder.loss(end[mask], labels[mask])
+    placed = losses.new_zeros(labels.shape).masked_scatter(mask, losses)
+    return drawn_categorical_loss(placed, logits, posterior, mask=mask, scope=cond.scope)

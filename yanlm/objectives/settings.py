@@ -143,7 +143,7 @@ class Denoising:
         consistent: Experts keep the shares they have at t = 0, as in :func:`moefm.consistent_moefm_loss`, at the cost
             of another evaluation of all experts; else every time has its own posterior, as in Eq. (5).
         gradient: ``all`` experts, or the one ``drawn`` from the posterior
-            (:func:`moefm.categorical.drawn_categorical_loss`); ``auto``: all where experts are heads.
+            (:func:`moefm.drawn_categorical_loss`); ``auto``: all where experts are heads.
         balance: Weight that favours an even use of the experts.
         length: Weight of the length head's cross-entropy, whose gradient stays inside the head.
     """

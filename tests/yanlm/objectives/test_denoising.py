@@ -1,0 +1,99 @@
+"""The loss of a denoising encoder: kinds of rows, rows on their own, one expert or all, what it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from toys import TEXT_ROWS
+
+from yanlm.modeling.yan import YanModel
+from yanlm.objectives.denoising import denoising_loss
+from yanlm.objectives.settings import Denoising
+from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
+
+Make = Callable[..., YanModel]
+HEADS: dict[str, Any] = {"num_experts": 3, "scope": "span"}
+MARKS: dict[str, Any] = {"num_experts": 3, "scope": "sequence", "experts": "source", "expert_layer": 1}
+SEEDS = [11, 12, 13]
+
+
+@pytest.fixture
+def batch(tokenizer: Any) -> dict[str, torch.Tensor]:
+    rows = [{"text": text} for text in TEXT_ROWS]
+    return Builder(tokenizer, max_length=48, masking=Masking(rate=(0.4, 0.6))).batch(rows, [1, 2, 3], with_lengths=True)
+
+
+def loss_of(model: YanModel, batch: Any, seeds: list[int] = SEEDS, **settings: Any) -> Any:
+    return denoising_loss(model, batch, Denoising(**settings), seeds, model.counts(batch))
+
+
+@pytest.mark.parametrize("kind", [{"num_experts": 1}, HEADS, MARKS, MARKS | {"experts": "continuum"}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"gradient": "all"}, {"gradient": "drawn"}, {"consistent": True}], ids=str)
+def test_every_way_trains_every_part(make_model: Make, batch: Any, kind: Any, settings: Any) -> None:
+    model = make_model(denoiser="encoder", **kind).train()
+    total, parts = loss_of(model, batch, plain=0.5, reveal=0.5, balance=0.1, seeds=[1, 5, 3], **settings)
+    total.backward()
+    assert {"plain", "denoise", "length"} <= set(parts) and total.isfinite()
+    assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
+def test_plain_rows_alone_are_a_masked_language_model(make_model: Make, batch: Any) -> None:
+    model = make_model(denoiser="encoder", **HEADS)
+    total, parts = loss_of(model, batch, plain=1.0, reveal=0.0, length=0.0)
+    mlm = make_model(method="mlm")
+    mlm.load_state_dict({n: x for n, x in model.state_dict().items() if not n.startswith("flow.")})
+    batch = {name: x for name, x in batch.items() if not name.startswith(("collapsed", "span"))}
+    wanted = mlm(stage=1, seeds=SEEDS, **batch).loss
+    assert torch.allclose(total, wanted, rtol=1e-5) and set(parts) == {"plain"}
+
+
+def test_a_row_is_the_same_alone(make_model: Make, batch: Any) -> None:
+    model = make_model(denoiser="encoder", **MARKS)
+    settings: dict[str, Any] = {"length": 0.0, "plain": 0.3, "reveal": 0.5, "times": "uniform"}
+    totals = model.counts(batch)
+    names = [name for name in batch if not name.startswith(("collapsed", "span"))]
+    whole = denoising_loss(model, batch, Denoising(**settings), SEEDS, totals)[0]
+    parts = [
+        denoising_loss(model, {n: batch[n][i : i + 1] for n in names}, Denoising(**settings), [seed], totals)[0]
+        for i, seed in enumerate(SEEDS)
+    ]
+    assert torch.allclose(whole, torch.stack(parts).sum(), rtol=1e-4)
+
+
+def test_only_information_time_is_measured(make_model: Make, batch: Any) -> None:
+    for times, seen in (("uniform", False), ("information", True)):
+        model = make_model(denoiser="encoder", **HEADS)
+        loss_of(model, batch, times=times, plain=0.0)
+        assert bool(model.denoiser.information.counts.any()) == seen
+
+
+def test_drawn_experts_have_the_gradient_of_all(make_model: Make, batch: Any) -> None:
+    """In the mean over seeds, at times of exactly 0 and with the noise of each seed."""
+    settings: dict[str, Any] = {"plain": 0.0, "reveal": 0.0, "length": 0.0, "zero_share": 1.0}
+    model = make_model(denoiser="encoder", **MARKS)
+    sums = {"all": 0.0, "drawn": 0.0}
+    for seed in range(40):
+        for gradient in sums:
+            model.zero_grad()
+            loss_of(model, batch, [seed, 100 + seed, 200 + seed], gradient=gradient, **settings)[0].backward()
+            sums[gradient] = sums[gradient] + model.denoiser.inputs.weight.grad.clone()
+    cosine = torch.nn.functional.cosine_similarity(sums["all"].flatten(), sums["drawn"].flatten(), dim=0)
+    assert cosine > 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"times": "now"}, "times"),
+        ({"plain": 2.0}, "plain"),
+        ({"gradient": "some"}, "gradient"),
+        ({"consistent": 1}, "consistent"),
+    ],
+)
+def test_settings_out_of_range(settings: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Denoising(**settings)
