@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,11 @@ from moefm import Gate, InformationTime, MixtureField
 from moefm.numeric import wide
 from moefm.paths import expand_time
 from yanlm.config import YanConfig
+from yanlm.nn.autoencoder import Decoder, Encoder
 from yanlm.nn.condition import pool
 from yanlm.nn.cross_entropy import token_cross_entropy
 from yanlm.nn.flow import SHORTEST, Experts, TimeEmbedding
 from yanlm.nn.slots import gather_tokens
-
-if TYPE_CHECKING:
-    from yanlm.nn.network import YanNetwork
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,8 @@ class Places:
     """A source with slots, as :class:`EncoderFlow` reads it.
 
     Attributes:
-        network: Its encoder and decoder do the work.
+        encoder: Reads the source.
+        decoder: Reads tokens off the encoder's states.
         embedded: What the encoder's first block reads, ``(B, S, d)``.
         source_mask: ``(B, S)``, True = a token.
         slots: Positions ``(B, M)``.
@@ -35,7 +34,8 @@ class Places:
         points: Of a continuum of experts: what is drawn for every slot, in [0, 1], ``(B, M, K)``.
     """
 
-    network: YanNetwork
+    encoder: Encoder
+    decoder: Decoder
     embedded: Tensor
     source_mask: Tensor | None
     slots: Tensor
@@ -127,17 +127,17 @@ class EncoderFlow(MixtureField):
         t = torch.as_tensor(t, device=z.device, dtype=torch.float32)
         time = self.time(t.reshape(*t.shape, *(1,) * (2 - t.ndim), 1))  # (1, 1, d) where one time serves all
         x = cond.embedded + cond.placed(self.inputs(z.to(self.inputs.weight.dtype)) + time)
-        states = cond.network.encoder.through(x, cond.source_mask, 0, self.layer)
+        states = cond.encoder.through(x, cond.source_mask, 0, self.layer)
         return Features(states, z, 1 - expand_time(t, z), cond)
 
     def plain(self, cond: Places) -> Tensor:
         """What the vocabulary's map reads at slots without noise and without an expert, ``(B, M, d)``: one pass."""
-        states = cond.network.encoder.through(cond.embedded, cond.source_mask)
+        states = cond.encoder.through(cond.embedded, cond.source_mask)
         return self._read(states, cond)
 
     def _read(self, states: Tensor, cond: Places) -> Tensor:
-        states = cond.network.encoder.finish(states, cond.source_mask)
-        return cond.network.decoder.features(gather_tokens(states, cond.slots))
+        states = cond.encoder.finish(states, cond.source_mask)
+        return cond.decoder.features(gather_tokens(states, cond.slots))
 
     def _marks(self, cond: Places) -> Tensor | None:
         """Marks of all experts, ``(K, d)``, or ``(B, M, K, d)`` where they follow a number."""
@@ -159,7 +159,7 @@ class EncoderFlow(MixtureField):
         marks = marks.expand(*cond.slots.shape, experts, -1).transpose(1, 2).flatten(0, 1)
         many = cond.repeated(experts)
         states = features.states.repeat_interleave(experts, 0) + many.placed(marks)
-        states = cond.network.encoder.through(states, many.source_mask, self.layer)
+        states = cond.encoder.through(states, many.source_mask, self.layer)
         return self._read(states, many).unflatten(0, (-1, experts)).transpose(1, 2)
 
     def one_feature(self, features: Features, index: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ class EncoderFlow(MixtureField):
         own = marks.expand(*index.shape, -1, -1)
         chosen = own.take_along_dim(index[..., None, None], -2).squeeze(-2)
         states = features.states + cond.placed(chosen)
-        return self._read(cond.network.encoder.through(states, cond.source_mask, self.layer), cond)
+        return self._read(cond.encoder.through(states, cond.source_mask, self.layer), cond)
 
     def gate_logits(self, features: Features) -> Tensor:
         """Routing logits ``(B, M, K)``, read off the slots' states where experts enter, and the source's mean."""
@@ -185,14 +185,14 @@ class EncoderFlow(MixtureField):
 
     def losses(self, features: Tensor, labels: Tensor, cond: Places) -> Tensor:
         """Cross-entropy of ``labels`` ``(B, M)`` by what is read, ``(B, M, d)`` or ``(B, M, K, d)``: without d."""
-        head = cond.network.decoder.head
+        head = cond.decoder.head
         labels = labels if features.ndim == 3 else labels.unsqueeze(-1).expand(features.shape[:-1])
         losses = token_cross_entropy(features.flatten(0, -2), head.weight, head.bias, labels.flatten())
         return losses.unflatten(0, labels.shape)
 
     def probabilities(self, features: Tensor, cond: Places) -> Tensor:
         """Of all tokens, by what is read ``(*, d)``: float32 ``(*, V)``."""
-        return wide(cond.network.decoder.head(features)).softmax(-1)
+        return wide(cond.decoder.head(features)).softmax(-1)
 
     def _velocity(self, read: Tensor, features: Features) -> Tensor:
         r"""The velocity that leads to :math:`\hat z_1`."""

@@ -165,7 +165,7 @@ class YanNetwork(PreTrainedModel):
             drawn = torch.stack([torch.rand(shape, generator=fork(source)) for source in streams]).to(embedded)
             first = drawn.transpose(1, 2)
             points = share_first(first, None if scope is None else scope.unsqueeze(1).expand_as(first)).transpose(1, 2)
-        return Places(self, embedded, mask, slots, slot_mask, scope, points)
+        return Places(self.encoder, self.decoder, embedded, mask, slots, slot_mask, scope, points)
 
     @staticmethod
     def counts(batch: Batch) -> Tensor:
