@@ -67,7 +67,7 @@ def test_ablation_takes_a_file_of_settings(study: Any) -> None:
 
 
 def test_agreement_takes_a_task_with_settings(study: Any) -> None:
-    model = "d_model = 16\nnum_heads = 2\nencoder_layers = 1\nflow_layers = 1\ncross_layers = [0]\n"
+    model = "d_model = 16\nnum_heads = 2\nencoder_layers = 1\nlatent_dim = 8\n"
     Path("small.toml").write_text("eval_rows = 2\n[recipe1]\nbatch_size = 4\n[model]\n" + model)
     args = ("agreement", "--task", "codes:vocabulary=4", "--setting", "groups=1", "--setting", "train=50")
     args += ("--only", "one pass", "--train-steps", 2, "--rows", 4, "--samples", 2, "--config", "small.toml")

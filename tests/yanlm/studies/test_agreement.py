@@ -12,8 +12,8 @@ from yanlm.studies.agreement import agreement_study
 from yanlm.studies.tools import training
 from yanlm.studies.tools.study import Study
 
-SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0]}
-OPTIONS = {"eval_rows": 2, "model": SMALL, "recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
+SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "latent_dim": 8}
+OPTIONS = {"eval_rows": 2, "model": SMALL, "recipe1": {"batch_size": 4}}
 TASK = "codes:vocabulary=4,groups=1,train=100"
 
 
@@ -23,7 +23,7 @@ def study(folder: Path, **options: Any) -> Any:
 
 
 def test_every_kind_is_trained_judged_and_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    only = ["one pass", "masked diffusion", "masked diffusion, margin", "autoregressive", "flow, K = 1"]
+    only = ["one pass", "masked diffusion", "masked diffusion, margin", "autoregressive", "flow", "flow, re-noised"]
     document = study(tmp_path, only=only, steps=[1, 2, 16])
     written = json.loads((tmp_path / "agreement.json").read_text())
     assert document["files"]["agreement"] == str(tmp_path / "agreement.json") and document["summary"] == written
@@ -31,8 +31,8 @@ def test_every_kind_is_trained_judged_and_not_done_again(tmp_path: Path, monkeyp
     keys = {name: list(runs) for name, runs in written["methods"].items()}
     assert keys == {name: ["1", "2", "16"] for name in only} | {"one pass": ["1"], "autoregressive": ["4"]}
     assert written["methods"]["masked diffusion"]["16"]["nfe"] == 4, "the slots are full after as many turns"
-    assert written["methods"]["flow, K = 1"]["16"]["nfe"] == 16
-    assert list(written["training"]) == ["one pass", "masked diffusion", "autoregressive", "flow, K = 1"]
+    assert written["methods"]["flow"]["16"]["nfe"] == 16 and written["methods"]["flow, re-noised"]["2"]["nfe"] == 12
+    assert list(written["training"]) == ["one pass", "masked diffusion", "autoregressive", "flow"]
     text = Path(document["files"]["page"]).read_text()
     assert "2 steps of training" in text and "parts of a text" in text and "(4 passes)" in text
     assert "(agreement-training.png)" in text and (tmp_path / "agreement-training.png").stat().st_size > 5000

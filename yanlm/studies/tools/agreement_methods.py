@@ -9,9 +9,8 @@ from yanlm.studies.tools.study import Json
 from yanlm.studies.tools.training import QUIET
 from yanlm.studies.tools.variants import laid_over
 
-SMALL: Json = {"d_model": 96, "num_heads": 4, "encoder_layers": 2, "flow_layers": 2, "cross_layers": [0], "conv": 0}
-RECIPE: Json = {"batch_size": 64, "lr": 1.5e-3}
-SHARED: Json = {**QUIET, "eval_rows": 20, "model": SMALL, "recipe1": RECIPE, "recipe2": RECIPE}
+SMALL: Json = {"d_model": 96, "num_heads": 4, "encoder_layers": 3, "conv": 0, "denoiser": "encoder", "num_experts": 1}
+SHARED: Json = {**QUIET, "eval_rows": 20, "model": SMALL, "recipe1": {"batch_size": 64, "lr": 1.5e-3}}
 """Options of all trainings (:func:`yanlm.runs.settings.resolve`), unless the task has others."""
 
 
@@ -33,7 +32,7 @@ class TaskPlan:
 
 
 GROUPS: Json = {"model": {"num_experts": 16, "scope": "span"}}
-TEXTS: Json = {"model": {"num_experts": 8, "scope": "sequence", "experts": "source"}, "stage2": {"ce": "posterior"}}
+TEXTS: Json = {"model": {"num_experts": 8, "scope": "sequence", "experts": "source"}}
 
 PLANS: dict[str, TaskPlan] = {
     "codes": TaskPlan(1.4, flow=GROUPS),
@@ -80,13 +79,13 @@ METHODS: dict[str, Method] = {
     "masked diffusion, confidence": Method("masked diffusion", generate=_drawn(order="confidence")),
     "masked diffusion, margin": Method("masked diffusion", generate=_drawn(order="margin")),
     "autoregressive": Method(options={"baseline": "gpt2"}, generate=_drawn()),
-    "uniform flow": Method(options={"model": {"num_experts": 1, "experts": "heads"}}),
+    "uniform flow": Method(options={"denoising": {"times": "uniform"}}),
     "flow": Method(is_flow=True),
     "flow, K = 1": Method(options={"model": {"num_experts": 1}}, is_flow=True, asked=True),
-    "flow, one expert a token": Method(
-        options={"model": {"scope": "token", "experts": "heads"}}, is_flow=True, asked=True
-    ),
+    "flow, one expert a token": Method(options={"model": {"scope": "token"}}, is_flow=True, asked=True),
     "flow, one expert a text": Method(options={"model": {"scope": "sequence"}}, is_flow=True, asked=True),
+    "flow, lambda": Method(options={"model": {"experts": "continuum"}}, is_flow=True, asked=True),
+    "flow, re-noised": Method("flow", generate={"candidates": 4}, asked=True),
 }
 """By name. Tokens are drawn at temperature 1: what is most probable would not vary."""
 
@@ -116,9 +115,9 @@ def kind_of(name: str) -> str:
 
     Example:
         >>> kind_of("masked diffusion, margin"), kind_of("flow, K = 1")
-        ('mdlm', 'flow')
+        ('mdlm', 'denoising')
     """
-    return str(METHODS[trained_by(name)].options.get("baseline", "flow"))
+    return str(METHODS[trained_by(name)].options.get("baseline", "denoising"))
 
 
 def trained_by(name: str) -> str:

@@ -25,8 +25,8 @@ from yanlm.studies.tools.agreement_methods import (
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_every_task_is_a_run(task: str, name: str) -> None:
     settings = resolve(options_of(trained_by(name), PLANS[task], {}) | {"minutes": 1.0, "data": "builtin:codes"})
-    assert (settings.baseline or "flow") == kind_of(name)
-    assert settings.recipe1.batch_size == settings.recipe2.batch_size == 64
+    assert (settings.baseline or "denoising") == kind_of(name)
+    assert settings.stages == (1,) and settings.recipe1.batch_size == 64
     options = GenerationOptions(**METHODS[name].generate)
     CAPABILITIES[kind_of(name)].check(options)
     assert options.draws or CAPABILITIES[kind_of(name)].noise, "its samples would all be the same"

@@ -15,8 +15,9 @@ from yanlm.studies.tools.agreement_methods import TaskPlan
 from yanlm.studies.tools.agreement_training import Trainer, Watch, training_key
 from yanlm.studies.tools.study import Study
 
-TINY: dict[str, Any] = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0]}
-SHARED: dict[str, Any] = {"eval_rows": 2, "model": TINY, "recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
+TINY: dict[str, Any] = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "latent_dim": 8}
+SHARED: dict[str, Any] = {"eval_rows": 2, "model": TINY, "recipe1": {"batch_size": 4}}
+TRUNK: dict[str, Any] = {**SHARED, "model": {**TINY, "denoiser": "trunk"}}
 
 
 def trainer(folder: Path, **options: Any) -> Trainer:
@@ -25,12 +26,12 @@ def trainer(folder: Path, **options: Any) -> Trainer:
 
 
 def test_stages_of_a_flow_share_the_steps_of_a_model(tmp_path: Path) -> None:
-    several = trainer(tmp_path, steps=10)
-    assert several.settings("one pass", 0).steps1 == 10
-    flow = several.settings("uniform flow", 3)
+    alike = trainer(tmp_path, steps=10)
+    assert alike.settings("one pass", 0).steps1 == alike.settings("flow", 0).steps1 == 10
+    flow = trainer(tmp_path, steps=10, shared=TRUNK).settings("flow", 3)
     assert (flow.steps1, flow.steps2, flow.seed) == (4, 6, 3)
     assert flow.data == ("builtin:codes:vocabulary=4,groups=1,train=100",)
-    timed = trainer(tmp_path, minutes=2.0).settings("flow", 0)
+    timed = trainer(tmp_path, minutes=2.0, shared=TRUNK).settings("flow", 0)
     assert (timed.minutes, timed.steps1, timed.stage_minutes(1)) == (2.0, None, 0.8)
 
 
