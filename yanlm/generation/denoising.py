@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -87,7 +87,7 @@ def denoise(
     nfe, assignment = options.steps, solved.assignment
     if options.candidates > 1:
         kept = _most_probable(model, tokens, places, solved, _noise(model, noise, held), options)
-        tokens, assignment, scores = (None if x is None else x[kept] for x in (tokens, assignment, scores))
+        tokens, assignment = tokens[kept], None if assignment is None else assignment[kept]
         nfe = options.candidates * (options.steps + 1)
 
     def apart(x: Tensor | None) -> Any:
@@ -110,11 +110,12 @@ def _solve(
     reader: Any = TokenReader(flow)  # policies route it as they route a field
     router = Router(experts, places.scope, places.mask)
     times = flow.information.grid(options.steps)
-    assignment, probabilities = None, z
+    assignment: Tensor | None = None
+    probabilities = z
     for t, after in pairwise(times):
         probabilities, assignment = policy(reader, flow.trunk(z, t, places), assignment, router)
         z = z + (after - t) / (1 - t) * (probabilities @ codebook - z)
-    return Solved(cast(Tensor, probabilities), assignment)
+    return Solved(probabilities, assignment)
 
 
 def _tokens(

@@ -53,7 +53,7 @@ def denoising_loss(
     drawn = torch.stack([torch.rand(3, generator=source) for source in generators(seeds, TIME)])
     shown = revealed(model, batch, settings.reveal, seeds) if settings.reveal else batch
     is_plain = drawn[:, 0] < settings.plain
-    total, parts = model.length_head[0].weight.new_zeros(()), Parts()
+    total, parts = torch.zeros((), device=totals.device), Parts()
     if is_plain.any():
         rows = _rows(shown, is_plain)
         losses = _plain_losses(model, rows)
@@ -80,8 +80,7 @@ def _rows(batch: Batch, where: Tensor) -> Batch:
 
 
 def _places(model: YanNetwork, batch: Batch, streams: Sequence[torch.Generator]) -> Places:
-    names = ("source_ids", "source_mask", "slots", "slot_mask")
-    return model.places(*(batch[name] for name in names), streams=streams)
+    return model.places(batch["source_ids"], batch["source_mask"], batch["slots"], batch["slot_mask"], streams)
 
 
 def _plain_losses(model: YanNetwork, batch: Batch) -> Tensor:
