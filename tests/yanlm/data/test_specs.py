@@ -23,7 +23,10 @@ class TestSpecs:
             (
                 ["builtin:books"],
                 {},
-                ["builtin:books: no such built-in", "builtin:rooms, builtin:statements, builtin:lookups"],
+                [
+                    "builtin:books: no such built-in",
+                    "builtin:rooms, builtin:codes, builtin:statements, builtin:lookups",
+                ],
             ),
             (["rooms"], {}, ["rooms: no such file", "builtin:rooms", "hf:NAME"]),
             (["a.jsonl"], {}, ["a.jsonl: does not exist"]),
