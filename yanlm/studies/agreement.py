@@ -9,8 +9,7 @@ from moefm.checks import check_count, check_positive
 from yanlm.data.builtin.puzzle import Puzzle
 from yanlm.data.builtin.puzzles import puzzle
 from yanlm.files import write_json
-from yanlm.generation.capabilities import CAPABILITIES
-from yanlm.studies.tools.agreement_methods import METHODS, chosen, kind_of, options_of, plan_of, trained_by
+from yanlm.studies.tools.agreement_methods import METHODS, can_of, chosen, options_of, plan_of, trained_by
 from yanlm.studies.tools.agreement_page import (
     SCORES,
     agreement_document,
@@ -100,7 +99,7 @@ def _scores(
     trainer: Trainer, name: str, seed: int, steps: Sequence[int], rows: Sequence[Mapping[str, Any]], samples: int
 ) -> Json:
     """What a method's texts are worth, by number of steps, or by passes where these are no choice."""
-    can, study = CAPABILITIES[kind_of(name)], trainer.study
+    can, study = can_of(name), trainer.study
     turns = {count: f", T = {count}" if can.steps else "" for count in (steps if can.refine else [1])}
     keys = {count: f"{name}{turn}, seed {seed}" for count, turn in turns.items()}
     missing = [count for count, key in keys.items() if key not in study.pieces]

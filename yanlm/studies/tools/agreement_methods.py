@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from yanlm.generation.capabilities import CAPABILITIES, DENOISING, Capabilities
 from yanlm.studies.tools.study import Json
 from yanlm.studies.tools.training import QUIET
 from yanlm.studies.tools.variants import laid_over
@@ -110,14 +111,15 @@ def plan_of(task: str) -> TaskPlan:
     return PLANS.get(task, TaskPlan(4.0))
 
 
-def kind_of(name: str) -> str:
-    """The kind of a method's model (:data:`yanlm.generation.capabilities.CAPABILITIES`).
+def can_of(name: str) -> Capabilities:
+    """What the model of a method can, before there is one.
 
     Example:
-        >>> kind_of("masked diffusion, margin"), kind_of("flow, K = 1")
-        ('mdlm', 'denoising')
+        >>> can_of("masked diffusion, margin").method, can_of("flow, K = 1").denoises
+        ('mdlm', True)
     """
-    return str(METHODS[trained_by(name)].options.get("baseline", "denoising"))
+    baseline = METHODS[trained_by(name)].options.get("baseline")
+    return DENOISING if baseline is None else CAPABILITIES[baseline]
 
 
 def trained_by(name: str) -> str:

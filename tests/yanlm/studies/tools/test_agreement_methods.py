@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import pytest
 
+from yanlm.config import YanConfig
 from yanlm.data.builtin.puzzles import PUZZLES
-from yanlm.generation.capabilities import CAPABILITIES
+from yanlm.generation.capabilities import capabilities
 from yanlm.generation.options import GenerationOptions
+from yanlm.modeling.build import baseline_config
 from yanlm.runs.settings import resolve
 from yanlm.studies.tools.agreement_methods import (
     METHODS,
     PLANS,
     TaskPlan,
+    can_of,
     chosen,
     data_of,
-    kind_of,
     options_of,
     plan_of,
     trained_by,
 )
+
+FLOW = YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49)
 
 
 @pytest.mark.parametrize("task", PLANS)
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_every_task_is_a_run(task: str, name: str) -> None:
     settings = resolve(options_of(trained_by(name), PLANS[task], {}) | {"minutes": 1.0, "data": "builtin:codes"})
-    assert (settings.baseline or "denoising") == kind_of(name)
+    can = capabilities(baseline_config(settings.baseline, FLOW) if settings.baseline else YanConfig(**settings.model))
+    assert can == can_of(name)
     assert settings.stages == (1,) and settings.recipe1.batch_size == 64
     options = GenerationOptions(**METHODS[name].generate)
-    CAPABILITIES[kind_of(name)].check(options)
-    assert options.draws or CAPABILITIES[kind_of(name)].noise, "its samples would all be the same"
+    can.check(options)
+    assert options.draws or can.noise, "its samples would all be the same"
 
 
 def test_the_usual_methods_are_those_that_need_not_be_asked_for() -> None:
