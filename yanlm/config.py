@@ -60,7 +60,8 @@ class YanConfig(PretrainedConfig):
         sentence_ends: Tokens that end a sentence, where that is the scope; they come from the tokenizer.
         denoiser: What predicts the tokens from noise: a ``trunk`` behind the encoder (the paper's), or the ``encoder``
             itself, which sees the noisy vectors in place of the masks (:mod:`yanlm.nn.denoiser`).
-        latent_dim: Width of the token vectors that carry the noise, where the encoder is the denoiser.
+        latent_dim: Width e of the token vectors that carry the noise, where the encoder is the denoiser; 0 takes the
+            encoder's own embeddings, so that a noisy vector looks to it like the token.
         experts: ``heads`` on a shared trunk (the paper's), or ``trunk``: each expert also modulates the whole trunk,
             and can look for other things in the source, or ``source``: each expert also has the encoder read the source
             anew, with a mark of its own on the masks; both need ``scope="sequence"`` behind an encoder. In an encoder
@@ -116,7 +117,7 @@ class YanConfig(PretrainedConfig):
     sentence_ends: list[int] | tuple[int, ...] = ()
     experts: str = "heads"
     denoiser: str = "trunk"
-    latent_dim: int = 32
+    latent_dim: int = 0
     expert_layer: int = 0
     sigma: float = 0.1
     prediction: str = "data"
@@ -152,10 +153,10 @@ class YanConfig(PretrainedConfig):
             "d_state",
             "d_conv",
             "expand",
-            "latent_dim",
         ):
             check_count(name, getattr(self, name))
         check_positive("sigma", self.sigma)
+        check_count("latent_dim", self.latent_dim, minimum=0)
         if check_count("conv", self.conv, minimum=0) and self.conv % 2 == 0:
             raise ValueError(f"conv must be odd, or 0 for none, got {self.conv}")
         for name, choices in _CHOICES.items():

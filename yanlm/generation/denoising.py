@@ -98,7 +98,7 @@ def denoise(
 
 def _noise(model: YanNetwork, streams: list[torch.Generator], held: Tensor) -> Tensor:
     """Standard normal vectors at the slots ``(N, M, e)``."""
-    return row_normal(streams, held.sum(1).tolist(), held.shape[1], model.config.latent_dim).to(model.device)
+    return row_normal(streams, held.sum(1).tolist(), held.shape[1], model.denoiser.dim).to(model.device)
 
 
 def _solve(
@@ -106,7 +106,7 @@ def _solve(
 ) -> Solved:
     """Euler steps on the information's grid; every pass says tokens, and the last one's are what is wanted."""
     flow = model.denoiser
-    policy, codebook = get_routing(options.routing), flow.codebook()
+    policy, codebook = get_routing(options.routing), flow.codebook(model.encoder)
     reader: Any = TokenReader(flow)  # policies route it as they route a field
     router = Router(experts, places.scope, places.mask)
     times = flow.information.grid(options.steps)
@@ -137,7 +137,7 @@ def _most_probable(
     """Rows ``(B * samples,)`` of the candidates whose tokens ``(N, M)`` survive noise best."""
     flow = model.denoiser
     t = flow.information.quantile(torch.tensor(HALF_WAY, device=noise.device))
-    z_t = t * torch.nn.functional.embedding(tokens, flow.codebook()) + (1 - t) * noise
+    z_t = t * torch.nn.functional.embedding(tokens, flow.codebook(model.encoder)) + (1 - t) * noise
     features = flow.trunk(z_t, t, places)
     if solved.assignment is None:
         reader: Any = TokenReader(flow)

@@ -96,8 +96,12 @@ class EncoderFlow(MixtureField):
         super().__init__()
         d, self.num_experts = config.d_model, config.num_experts
         self.scope, self.layer = config.scope, config.encoder_layers
-        self.vectors = nn.Embedding(config.vocab_size, config.latent_dim)
-        self.inputs = nn.Linear(config.latent_dim, d, bias=False)
+        self.dim = config.latent_dim or d
+        self.vectors = nn.Embedding(config.vocab_size, self.dim) if config.latent_dim else None
+        self.inputs = nn.Linear(self.dim, d, bias=False)
+        if self.vectors is None:  # as large as embeddings: what is clear looks like its token
+            with torch.no_grad():
+                nn.init.eye_(self.inputs.weight).mul_(d**-0.5)
         self.time = nn.Sequential(TimeEmbedding(config.d_time), nn.Linear(config.d_time, d))
         self.information = InformationTime()
         self.head_layers: Experts | None = None
@@ -114,9 +118,9 @@ class EncoderFlow(MixtureField):
         gated = self.num_experts > 1 and self.line is None
         self.gating = Gate(2 * d, self.num_experts, hidden=d) if gated else None
 
-    def codebook(self) -> Tensor:
+    def codebook(self, encoder: Encoder) -> Tensor:
         """Vectors of all tokens ``(V, e)``, each of mean 0 and variance 1."""
-        w = wide(self.vectors.weight)
+        w = wide((encoder.embedding if self.vectors is None else self.vectors).weight)
         centred = w - w.mean(-1, keepdim=True)
         return centred / centred.square().mean(-1, keepdim=True).clamp_min(1e-8).sqrt()
 
@@ -199,7 +203,7 @@ class EncoderFlow(MixtureField):
         z, remaining = features.z, features.remaining.clamp_min(SHORTEST)
         if read.ndim > z.ndim:
             z, remaining = z.unsqueeze(-2), remaining.unsqueeze(-2)
-        end = self.probabilities(read, features.places) @ self.codebook()
+        end = self.probabilities(read, features.places) @ self.codebook(features.places.encoder)
         return (end.to(z.dtype) - z) / remaining
 
     def heads(self, features: Features) -> Tensor:

@@ -97,7 +97,7 @@ def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Seq
     streams = generators(seeds, EXPERT)
     places = _places(model, batch, streams)
     labels = batch["target_ids"].gather(1, batch["slots"])
-    z1 = torch.nn.functional.embedding(labels, flow.codebook())
+    z1 = torch.nn.functional.embedding(labels, flow.codebook(model.encoder))
     z0 = row_normal(generators(seeds, NOISE), mask.sum(1).tolist(), *z1.shape[1:]).to(z1)
     u = drawn[:, 2].to(z1)
     t = flow.information.quantile(u) if settings.times == "information" else u

@@ -69,7 +69,7 @@ def test_steps_by_hand(make_model: Make, spans_batch: Batch) -> None:
     index = torch.zeros_like(held, dtype=torch.long)
     for t, after in itertools.pairwise(times):
         p = flow.probabilities(flow.one_feature(flow.trunk(z, t, places), index), places)
-        z = z + (after - t) / (1 - t) * (p @ flow.codebook() - z)
+        z = z + (after - t) / (1 - t) * (p @ flow.codebook(model.encoder) - z)
     p[..., [model.config.mask_token_id, model.config.pad_token_id]] = 0
     out = generate(model, spans_batch, [1, 2, 3], steps=3)
     assert out.nfe == 3 and torch.equal(out.tokens[:, 0][held], p.argmax(-1)[held])

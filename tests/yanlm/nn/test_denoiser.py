@@ -44,7 +44,7 @@ def noise(seed: int = 0) -> Tensor:
 
 
 def test_vectors_have_mean_0_and_variance_1(model: YanModel) -> None:
-    vectors = model.denoiser.codebook()
+    vectors = model.denoiser.codebook(model.encoder)
     assert vectors.shape == (model.config.vocab_size, 6)
     assert torch.allclose(vectors.mean(-1), torch.zeros(len(vectors)), atol=1e-6)
     assert torch.allclose(vectors.var(-1, unbiased=False), torch.ones(len(vectors)), atol=1e-5)
@@ -69,7 +69,7 @@ def test_the_velocity_leads_to_the_mean_vector(model: YanModel) -> None:
     probabilities = flow.probabilities(flow.one_feature(features, index), places)
     assert torch.allclose(probabilities.sum(-1), torch.ones(2, 3), atol=1e-5)
     end = z + (1 - t) * flow.head(features, index)
-    assert torch.allclose(end, probabilities @ flow.codebook(), atol=1e-4)
+    assert torch.allclose(end, probabilities @ flow.codebook(model.encoder), atol=1e-4)
 
 
 @torch.no_grad()
@@ -128,7 +128,7 @@ def test_it_needs_a_source(make_model: Make) -> None:
         ({"denoiser": "trunk", "experts": "continuum"}, "experts='continuum' needs denoiser='encoder'"),
         ({"denoiser": "trunk", "scope": "sentence"}, "scope='sentence' needs denoiser='encoder'"),
         ({"denoiser": "both"}, "denoiser must be"),
-        ({"latent_dim": 0}, "latent_dim"),
+        ({"latent_dim": -1}, "latent_dim"),
     ],
 )
 def test_options_that_do_not_go_together(make_model: Make, options: dict[str, Any], says: str) -> None:
