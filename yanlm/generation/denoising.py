@@ -161,31 +161,46 @@ def denoise_in_turns(
     slot_mask: Tensor | None = None,
     options: GenerationOptions = DEFAULTS,
 ) -> Generation:
-    """Fill slots in T turns of one pass from noise, the surest first; each reads what the ones before it wrote.
+    r"""Fill slots in T passes of a flow that reads what it wrote: after each, the surest tokens enter the source.
 
-    Arguments, result and errors are those of :func:`yanlm.generation.rereading.reread`.
+    Noise and source decide together. A pass moves every slot that is left along the flow, as :func:`denoise` does; then
+    the most probable tokens are written, until :math:`\lceil iM/T \rceil` of a row's M slots are filled after pass i of
+    T, and the next pass reads them as clean words. Noise makes the words of a text agree on one of several answers,
+    and what is written cannot be lost again.
+
+    Arguments and errors are those of :func:`yanlm.generation.rereading.reread`.
+
+    Returns:
+        Tokens ``(B, samples, M)``, the experts, drawn once, and ``nfe``, the passes; no row takes more than it has
+        slots.
     """
     canvas = Canvas(model.config, source_ids, slots, slot_mask, replace(options, reread=True))
     experts = sample_streams(canvas.seeds, options.samples, EXPERT)
-    z0 = options.z0_scale * _noise(model, canvas.streams, canvas.held)
-    flow, policy = model.denoiser, get_routing(options.routing)
+    flow, policy, codebook = model.denoiser, get_routing(options.routing), model.denoiser.codebook(model.encoder)
     reader: Any = TokenReader(flow)
+    z = options.z0_scale * _noise(model, canvas.streams, canvas.held)
+    turns = canvas.held.sum(1).clamp(1, options.steps).to(z)
+    passes = torch.zeros_like(turns)
     first: Tensor | None = None
     points: Tensor | None = None
 
     def log_probabilities(turn: Turn) -> Tensor:
         nonlocal first, points
-        own = [experts[i] for i in turn.rows.tolist()]
+        rows, own = turn.rows, [experts[i] for i in turn.rows.tolist()]
         places = model.places(turn.ids, turn.seen, turn.slots, turn.left, own)
-        if places.points is not None:  # those of the first turn, in which all rows take part
+        if places.points is not None:  # those of the first pass, in which all rows take part
             points = places.points if points is None else points
-            places = replace(places, points=points[turn.rows])
+            places = replace(places, points=points[rows])
         router = Router(own, places.scope, turn.left)
-        known = first[turn.rows] if first is not None and policy.uses_assignment else None
+        known = first[rows] if first is not None and policy.uses_assignment else None
+        t, after = (flow.information.quantile((passes[rows] + i) / turns[rows]) for i in (0, 1))
         with finite_flow():
-            probabilities, assignment = policy(reader, flow.trunk(z0[turn.rows], 0.0, places), known, router)
+            probabilities, assignment = policy(reader, flow.trunk(z[rows], t, places), known, router)
         if first is None and assignment is not None:
-            first = torch.zeros_like(canvas.tokens).index_copy(0, turn.rows, assignment)
+            first = torch.zeros_like(canvas.tokens).index_copy(0, rows, assignment)
+        share = ((after - t) / (1 - t))[:, None, None]
+        z[rows] = z[rows] + share * (probabilities @ codebook - z[rows]).to(z)
+        passes[rows] += 1
         return probabilities.clamp_min(1e-30).log()
 
     out = in_turns(model.config, canvas, log_probabilities, lambda logits: logits, source_ids, source_mask, slots)
