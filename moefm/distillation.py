@@ -152,7 +152,10 @@ class Distillation:
         return Trajectory(run.trajectory, run.assignment, logits, cond, mask, scope)
 
     def loss(self, field: MixtureField, along: Trajectory, generator: Generator | None = None) -> Loss:
-        """Loss of the student at one random step per row of the first dimension."""
+        """Loss of the student at one random step per row of the first dimension.
+
+        A student that encodes its condition itself is given ``along._replace(cond=its_own)``.
+        """
         check_student(field, self.steps)
         states, cond, mask = along.states, along.cond, along.mask
         first, last = self._draw(states.shape[1], fresh(generator), states.device)

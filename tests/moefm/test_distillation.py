@@ -95,6 +95,14 @@ def test_conditions_stay_with_their_rows(make_field, randn, gen):
     assert student.asked[0][2] is cond
 
 
+def test_a_student_may_have_a_condition_of_its_own(make_field, randn, gen):
+    teacher, student, own = make_field(num_experts=1, cond_dim=3), Spy(), randn(20, 5)
+    objective = Distillation(teacher, 2, teacher_steps=4)
+    along = objective.follow(randn(20, 2), cond=randn(20, 3), generator=gen())
+    objective.loss(student, along._replace(cond=own), gen())
+    assert student.asked[0][2] is own
+
+
 def test_what_the_mask_leaves_out_does_not_matter(make_field, randn, gen):
     teacher, student = make_field(seed=1), make_field(seed=2)
     objective, z0 = Distillation(teacher, 2, teacher_steps=4), randn(6, 5, 2)
