@@ -22,6 +22,8 @@ class _AfterTransformers(importlib.abc.MetaPathFinder):
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The spec that the other finders give, with a loader that calls :func:`register` afterwards."""
+        for late in [] if _half_imported() else list(_waiting):
+            register(late)
         if name not in REGISTERING:
             return None
         others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
@@ -38,8 +40,22 @@ class _AfterTransformers(importlib.abc.MetaPathFinder):
         return spec
 
 
+_waiting: set[str] = set()
+"""Modules of transformers that were imported by one of ours before that was whole: the next import makes up for it."""
+
+
+def _half_imported() -> list[str]:
+    """Modules of ours whose import has begun and not ended."""
+    ours = [(name, module) for name, module in list(sys.modules.items()) if name.startswith("yanlm.")]
+    return [name for name, module in ours if getattr(module.__spec__, "_initializing", False)]
+
+
 def register(name: str) -> None:
     """Import what registers itself in the module ``name``; a module that is half imported does so at its own end."""
+    _waiting.discard(name)
+    if _half_imported():  # it would be imported in a circle
+        _waiting.add(name)
+        return
     for own in REGISTERING[name]:
         if own not in sys.modules:
             importlib.import_module(own)

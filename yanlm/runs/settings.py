@@ -27,7 +27,8 @@ class RunSettings:
         data: Specs of :func:`yanlm.data.corpus.load_corpus`.
         weights: Shares of the specs, or ``None``.
         text_column: Name of the text's column in files that have no ``text``.
-        tokenizer: ``bpe:SIZE`` trained on the data, or what :func:`yanlm.tokenization.tokenizer.load_tokenizer` takes.
+        tokenizer: ``bpe:SIZE`` or ``words:SIZE`` trained on the data, or what
+            :func:`yanlm.tokenization.tokenizer.load_tokenizer` takes.
         init: Model folder to begin from, or ``None``.
         init_from: Folder of a published GPT-2 or BART that the baseline begins from, or ``None``.
         baseline: ``gpt2``, ``bart``, ``mdlm`` or ``mlm`` instead of the flow, trained in one stage; or ``None``.

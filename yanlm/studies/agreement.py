@@ -9,7 +9,7 @@ from moefm.checks import check_count, check_positive
 from yanlm.data.builtin.puzzle import Puzzle
 from yanlm.data.builtin.puzzles import puzzle
 from yanlm.files import write_json
-from yanlm.studies.tools.agreement_methods import METHODS, can_of, chosen, options_of, plan_of, trained_by
+from yanlm.studies.tools.agreement_methods import can_of, chosen, generation_of, options_of, plan_of, trained_by
 from yanlm.studies.tools.agreement_page import (
     SCORES,
     agreement_document,
@@ -107,7 +107,7 @@ def _scores(
         named = trainer.model(trained_by(name), seed)
         assert named.builder is not None
         for count in missing:
-            how = {"steps": count, "samples": samples, **METHODS[name].generate}
+            how = {"steps": count, "samples": samples, **generation_of(name, trainer.plan)}
             measured = judged(named.model, named.builder, trainer.puzzle, rows, **how)
             study.put(keys[count], measured)
             study.say(f"{keys[count]}: {measured['valid']:.3f} right, entropy {measured['entropy']:.3f}")

@@ -67,7 +67,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096) -> PreTrainedT
     tokenizer.train_from_iterator(checked(), trainer)
     if not seen:
         raise ValueError("texts holds no text to train a tokenizer on; give at least one string that is not empty")
-    return _wrap(tokenizer)
+    return wrapped(tokenizer)
 
 
 def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
@@ -93,7 +93,7 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
     if name == "llama3" and not path.exists():
         return _from_model(llama3_file())
     if path.is_file():
-        return _from_model(path) if path.suffix == ".model" else _wrap(read_tokenizer_json(path))
+        return _from_model(path) if path.suffix == ".model" else wrapped(read_tokenizer_json(path))
     if path.is_dir():
         return _from_folder(path)
     if name.count("/") > 1 or path.suffix in {".json", ".model"} or name.startswith((".", "/", "~")):
@@ -166,11 +166,12 @@ def well_formed(text: str) -> str:
     return text
 
 
-def _wrap(tokenizer: Any) -> PreTrainedTokenizerFast:
-    """Make a tokenizer of transformers from one of tokenizers."""
+def wrapped(tokenizer: Any, **tokens: str) -> PreTrainedTokenizerFast:
+    """Make a tokenizer of transformers from one of tokenizers, with padding and mask; ``tokens`` as it names them."""
     from transformers import PreTrainedTokenizerFast
 
-    return _with_special(PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False))
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **tokens)
+    return _with_special(fast)
 
 
 def _with_special(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
@@ -186,7 +187,7 @@ def _from_model(path: Path) -> PreTrainedTokenizerFast:
             f"{path} has no fast form (it is not LLaMA-3's, lines of base64 and rank; a SentencePiece model becomes a "
             f"tokenizer.json where the package sentencepiece is installed); {_REMEDY}"
         )
-    return _wrap(read_llama3(path))
+    return wrapped(read_llama3(path))
 
 
 def _from_folder(folder: Path) -> PreTrainedTokenizerFast:

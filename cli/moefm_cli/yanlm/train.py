@@ -87,7 +87,7 @@ def train(
     bucket: Annotated[int | None, typer.Option(help="Steps whose rows are sorted by length together.")] = None,
     accumulate: Annotated[int | None, typer.Option(help="Micro-batches a step is split into.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of both stages.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="bpe:SIZE, llama3, a folder, a file or a name.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="bpe:SIZE, words:SIZE, llama3, a folder, file or name.")] = None,
     precision: Annotated[str | None, typer.Option(help="no (float32) or bf16.")] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
     log_every: Annotated[int | None, typer.Option(help="Steps between lines of the log.")] = None,

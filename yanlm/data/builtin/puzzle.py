@@ -34,7 +34,7 @@ class Puzzle(ABC):
     """
 
     name: ClassVar[str]
-    tokenizer: ClassVar[str] = "bpe:512"
+    tokenizer: ClassVar[str] = "words:512"
     by_parts: ClassVar[bool] = False
 
     train: int = setting(0, range(10_000_001))

@@ -81,7 +81,7 @@ class Statements(Puzzle):
     """
 
     name: ClassVar[str] = "statements"
-    tokenizer: ClassVar[str] = "bpe:1024"
+    tokenizer: ClassVar[str] = "words:1024"
     shown: ClassVar[bool] = False
 
     slots: int = setting(2, range(2, 25, 2))

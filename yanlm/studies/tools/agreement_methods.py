@@ -10,8 +10,11 @@ from yanlm.studies.tools.study import Json
 from yanlm.studies.tools.training import QUIET
 from yanlm.studies.tools.variants import laid_over
 
-SMALL: Json = {"d_model": 96, "num_heads": 4, "encoder_layers": 3, "conv": 0, "denoiser": "encoder", "num_experts": 1}
-SHARED: Json = {**QUIET, "eval_rows": 20, "model": SMALL, "recipe1": {"batch_size": 64, "lr": 1.5e-3}}
+SMALL: Json = {"d_model": 64, "num_heads": 4, "encoder_layers": 4, "conv": 0, "denoiser": "encoder", "num_experts": 1}
+FULL: Json = {"plain": 0.0, "reveal": 0.3, "length": 0.0}
+"""Rows of a flow that is to write alone; some show words, for it reads what it wrote."""
+RECIPE: Json = {"batch_size": 64, "lr": 2e-3}
+SHARED: Json = {**QUIET, "eval_rows": 20, "model": SMALL, "recipe1": RECIPE}
 """Options of all trainings (:func:`yanlm.runs.settings.resolve`), unless the task has others."""
 
 
@@ -23,30 +26,45 @@ class TaskPlan:
         minutes: Training time of each method, if nothing is said.
         data: Specs of the data, where ``{spec}`` is the puzzle, ``{settings}`` what stands behind its name.
         shared: Options of all trainings, over :data:`SHARED`.
+        alike: Options of methods without experts, over those, for as many parameters as the flow at its best has.
+        own: Options of all flows.
         flow: Options of the flow at its best, over those.
+        generate: Options with which flows write.
     """
 
     minutes: float
     data: tuple[str, ...] = ("{spec}",)
     shared: Json = field(default_factory=dict)
     flow: Json = field(default_factory=dict)
+    generate: Json = field(default_factory=dict)
+    own: Json = field(default_factory=dict)
+    alike: Json = field(default_factory=dict)
 
 
+ALONE: Json = {"denoising": {"plain": 0.0, "reveal": 0.0}, "model": {"latent_dim": 32}}
 GROUPS: Json = {"model": {"num_experts": 16, "scope": "span"}}
-TEXTS: Json = {"model": {"num_experts": 8, "scope": "sequence", "experts": "source"}}
+SENTENCES: Json = {"model": {"num_experts": 8, "scope": "sentence", "experts": "source", "expert_layer": 3}}
+REREAD: Json = {"reread": True}
 
 PLANS: dict[str, TaskPlan] = {
-    "codes": TaskPlan(1.4, flow=GROUPS),
-    "statements": TaskPlan(
-        8.0,
-        ("builtin:rooms@0.25", "builtin:lookups{settings}@0.25", "{spec}@0.5"),
-        {"model": {"conv": 9}},
-        TEXTS,
+    "codes": TaskPlan(
+        1.4,
+        shared={"model": {"encoder_layers": 3}, "recipe1": {"lr": 3e-3}},
+        flow=GROUPS,
+        own=ALONE,
+        alike={"model": {"d_model": 88}},
     ),
-    "shuffle": TaskPlan(4.0, flow=TEXTS),
-    "latin": TaskPlan(4.0, flow=TEXTS),
-    "sudoku": TaskPlan(4.0, flow=TEXTS),
-    "sums": TaskPlan(4.0, flow=TEXTS),
+    "statements": TaskPlan(
+        10.0,
+        ("builtin:rooms@0.25", "{spec}@0.75"),
+        {"model": {"conv": 9, "d_model": 128}, "recipe1": {"batch_size": 32, "lr": 1.5e-3}},
+        SENTENCES,
+        generate=REREAD,
+    ),
+    "shuffle": TaskPlan(4.0, generate=REREAD),
+    "latin": TaskPlan(4.0, generate=REREAD),
+    "sudoku": TaskPlan(4.0, generate=REREAD),
+    "sums": TaskPlan(4.0, generate=REREAD),
 }
 """By the name of the puzzle."""
 
@@ -136,8 +154,8 @@ def data_of(plan: TaskPlan, spec: str) -> list[str]:
     """Specs of the data that the methods learn from.
 
     Example:
-        >>> data_of(PLANS["statements"], "builtin:statements:slots=6")[1:]
-        ['builtin:lookups:slots=6@0.25', 'builtin:statements:slots=6@0.5']
+        >>> data_of(PLANS["statements"], "builtin:statements:slots=6")
+        ['builtin:rooms@0.25', 'builtin:statements:slots=6@0.75']
     """
     settings = "".join(f":{part}" for part in spec.split(":")[2:])
     return [data.format(spec=spec, settings=settings) for data in plan.data]
@@ -151,10 +169,23 @@ def options_of(name: str, plan: TaskPlan, shared: Mapping[str, Json]) -> Json:
         plan: Of the task.
         shared: What the user has all methods share; under ``methods`` tables for single ones.
     """
-    method = METHODS[name]
-    own = dict(shared)
+    method, own = METHODS[name], dict(shared)
     alone = own.pop("methods", {}).get(name, {})
+    best = laid_over(plan.flow if method.is_flow else {}, method.options)
+    experts = best.get("model", {}).get("num_experts", 1)
+    of_flows = laid_over({"denoising": FULL}, plan.own) if can_of(name).denoises else {}
     options = laid_over(SHARED, plan.shared)
-    for layer in (plan.flow if method.is_flow else {}, method.options, own, alone):
+    for layer in (plan.alike if experts == 1 else {}, of_flows, best, own, alone):
         options = laid_over(options, layer)
     return options
+
+
+def generation_of(name: str, plan: TaskPlan) -> Json:
+    """Options with which a method writes.
+
+    Example:
+        >>> generation_of("flow", PLANS["latin"]), generation_of("flow, re-noised", PLANS["latin"])
+        ({'reread': True}, {'candidates': 4})
+    """
+    own = METHODS[name].generate
+    return dict(own) if own or not can_of(name).denoises else dict(plan.generate)

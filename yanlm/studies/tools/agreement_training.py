@@ -14,7 +14,7 @@ from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.modeling.build import make_builder
 from yanlm.runs.listener import Listener
 from yanlm.runs.settings import RunSettings, resolve
-from yanlm.studies.tools.agreement_methods import METHODS, TaskPlan, data_of, options_of
+from yanlm.studies.tools.agreement_methods import TaskPlan, data_of, generation_of, options_of
 from yanlm.studies.tools.agreement_texts import judged
 from yanlm.studies.tools.models import Named, load_one, size_of
 from yanlm.studies.tools.study import Json, Study
@@ -152,7 +152,7 @@ class Trainer:
     def _look(self, name: str, folder: Path, model: YanModel) -> float:
         builder = make_builder(model, load_tokenizer(folder / "tokenizer"), Masking())
         rows = self.puzzle.rows("validation", LOOK_ROWS)
-        options = {"steps": self.look, "samples": LOOK_SAMPLES, **METHODS[name].generate}
+        options = {"steps": self.look, "samples": LOOK_SAMPLES, **generation_of(name, self.plan)}
         return float(judged(model, builder, self.puzzle, rows, **options)["valid"])
 
 
