@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from yanlm.data.builtin.codes import LENGTH, WORDS, Codes
 from yanlm.data.rows import DataError, words_of
-from yanlm.tokenization.tokenizer import encode, train_tokenizer
+from yanlm.tokenization.tokenizer import encode
+from yanlm.tokenization.word_tokenizer import train_word_tokenizer
 
 LARGE = Codes(vocabulary=64, groups=4)
 
@@ -62,7 +63,7 @@ def test_what_is_no_code_is_wrong(text: str) -> None:
 def test_every_word_is_one_token() -> None:
     codes = Codes(vocabulary=100)
     rows = codes.rows("train", 1500)
-    tokenizer = train_tokenizer(map(words_of, rows), int(codes.tokenizer.removeprefix("bpe:")))
+    tokenizer = train_word_tokenizer(map(words_of, rows), int(codes.tokenizer.removeprefix("words:")))
     assert {len(encode(tokenizer, f" {word}")) for row in rows for word in row["target"]} == {1}
 
 

@@ -13,7 +13,8 @@ from yanlm.data.builtin.puzzle import Puzzle, completed
 from yanlm.data.builtin.puzzles import PUZZLES, puzzle
 from yanlm.data.rows import MASKS, DataError, words_of
 from yanlm.tokenization.examples import Builder
-from yanlm.tokenization.tokenizer import decode, encode, train_tokenizer
+from yanlm.tokenization.tokenizer import decode, encode
+from yanlm.tokenization.word_tokenizer import train_word_tokenizer
 
 SPECS = [
     *PUZZLES, "codes:vocabulary=64,groups=4", "statements:slots=6", "statements:slots=12", "lookups:slots=12",
@@ -69,7 +70,7 @@ def test_chance_is_below_one(task: Puzzle) -> None:
 @all_puzzles
 def test_every_word_is_one_token_and_texts_survive_a_model(task: Puzzle) -> None:
     rows = task.rows("train", 500)
-    tokenizer = train_tokenizer(map(words_of, rows), int(task.tokenizer.removeprefix("bpe:")))
+    tokenizer = train_word_tokenizer(map(words_of, rows), int(task.tokenizer.removeprefix("words:")))
     builder = Builder(tokenizer)
     for row in rows[:50]:
         example = builder.example(row, 0)

@@ -8,7 +8,7 @@ from yanlm.config import YanConfig
 from yanlm.data.builtin.puzzles import PUZZLES
 from yanlm.generation.capabilities import capabilities
 from yanlm.generation.options import GenerationOptions
-from yanlm.modeling.build import baseline_config
+from yanlm.modeling.build import baseline_config, count_parameters, fresh_model
 from yanlm.runs.settings import resolve
 from yanlm.studies.tools.agreement_methods import (
     METHODS,
@@ -17,6 +17,7 @@ from yanlm.studies.tools.agreement_methods import (
     can_of,
     chosen,
     data_of,
+    generation_of,
     options_of,
     plan_of,
     trained_by,
@@ -31,8 +32,8 @@ def test_every_method_of_every_task_is_a_run(task: str, name: str) -> None:
     settings = resolve(options_of(trained_by(name), PLANS[task], {}) | {"minutes": 1.0, "data": "builtin:codes"})
     can = capabilities(baseline_config(settings.baseline, FLOW) if settings.baseline else YanConfig(**settings.model))
     assert can == can_of(name)
-    assert settings.stages == (1,) and settings.recipe1.batch_size == 64
-    options = GenerationOptions(**METHODS[name].generate)
+    assert settings.stages == (1,) and settings.recipe1.batch_size in (32, 64)
+    options = GenerationOptions(**generation_of(name, PLANS[task]))
     can.check(options)
     assert options.draws or can.noise, "its samples would all be the same"
 
@@ -62,5 +63,16 @@ def test_what_is_nearer_to_the_method_counts() -> None:
 
 def test_data_of_a_task_with_settings() -> None:
     assert data_of(TaskPlan(1.0), "builtin:codes:groups=4") == ["builtin:codes:groups=4"]
-    assert data_of(PLANS["statements"], "builtin:statements")[1] == "builtin:lookups@0.25"
+    assert data_of(PLANS["statements"], "builtin:statements")[1] == "builtin:statements@0.75"
     assert plan_of("codes") is PLANS["codes"] and all(plan_of(name).minutes > 0 for name in PUZZLES)
+
+
+def test_experts_and_width_come_to_as_many_parameters() -> None:
+    sizes = {}
+    for name in ("one pass", "masked diffusion", "uniform flow", "flow"):
+        settings = resolve(options_of(name, PLANS["codes"], {}) | {"minutes": 1.0, "data": "builtin:codes"})
+        ids = {"vocab_size": 21, "pad_token_id": 19, "mask_token_id": 20}
+        config = YanConfig(**(settings.model | ids))
+        model = fresh_model(baseline_config(settings.baseline, config) if settings.baseline else config, 0)
+        sizes[name] = count_parameters(model)["total"]
+    assert max(sizes.values()) < 1.1 * min(sizes.values()), sizes
