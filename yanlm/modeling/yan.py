@@ -19,6 +19,7 @@ from yanlm.generation.unmasking import unmask
 from yanlm.modeling.output import YanOutput
 from yanlm.nn.network import YanNetwork
 from yanlm.objectives.denoising import denoising_loss
+from yanlm.objectives.distilling import distillation_loss
 from yanlm.objectives.masked import masked_loss
 from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.objectives.stage1 import stage1_loss
@@ -53,6 +54,7 @@ class YanModel(YanNetwork):
         super().__init__(config)
         self.stage1, self.stage2, self.denoising = Stage1(), Stage2(), Denoising()
         self._frozen: tuple[nn.Module, ...] = ()
+        self._teacher: tuple[YanModel, ...] = ()  # in a tuple, or it would be a part of this model
 
     @property
     def can(self) -> Capabilities:
@@ -85,6 +87,10 @@ class YanModel(YanNetwork):
         self._frozen = tuple(module for name, module in self.named_children() if not trains[name])
         self.train(self.training)
 
+    def learn_from(self, teacher: YanModel) -> None:
+        """Train this model from here on to go in ``denoising.student_steps`` steps where ``teacher`` goes in more."""
+        self._teacher = (teacher.requires_grad_(False).eval(),)
+
     def train(self, mode: bool = True) -> YanModel:
         """Set the training mode; frozen parts stay in evaluation mode."""
         super().train(mode)
@@ -107,6 +113,8 @@ class YanModel(YanNetwork):
         totals = self.counts(batch) if totals is None else totals.to(self.device)
         if self.flow is None:
             return YanOutput(*masked_loss(self, batch, seeds, totals))
+        for teacher in self._teacher:
+            return YanOutput(*distillation_loss(self, teacher, batch, self.denoising, seeds, totals))
         if self.can.denoises:
             return YanOutput(*denoising_loss(self, batch, self.denoising, seeds, totals))
         if stage == 1:

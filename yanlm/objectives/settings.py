@@ -146,6 +146,9 @@ class Denoising:
             (:func:`moefm.drawn_categorical_loss`); ``auto``: all where experts are heads.
         balance: Weight that favours an even use of the experts.
         length: Weight of the length head's cross-entropy, whose gradient stays inside the head.
+        student_steps: Steps of a student of the model that training begins from, in place of all of the above; 0 for
+            none (:mod:`yanlm.objectives.distilling`).
+        teacher_steps: Steps of its teacher, a multiple of them.
     """
 
     times: str = "information"
@@ -156,9 +159,14 @@ class Denoising:
     gradient: str = "auto"
     balance: float = 0.0
     length: float = 1.0
+    student_steps: int = 0
+    teacher_steps: int = 16
 
     def __post_init__(self) -> None:
         """Check weights and choices."""
+        check_count("teacher_steps", self.teacher_steps)
+        if check_count("student_steps", self.student_steps, minimum=0) and self.teacher_steps % self.student_steps:
+            raise ValueError(f"student_steps must divide teacher_steps={self.teacher_steps}, got {self.student_steps}")
         check_choice("times", self.times, ("information", "uniform"))
         check_choice("gradient", self.gradient, ("auto", "all", "drawn"))
         _not_negative(self, ("balance", "length"))

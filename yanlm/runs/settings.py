@@ -105,6 +105,8 @@ class RunSettings:
                 )
             if self.init is not None:
                 raise ValueError("give --init, a model folder of ours, or --init-from, a published one: one of them")
+        if self.denoising.student_steps and self.init is None:
+            raise ValueError("student_steps needs a teacher to begin from: give --init DIR")
         for name in ("accumulate", "save_every", "log_every", "sample_every", "check_rows", "eval_rows"):
             check_count(name, getattr(self, name))
         if self.check_every is not None and self.task is None:

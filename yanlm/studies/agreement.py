@@ -9,7 +9,15 @@ from moefm.checks import check_count, check_positive
 from yanlm.data.builtin.puzzle import Puzzle
 from yanlm.data.builtin.puzzles import puzzle
 from yanlm.files import write_json
-from yanlm.studies.tools.agreement_methods import can_of, chosen, generation_of, options_of, plan_of, trained_by
+from yanlm.studies.tools.agreement_methods import (
+    METHODS,
+    can_of,
+    chosen,
+    generation_of,
+    options_of,
+    plan_of,
+    trained_by,
+)
 from yanlm.studies.tools.agreement_page import (
     SCORES,
     agreement_document,
@@ -100,7 +108,9 @@ def _scores(
 ) -> Json:
     """What a method's texts are worth, by number of steps, or by passes where these are no choice."""
     can, study = can_of(name), trainer.study
-    turns = {count: f", T = {count}" if can.steps else "" for count in (steps if can.refine else [1])}
+    own = METHODS[name].steps
+    counts = [own] if own else steps if can.refine else [1]
+    turns = {count: f", T = {count}" if can.steps else "" for count in counts}
     keys = {count: f"{name}{turn}, seed {seed}" for count, turn in turns.items()}
     missing = [count for count, key in keys.items() if key not in study.pieces]
     if missing:

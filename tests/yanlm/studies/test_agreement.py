@@ -81,3 +81,12 @@ def test_mistakes_are_named_before_anything_is_written(tmp_path: Path, options: 
     with pytest.raises(ValueError, match=words):
         study(tmp_path, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_student_begins_from_the_flow_of_its_seed(tmp_path: Path) -> None:
+    summary = study(tmp_path, only=["flow, distilled", "flow, distilled, T = 2"], steps=[1, 2, 4])["summary"]
+    assert {name: list(runs) for name, runs in summary["methods"].items()} == {
+        "flow, distilled": ["1"],
+        "flow, distilled, T = 2": ["2"],
+    }
+    assert {folder.name for folder in (tmp_path / "models").iterdir()} >= {"flow-seed-0", "flow-distilled-seed-0"}

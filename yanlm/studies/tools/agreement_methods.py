@@ -79,6 +79,7 @@ class Method:
         generate: Options of generation.
         is_flow: Whether it is trained as the task's flow, with ``options`` over that.
         asked: Whether it runs only where it is asked for.
+        teacher: The method whose model its training begins from, and goes on for as long again.
     """
 
     training: str | None = None
@@ -86,6 +87,17 @@ class Method:
     generate: Json = field(default_factory=dict)
     is_flow: bool = False
     asked: bool = False
+    teacher: str | None = None
+
+    @property
+    def steps(self) -> int:
+        """The only number of steps that it is for; 0 for any."""
+        return int(self.options.get("denoising", {}).get("student_steps", 0))
+
+
+def _distilled(steps: int) -> Method:
+    options = {"denoising": {"student_steps": steps}}
+    return Method(options=options, generate={"steps": steps}, is_flow=True, asked=True, teacher="flow")
 
 
 def _drawn(**options: str) -> Json:
@@ -105,6 +117,9 @@ METHODS: dict[str, Method] = {
     "flow, one expert a text": Method(options={"model": {"scope": "sequence"}}, is_flow=True, asked=True),
     "flow, lambda": Method(options={"model": {"experts": "continuum"}}, is_flow=True, asked=True),
     "flow, re-noised": Method("flow", generate={"candidates": 4}, asked=True),
+    "flow, distilled": _distilled(1),
+    "flow, distilled, T = 2": _distilled(2),
+    "flow, distilled, T = 4": _distilled(4),
 }
 """By name. Tokens are drawn at temperature 1: what is most probable would not vary."""
 

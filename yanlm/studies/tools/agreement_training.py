@@ -14,7 +14,7 @@ from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.modeling.build import make_builder
 from yanlm.runs.listener import Listener
 from yanlm.runs.settings import RunSettings, resolve
-from yanlm.studies.tools.agreement_methods import TaskPlan, data_of, generation_of, options_of
+from yanlm.studies.tools.agreement_methods import METHODS, TaskPlan, data_of, generation_of, options_of
 from yanlm.studies.tools.agreement_texts import judged
 from yanlm.studies.tools.models import Named, load_one, size_of
 from yanlm.studies.tools.study import Json, Study
@@ -107,13 +107,15 @@ class Trainer:
         """What all models learn from."""
         return load_corpus(data_of(self.plan, self.puzzle.spec))
 
-    def settings(self, name: str, seed: int) -> RunSettings:
+    def settings(self, name: str, seed: int, init: Path | None = None) -> RunSettings:
         """The whole training of a method, both stages of a flow in the time or steps of one model.
 
         Raises:
             ValueError: An option is wrong, or not one of this method.
         """
         own: Json = {"tokenizer": self.puzzle.tokenizer, "data": data_of(self.plan, self.puzzle.spec), "seed": seed}
+        if METHODS[name].teacher is not None:  # any folder will do to find mistakes
+            own["init"] = str(init or self.study.out)
         options = laid_over(own, options_of(name, self.plan, self.shared))
         if self.steps is None:
             return resolve(options | {"minutes": self.minutes})
@@ -123,9 +125,13 @@ class Trainer:
         first = max(1, round(self.steps * draft.share1))
         return resolve(options | {"steps1": first, "steps2": max(1, self.steps - first)})
 
+    def folder(self, name: str, seed: int) -> Path:
+        """Where the model of a method is kept."""
+        return self.study.out / "models" / _slug(f"{name} seed {seed}")
+
     def model(self, name: str, seed: int) -> Named:
         """The trained model of a method; trained now, unless that is done."""
-        folder = self.study.out / "models" / _slug(f"{name} seed {seed}")
+        folder = self.folder(name, seed)
         key = training_key(name, seed)
         if key not in self.study.pieces or not folder.is_dir():
             self.study.pieces.pop(key, None)
@@ -133,7 +139,11 @@ class Trainer:
         return load_one(folder, self.device)
 
     def _train(self, name: str, seed: int, folder: Path) -> Json:
-        settings = self.settings(name, seed)
+        teacher = METHODS[name].teacher
+        begun = None if teacher is None else self.folder(teacher, seed)
+        if teacher is not None:
+            self.model(teacher, seed)
+        settings = self.settings(name, seed, begun)
         watch = Watch(
             partial(self._look, name, folder),
             seconds=None if self.minutes is None else 60 * self.minutes / LOOKS,

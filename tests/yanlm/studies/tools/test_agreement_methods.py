@@ -29,13 +29,16 @@ FLOW = YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_t
 @pytest.mark.parametrize("task", PLANS)
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_every_task_is_a_run(task: str, name: str) -> None:
-    settings = resolve(options_of(trained_by(name), PLANS[task], {}) | {"minutes": 1.0, "data": "builtin:codes"})
+    begun = {"init": "a-folder"} if METHODS[name].teacher else {}
+    settings = resolve(
+        options_of(trained_by(name), PLANS[task], {}) | {"minutes": 1.0, "data": "builtin:codes"} | begun
+    )
     can = capabilities(baseline_config(settings.baseline, FLOW) if settings.baseline else YanConfig(**settings.model))
     assert can == can_of(name)
     assert settings.stages == (1,) and settings.recipe1.batch_size in (32, 64)
-    options = GenerationOptions(**generation_of(name, PLANS[task]))
-    can.check(options)
-    assert options.draws or can.noise, "its samples would all be the same"
+    ways = GenerationOptions(**generation_of(name, PLANS[task]))
+    can.check(ways)
+    assert ways.draws or can.noise, "its samples would all be the same"
 
 
 def test_the_usual_methods_are_those_that_need_not_be_asked_for() -> None:

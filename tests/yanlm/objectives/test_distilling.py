@@ -1,0 +1,57 @@
+"""A student of few steps: a perfect copy of one step, gradients to it alone, and that it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from yanlm.modeling.yan import YanModel
+from yanlm.objectives.distilling import distillation_loss
+from yanlm.objectives.settings import Denoising
+
+Make = Callable[..., YanModel]
+KINDS: list[dict[str, Any]] = [
+    {"num_experts": 1},
+    {"num_experts": 3, "scope": "span"},
+    {"num_experts": 3, "scope": "sequence", "experts": "source", "expert_layer": 1},
+]
+
+
+def loss_of(student: YanModel, teacher: YanModel, batch: Any, seeds: list[int], **settings: Any) -> torch.Tensor:
+    total, _ = distillation_loss(student, teacher, batch, Denoising(**settings), seeds, student.counts(batch))
+    return total
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_copy_of_the_teacher_takes_its_steps(make_model: Make, spans_batch: Any, kind: Any) -> None:
+    teacher = make_model(denoiser="encoder", **kind)
+    student = make_model(denoiser="encoder", **kind)
+    exact = loss_of(student, teacher, spans_batch, [1, 2, 3], student_steps=4, teacher_steps=4)
+    assert float(exact.detach()) == pytest.approx(0, abs=1e-6)
+    assert loss_of(student, teacher, spans_batch, [1, 2, 3], student_steps=1) > 1e-3
+
+
+def test_only_the_student_learns_and_it_does(make_model: Make, spans_batch: Any) -> None:
+    teacher = make_model(denoiser="encoder", num_experts=3, scope="span")
+    student = make_model(denoiser="encoder", num_experts=3, scope="span").train()
+    student.denoising = Denoising(student_steps=1, teacher_steps=8)
+    student.learn_from(teacher)
+    assert len(list(student.parameters())) == len(list(teacher.parameters()))  # it is no part of the student
+    optimizer = torch.optim.Adam(student.parameters(), 3e-3)
+    losses = []
+    for step in range(30):
+        output = student(stage=1, seeds=[step, 100 + step, 200 + step], **spans_batch)
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+        losses.append(float(output.loss))
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_steps_of_a_student_divide_those_of_its_teacher() -> None:
+    with pytest.raises(ValueError, match="student_steps must divide teacher_steps=16, got 3"):
+        Denoising(student_steps=3)

@@ -1,0 +1,56 @@
+"""Loss of a student of few steps: where its teacher goes in many small ones, it goes in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from moefm import Distillation
+from yanlm.objectives.settings import Denoising
+from yanlm.objectives.token_loss import Parts
+from yanlm.seeding import EXPERT, NOISE, generators, row_normal
+from yanlm.tokenization.collation import Batch
+
+if TYPE_CHECKING:
+    from yanlm.nn.network import YanNetwork
+
+
+def distillation_loss(
+    student: YanNetwork, teacher: YanNetwork, batch: Batch, settings: Denoising, seeds: Sequence[int], totals: Tensor
+) -> tuple[Tensor, Parts]:
+    """The objective of :class:`moefm.Distillation` for flows whose denoiser is the encoder.
+
+    The teacher carries fresh noise to the slots' vectors in ``settings.teacher_steps`` steps of its information time,
+    under experts that it draws at t = 0; the student learns to go ``settings.student_steps`` steps along the same way.
+    What the slots' words are has no say: the student learns what the teacher writes.
+
+    Args:
+        student: The model that is trained.
+        teacher: The model it begins as, frozen.
+        batch: ``source_ids``, ``source_mask`` (B, S), ``slots``, ``slot_mask`` (B, M).
+        settings: Steps of both.
+        seeds: One integer a row, from which its noise follows; what is drawn for the batch follows from the first.
+        totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
+
+    Returns:
+        The loss, a mean over slots of the square error a dimension, and its detached parts by name.
+    """
+    flow, mask = student.denoiser, batch["slot_mask"]
+    objective = Distillation(
+        teacher.denoiser, settings.student_steps, teacher_steps=settings.teacher_steps, times=flow.information
+    )
+    names = ("source_ids", "source_mask", "slots", "slot_mask")
+    source, source_mask, slots, slot_mask = (batch[name] for name in names)
+    of_teacher, of_student = (
+        network.places(source, source_mask, slots, slot_mask, generators(seeds, EXPERT))
+        for network in (teacher, student)
+    )
+    z0 = row_normal(generators(seeds, NOISE), mask.sum(1).tolist(), slots.shape[1], flow.dim).to(of_student.embedded)
+    [drawn] = generators(seeds[:1], EXPERT)
+    along = objective.follow(z0, cond=of_teacher, mask=mask, scope=of_teacher.scope, generator=drawn)
+    loss = objective.loss(flow, along._replace(cond=of_student), drawn)
+    share = mask.sum() / totals[1].clamp_min(1)
+    velocity, total = loss.velocity / flow.dim, loss.total + (1 / flow.dim - 1) * (loss.total - loss.gate)
+    return total * share, {"distill": velocity * share, "gate": loss.gate * share}
