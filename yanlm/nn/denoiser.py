@@ -112,7 +112,7 @@ class EncoderFlow(MixtureField):
         elif config.experts == "source" and self.num_experts > 1:
             self.marks = nn.Parameter(torch.randn(self.num_experts, d) * d**-0.5)  # as large as embeddings
         elif self.num_experts > 1:
-            self.head_layers = Experts(self.num_experts, d, 1)  # narrow: they correct what is shared
+            self.head_layers = Experts(self.num_experts, d, 2)  # narrow: they correct what is shared
         if self.marks is not None or self.line is not None:
             self.layer = config.expert_layer
         gated = self.num_experts > 1 and self.line is None

@@ -48,11 +48,11 @@ REREAD: Json = {"reread": True}
 
 PLANS: dict[str, TaskPlan] = {
     "codes": TaskPlan(
-        1.4,
-        shared={"model": {"encoder_layers": 3}, "recipe1": {"lr": 3e-3}},
+        1.7,
+        shared={"model": {"encoder_layers": 3, "d_model": 96}},
         flow=GROUPS,
         own=ALONE,
-        alike={"model": {"d_model": 88}},
+        alike={"model": {"d_model": 152}},
     ),
     "statements": TaskPlan(
         10.0,
