@@ -76,7 +76,8 @@ def denoising_loss(
 
 
 def _rows(batch: Batch, where: Tensor) -> Batch:
-    return {name: batch[name][where.to(batch[name].device)] for name in PER_ROW}
+    rows = where.nonzero().squeeze(1).to(batch["slots"].device)  # numbers, not booleans: a device need not count them
+    return {name: batch[name][rows] for name in PER_ROW}
 
 
 def _places(model: YanNetwork, batch: Batch, streams: Sequence[torch.Generator]) -> Places:

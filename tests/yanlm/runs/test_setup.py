@@ -14,6 +14,7 @@ from yanlm.runs.finetuning import finetune_settings
 from yanlm.runs.run import train
 from yanlm.runs.settings import resolve
 from yanlm.runs.setup import make_tokenizer
+from yanlm.tokenization.tokenizer import encode, load_tokenizer
 
 
 def test_tokenizers_as_asked_for(tmp_path: Any, tokenizer: Any) -> None:
@@ -56,3 +57,30 @@ def test_a_published_model_is_trained_and_tuned(tmp_path: Path, method: str) -> 
 def test_what_goes_with_a_published_model(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         resolve({"minutes": 1, "init_from": "theirs"} | options)
+
+
+def test_words_as_tokens() -> None:
+    corpus = load_corpus("builtin:codes:train=200")
+    tokenizer = make_tokenizer(resolve({"minutes": 1, "tokenizer": "words:64"}), corpus)
+    assert len(tokenizer) == 20  # 16 words, the point, unknown, padding, mask
+
+
+@pytest.mark.parametrize("spec", ["words:64", "bpe:512"])
+def test_sentences_end_with_a_point(tmp_path: Path, spec: str) -> None:
+    options = {"data": "builtin:codes:train=50", "tokenizer": spec, "steps1": 1, "eval_rows": 2}
+    model = {"denoiser": "encoder", "scope": "sentence", "d_model": 16, "num_heads": 2}
+    train(resolve(options | {"model": model, "recipe1": {"batch_size": 2}}), tmp_path / "run", device="cpu")
+    config, tokenizer = load_config(tmp_path / "run"), load_tokenizer(tmp_path / "run" / "tokenizer")
+    assert set(encode(tokenizer, "a . b !")) & set(config.sentence_ends)
+    assert {tokenizer.decode([id]).strip() for id in config.sentence_ends} <= {".", "!", "?"}
+
+
+def test_a_student_has_the_model_it_begins_from_as_teacher(tmp_path: Path) -> None:
+    options = {"data": "builtin:codes:train=50", "tokenizer": "words:64", "steps1": 2, "eval_rows": 2}
+    small = {"model": {"denoiser": "encoder", "d_model": 16, "num_heads": 2}, "recipe1": {"batch_size": 2}}
+    train(resolve(options | small), tmp_path / "teacher", device="cpu")
+    student = options | small | {"init": str(tmp_path / "teacher"), "denoising": {"student_steps": 1}}
+    record = train(resolve(student), tmp_path / "student", device="cpu")
+    assert record is not None and "1" in record["report"]["by_steps"]
+    with pytest.raises(ValueError, match="give --init DIR"):
+        resolve(student | {"init": None})
