@@ -21,6 +21,8 @@ from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
 
+PACE = 1.5
+"""Of rereading: the first passes, in which little is decided, write fewer words than the last ones."""
 HALF_WAY = 0.5
 """How far back candidates are noised to be judged, in information time: where half of what is to be known is known."""
 
@@ -164,8 +166,8 @@ def denoise_in_turns(
     r"""Fill slots in T passes of a flow that reads what it wrote: after each, the surest tokens enter the source.
 
     Noise and source decide together. A pass moves every slot that is left along the flow, as :func:`denoise` does; then
-    the most probable tokens are written, until :math:`\lceil iM/T \rceil` of a row's M slots are filled after pass i of
-    T, and the next pass reads them as clean words. Noise makes the words of a text agree on one of several answers,
+    the most probable tokens are written, until :math:`\lceil M (i/T)^{3/2} \rceil` of a row's M slots are filled after
+    pass i of T, and the next pass reads them as clean words. Noise makes the words of a text agree on one of several answers,
     and what is written cannot be lost again.
 
     Arguments and errors are those of :func:`yanlm.generation.rereading.reread`.
@@ -203,5 +205,5 @@ def denoise_in_turns(
         passes[rows] += 1
         return probabilities.clamp_min(1e-30).log()
 
-    out = in_turns(model.config, canvas, log_probabilities, lambda logits: logits, source_ids, source_mask, slots)
+    out = in_turns(model.config, canvas, log_probabilities, lambda logits: logits, source_ids, source_mask, slots, PACE)
     return out._replace(assignment=None if first is None else first.unflatten(0, (-1, options.samples)))

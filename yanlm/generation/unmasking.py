@@ -89,11 +89,12 @@ def in_turns(
     source_ids: Tensor,
     source_mask: Tensor | None,
     slots: Tensor,
+    pace: float = 1.0,
 ) -> Generation:
     """Fill the canvas in turns, as many as its options say; each reads what the ones before it wrote.
 
     In every turn the latents of all empty slots are read, and tokens are written, the most probable first unless the
-    options have another order, until ``ceil(i M / T)`` of a row's M slots are filled after turn i of T.
+    options have another order, until ``ceil(M (i / T)^pace)`` of a row's M slots are filled after turn i of T.
 
     Args:
         config: The model's.
@@ -103,6 +104,7 @@ def in_turns(
         source_ids: ``(B, S)`` with the mask at every slot; not written to.
         source_mask: ``(B, S)``, True = a token.
         slots: ``(B, M)``.
+        pace: At 1 every turn fills as many slots; above it later ones fill more.
 
     Returns:
         What is on the canvas, and the turns that were made.
@@ -119,6 +121,8 @@ def in_turns(
         streams = [canvas.streams[i] for i in rows.tolist()]
         predicted, priority = _predict(config, read, states, left[rows], canvas.options, streams)
         filled = -(-step * counts[rows] // turns[rows])
+        if pace != 1:
+            filled = (counts[rows] * (step / turns[rows].double()) ** pace - 1e-9).ceil().long()
         more = filled - (held & ~left)[rows].sum(1)
         rank = priority.masked_fill(~left[rows], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
         fills = torch.zeros_like(left)
