@@ -167,8 +167,8 @@ def denoise_in_turns(
 
     Noise and source decide together. A pass moves every slot that is left along the flow, as :func:`denoise` does; then
     the most probable tokens are written, until :math:`\lceil M (i/T)^{3/2} \rceil` of a row's M slots are filled after
-    pass i of T, and the next pass reads them as clean words. Noise makes the words of a text agree on one of several answers,
-    and what is written cannot be lost again.
+    pass i of T, and the next pass reads them as clean words. Noise makes the words of a text agree on one of several
+    answers, and what is written cannot be lost again.
 
     Arguments and errors are those of :func:`yanlm.generation.rereading.reread`.
 

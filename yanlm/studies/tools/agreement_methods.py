@@ -49,10 +49,10 @@ REREAD: Json = {"reread": True}
 PLANS: dict[str, TaskPlan] = {
     "codes": TaskPlan(
         1.7,
-        shared={"model": {"encoder_layers": 3, "d_model": 96}},
+        shared={"model": {"encoder_layers": 3}, "recipe1": {"lr": 3e-3}},
         flow=GROUPS,
         own=ALONE,
-        alike={"model": {"d_model": 152}},
+        alike={"model": {"d_model": 104}},
     ),
     "statements": TaskPlan(
         10.0,
