@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from moefm.checks import check_count, check_positive
 from yanlm.data.builtin.puzzle import Puzzle
 from yanlm.data.builtin.puzzles import puzzle
+from yanlm.data.parallel_bench import parallel_bench_rows
 from yanlm.files import write_json
 from yanlm.studies.tools.agreement_methods import (
     METHODS,
@@ -47,14 +49,15 @@ def agreement_study(
     seeds: Sequence[int] = (0,),
     rows: int = 200,
     samples: int = 8,
+    test: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     device: str = "cpu",
 ) -> Json:
     """Train every method on a puzzle for the same time, and judge what it writes into unseen rows.
 
     Beside the page there is ``agreement.json``: by method and number of steps T (token by token: of passes) ``valid``,
-    ``entropy`` and ``nfe``, the median over seeds, and the factorized bound, which no method that writes all words
-    independently of one another can exceed.
+    ``entropy`` and ``nfe``, the median over seeds, and the factorized bound: what a writer reaches who draws every word
+    on its own from its exact distribution. (Who always writes one answer can be above it, at an entropy of 0.)
 
     Args:
         study: Where it is kept, the trained models among it.
@@ -67,6 +70,8 @@ def agreement_study(
         seeds: Of weights and training.
         rows: Test rows.
         samples: Texts for each.
+        test: Folder of ParallelBench's test rows (:func:`yanlm.data.parallel_bench.parallel_bench_rows`), which are
+            judged in place of the puzzle's own.
         options: Settings that all trainings share (:func:`yanlm.runs.settings.resolve`), and under ``methods`` tables
             for single ones.
         device: Where models are trained.
@@ -90,15 +95,16 @@ def agreement_study(
     trained = list(dict.fromkeys(trained_by(name) for name in names))
     for name in trained:
         trainer.settings(name, seeds[0])  # mistakes, before anything is trained
+    asked = target.rows("test", rows) if test is None else parallel_bench_rows(test, target)[:rows]
     study.begin({
         "task": target.spec, "minutes": minutes, "train_steps": train_steps, "rows": rows, "samples": samples,
+        **({} if test is None else {"test": str(test)}),
         "models": {name: options_of(name, plan, shared) for name in trained},
     })  # fmt: skip
-    test = target.rows("test", rows)
     results: dict[str, list[Json]] = {name: [] for name in names}
     for seed in seeds:
         for name in names:
-            results[name].append(_scores(trainer, name, seed, counts, test, samples))
+            results[name].append(_scores(trainer, name, seed, counts, asked, samples))
     training = {name: [study.pieces[training_key(name, seed)] for seed in seeds] for name in trained}
     return _finish(study, target, joined(results), training, counts, look, over_seeds(seeds))
 

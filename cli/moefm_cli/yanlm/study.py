@@ -180,6 +180,7 @@ def agreement(
     seeds: Seeds = "0",
     rows: Annotated[int, typer.Option(help="Test rows.")] = 200,
     samples: Annotated[int, typer.Option(help="Texts for each.")] = 8,
+    test: Annotated[Path | None, typer.Option(help="Folder of ParallelBench's test rows, instead of our own.")] = None,
     config: Config = None, device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
 ) -> None:
     """Run the study of agreement."""
@@ -188,7 +189,7 @@ def agreement(
     run_study(
         "agreement", out, page, json_, task=spec, only=only or [], steps=integers("--steps", steps), minutes=minutes,
         train_steps=train_steps, seeds=integers("--seeds", seeds), rows=rows, samples=samples,
-        options=table_of(config), device=pick_device(device),
+        test=test, options=table_of(config), device=pick_device(device),
     )
 
 

@@ -90,3 +90,12 @@ def test_a_student_begins_from_the_flow_of_its_seed(tmp_path: Path) -> None:
         "flow, distilled, T = 2": ["2"],
     }
     assert {folder.name for folder in (tmp_path / "models").iterdir()} >= {"flow-seed-0", "flow-distilled-seed-0"}
+
+
+def test_rows_that_nobody_here_wrote(tmp_path: Path) -> None:
+    lines = [{"input": {"puzzle": "1_3_\n341_\n2_4_\n4_2_"}}, {"input": {"puzzle": "____\n3412\n2143\n4321"}}]
+    (tmp_path / "sudoku_n4.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    given = {"task": "sudoku:train=100", "only": ["flow"], "steps": [1], "test": tmp_path}
+    assert study(tmp_path / "run", **given)["settings"]["test"] == str(tmp_path)
+    with pytest.raises(ValueError, match="ParallelBench has no such task"):
+        study(tmp_path / "other", **given | {"task": TASK})
