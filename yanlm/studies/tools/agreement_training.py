@@ -162,7 +162,8 @@ class Trainer:
     def _look(self, name: str, folder: Path, model: YanModel) -> float:
         builder = make_builder(model, load_tokenizer(folder / "tokenizer"), Masking())
         rows = self.puzzle.rows("validation", LOOK_ROWS)
-        options = {"steps": self.look, "samples": LOOK_SAMPLES, **generation_of(name, self.plan)}
+        steps = self.look if model.can.refine else 1
+        options = {"steps": steps, "samples": LOOK_SAMPLES, **generation_of(name, self.plan)}
         return float(judged(model, builder, self.puzzle, rows, **options)["valid"])
 
 
