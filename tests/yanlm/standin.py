@@ -111,14 +111,15 @@ class StandInDraw:
         return [(first + 3 * place) % (VOCABULARY - 1) for place in range(rng.randint(2, 12))]
 
 
-def language_model(backbone):
-    """A real one, as small."""
+def language_model(backbone, **options):
+    """A real one, as small; options go to its configuration."""
     from yanlm.config import YanConfig
     from yanlm.modeling.yan import YanModel
 
     sizes = dict(vocab_size=VOCABULARY + 1, d_model=16, num_heads=2, encoder_layers=2, flow_layers=2, cross_layers=[0])
     torch.manual_seed(0)
-    return YanModel(YanConfig(**sizes, backbone=backbone, pad_token_id=VOCABULARY, mask_token_id=VOCABULARY - 1))
+    ids = dict(pad_token_id=VOCABULARY, mask_token_id=VOCABULARY - 1)
+    return YanModel(YanConfig(**sizes, **ids, backbone=backbone, **options))
 
 
 def run(
@@ -128,6 +129,7 @@ def run(
     stage=1,
     model=None,
     backbone="",
+    options=None,
     wait=0.0,
     slow_disk=0.0,
     full_from=None,
@@ -144,7 +146,7 @@ def run(
     share = (accelerator.process_index, accelerator.num_processes)
     draw = StandInDraw(settings.batch_size, *share, settings.accumulate, wait=wait)
     if model is None:
-        model = language_model(backbone) if backbone else StandIn()
+        model = language_model(backbone, **(options or {})) if backbone else StandIn()
     result = train_stage(model, stage, draw, settings, folder, accelerator=accelerator, resume=resume)
     return model, result
 

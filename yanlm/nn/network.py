@@ -83,7 +83,7 @@ class YanNetwork(PreTrainedModel):
         self.decoder.head = cast(nn.Linear, value)
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Embedding:
-        """Give embedding, map to the vocabulary and ``config.vocab_size`` another number of tokens.
+        """Give embedding, map to the vocabulary, vectors of tokens and ``config.vocab_size`` another number of tokens.
 
         Arguments and result are those of :meth:`transformers.PreTrainedModel.resize_token_embeddings`.
 
@@ -91,7 +91,14 @@ class YanNetwork(PreTrainedModel):
             ValueError: Padding or mask would have no place any more.
         """
         check_new_size(self.config, new_num_tokens)
-        return super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        embedding: nn.Embedding = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        vectors, size = getattr(self.flow, "vectors", None), embedding.num_embeddings
+        if vectors is not None and vectors.num_embeddings != size:
+            resized = nn.Embedding(size, vectors.embedding_dim).to(vectors.weight)
+            kept = min(vectors.num_embeddings, size)
+            resized.weight.data[:kept] = vectors.weight.data[:kept]
+            self.denoiser.vectors = resized
+        return embedding
 
     def _set_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
         """Called by :meth:`gradient_checkpointing_enable`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from moefm import CategoricalLoss, categorical_mixture_loss, drawn_categorical_loss, load_balance
 from moefm.routing import draw_expert
@@ -31,6 +31,7 @@ class Noisy(NamedTuple):
     total: Tensor  # a mean over their slots
     loss: CategoricalLoss
     logits: Tensor  # (B, M, K)
+    t: Tensor  # (B,)
 
 
 def denoising_loss(
@@ -47,32 +48,54 @@ def denoising_loss(
         totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
 
     Returns:
-        The loss, a scalar, and its detached parts by name.
+        The loss, a scalar, and its detached parts by name, the same names for every batch: ``plain`` and ``denoise``
+        are in the mean over batches the loss of a slot in rows of that kind (slots that show their token count as 0).
     """
     count = totals[1].clamp_min(1)
     drawn = torch.stack([torch.rand(3, generator=source) for source in generators(seeds, TIME)])
     shown = revealed(model, batch, settings.reveal, seeds) if settings.reveal else batch
     is_plain = drawn[:, 0] < settings.plain
-    total, parts = torch.zeros((), device=totals.device), Parts()
+    total = torch.zeros((), device=totals.device)
+    kinds = {"plain": settings.plain, "denoise": 1 - settings.plain, "balance": settings.balance}
+    parts: Parts = {name: total for name, weight in kinds.items() if weight}
     if is_plain.any():
-        rows = _rows(shown, is_plain)
-        losses = _plain_losses(model, rows)
-        parts["plain"] = losses.sum() / rows["slot_mask"].sum().clamp_min(1)
-        total = total + losses.sum() / count
-    if not is_plain.all():
+        losses = _plain_losses(model, _rows(shown, is_plain)).sum() / count
+        parts["plain"] = losses / settings.plain
+        total = total + losses
+    seen = drawn.new_full((2, len(seeds)), torch.nan).to(total.device)  # of every row its time and its loss
+    if is_plain.all():
+        total = total + _nothing(model)
+    else:
         rows = _rows(shown, ~is_plain)
         own = [seed for seed, plain in zip(seeds, is_plain.tolist(), strict=True) if not plain]
         noisy = _noisy_loss(model, rows, settings, own, drawn[~is_plain])
-        share = rows["slot_mask"].sum() / count
-        parts["denoise"] = noisy.loss.nll.sum() / rows["slot_mask"].sum().clamp_min(1)
-        total = total + noisy.total * share
+        nll, slots = noisy.loss.nll.sum(1), rows["slot_mask"].sum(1)
+        parts["denoise"] = nll.sum() / count / (1 - settings.plain)
+        total = total + noisy.total * slots.sum() / count
         if settings.balance:
-            parts["balance"] = load_balance(noisy.logits, rows["slot_mask"]) * share
+            parts["balance"] = load_balance(noisy.logits, rows["slot_mask"]) * slots.sum() / count
             total = total + settings.balance * parts["balance"]
+        seen[:, ~is_plain] = torch.stack([noisy.t, nll / slots.clamp_min(1)]).to(seen)
+    if settings.times == "information" and model.training:
+        model.denoiser.information.observe(*_of_all_processes(seen))
     if settings.length and "collapsed_ids" in batch:
         parts["length"] = length_loss(model, batch, seeds, totals)
         total = total + settings.length * parts["length"]
     return total, {name: part.detach() for name, part in parts.items()}
+
+
+def _nothing(model: YanNetwork) -> Tensor:
+    """Zero, of which every parameter of the flow has a part: processes that share gradients wait for all of them."""
+    return sum((parameter.sum() * 0 for parameter in model.denoiser.parameters()), torch.zeros((), device=model.device))
+
+
+def _of_all_processes(columns: Tensor) -> Tensor:
+    """Columns ``(2, B)`` of every process beside one another; the rows of a batch are divided evenly among them."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return columns
+    every = [torch.empty_like(columns) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(every, columns)
+    return torch.cat(every, 1)
 
 
 def _rows(batch: Batch, where: Tensor) -> Batch:
@@ -109,10 +132,7 @@ def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Seq
     if settings.consistent:
         with torch.no_grad():
             shares = _mixture(model, flow.trunk(z0, 0.0, places), labels, places)[1].responsibilities
-    noisy = _likelihood(model, settings, features, labels, places, shares, streams)
-    if settings.times == "information":
-        flow.information.observe(t, noisy.loss.nll.sum(1) / mask.sum(1).clamp_min(1))
-    return noisy
+    return Noisy(*_likelihood(model, settings, features, labels, places, shares, streams), t)
 
 
 def _mixture(
@@ -133,20 +153,17 @@ def _likelihood(
     places: Places,
     shares: Tensor | None,
     streams: Sequence[torch.Generator],
-) -> Noisy:
-    """Through all experts, or through the one that is drawn from its posterior."""
+) -> tuple[Tensor, CategoricalLoss, Tensor]:
+    """The first of :class:`Noisy`: through all experts, or through the one that is drawn from its posterior."""
     flow = model.denoiser
     by_all = settings.gradient == "all" or (settings.gradient == "auto" and flow.layer == model.config.encoder_layers)
     if by_all or flow.num_experts == 1:
         logits, loss = _mixture(model, features, labels, places, shares)
-        return Noisy(loss.total, loss, logits)
+        return loss.total, loss, logits
     with torch.no_grad():
         _, loss = _mixture(model, features, labels, places, shares)
     index = draw_expert(loss.responsibilities.clamp_min(1e-30).log(), streams, places.scope).to(labels.device)
     own, logits = flow.losses(flow.one_feature(features, index), labels, places), flow.gate_logits(features)
     how: dict[str, Any] = {"mask": places.mask, "scope": places.scope}
-    return Noisy(
-        drawn_categorical_loss(own, logits, loss.responsibilities, **how),
-        loss,
-        group_mean(logits, places.scope, places.mask),
-    )
+    total = drawn_categorical_loss(own, logits, loss.responsibilities, **how)
+    return total, loss, group_mean(logits, places.scope, places.mask)

@@ -14,7 +14,7 @@ from toys import TEXT_ROWS, Batch
 from transformers import AutoConfig, AutoModel
 
 from yanlm.nn.condition import Condition
-from yanlm.objectives.settings import Stage2
+from yanlm.objectives.settings import Denoising, Stage2
 from yanlm.tokenization.examples import Builder
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -23,6 +23,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "mamba": {"num_experts": 2, "backbone": "mamba"},
     "separate": {"form": "separate", "align": False},
     "experts read": {"num_experts": 2, "scope": "sequence", "experts": "source"},
+    "encoder denoises": {"denoiser": "encoder", "latent_dim": 6, "num_experts": 3, "scope": "span"},
+    "marks": {"denoiser": "encoder", "latent_dim": 6, "num_experts": 2, "experts": "source", "expert_layer": 1},
+    "continuum": {"denoiser": "encoder", "latent_dim": 6, "num_experts": 2, "experts": "continuum"},
     "mdlm": {"method": "mdlm"},
     "gpt2": {"method": "gpt2"},
     "bart": {"method": "bart"},
@@ -144,6 +147,8 @@ def enable_checkpointing(model: Any, options: dict[str, bool] | None) -> None:
 def test_gradient_checkpointing_changes_no_gradient(model: Any, batch: Batch, reentrant: bool | None) -> None:
     if last_stage(model) == 2:
         model.stage2 = Stage2(freeze="none")
+    if model.can.denoises:
+        model.denoising = Denoising(times="uniform")  # else the first loss changes the times of the second
     model.prepare_stage(last_stage(model))
 
     def gradients() -> dict[str, torch.Tensor]:

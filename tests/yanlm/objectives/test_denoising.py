@@ -51,6 +51,39 @@ def test_plain_rows_alone_are_a_masked_language_model(make_model: Make, batch: A
     assert torch.allclose(total, wanted, rtol=1e-5) and set(parts) == {"plain"}
 
 
+@pytest.mark.parametrize("kind", [HEADS, MARKS], ids=str)
+def test_parts_are_what_the_loss_is_made_of(make_model: Make, batch: Any, kind: Any) -> None:
+    model = make_model(denoiser="encoder", **kind)
+    for seeds in ([1, 2, 3], [4, 5, 6], [7, 8, 9]):
+        settings = {"plain": 0.4, "length": 0.0, "gradient": "all", "balance": 0.1}
+        total, parts = loss_of(model, batch, seeds, **settings)
+        assert list(parts) == ["plain", "denoise", "balance"], "the same names, whatever rows are there"
+        sums = 0.4 * parts["plain"] + 0.6 * parts["denoise"] + 0.1 * parts["balance"]
+        assert torch.allclose(sums, total, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [HEADS, MARKS], ids=str)
+def test_bfloat16_is_about_as_good(make_model: Make, batch: Any, kind: Any) -> None:
+    model = make_model(denoiser="encoder", **kind).train()
+    wanted = loss_of(model, batch, times="uniform")[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        total = loss_of(model, batch)[0]
+    total.backward()
+    assert torch.allclose(total, wanted, rtol=0.05)
+    information = model.denoiser.information
+    assert information.errors.dtype == torch.float32 and information.errors.isfinite().all()
+
+
+def test_rows_without_noise_leave_no_parameter_out(make_model: Make, batch: Any) -> None:
+    model = make_model(denoiser="encoder", **MARKS).train()
+    total, parts = loss_of(model, batch, plain=1 - 1e-6)
+    total.backward()
+    assert parts["denoise"] == 0 < parts["plain"]
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert not [name for name, gradient in gradients.items() if gradient is None], "processes would wait for them"
+    assert not any(gradient.any() for name, gradient in gradients.items() if name.startswith("flow."))
+
+
 def test_a_row_is_the_same_alone(make_model: Make, batch: Any) -> None:
     model = make_model(denoiser="encoder", **MARKS)
     settings: dict[str, Any] = {"length": 0.0, "plain": 0.3, "reveal": 0.5, "times": "uniform"}
@@ -68,6 +101,8 @@ def test_only_information_time_is_measured(make_model: Make, batch: Any) -> None
     for times, seen in (("uniform", False), ("information", True)):
         model = make_model(denoiser="encoder", **HEADS)
         loss_of(model, batch, times=times, plain=0.0)
+        assert not model.denoiser.information.counts.any(), "an evaluation leaves it as it was"
+        loss_of(model.train(), batch, times=times, plain=0.0)
         assert bool(model.denoiser.information.counts.any()) == seen
 
 

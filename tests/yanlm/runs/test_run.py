@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from yanlm.data.corpus import corpus_of
 from yanlm.data.sources import Source
+from yanlm.modeling.io import load_model
 from yanlm.runs.listener import Listener
 from yanlm.runs.run import report, train
 from yanlm.runs.settings import RunSettings, resolve
@@ -67,6 +70,41 @@ def test_a_run_writes_what_it_returns_and_is_heard(small: RunSettings, tmp_path:
     assert (out / "stage1" / "model.safetensors").read_bytes() == weights
     with pytest.raises(ValueError, match="resume"):
         train(small, out, device="cpu")
+
+
+ENCODER = {"denoiser": "encoder", "num_experts": 2, "scope": "sentence", "experts": "source", "latent_dim": 4}
+
+
+class Killed(Listener):
+    """Ends the process, as far as the run can tell, when it hears of a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def log(self, stage: int, record: dict[str, Any]) -> None:
+        if record["step"] == self.step:
+            raise SystemExit(137)
+
+
+def test_a_flow_whose_encoder_denoises_goes_on_to_the_last_bit(tmp_path: Path) -> None:
+    data = tmp_path / "own.txt"
+    data.write_text("\n".join(f"the cat number {i} sat near the old house ." for i in range(60)))
+    steps = {"steps1": 9, "log_every": 1, "save_every": 2, "eval_rows": 4}
+    settings = resolve(
+        {"data": [str(data)], "tokenizer": "bpe:300", "model": SMALL | ENCODER, "recipe1": {"batch_size": 4}, **steps}
+    )
+    whole = train(settings, tmp_path / "whole", device="cpu")
+    assert whole is not None and {path.name for path in (tmp_path / "whole").iterdir()} == FILES - {"stage2"}
+    with pytest.raises(SystemExit):
+        train(settings, tmp_path / "killed", device="cpu", listener=Killed(5))
+    again = train(settings, tmp_path / "killed", device="cpu", resume=True)
+    assert again is not None and again["report"] == whole["report"]
+    weights = [load_file(tmp_path / name / "stage1" / "model.safetensors") for name in ("whole", "killed")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    assert weights[0]["flow.information.counts"].sum() > 9, "times are measured, and what was measured is kept"
+    model = load_model(tmp_path / "killed")
+    assert model.config.sentence_ends and model.can.denoises and model.config.stage == 1
 
 
 def test_rows_that_were_read_are_not_read_again(small: RunSettings, tmp_path: Path) -> None:

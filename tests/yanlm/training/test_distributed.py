@@ -218,6 +218,24 @@ def test_the_language_model_is_the_same_alone_shared_and_sharded(tmp_path, backb
             assert x == pytest.approx(y, rel=5e-6, abs=1e-6)
 
 
+ENCODER = {"denoiser": "encoder", "num_experts": 2, "experts": "source", "expert_layer": 1, "latent_dim": 4}
+
+
+@pytest.mark.parametrize("environment", [{}, FSDP], ids=["shared", "sharded"])
+def test_a_flow_whose_encoder_denoises_is_the_same_on_two(tmp_path, environment):
+    """Of its batches of two rows some have plain rows alone, some noisy ones; what it measures is measured by both."""
+    options = {"settings": {"steps": 8, "lr": 1e-3, "log_every": 1, "batch_size": 4}, "backbone": "transformer"}
+    options["options"] = ENCODER
+    [alone] = Run(tmp_path / "one", **options).results()
+    both = Run(tmp_path / "two", world=2, environment=environment, **options).results()
+    for x, y in zip(curve(tmp_path / "two"), curve(tmp_path / "one"), strict=True):
+        assert x == pytest.approx(y, rel=2e-4)  # a curve of few points is steep: times repeat what sums leave over
+    assert sum(alone["model"]["flow.information.counts"]) > 8
+    for result in both:
+        for name in ("flow.information.counts", "flow.information.errors"):
+            assert result["model"][name] == pytest.approx(alone["model"][name], rel=2e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["torchrun", "accelerate", "fsdp"])
 def test_launchers(tmp_path, whole, launcher):
