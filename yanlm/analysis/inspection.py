@@ -14,6 +14,7 @@ from moefm.checks import check_count
 from moefm.regularizers import BANDWIDTHS
 from yanlm.analysis.figures import latent_figure
 from yanlm.analysis.geometry import geometry, principal_components, wide_bandwidths
+from yanlm.analysis.information import information_figure, information_numbers
 from yanlm.analysis.latents import (
     LEAST,
     NOISE_LEVELS,
@@ -28,6 +29,7 @@ from yanlm.analysis.latents import (
 )
 from yanlm.data.corpus import load_corpus
 from yanlm.data.rows import DataError
+from yanlm.figures import printed
 from yanlm.files import replacing, write_json, writing_to
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.tokenization.examples import Builder
@@ -143,6 +145,8 @@ def inspect_folder(
 ) -> dict[str, Any]:
     """Inspect the model of a folder on held-out rows; write ``latents.png`` and ``latents.json``.
 
+    Of a flow whose denoiser is the encoder, also ``information.png``: where it decides.
+
     Args:
         folder: What ``yanlm train`` wrote, or one stage of it.
         data: Specs of :func:`yanlm.data.corpus.load_corpus`; by default those the model was trained on.
@@ -154,7 +158,8 @@ def inspect_folder(
         device: Where the model runs.
 
     Returns:
-        What ``latents.json`` holds: ``model``, ``data``, the numbers of :func:`inspect_latents`, and ``files``.
+        What ``latents.json`` holds: ``model``, ``data``, the numbers of :func:`inspect_latents`, ``information`` where
+        the encoder denoises (:func:`yanlm.analysis.information.information_numbers`), and ``files``.
 
     Raises:
         ValueError: There is no model, no data, or too little of it, or the files cannot be written.
@@ -174,16 +179,19 @@ def inspect_folder(
         raise ValueError(f"{where} holds a {model.config.method} model, which has no latents to look at")
     inspection = inspect_latents(model, load_tokenizer(where), held_out, tokens=tokens, seed=seed)
     name = "/".join(where.resolve().parts[-2:] if where.name in ("stage1", "stage2") else where.resolve().parts[-1:])
-    files = {"figure": out / "latents.png", "numbers": out / "latents.json"}
-    document = {
-        "model": str(where),
-        "data": options["specs"],
-        **inspection.numbers,
-        "files": {kind: str(path) for kind, path in files.items()},
-    }
+    figures, numbers = {"figure": latent_figure({name: inspection})}, dict(inspection.numbers)
+    if model.can.denoises:
+        time = model.denoiser.information
+        figures["information"] = information_figure(time, printed(name))
+        numbers["information"] = information_numbers(time)
+    files = {kind: out / ("latents.png" if kind == "figure" else f"{kind}.png") for kind in figures}
+    files["numbers"] = out / "latents.json"
+    told = {kind: str(path) for kind, path in files.items()}
+    document = {"model": str(where), "data": options["specs"], **numbers, "files": told}
     with writing_to(out):
-        with replacing(files["figure"]) as beside:
-            latent_figure({name: inspection}).savefig(beside, dpi=120)
+        for kind, figure in figures.items():
+            with replacing(files[kind]) as beside:
+                figure.savefig(beside, dpi=120)
         write_json(files["numbers"], document, ascii=False)
     return document
 

@@ -83,6 +83,21 @@ def test_folder(run):
     assert found["tokens"] == LEAST
 
 
+def test_where_a_flow_decides_whose_encoder_denoises(run, tokenizer):
+    assert "information" not in inspect_folder(run, tokens=LEAST)["files"]
+    model = tiny(tokenizer, denoiser="encoder", latent_dim=4)
+    t = torch.linspace(0, 1, 100)
+    model.denoiser.information.observe(t, (1 - 4 * t).clamp_min(0))
+    settings = json.loads((run / "stage1" / "run.json").read_text())
+    save_model(run / "stage1", model, tokenizer, settings)
+    found = inspect_folder(run, tokens=LEAST)
+    assert (run / "inspect" / "information.png").stat().st_size > 10_000
+    assert found["files"]["information"] == str(run / "inspect" / "information.png")
+    kept = json.loads((run / "inspect" / "latents.json").read_text(encoding="utf-8"))["information"]
+    assert kept == found["information"] and set(kept) == {"times", "errors", "grid"} and set(kept["grid"]) == {*"248"}
+    assert kept["grid"]["4"] == pytest.approx(model.denoiser.information.grid(4).tolist(), abs=1e-6)
+
+
 def test_folder_with_other_data_and_place(run, tmp_path):
     other = tmp_path / "train.jsonl"
     other.write_text("\n".join(json.dumps({"words": text}) for text in TEXTS), encoding="utf-8")
