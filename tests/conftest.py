@@ -19,7 +19,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of a flow and two baselines, never trained: flow, mlm, gpt2."""
+    """Folders of two flows and two baselines, never trained: flow, encoder (it denoises), mlm, gpt2."""
     from yanlm.config import YanConfig
     from yanlm.data.builtin.rooms import rooms_rows
     from yanlm.modeling.autoregressive import ARModel
@@ -41,6 +41,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
     flow = YanConfig(**sizes, **ids, mask_token_id=tokenizer.mask_token_id, stage=2)
     kinds = {"flow": flow, "mlm": baseline_config("mlm", flow), "gpt2": baseline_config("gpt2", flow)}
+    denoises = {"denoiser": "encoder", "num_experts": 2, "experts": "source", "scope": "sequence", "stage": 1}
+    kinds["encoder"] = YanConfig(**flow.to_diff_dict() | denoises)
     for name, config in kinds.items():
         with torch.random.fork_rng([]):
             torch.manual_seed(0)

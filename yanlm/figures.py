@@ -24,6 +24,9 @@ PARTS = {
     "gate": "gate",
     "mixture": "likelihood of the text",
     "length": "length",
+    "plain": "cross-entropy, plain masks",
+    "denoise": "likelihood, noisy masks",
+    "distill": "distance from the teacher",
 }
 """What the parts of a loss are called in a legend; others keep their own name."""
 
@@ -50,12 +53,12 @@ def printed(text: str) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def loss_figure(logs: Mapping[int, Sequence[Record]], baseline: str | None = None) -> Figure:
+def loss_figure(logs: Mapping[int, Sequence[Record]], name: str | None = None) -> Figure:
     """Parts of the loss over the steps, a panel for each stage; the legend says where they ended.
 
     Args:
         logs: Lines of ``log.jsonl``, by stage.
-        baseline: Its name, where it is one that was trained.
+        name: What was trained, where it is not the two stages of a flow.
     """
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     for ax, (stage, records) in zip(
@@ -63,7 +66,7 @@ def loss_figure(logs: Mapping[int, Sequence[Record]], baseline: str | None = Non
     ):
         _losses(ax, records)
         named = {1: "autoencoder", 2: "latent flow"}.get(stage)
-        ax.set_title(baseline or (f"stage {stage}: {named}" if named else f"stage {stage}"), fontsize=11)
+        ax.set_title(name or (f"stage {stage}: {named}" if named else f"stage {stage}"), fontsize=11)
     return figure
 
 

@@ -34,7 +34,7 @@ def place(models, tmp_path_factory):
     """What every fault begins with."""
     root = tmp_path_factory.mktemp("faults") / "place"
     root.mkdir()
-    for name in ("flow", "mlm", "gpt2"):
+    for name in ("flow", "encoder", "mlm", "gpt2"):
         shutil.copytree(models / name, root / name)
     texts(root)
     points(root)

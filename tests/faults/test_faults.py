@@ -42,6 +42,12 @@ FAULTS = {
     TRAIN + "texts.txt --batch-size 0": "batch_size must",
     TRAIN + "texts.txt --batch-size 3 --accumulate 2": "multiple of accumulate",
     TRAIN + "texts.txt --experts 0": "num_experts must",
+    TRAIN + "texts.txt --denoiser decoder": "denoiser must be one of encoder, trunk",
+    TRAIN + "texts.txt --denoiser encoder": "has one stage: give --minutes or --steps1",
+    TRAIN + "texts.txt --denoiser encoder --stage 2 --minutes 1": "has one stage",
+    TRAIN + "texts.txt --denoiser encoder --ce rollout": "leave out ce",
+    TRAIN + "texts.txt --denoiser encoder --preset paper-mamba": "needs form='slots'",
+    TRAIN + "texts.txt --init encoder": "--denoiser encoder to go on with it",
     TRAIN + "texts.txt --backbone rnn": "backbone must be one of",
     TRAIN + "texts.txt --precision fp8": "precision must be one of",
     TRAIN + "texts.txt --tokenizer bpe:many": "bpe:SIZE",
@@ -132,6 +138,16 @@ FAULTS = {
     FILL + "flow 'a <mask>' --z0-scale -1": "z0_scale",
     FILL + "flow 'a <mask>' --temperature 1": "reread",
     FILL + "mlm 'a <mask>' --z0-scale 0.5": "z0_scale",
+    FILL + "mlm 'a <mask>' --candidates 2": "candidates is an option of the flow",
+    FILL + "flow 'a <mask>' --candidates 0": "--candidates",
+    FILL + "flow 'a <mask>' --candidates 2": "denoiser='encoder'",
+    FILL + "flow 'a <mask>' --sampler diffusion": "denoiser='encoder'",
+    FILL + "encoder 'a <mask>' --sampler walk": "sampler must be one of",
+    FILL + "encoder 'a <mask>' --sampler diffusion --z0-scale 0.5": "z0_scale",
+    FILL + "encoder 'a <mask>' --sampler diffusion --candidates 2": "candidates",
+    FILL + "encoder 'a <mask>' --candidates 2 --reread": "leave out reread",
+    FILL + "encoder 'a <mask>' --order margin": "sampler='diffusion'",
+    FILL + "encoder 'a <mask>' --temperature -1": "temperature",
     FILL + "flow 'a <mask>' --device tpu": "--device must be one of",
     FILL + "flow 'a <mask>' --seed x": "--seed",
     # Evaluating
@@ -146,6 +162,10 @@ FAULTS = {
     EVALUATE + "infill --data texts.txt --labels best": "labels",
     EVALUATE + "infill --data texts.txt --length long": "length",
     EVALUATE + "infill --data texts.txt --encoder nowhere": "nowhere",
+    EVALUATE + "infill --data texts.txt --candidates 0": "--candidates",
+    EVALUATE + "infill --data texts.txt --candidates 2": "denoiser='encoder'",
+    EVALUATE + "infill --data texts.txt --sampler diffusion": "denoiser='encoder'",
+    EVALUATE + "infill --data texts.txt --sampler walk": "sampler must be one of",
     "yanlm evaluate --model nowhere --task infill --data texts.txt": "train a model first",
     "yanlm evaluate --model flow --task infill --data texts.txt --out texts.txt": "--out",
     # Studies
@@ -191,6 +211,7 @@ FAULTS = {
 }
 """Command lines, and what their one line has to say."""
 
+ENCODER = 'data = "texts.txt"\nsteps1 = 1\n[model]\ndenoiser = "encoder"\n'
 FILES = {
     "data = 5": "data must be",
     'data = ["texts.txt", 5]': "data[1] must be a string",
@@ -218,6 +239,17 @@ FILES = {
     'data = "texts.txt"\n[stage2]\nobjective = 2': "stage2.objective must be a string",
     'data = "texts.txt"\n[stage2]\nbeta = [1]': "stage2.beta must be a list of 2 numbers",
     'data = "texts.txt"\n[[recipe1]]\nlr = 0.1': "recipe1 must be a table",
+    'data = "texts.txt"\n[denoising]\nplain = 0.5': "denoising is of a flow with denoiser='encoder'",
+    'data = "texts.txt"\n[model]\nscope = "sentence"': "scope='sentence' needs denoiser='encoder'",
+    ENCODER + '[denoising]\nplain = "half"': "denoising.plain must be a number",
+    ENCODER + "[denoising]\nplain = 1.5": "denoising: plain must",
+    ENCODER + '[denoising]\ntimes = "now"': "denoising: times must be one of",
+    ENCODER + '[denoising]\ncolour = "red"': "denoising has no setting 'colour'",
+    ENCODER + '[stage2]\nce = "rollout"': "stage2 is of a flow behind its encoder",
+    ENCODER + "[recipe2]\nlr = 0.1": "recipe2 is of a flow behind its encoder",
+    ENCODER + "expert_layer = 9": "expert_layer must lie in 0 ..",
+    ENCODER + "latent_dim = -1": "model: latent_dim must",
+    ENCODER + 'experts = "trunk"': "experts='trunk' needs denoiser='trunk'",
 }
 """Files of settings, and what the one line has to say."""
 

@@ -126,7 +126,7 @@ def write_slots(
     tokens: dict[int, list[Ids]] = {}
     experts, timing = Counter[int](), Timing()
     known = {} if choices is None else {"choices": choices}
-    drawn = options.samples if model.can.noise or options.draws else 1  # else one is computed and repeated
+    drawn = options.samples if model.can.draws(options) else 1  # else one is computed and repeated
     for places, batch in batches(model, builder, prompts, batch_size):
         began = _now(model)
         out = model.generate(**batch, options=replace(options, seeds=generation_seeds(seed, places)), **known)

@@ -31,7 +31,8 @@ class Protocol:
         seeds: Seeds of generation.
         options: How slots are filled; steps and seeds apart.
         told: Those of the options that are the model's, for the report: ``routing``, ``z0_scale`` and ``reread``, or
-            ``temperature`` and ``order``; all five where a flow rereads.
+            ``temperature`` and ``order``; all five where a flow rereads. Of a flow whose encoder denoises ``sampler``,
+            ``temperature``, and with the sampler ``flow`` also ``candidates``.
         labels: ``any`` or ``known``.
         length: ``given``, ``predicted``, or ``padding`` where the model ends its answers itself.
         batch_size: Rows generated together.
@@ -85,22 +86,19 @@ def protocol(
         raise ValueError("several models answer together where the labels are known: task=classify with labels=known")
     can.check_trained()
     _need_packages(options.samples)
-    if not can.routing and any(getattr(options, name) != default for name, default in FLOW_OPTIONS.items()):
-        raise ValueError(f"routing, z0_scale and reread are options of the flow, and this is a {can.method} model")
     if labels == "known" and (options.temperature or options.reread or options.order != DEFAULTS.order):
         raise ValueError("known labels are compared, and nothing is written: leave out temperature, reread and order")
-    can.check(options)
+    can.check(options, choosing=labels == "known")
     kind = "padding" if builder.pad_to is not None and task.kind != "text" else length
     free = kind == "predicted" and can.lengths
     if free and options.temperature:
         raise ValueError(
             f"a {can.method} model finds lengths greedily: leave out temperature, or evaluate with length=given"
         )
-    drawn = can.noise or options.draws
     return Protocol(
         task=task,
         steps=tuple(dict.fromkeys(steps)) if can.steps else (1,),
-        seeds=tuple(dict.fromkeys(seeds)) if drawn else (seeds[0],),
+        seeds=tuple(dict.fromkeys(seeds)) if can.draws(options) else (seeds[0],),
         options=options,
         told=_told(options, can),
         labels=labels,
@@ -112,10 +110,13 @@ def protocol(
 
 def _told(options: GenerationOptions, can: Capabilities) -> dict[str, Any]:
     """What a report says of the options: those that the model has."""
-    names = _TOLD if can.routing else ()
-    if options.reread or not can.routing:
+    diffused = options.sampler == "diffusion"
+    names = _TOLD if can.routing and not diffused else ()
+    if can.denoises:
+        names = (*names, "sampler") if diffused else (*names, "sampler", "candidates")
+    if options.reread or can.temperature:
         names = (*names, "temperature")
-    if options.reread or can.order:
+    if options.reread or can.order or diffused:
         names = (*names, "order")
     told = {name: getattr(options, name) for name in names}
     if can.routing and options.solver != FLOW_OPTIONS["solver"]:

@@ -20,8 +20,8 @@ class Capabilities:
         refine: Whether it was trained for more than one step.
         noise: Whether it begins with noise: samples differ without a temperature, and there is a ``z0_scale``.
         routing: Whether there are experts to route, and so the options ``routing`` and ``solver``.
-        temperature: Whether a temperature draws its tokens; of a flow only where it rereads.
-        order: Whether it fills slots in turns, whose order is a choice; of a flow only where it rereads.
+        temperature: Whether a temperature draws its tokens; of a flow behind its encoder only where it rereads.
+        order: Whether it fills slots in turns, whose order is a choice; of a flow where it rereads, or by diffusion.
         reread: Whether it can read what it wrote after each step.
         lengths: Whether it comes to the length of a span as it writes (``generate_free``); others predict it.
         latents: Whether its encoder has a latent for every token.
@@ -60,6 +60,10 @@ class Capabilities:
                 "this model went through stage 1 alone and has no flow yet: yanlm train --stage 2 --init DIR"
             )
 
+    def draws(self, options: GenerationOptions) -> bool:
+        """Whether other seeds give other results: it begins with noise, or tokens or an order are drawn."""
+        return options.draws or (self.noise and options.sampler == "flow")
+
     def check(self, options: GenerationOptions, choosing: bool = False) -> None:
         """Check that the model takes all options that are not at their defaults.
 
@@ -71,6 +75,9 @@ class Capabilities:
             ValueError: It does not take one of them.
         """
         if options.sampler == "diffusion" and self.denoises:
+            for name, default in FLOW_OPTIONS.items():
+                if name != "sampler" and getattr(options, name) != default:
+                    raise ValueError(f"{name} is an option of the flow, and sampler='diffusion' has none: leave it out")
             return CAPABILITIES["mdlm"].check(replace(options, sampler="flow"), choosing)
         for name in ("candidates", "sampler"):
             if self.noise and not self.denoises and getattr(options, name) != FLOW_OPTIONS[name]:
@@ -92,6 +99,7 @@ class Capabilities:
             raise ValueError("temperature goes with reread=True where there is a flow; z0_scale changes its diversity")
         if options.order != DEFAULTS.order and not (self.order or options.reread):
             remedy = "set reread=True" if self.reread else "leave it out"
+            remedy += ", or sampler='diffusion'" * self.denoises
             raise ValueError(
                 f"order goes with models that fill slots in turns, and this {self.method} model does not: {remedy}"
             )

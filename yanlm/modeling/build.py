@@ -7,6 +7,7 @@ from itertools import count, cycle
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import Parameter
 
 from yanlm.config import MASKED, ARConfig, YanConfig
 from yanlm.modeling.autoregressive import ARModel
@@ -37,6 +38,8 @@ FLOW_SETTINGS = (
     "pad_to",
 )
 """Options of the model that leave its autoencoder as it is."""
+_OF_TRUNK = ("flow_layers", "cross_layers", "prediction", "align", "sigma")
+_OF_ENCODER = ("latent_dim", "expert_layer", "sentence_ends")
 
 
 def baseline_config(name: str, flow: YanConfig) -> Any:
@@ -114,15 +117,34 @@ def with_flow(model: YanModel, options: Mapping[str, Any], seed: int) -> YanMode
         options: Of :class:`yanlm.YanConfig`; those of :data:`FLOW_SETTINGS` count.
         seed: Of the new flow's weights.
     """
-    wanted = {name: options[name] for name in FLOW_SETTINGS if name in options}
-    model.config.pad_to = wanted.pop("pad_to", model.config.pad_to)  # of the data; it has no weights
-    if all(getattr(model.config, name) == value for name, value in wanted.items()):
+    wanted, config = {name: options[name] for name in FLOW_SETTINGS if name in options}, model.config
+    config.pad_to = wanted.pop("pad_to", config.pad_to)  # of the data; it has no weights
+    idle = _without_effect(config) if wanted.get("denoiser", config.denoiser) == config.denoiser else ()
+    if all(getattr(config, name) == value for name, value in wanted.items() if name not in idle):
         return model
-    changed = fresh_model(YanConfig(**(model.config.to_dict() | wanted)), seed)
+    changed = fresh_model(YanConfig(**(config.to_dict() | wanted)), seed)
     for name in ("encoder", "decoder", "positions"):
         if getattr(model, name) is not None:
             getattr(changed, name).load_state_dict(getattr(model, name).state_dict())
     return changed
+
+
+def options_in_use(config: Any) -> dict[str, Any]:
+    """Options of a configuration, as config.json has them, that its model is built or used by.
+
+    Example:
+        >>> "flow_layers" in options_in_use(YanConfig()), "flow_layers" in options_in_use(YanConfig(method="mlm"))
+        (True, False)
+    """
+    idle = _without_effect(config)
+    return {name: value for name, value in config.to_diff_dict().items() if name not in idle}
+
+
+def _without_effect(config: Any) -> tuple[str, ...]:
+    """Options that say nothing of a model of this configuration."""
+    if config.method != "flow":
+        return tuple(name for name in FLOW_SETTINGS if name != "pad_to")
+    return _OF_TRUNK if config.denoiser == "encoder" else _OF_ENCODER
 
 
 def fresh_model(config: Any, seed: int) -> Any:
@@ -146,8 +168,9 @@ def count_parameters(model: Any) -> dict[str, int]:
     """Number of parameters of each part that the model has; a weight that two parts share counts once, in the first."""
     seen: set[int] = set()
 
-    def count(*modules: Any) -> int:
-        fresh = [p for module in modules if module is not None for p in module.parameters() if id(p) not in seen]
+    def count(*parts: Any) -> int:
+        owned = [[part] if isinstance(part, Parameter) else part.parameters() for part in parts if part is not None]
+        fresh = [p for parameters in owned for p in parameters if id(p) not in seen]
         seen.update(map(id, fresh))
         return sum(p.numel() for p in fresh)
 
@@ -158,7 +181,9 @@ def count_parameters(model: Any) -> dict[str, int]:
     if model.flow is None:
         parts["decoder"] = count(model)  # with the length head
     else:
-        parts |= {"experts": count(model.flow.head_layers), "gate": count(model.flow.gating), "flow": count(model.flow)}
+        flow = model.flow
+        experts = (flow.head_layers, flow.marks, getattr(flow, "line", None))
+        parts |= {"experts": count(*experts), "gate": count(flow.gating), "flow": count(flow)}
         parts["decoder"] = count(model.decoder)
         parts["flow"] += count(model)  # the length head
     order = ("embedding", "encoder", "flow", "experts", "gate", "decoder")

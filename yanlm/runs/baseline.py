@@ -8,7 +8,7 @@ from typing import Any
 
 from moefm.checks import check_choice
 from yanlm.config import BASELINES
-from yanlm.runs.presets import Preset, Recipe
+from yanlm.runs.presets import PRESETS, Preset, Recipe
 
 PUBLISHED_LR = 5e-5
 """Learning rate of a model that was published, unless one says so: a fresh model's would undo what it learned."""
@@ -45,17 +45,27 @@ def for_baseline(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, di
         if model.setdefault("num_experts", 1) != 1:
             raise ValueError(f"baseline vfm is a flow with one expert, got num_experts={model['num_experts']}")
         return preset, {**options, "model": model, "baseline": None}
-    for table in ("stage1", "stage2"):
+    for table in ("stage1", "stage2", "denoising"):
         given = ", ".join(n for n in options.get(table) or () if (name, table, n) != ("gpt2", "stage1", "known"))
         if given:
             raise ValueError(f"{table} is an objective of the flow, and baseline {name} has its own: leave out {given}")
-    length = preset.length
-    if "steps1" in length:
-        length = {"steps1": length["steps1"] + length["steps2"]}
     recipe = baseline_recipe(name, preset)
     if options.get("init_from") is not None:
         recipe = dataclasses.replace(recipe, lr=PUBLISHED_LR)
-    return dataclasses.replace(preset, recipe1=recipe, length=length), dict(options)
+    return _in_one_stage(preset, recipe), dict(options)
+
+
+def encoder_denoises(options: Mapping[str, Any]) -> bool:
+    """Whether options of a run are of a flow whose denoiser is the encoder, by themselves or by their preset.
+
+    Example:
+        >>> encoder_denoises({"preset": "tiny", "model": {"denoiser": "encoder"}}), encoder_denoises({})
+        (True, False)
+    """
+    given, name = options.get("model"), options.get("preset", "tiny")
+    model = dict(PRESETS[name].model) if isinstance(name, str) and name in PRESETS else {}  # a wrong one is told later
+    model |= given if isinstance(given, Mapping) else {}
+    return options.get("baseline") in (None, "vfm") and model.get("denoiser") == "encoder"
 
 
 def for_denoiser(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, dict[str, Any]]:
@@ -67,11 +77,13 @@ def for_denoiser(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, di
     for table in ("stage1", "stage2", "recipe2"):
         if given := ", ".join(options.get(table) or ()):
             raise ValueError(f"{table} is of a flow behind its encoder; with denoiser='encoder' leave out {given}")
-    if options.get("stage") == "2" or options.get("steps2") is not None:
-        raise ValueError("with denoiser='encoder' there is one stage: give --minutes or --steps1, and no stage 2")
+    masking = dataclasses.replace(preset.recipe1.masking, clean=0.0)
+    return _in_one_stage(preset, dataclasses.replace(preset.recipe1, masking=masking)), dict(options)
+
+
+def _in_one_stage(preset: Preset, recipe: Recipe) -> Preset:
+    """The preset as a run of one stage, by this recipe, that is as long as its two."""
     length = preset.length
     if "steps1" in length:
         length = {"steps1": length["steps1"] + length["steps2"]}
-    masking = dataclasses.replace(preset.recipe1.masking, clean=0.0)
-    recipe = dataclasses.replace(preset.recipe1, masking=masking)
-    return dataclasses.replace(preset, recipe1=recipe, length=length), dict(options)
+    return dataclasses.replace(preset, recipe1=recipe, length=length)

@@ -86,7 +86,8 @@ def finetune_settings(
     else:
         chosen |= {"recipe1": recipe}
         if capabilities(config).denoises:
-            chosen |= {"denoising": saved.get("denoising", {}), "model": _flow_settings(config)}
+            learned = saved.get("denoising", {}) | {"student_steps": 0}  # a student learns the task, not from itself
+            chosen |= {"denoising": learned, "model": _flow_settings(config)}
             chosen["model"] |= dict(options.get("model", {}))
         else:
             chosen["baseline"] = config.method

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from moefm.checks import check_choice, check_count
-from yanlm.modeling.build import count_parameters
+from yanlm.modeling.build import count_parameters, options_in_use
 from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.tokenization.masking import Masking
 from yanlm.training.schedule import TrainSettings
@@ -196,4 +196,4 @@ def describe(name: str) -> dict[str, Any]:
     ids = {"vocab_size": size, "pad_token_id": size - 2, "mask_token_id": size - 1} if size else {}
     with torch.device("meta"):
         model = YanModel(YanConfig(**(ids | preset.model)))
-    return {"preset": name, "parameters": count_parameters(model), "config": model.config.to_diff_dict()}
+    return {"preset": name, "parameters": count_parameters(model), "config": options_in_use(model.config)}

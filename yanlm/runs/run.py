@@ -184,7 +184,7 @@ class _Run:
             write_json(out / RUN_FILE, record)
             write_json(out / f"stage{last}" / RUN_FILE, record)
             with replacing(out / "losses.png") as beside:
-                loss_figure(curves, self.settings.baseline).savefig(beside, dpi=120)
+                loss_figure(curves, self.settings.kind).savefig(beside, dpi=120)
             write_text(out / "samples.txt", samples_text(record["report"]))
         return record
 

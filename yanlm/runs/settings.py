@@ -10,7 +10,7 @@ from typing import Any
 from moefm.checks import check_choice, check_count, check_positive
 from yanlm.config import AUTOREGRESSIVE, BASELINES
 from yanlm.objectives.settings import Denoising, Stage1, Stage2
-from yanlm.runs.baseline import for_baseline, for_denoiser
+from yanlm.runs.baseline import encoder_denoises, for_baseline, for_denoiser
 from yanlm.runs.parsing import checked_model, parsed, replaced
 from yanlm.runs.presets import Recipe, get_preset
 from yanlm.training.schedule import TrainSettings
@@ -96,8 +96,9 @@ class RunSettings:
         check_choice("stage", self.stage, STAGES)
         if self.baseline is not None:
             check_choice("baseline", self.baseline, BASELINES)
-            if self.stage == "2" or self.steps2 is not None:
-                raise ValueError(f"baseline {self.baseline} has one stage: give --minutes or --steps1, and no stage 2")
+        if (self.baseline is not None or self.denoises) and (self.stage == "2" or self.steps2 is not None):
+            kind = "a flow with denoiser='encoder'" if self.denoises else f"baseline {self.baseline}"
+            raise ValueError(f"{kind} has one stage: give --minutes or --steps1, and no stage 2")
         if self.init_from is not None:
             if self.baseline not in AUTOREGRESSIVE:
                 raise ValueError(
@@ -134,9 +135,19 @@ class RunSettings:
             self.for_stage(number)  # checks what the loop will
 
     @property
+    def denoises(self) -> bool:
+        """Whether a flow is trained whose denoiser is the encoder."""
+        return self.baseline is None and self.model.get("denoiser") == "encoder"
+
+    @property
+    def kind(self) -> str | None:
+        """What is trained, where it is not the two stages of a flow behind its encoder."""
+        return "flow, denoised by its encoder" if self.denoises else self.baseline
+
+    @property
     def stages(self) -> tuple[int, ...]:
         """The stages this run trains."""
-        if self.baseline is not None or self.model.get("denoiser") == "encoder":
+        if self.baseline is not None or self.denoises:
             return (1,)
         return (1, 2) if self.stage == "both" else (int(self.stage),)
 
@@ -189,11 +200,12 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
     options = {name: value for name, value in options.items() if name not in _TABLES or value is not None}
     options = parsed(RunSettings, "", _listed(options))
     preset = get_preset(options.get("preset", "tiny"))
-    model = preset.model | dict(options.get("model", {}))
     if options.get("baseline") is not None:
         preset, options = for_baseline(preset, options)
-    elif model.get("denoiser") == "encoder":
+    if encoder_denoises(options):
         preset, options = for_denoiser(preset, options)
+    elif given := ", ".join(options.get("denoising") or ()):
+        raise ValueError(f"denoising is of a flow with denoiser='encoder': set that in [model], or leave out {given}")
     chosen: dict[str, Any] = {"tokenizer": preset.tokenizer, "share1": preset.share1} | dict(options)
     for name in _GROUPS:
         chosen[name] = replaced(getattr(preset, name), name, chosen.get(name, {}))

@@ -117,6 +117,11 @@ def _initial(settings: RunSettings) -> Any:
     method, wanted = model.config.method, settings.baseline or "flow"
     if method != wanted:
         raise ValueError(f"--init {settings.init} holds a model of kind {method}, and {wanted} is to be trained")
+    if model.can.denoises and "denoiser" not in settings.model:
+        raise ValueError(
+            f"--init {settings.init} holds a flow with denoiser='encoder': give --denoiser encoder to go on "
+            "with it, or --denoiser trunk for a new flow behind its encoder"
+        )
     if model.can.routing:
         return with_flow(model, settings.model, settings.seed)
     model.config.pad_to = settings.model.get("pad_to", model.config.pad_to)

@@ -66,6 +66,8 @@ def ablation_study(
     counts, seeds = integers("steps", steps), integers("seeds", seeds, 0)
     shared = _shared(options or {}, data, minutes, text_column)
     base = resolve(shared)
+    if base.denoises:
+        raise ValueError("an ablation changes a flow behind its encoder: leave out denoiser='encoder'")
     changes = variants(base, only)
     held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, say=study.say)
     study.begin(held_out.settings | {"steps": counts, "options": shared})

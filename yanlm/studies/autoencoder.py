@@ -15,6 +15,7 @@ from yanlm.analysis.geometry import wide_bandwidths
 from yanlm.config import YanConfig
 from yanlm.data.corpus import load_corpus
 from yanlm.data.rows import Row
+from yanlm.runs.baseline import encoder_denoises
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.studies.tools.latent_table import LEGEND, Numbers, differences, inspected, inspection_of, latent_table
 from yanlm.studies.tools.models import load_one
@@ -61,6 +62,8 @@ def autoencoder_study(
         ValueError: An option or the data is wrong, or a term is off in the settings.
     """
     [steps], seeds = integers("steps", [steps]), integers("seeds", seeds, 0)
+    if encoder_denoises(options or {}):
+        raise ValueError("the study trains the autoencoder of a flow behind its encoder: leave out denoiser='encoder'")
     for name in only:
         check_choice("only", name, GROUPS)
     shared = laid_over(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VARIANTS = ("flow", "flow, K = 1", "flow, Mamba", "direct encoder")
 """The flow as it is configured; with one expert; on the other backbone; an encoder of as many blocks that answers in
-one pass, trained in one stage."""
+one pass, trained in one stage. The last is left out where the encoder denoises, and answers in one pass anyway."""
 
 METRICS = ("masked_accuracy", "exact_match", "rouge1", "rougeL")
 STAGE1, ONE_PASS = "one pass, stage 1", "one pass"
@@ -75,14 +75,18 @@ def language_study(
         raise ValueError("the study trains both stages of the flow: leave out baseline, stage and init")
     base = resolve(shared)
     study.begin({"options": shared})
-    reports: dict[str, list[Json]] = {name: [] for name in VARIANTS if not only or name in only}
+    apart = ("direct encoder",) if base.denoises else ()
+    if named := [name for name in only if name in apart]:
+        raise ValueError(f"with denoiser='encoder' there is no variant {named[0]!r}: leave it out")
+    reports: dict[str, list[Json]] = {name: [] for name in VARIANTS if name not in apart and (not only or name in only)}
     for seed in seeds:
         for name, runs in reports.items():
             settings = resolve(laid_over(shared | {"seed": seed}, change_of(name, base)))
             runs.append(study.piece(f"{name}, seed {seed}", partial(_report, study.out / "run", settings, device)))
     metrics = [metric] if metric else _present(reports)
     summary = {name: summary_of(reports, name) for name in metrics}
-    length = f"{base.minutes:g} minutes" if base.minutes else f"{base.steps1} + {base.steps2} steps"
+    steps = " + ".join(str(base.for_stage(stage).steps) for stage in base.stages)
+    length = f"{base.minutes:g} minutes" if base.minutes else f"{steps} steps"
     first = next(iter(reports.values()))[0]
     words = (
         f"{first['rows']} held-out rows of {', '.join(data)}, {first['masked_tokens']} masked tokens; {length} a run, "

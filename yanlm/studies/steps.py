@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from yanlm.figures import printed
-from yanlm.studies.tools.models import load_named, marks
+from yanlm.studies.tools.models import Named, load_named, marks
 from yanlm.studies.tools.quality import best_baseline, scores, seeds_of, task_rows
 from yanlm.studies.tools.study import COUNTED_STEPS, Json, Study, integers, markdown, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ONE_PASS, REREAD, GUESS = ", one pass", ", reread", "best guess: "
+ONE_PASS, REREAD, DIFFUSION, GUESS = ", one pass", ", reread", ", diffusion", "best guess: "
 
 
 def steps_study(
@@ -34,7 +34,8 @@ def steps_study(
     """Evaluate every model on the same held-out rows for every number of steps.
 
     What takes no steps is a horizontal line: ``gpt2``, ``bart``, ``mlm``, and *one pass*, a flow's own decoder on its
-    encoder's states. *reread* is a flow that reads what it wrote (:func:`yanlm.generation.rereading.reread`).
+    encoder's states. *reread* is a flow that reads what it wrote (:func:`yanlm.generation.rereading.reread`), and
+    *diffusion* is masked diffusion by a flow whose encoder denoises (``sampler="diffusion"``).
 
     Args:
         study: Where it is kept.
@@ -58,10 +59,12 @@ def steps_study(
     study.begin(held_out.settings | {"models": marks(loaded)})
     metric = held_out.metric
     summary: Json = {"metric": metric, "called": held_out.metric_name, "by_model": {}, "flat": {}}
-    rereads = [named for named in loaded if named.can.reread]
-    for named, how in [(named, {}) for named in loaded] + [(named, {"reread": True}) for named in rereads]:
-        runs = [scores(study, named, held_out, counts, seed, **how) for seed in seeds_of(named, seeds)]
-        label = named.label + REREAD * bool(how)
+    ways: list[tuple[Named, str, Json]] = [(named, "", {}) for named in loaded]
+    ways += [(named, REREAD, {"reread": True}) for named in loaded if named.can.reread]
+    ways += [(named, DIFFUSION, {"sampler": "diffusion"}) for named in loaded if named.can.denoises]
+    for named, way, how in ways:
+        runs = [scores(study, named, held_out, counts, seed, **how) for seed in seeds_of(named, seeds, **how)]
+        label = named.label + way
         values = {count: [run[count][metric] for run in runs] for count in runs[0]}
         if 0 in values:
             summary["flat"][label] = values[0]

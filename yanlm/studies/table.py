@@ -13,6 +13,7 @@ from yanlm.config import BASELINES
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.sentence_encoder import encoder_folder
 from yanlm.modeling.build import without_flow
+from yanlm.runs.baseline import encoder_denoises
 from yanlm.runs.finetuning import finetune_settings, pad_answers
 from yanlm.runs.settings import resolve
 from yanlm.runs.validation import run_corpus
@@ -30,7 +31,7 @@ TIMED = 20
 
 METHODS = ("flow", "vfm", *BASELINES)
 _FIELDS = ("text_column", "source_field", "target_field")
-_OBJECTIVES = ("stage1", "stage2")
+_OBJECTIVES = ("stage1", "stage2", "denoising")
 _OWN = ("steps", "finetune", "methods")
 
 
@@ -64,8 +65,8 @@ def table_study(
         seeds: Of weights, training and noise.
         steps: Numbers of steps T; 1 is always among them.
         rows: Most test rows.
-        options: Settings that all models share (:func:`yanlm.runs.settings.resolve`), ``stage1`` and ``stage2`` only
-            the flows; beside these ``finetune``, what changes in the fine-tuning
+        options: Settings that all models share (:func:`yanlm.runs.settings.resolve`), ``stage1``, ``stage2`` and
+            ``denoising`` only the flows; beside these ``finetune``, what changes in the fine-tuning
             (:func:`yanlm.runs.finetuning.finetune_settings`), ``steps``, and ``methods``, by name the settings that one
             method has of its own, such as more layers.
         encoder: Folder of a sentence encoder for BERTScore, or ``auto``; without one it is left out.
@@ -184,13 +185,13 @@ class _Trainer:
     def _begin(self, method: str, seed: int, data: list[str], folder: Path) -> None:
         """Train a method before any task."""
         kind = {} if method == "flow" else {"baseline": method}
-        stages = (1,) if method in BASELINES else (1, 2)
-        length: Json = {"minutes": self.minutes[0]}
-        if self.count:
-            length = {f"steps{stage}": self.count for stage in stages}
         without = _OBJECTIVES if method in BASELINES else ()
         shared = {name: value for name, value in self.shared.items() if name not in without}
         shared = laid_over(shared, self.methods.get(method, {}))
+        stages = (1,) if method in BASELINES or encoder_denoises(shared) else (1, 2)
+        length: Json = {"minutes": self.minutes[0]}
+        if self.count:
+            length = {f"steps{stage}": self.count for stage in stages}
         options = laid_over(shared, kind | length | QUIET | {"eval_rows": 20, "seed": seed, "data": data})
         train_anew(resolve(options), folder, self.device)
         (folder / "done").touch()

@@ -58,14 +58,11 @@ def info(
     if model is None:
         facts = describe(preset or "tiny")
     else:
-        from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
+        from yanlm.modeling.build import options_in_use
         from yanlm.modeling.io import load_model, model_folder
 
         loaded = load_model(model_folder(model))
-        config = loaded.config.to_diff_dict()
-        if not loaded.can.routing:
-            config = {name: value for name, value in config.items() if name not in FLOW_OPTIONS or name == "pad_to"}
-        facts = {"model": str(model), "parameters": count_parameters(loaded), "config": config}
+        facts = {"model": str(model), "parameters": count_parameters(loaded), "config": options_in_use(loaded.config)}
     if json_:
         print_json(facts)
         return
@@ -85,8 +82,9 @@ def inspect(
     max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:
-    """Draw a model's latents (the paper's Fig. 3) and measure their geometry."""
+    """Draw a model's latents (the paper's Fig. 3) and measure their geometry; where the encoder denoises, its times."""
     need_extra()
+    from yanlm.analysis.information import information_lines
     from yanlm.analysis.inspection import inspect_folder
 
     with progress():
@@ -97,6 +95,8 @@ def inspect(
     for name, value in numbers.items():
         if isinstance(value, int | float):
             show(f"{name:<28} {value:.4g}")
+    for line in information_lines(numbers["information"]) if "information" in numbers else ():
+        show(line)
     for name, path in numbers["files"].items():
         show(f"{name}: {path}")
 

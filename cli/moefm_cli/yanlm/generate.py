@@ -12,6 +12,7 @@ import typer
 
 from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
 from moefm_cli.max_bytes import MaxBytes
+from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
 
 HELP = """Fill <mask> in a text, all of it at once, in a few steps.
 
@@ -20,6 +21,7 @@ yanlm generate --model runs/yanlm "The <mask> statement is used to <mask> names 
 yanlm generate --model runs/yanlm "A text without a mask is continued"
 yanlm generate --model runs/yanlm --samples 4 --z0-scale 1.5 "The <mask> ."
 yanlm generate --model runs/yanlm --steps 4 --reread --length 12 "It was <mask> ."
+yanlm generate --model runs/encoder --steps 2 --candidates 4 "<mask> is in the <mask> ."
 cat texts.txt | yanlm generate --model runs/yanlm - --json
 """
 
@@ -39,12 +41,10 @@ def generate(
     reread: Annotated[
         bool, typer.Option(help="Read what was written after each step: longer spans hold together.")
     ] = False,
-    temperature: Annotated[
-        float, typer.Option(help="Of a baseline, or with --reread: 0 takes the most probable token.")
-    ] = 0.0,
-    order: Annotated[
-        str, typer.Option(help="Of masked models, or with --reread: confidence, random or margin.")
-    ] = "confidence",
+    temperature: Temperature = 0.0,
+    order: Order = "confidence",
+    candidates: Candidates = 1,
+    sampler: Sampler = "flow",
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -58,9 +58,7 @@ def generate(
     from yanlm.tokenization.coverage import coverage_note
     from yanlm.writer import Writer
 
-    for option, value in (("--steps", steps), ("--samples", samples), ("--batch-size", batch_size)):
-        if value < 1:
-            raise UsageError(f"{option} must be at least 1, got {value}")
+    check_counts({"steps": steps, "samples": samples, "candidates": candidates, "batch_size": batch_size})
     options = GenerationOptions(
         steps=steps,
         samples=samples,
@@ -69,6 +67,8 @@ def generate(
         reread=reread,
         temperature=temperature,
         order=order,
+        candidates=candidates,
+        sampler=sampler,
     )
     texts, tokens = _texts(text, file), _length(length)
     writer = Writer.load(model, pick_device(device))

@@ -26,13 +26,14 @@ from moefm_cli.max_bytes import MaxBytes
 if TYPE_CHECKING:
     from yanlm.runs.settings import RunSettings
 
-HELP = """Train a model in two stages, then say what it learned.
+HELP = """Train a model, then say what it learned. A flow behind its encoder takes two stages, all others one.
 
 \b
 yanlm train                                   a tiny model on built-in text, 6 minutes
 yanlm train --data stories.jsonl.gz --minutes 20
 yanlm train --data builtin:rooms --batch-size 32    questions about small worlds
 yanlm train --backbone mamba --experts 6 --objective consistent
+yanlm train --denoiser encoder --data builtin:statements    words that have to agree: the encoder denoises
 yanlm train --baseline gpt2                   a baseline instead, on the same data, in as much time
 yanlm train --baseline gpt2 --init-from models/gpt2    a published one, which goes on learning
 yanlm train --resume runs/yanlm               go on after Ctrl-C, a crash, a full disk
@@ -80,6 +81,9 @@ def train(
     steps2: Annotated[int | None, typer.Option(help="Steps of stage 2, instead of --minutes.")] = None,
     backbone: Annotated[str | None, typer.Option(help="transformer or mamba.")] = None,
     objective: Annotated[str | None, typer.Option(help="paper or consistent.")] = None,
+    denoiser: Annotated[
+        str | None, typer.Option(help="What denoises: a trunk behind the encoder, or the encoder itself, in one stage.")
+    ] = None,
     experts: Annotated[int | None, typer.Option(help="Experts K.")] = None,
     prediction: Annotated[str | None, typer.Option(help="velocity or data.")] = None,
     ce: Annotated[str | None, typer.Option(help="unrolled, onestep, rollout, mixture or posterior.")] = None,
@@ -116,7 +120,7 @@ def train(
             **{name: given.get(name) for name in _PLAIN},
             "init": None if init is None else str(init),
             "init_from": None if init_from is None else str(init_from),
-            "model": {"backbone": backbone, "num_experts": experts, "prediction": prediction},
+            "model": {"backbone": backbone, "denoiser": denoiser, "num_experts": experts, "prediction": prediction},
             "stage2": {"objective": objective, "ce": ce},
             "recipe1": {"batch_size": batch_size, "bucket": bucket, "lr": lr},
             "recipe2": {"batch_size": batch_size, "bucket": bucket, "lr": lr},
@@ -133,6 +137,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
+    from yanlm.runs.baseline import encoder_denoises
     from yanlm.runs.settings import resolve
 
     laid: dict[str, Any] = {}
@@ -146,13 +151,21 @@ def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
         laid.pop("minutes", None)  # of the file: steps on the command line win over it
     if "minutes" in given:
         laid = {name: value for name, value in laid.items() if name not in ("steps1", "steps2")}
+    last = given.pop("recipe2", {})
     for name, value in given.items():
-        table = laid.get(name, {})
-        if not isinstance(value, dict):
-            laid[name] = value
-        elif isinstance(table, dict):  # what else the file has there is told by its name
-            laid[name] = {**table, **value}
+        _lay(laid, name, value)
+    if last and not encoder_denoises(laid):  # its one stage has a recipe already
+        _lay(laid, "recipe2", last)
     return resolve(laid)
+
+
+def _lay(settings: dict[str, Any], name: str, value: Any) -> None:
+    """Lay an option over the settings of a file; what else the file has in place of a table is told by its name."""
+    table = settings.get(name, {})
+    if not isinstance(value, dict):
+        settings[name] = value
+    elif isinstance(table, dict):
+        settings[name] = {**table, **value}
 
 
 def _resumed(folder: Path, given: dict[str, Any], lr: float | None) -> RunSettings:

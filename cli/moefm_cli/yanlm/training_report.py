@@ -14,8 +14,6 @@ from yanlm.files import printable
 
 def show_report(report: dict[str, Any], folder: Path) -> None:
     """A table of methods by measure, five examples, and where the files are."""
-    from yanlm.generation.capabilities import CAPABILITIES
-
     for example in report["examples"]:
         err.print(labelled([("masked", example["source"]), ("filled", example["filled"])]), soft_wrap=True)
     names = {"masked_accuracy": "masked", "exact_match": "exact", "copied_accuracy": "copied"}
@@ -45,8 +43,8 @@ def show_report(report: dict[str, Any], folder: Path) -> None:
         share = report["reconstruction"]
         err.print(f"stage 1    {share:.4f} of the tokens of whole texts survive encoding and decoding")
     show(f"model:   {folder}")
-    stages = ", ".join(f"stage{number + 1}/" for number in range(CAPABILITIES[method].stages))
-    show(f"more:    {folder}/run.json, losses.png, samples.txt, {stages}")
+    stages = [f"{name}/" for name in ("stage1", "stage2") if (folder / name).is_dir()]
+    show(f"more:    {folder}/{', '.join(['run.json', 'losses.png', 'samples.txt', *stages])}")
     if "by_steps" in report:
         prompt = f"{opening(report['examples'][0]['source'])} <mask>".strip()
         show(f"try:     {shlex.join(['yanlm', 'generate', '--model', str(folder), prompt])}")

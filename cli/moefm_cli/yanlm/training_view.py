@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 15
 """Time between two lines where standard error is a file or a pipe."""
 NAMES = {1: "stage 1: autoencoder", 2: "stage 2: flow"}
+ROWS = "loss: plain, of rows with plain masks, as one pass; denoise, of rows with noise at the masks, under all experts"
+STUDENT = "loss: distill, the distance of a student's steps from its teacher's; gate, that of its gate"
+"""What the parts of the loss are where the encoder denoises: means over the slots."""
 
 
 def duration(seconds: float | None) -> str:
@@ -76,8 +79,11 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
     def stage(self, stage: int, model: YanModel, settings: RunSettings) -> None:
         """Name the stage and the model's size."""
         size = sum(p.numel() for p in model.parameters())
-        name = NAMES[stage] if settings.baseline is None else f"baseline: {settings.baseline}"
+        name = NAMES[stage] if settings.kind is None else settings.kind
+        name = f"baseline: {name}" if settings.baseline else name
         err.print(Text.assemble((name, "bold"), f"  {size / 1e6:.1f}M parameters"), soft_wrap=True)
+        if settings.denoises:
+            err.print(Text(STUDENT if settings.denoising.student_steps else ROWS, "dim"), soft_wrap=True)
         if self.task is not None:
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(name, total=1.0, at="")

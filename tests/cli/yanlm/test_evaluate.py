@@ -97,6 +97,20 @@ def test_reread(evaluate, model):
     assert "reread" in evaluate(*args, "--reread")[2] and "reread" not in evaluate(*args)[2]
 
 
+def test_candidates_and_the_sampler_are_in_the_report(evaluate, models):
+    args = ("--model", models / "encoder", "--task", "qa", "--data", "rooms.jsonl", "--limit", 3, "--steps", 2)
+    code, _, err = evaluate(*args, "--candidates", 2, "--temperature", 0.5, "--out", "many")
+    assert code == 0 and "the best of 2 candidates" in " ".join(err.split()) and "one pass" in err, err
+    report = json.loads(Path("many/report.json").read_text())
+    assert (report["candidates"], report["temperature"], report["sampler"]) == (2, 0.5, "flow")
+    assert report["by_steps"]["2"]["nfe"] == 6
+    code, _, err = evaluate(*args, "--sampler", "diffusion", "--order", "margin", "--out", "diffused")
+    assert code == 0 and "masked diffusion" in " ".join(err.split()), err
+    report = json.loads(Path("diffused/report.json").read_text())
+    assert (report["sampler"], report["order"], report["seeds"]) == ("diffusion", "margin", [0])
+    assert "routing" not in report and "candidates" not in report
+
+
 def test_labels_with_other_names_on_the_validation_rows(evaluate, model):
     args = ("--model", model, "--task", "classify", "--data", "labels.jsonl", "--steps", 1, "--split", "validation")
     code, printed, err = evaluate(*args, "--source-field", "about", "--target-field", "where", "--json")
@@ -115,9 +129,10 @@ def test_known_labels(evaluate, tmp_path):
     assert report["labels"] == "known" and report["by_steps"]["1"]["valid_labels"] == 1
 
 
-def test_models_together(evaluate, model, tmp_path):
-    one, two = (folder_of(tmp_path / name, pad_to=4) for name in "ab")
-    other = folder_of(tmp_path / "c", pad_to=4)
+@pytest.mark.parametrize("options", [{}, {"denoiser": "encoder"}], ids=["trunk", "encoder"])
+def test_models_together(evaluate, model, tmp_path, options):
+    one, two = (folder_of(tmp_path / name, pad_to=4, **options) for name in "ab")
+    other = folder_of(tmp_path / "c", pad_to=4, **options)
     train_tokenizer(["another text altogether, with other letters"], 300).save_pretrained(other)
     fields = ("--source-field", "about", "--target-field", "where", "--steps", 1)
     args = ("--task", "classify", "--data", "labels.jsonl", *fields, "--labels", "known")

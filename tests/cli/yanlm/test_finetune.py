@@ -69,6 +69,22 @@ def test_a_baseline_on_texts(finetune, models, task):
     assert json.loads(printed)["model"]["method"] == "mlm"
 
 
+def test_a_flow_whose_encoder_denoises(finetune, models):
+    command = ("--model", models / "encoder", "--task", "qa", "--data", "rooms.jsonl", *QUICK)
+    code, printed, err = finetune(*command, "--out", "out", "--json")
+    assert code == 0 and "flow, denoised by its encoder" in err, err
+    summary = json.loads(printed)
+    assert list(summary["by_steps"]) == ["1", "2", "3", "4", "8"] and "one_pass" in summary
+    assert [path.name for path in Path("out/seed-0").glob("stage*")] == ["stage1"]
+    config = json.loads(Path("out/seed-0/stage1/config.json").read_text())
+    assert (config["denoiser"], config["experts"], config["num_experts"]) == ("encoder", "source", 2)
+    code, _, err = finetune("--resume", "out", "--steps", 6)
+    assert code == 0, err
+    code, _, err = finetune(*command, "--out", "more", "--experts", 3)
+    assert code == 0, err
+    assert json.loads(Path("more/seed-0/stage1/config.json").read_text())["num_experts"] == 3
+
+
 def test_a_table_is_shown(finetune, models):
     code, printed, err = finetune("--model", models / "mlm", "--task", "qa", "--data", "rooms.jsonl", *QUICK)
     assert code == 0 and "majority" in err and "mlm, T = 1" in err and "finetune-qa" in printed

@@ -65,6 +65,22 @@ def test_generate_reads_a_file(yanlm, run):
     assert code == 0 and len(out.splitlines()) == 2
 
 
+def test_a_flow_whose_encoder_denoises_writes_in_three_ways(yanlm, models):
+    args = ("generate", "--model", models / "encoder", "Mary <mask> the", "--length", "4", "--steps", "2", "--json")
+    passes = {
+        (): 2,
+        ("--temperature", "0.7"): 2,
+        ("--candidates", "3"): 9,
+        ("--sampler", "diffusion", "--order", "random"): 2,
+        ("--reread", "--order", "margin"): 2,
+    }
+    for options, nfe in passes.items():
+        code, out, err = yanlm(*args, *options)
+        assert code == 0, err
+        assert json.loads(out)["nfe"] == nfe and json.loads(out)["outputs"][0]["text"].startswith("Mary")
+    assert yanlm(*args, "--sampler", "diffusion")[1] != yanlm(*args)[1]
+
+
 GENERATE_MISTAKES = {
     "no text": ((), "TEXT"),
     "empty": ((" ",), "no text"),

@@ -104,6 +104,33 @@ def test_own_text_and_the_mamba_backbone(yanlm):
     assert {"copy_source", "unigram"} == set(record["report"]["baselines"])
 
 
+def test_a_flow_whose_encoder_denoises(yanlm):
+    Path("settings.toml").write_text(Path("small.toml").read_text() + "[denoising]\nplain = 0.5\n")
+    text = Path("settings.toml").read_text()
+    recipe = "[recipe2]\nbatch_size = 4\nwarmup = 2\n"
+    assert recipe in text
+    Path("settings.toml").write_text(text.replace(recipe, "").replace("[model]", '[model]\ndenoiser = "encoder"'))
+    code, out, err = yanlm("train", "--config", "settings.toml", "--steps1", 3, "--lr", 0.002, "--out", "run")
+    assert code == 0, err
+    assert "flow, denoised by its encoder" in err and "plain, of rows with plain masks" in err and "one pass" in err
+    assert "autoencoder" not in err and "stage1/" in out and "stage2" not in out
+    record = json.loads(Path("run/run.json").read_text())
+    assert record["settings"]["denoising"]["plain"] == 0.5 and record["settings"]["recipe1"]["lr"] == 0.002
+    lines = [json.loads(line) for line in Path("run/stage1/log.jsonl").read_text().splitlines()]
+    assert all(list(line["parts"]) == ["plain", "denoise", "length"] for line in lines)
+    code, out, err = yanlm("info", "--model", "run")
+    assert code == 0 and "latent_dim" in out and "flow_layers" not in out
+    code, out, err = yanlm("inspect", "--model", "run", "--out", "seen")
+    assert code == 0 and "times of 4 steps" in out and "seen/information.png" in out, err
+    code, _, err = yanlm("train", "--resume", "run", "--steps2", 3)
+    assert code == 2 and "has one stage" in err
+    again = ("train", "--config", "settings.toml", "--steps1", 1)
+    code, _, err = yanlm(*again, "--init", "run", "--denoiser", "encoder", "--out", "more")
+    assert code == 0, err
+    code, _, err = yanlm(*again, "--backbone", "mamba", "--experts", 1, "--out", "mamba")
+    assert code == 0, err
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_the_command_trains_baselines(yanlm, name):
     train = ("train", "--config", "small.toml", "--baseline", name, "--steps1", 3, "--out", "run")

@@ -27,8 +27,10 @@ def test_an_opening_begins_and_ends_at_a_word(text, start):
 
 
 def test_the_report_is_a_table_of_methods_and_a_command_to_go_on_with(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some run/stage2").mkdir(parents=True)
     scores = {"masked_accuracy": 0.5, "exact_match": 0.25}
     report = {
         "examples": [{"source": "a cat sat on <mask> .", "filled": "a cat sat on it ."}],
@@ -46,4 +48,4 @@ def test_the_report_is_a_table_of_methods_and_a_command_to_go_on_with(
     for words in ("copy source", "one pass, stage 1", "flow, T = 8", "0.750", "0.50 0.50", "1.0000 of the tokens"):
         assert words in err, words
     assert "ROUGE" not in err, "a column that nobody has"
-    assert "stage1/, stage2/" in out and "yanlm generate --model 'some run' 'cat sat on" in out
+    assert "samples.txt, stage2/" in out and "yanlm generate --model 'some run' 'cat sat on" in out

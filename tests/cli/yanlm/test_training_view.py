@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch.nn import Linear
 
 from moefm_cli.common import Failure, UsageError
 from moefm_cli.yanlm.training_view import TrainingView, describe, duration, watched
+from yanlm.runs.settings import resolve
 from yanlm.training.checkpoints import CheckpointError
 from yanlm.training.loop import DivergedError
 
@@ -27,6 +30,24 @@ def test_a_record_is_one_line() -> None:
     record = {"loss": 1.23456, "parts": {"ce": 1.0, "mmd": 0.001}, "tokens_per_second": 12345.6}
     assert describe(record) == "loss 1.235  (ce 1  mmd 0.001)  12,346 tokens/s"
     assert describe({**record, "eta": 65.0}).endswith("tokens/s  1:05 left")
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["stage 1: autoencoder", "stage 2: flow"]),
+        ({"baseline": "mdlm"}, ["baseline: mdlm"]),
+        ({"model": {"denoiser": "encoder"}}, ["flow, denoised by its encoder"]),
+    ],
+)
+def test_a_stage_is_named(capsys: pytest.CaptureFixture[str], options: dict[str, Any], names: list[str]) -> None:
+    settings, model = resolve(options | {"minutes": 1}), Linear(3, 4)
+    with TrainingView() as view:
+        for stage in settings.stages:
+            view.stage(stage, model, settings)  # type: ignore[arg-type]
+    text = capsys.readouterr().err
+    assert all(f"{name}  0.0M parameters" in text for name in names)
+    assert ("denoise, of rows with noise" in text) == settings.denoises
 
 
 def test_notes_scores_and_texts_are_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

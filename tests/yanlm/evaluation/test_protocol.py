@@ -10,7 +10,9 @@ from oracle import ROWS
 
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.generation.options import GenerationOptions
+from yanlm.modeling.build import make_builder
 from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.masking import Masking
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "task": ({"task": "translate"}, "task must be one of"),
@@ -27,9 +29,47 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "order": ({"order": "random"}, "order goes with models that fill slots in turns.*set reread=True"),
     "order of gpt2": ({"method": "gpt2", "order": "margin"}, "this gpt2 model does not: leave it out"),
     "stage": ({"stage": 1}, "stage 1 alone"),
-    "option of the flow": ({"method": "mdlm", "z0_scale": 2.0}, "options of the flow"),
+    "option of the flow": ({"method": "mdlm", "z0_scale": 2.0}, "z0_scale is an option of the flow"),
     "encoder": ({"encoder": "nowhere"}, "--encoder"),
+    "candidates": ({"candidates": 2}, "candidates needs a flow whose denoiser is the encoder"),
+    "candidates of mdlm": ({"method": "mdlm", "candidates": 2}, "candidates is an option of the flow"),
+    "sampler": ({"sampler": "diffusion"}, "sampler needs a flow whose denoiser is the encoder"),
+    "unknown sampler": ({"sampler": "walk"}, "sampler must be one of"),
 }
+DENOISES: dict[str, Any] = {"denoiser": "encoder", "num_experts": 2}
+TOLD: dict[str, tuple[dict[str, Any], dict[str, Any], list[int]]] = {
+    "flow": ({}, {"routing": "frozen", "z0_scale": 1.0, "reread": False, "candidates": 1, "temperature": 0.0}, [0, 1]),
+    "candidates": ({"candidates": 3, "temperature": 0.5}, {"candidates": 3, "temperature": 0.5}, [0, 1]),
+    "reread": ({"reread": True}, {"order": "confidence", "candidates": 1, "reread": True}, [0, 1]),
+    "diffusion": ({"sampler": "diffusion"}, {"sampler": "diffusion", "order": "confidence", "temperature": 0.0}, [0]),
+    "drawn": ({"sampler": "diffusion", "order": "random"}, {"order": "random"}, [0, 1]),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_report_tells_how_a_denoising_encoder_wrote(
+    make_model: Callable[..., Any], builder: Builder, name: str
+) -> None:
+    options, told, seeds = TOLD[name]
+    rows = ROWS["infill"]
+    report = evaluate_task(
+        make_model(**DENOISES), builder, rows, rows, "infill", steps=[2], seeds=[0, 1], **options
+    ).report
+    assert told.items() <= report.items() and report["seeds"] == seeds
+    assert report["sampler"] == options.get("sampler", "flow") and "solver" not in report
+    assert ("routing" in report) == ("candidates" in report) == (report["sampler"] == "flow")
+    passes = 3 * options["candidates"] if "candidates" in options else 2
+    assert report["by_steps"]["2"]["nfe"] == passes
+
+
+def test_known_labels_are_no_candidates(make_model: Callable[..., Any], tokenizer: Any) -> None:
+    rows, model = ROWS["classify"], make_model(**DENOISES, pad_to=6)
+    builder = make_builder(model, tokenizer, Masking())
+    for options in ({"candidates": 2}, {"reread": True}):
+        with pytest.raises(ValueError, match="known"):
+            evaluate_task(model, builder, rows, rows, "classify", labels="known", **options)
+    report = evaluate_task(model, builder, rows, rows, "classify", labels="known", steps=[1]).report
+    assert 0 <= report["by_steps"]["1"]["accuracy"] <= 1 and report["one_pass"]
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
 from yanlm.modeling.build import count_parameters
 from yanlm.modeling.io import save_model
 from yanlm.modeling.yan import YanModel
+from yanlm.runs.baseline import encoder_denoises, for_denoiser
 from yanlm.runs.presets import PRESETS, get_preset
 from yanlm.runs.settings import from_dict, resolve
 from yanlm.runs.setup import stage_model
@@ -71,6 +73,27 @@ def test_vfm_is_the_flow_with_one_expert() -> None:
         resolve({"minutes": 1, "baseline": "vfm", "model": {"num_experts": 4}})
 
 
+DENOISES: dict[str, Any] = {"model": {"denoiser": "encoder"}}
+
+
+@pytest.mark.parametrize("extra", [{}, {"baseline": "vfm"}])
+def test_a_flow_whose_encoder_denoises_has_one_stage(extra: dict[str, Any]) -> None:
+    settings, own = resolve(DENOISES | {"minutes": 3} | extra), get_preset("tiny")
+    assert settings.stages == (1,) and settings.denoises and settings.stage_minutes(1) == 3
+    assert settings.recipe1.masking == dataclasses.replace(own.recipe1.masking, clean=0.0)
+    assert settings.kind == "flow, denoised by its encoder" and from_dict(settings.to_dict()) == settings
+    assert encoder_denoises(DENOISES) and not encoder_denoises(DENOISES | {"baseline": "mlm"})
+    assert not resolve(DENOISES | {"minutes": 3, "baseline": "mlm"}).denoises
+    with_mask = {"recipe1": {"masking": {"clean": 0.5}}, "denoising": {"plain": 0.5}}
+    chosen = resolve(DENOISES | {"minutes": 3} | with_mask)
+    assert chosen.recipe1.masking.clean == chosen.denoising.plain == 0.5
+
+
+def test_two_stages_of_steps_are_one() -> None:
+    preset = dataclasses.replace(get_preset("tiny"), length={"steps1": 3, "steps2": 4})
+    assert for_denoiser(preset, {})[0].length == {"steps1": 7}
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "name": ({"baseline": "t5", "minutes": 1}, "baseline must be one of"),
     "stage": ({"baseline": "mlm", "minutes": 1, "stage": "2"}, "baseline mlm has one stage"),
@@ -78,6 +101,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no steps": ({"baseline": "gpt2", "steps2": 1}, "baseline gpt2 has one stage"),
     "objective": ({"baseline": "bart", "minutes": 1, "stage2": {"objective": "consistent"}}, "leave out objective"),
     "source": ({"baseline": "bart", "minutes": 1, "stage1": {"known": 0.1}}, "leave out known"),
+    "denoising": ({"baseline": "mdlm", "minutes": 1, "denoising": {"plain": 0.5}}, "denoising is.*leave out plain"),
+    "no denoiser": ({"minutes": 1, "denoising": {"plain": 0.5}}, "denoising is of a flow with denoiser='encoder'"),
+    "table of a trunk": (DENOISES | {"stage2": {"ce": "rollout"}}, "stage2 is of a flow behind.*leave out ce"),
+    "recipe of a trunk": (DENOISES | {"recipe2": {"lr": 0.1}}, "recipe2 is of a flow behind.*leave out lr"),
+    "stage 2": (DENOISES | {"minutes": 1, "stage": "2"}, "a flow with denoiser='encoder' has one stage"),
+    "steps 2": (DENOISES | {"steps1": 1, "steps2": 1}, "a flow with denoiser='encoder' has one stage"),
+    "kind of rows": (DENOISES | {"minutes": 1, "denoising": {"plain": 2.0}}, "denoising: plain"),
     "mmd": ({"baseline": "gpt2", "minutes": 1, "stage1": {"known": 0.1, "mmd": 0.0}}, "leave out mmd"),
 }
 

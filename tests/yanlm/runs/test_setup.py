@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from published import TEXTS, published
 
 from yanlm.data.corpus import load_corpus
-from yanlm.modeling.io import load_config
+from yanlm.modeling.io import load_config, load_model, save_model
 from yanlm.runs.finetuning import finetune_settings
 from yanlm.runs.run import train
 from yanlm.runs.settings import resolve
-from yanlm.runs.setup import make_tokenizer
+from yanlm.runs.setup import make_tokenizer, stage_model
 from yanlm.tokenization.tokenizer import encode, load_tokenizer
 
 
@@ -44,6 +46,27 @@ def test_a_published_model_is_trained_and_tuned(tmp_path: Path, method: str) -> 
     assert (tuned.recipe1.lr, tuned.init_from) == (5e-5, None)
     record = train(tuned, tmp_path / "tuned", device="cpu")
     assert record is not None and record["stages"]["1"]["steps"] == 2 and record["evaluation"]["n"] > 0
+
+
+def test_what_a_flow_whose_encoder_denoises_begins_from(
+    tmp_path: Path, make_model: Callable[..., Any], tokenizer: Any
+) -> None:
+    for name, options in {"encoder": {"denoiser": "encoder", "num_experts": 2}, "trunk": {}}.items():
+        save_model(tmp_path / name, make_model(**options), tokenizer)
+
+    def begun(init: str, **model: Any) -> Any:
+        settings = resolve({"minutes": 1, "init": str(tmp_path / init), "model": model})
+        return stage_model(settings, settings.stages[0], tmp_path / "run", tokenizer)
+
+    same = begun("encoder", denoiser="encoder", num_experts=2, sigma=3.0)  # sigma is none of its options
+    before = load_model(tmp_path / "encoder").state_dict()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in same.state_dict().items())
+    for init, model in (("trunk", {"denoiser": "encoder"}), ("encoder", {"denoiser": "trunk"})):
+        changed, old = begun(init, **model), load_model(tmp_path / init)
+        assert changed.config.denoiser == model["denoiser"] != old.config.denoiser
+        assert torch.equal(changed.encoder.embedding.weight, old.encoder.embedding.weight)
+    with pytest.raises(ValueError, match="give --denoiser encoder to go on with it, or --denoiser trunk"):
+        begun("encoder")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ def toys(tmp_path_factory: Any) -> Path:
         config = flow if method == "flow" else baseline_config(method, flow)
         config.stage = 2 if method == "flow" else 1
         save_model(root / method, fresh_model(config, 0), tokenizer)
+    denoises = YanConfig(**flow.to_diff_dict() | {"denoiser": "encoder", "num_experts": 2, "stage": 1})
+    save_model(root / "encoder", fresh_model(denoises, 0), tokenizer)
     (root / "own.txt").write_text("\n".join(TEXTS))
     return root
 

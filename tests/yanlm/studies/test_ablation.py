@@ -35,3 +35,5 @@ def test_ablation(
         ablation_study(Study(tmp_path, "ablation"), [str(toys / "own.txt")], minutes=1.0, **given)
     with pytest.raises(ValueError, match="leave out baseline"):
         ablation_study(Study(tmp_path / "other", "ablation"), [], options={"baseline": "gpt2"})
+    with pytest.raises(ValueError, match="leave out denoiser='encoder'"):
+        ablation_study(Study(tmp_path / "other", "ablation"), [], options={"model": {"denoiser": "encoder"}})

@@ -64,6 +64,7 @@ def test_changes_are_those_beyond_the_spread() -> None:
         ({"only": ["colour"]}, "only must be one of"),
         ({"options": {"stage1": {"noise": 0.0}}}, "stage1.noise is off"),
         ({"steps": 0}, "steps must be"),
+        ({"options": {"model": {"denoiser": "encoder"}}}, "leave out denoiser='encoder'"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -36,5 +36,13 @@ def test_steps(toys: Path, whole: Whole, tmp_path: Path) -> None:
     named = given | {"models": [f"$x_$={toys / 'flow'}", f"_own={toys / 'mdlm'}"]}
     odd = steps_study(Study(tmp_path / "odd", "steps"), steps=[1], **named)
     assert whole(odd, tmp_path / "odd") and list(odd["summary"]["by_model"]) == ["$x_$", "_own", "$x_$, reread"]
+    three = steps_study(Study(tmp_path / "three", "steps"), steps=[1], **given | {"models": [str(toys / "encoder")]})
+    runs = three["summary"]["by_model"]
+    assert {label: len(run["1"]) for label, run in runs.items()} == {
+        "encoder": 2,
+        "encoder, reread": 2,
+        "encoder, diffusion": 1,
+    }
+    assert runs["encoder, diffusion"]["1"] == three["summary"]["flat"]["encoder, one pass"], "in one pass they are one"
     with pytest.raises(ValueError, match="metric must be one of"):
         steps_study(Study(tmp_path / "other", "steps"), steps=[1], metric="colour", **given)

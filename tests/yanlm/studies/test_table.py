@@ -54,3 +54,19 @@ def test_table(toys: Path, whole: Whole, small: dict[str, Any], trainings: list[
     ):
         with pytest.raises(ValueError, match=message):
             table_study(Study(tmp_path, "table"), **(given | change))
+
+
+def test_a_flow_whose_encoder_denoises_takes_one_stage(
+    toys: Path, whole: Whole, small: dict[str, Any], trainings: list[RunSettings], tmp_path: Path
+) -> None:
+    options = small | {"steps": 2, "denoising": {"plain": 0.5}, "finetune": {"check_rows": 4}}
+    options["model"] = small["model"] | {"denoiser": "encoder", "num_experts": 2}
+    del options["recipe2"]
+    given: dict[str, Any] = {"sets": [f"infill={toys / 'own.txt'}"], "seeds": [0], "steps": [2], "rows": 4}
+    document = table_study(Study(tmp_path, "table"), methods=["flow", "mlm"], options=options, **given)
+    assert whole(document, tmp_path)
+    assert [(run.stages, run.denoises, run.denoising.plain) for run in trainings] == [
+        ((1,), True, 0.5), ((1,), True, 0.5), ((1,), False, 0.25), ((1,), False, 0.25),
+    ]  # fmt: skip
+    [infill] = document["summary"].values()
+    assert {"flow, T = 2", "flow, one pass", "flow, reread, T = 2"} <= set(infill["columns"])

@@ -10,6 +10,7 @@ from moefm.checks import check_count
 from yanlm.data.rows import Row
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.held_out import repeated
+from yanlm.generation.options import GenerationOptions
 from yanlm.studies.tools.models import Named
 from yanlm.studies.tools.study import Json, Say, Study
 from yanlm.tasks.rows import load_task
@@ -129,9 +130,9 @@ def scores(
     return {count: study.pieces[keys[count]] for count in counts}
 
 
-def seeds_of(named: Named, seeds: Sequence[int], drawn: bool = False) -> Sequence[int]:
-    """Seeds that make a difference: one where nothing is drawn."""
-    return seeds if named.can.noise or drawn else seeds[:1]
+def seeds_of(named: Named, seeds: Sequence[int], **options: Any) -> Sequence[int]:
+    """Seeds that make a difference under these options of generation: one where nothing is drawn."""
+    return seeds if named.can.draws(GenerationOptions(**options)) else seeds[:1]
 
 
 def best_baseline(study: Study, metric: str) -> tuple[str, float] | None:
