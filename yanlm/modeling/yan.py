@@ -70,6 +70,7 @@ class YanModel(YanNetwork):
             raise ValueError(f"stage must be 1 or 2, got {stage!r}")
         if self.can.stages == 1:
             self.requires_grad_(True)
+            self.length_head.requires_grad_(not self._teacher)  # a student learns no lengths
             self._frozen = ()
             return
         freeze = self.stage2.freeze

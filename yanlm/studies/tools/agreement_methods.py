@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from yanlm.generation.capabilities import CAPABILITIES, DENOISING, Capabilities
+from yanlm.runs.baseline import encoder_denoises
 from yanlm.studies.tools.study import Json
 from yanlm.studies.tools.training import QUIET
 from yanlm.studies.tools.variants import laid_over
@@ -192,6 +193,8 @@ def options_of(name: str, plan: TaskPlan, shared: Mapping[str, Json]) -> Json:
     options = laid_over(SHARED, plan.shared)
     for layer in (plan.alike if experts == 1 else {}, of_flows, best, own, alone):
         options = laid_over(options, layer)
+    if not encoder_denoises(options):  # the user may have put flows behind their encoders
+        options.pop("denoising", None)
     return options
 
 
