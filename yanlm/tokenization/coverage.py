@@ -30,7 +30,8 @@ def lost_characters(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) ->
     """
     lost, total = Counter[str](), 0
     for text in islice(texts, MOST_TEXTS):
-        text = MASKS.sub("", with_masks(text))[: MOST_CHARACTERS - total]
+        parts = (part.strip(" ") for part in MASKS.split(with_masks(text)))  # or two spaces would be left of a mask
+        text = " ".join(part for part in parts if part)[: MOST_CHARACTERS - total]
         written = decode(tokenizer, encode(tokenizer, text))
         if written != text:
             lost += Counter(text) - Counter(written)

@@ -9,6 +9,7 @@ import pytest
 from yanlm.data.builtin.puzzle import completed
 from yanlm.data.builtin.puzzles import PUZZLES, puzzle
 from yanlm.data.rows import words_of
+from yanlm.tokenization.coverage import coverage_note
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import decode, encode, load_tokenizer
 from yanlm.tokenization.word_tokenizer import train_word_tokenizer
@@ -27,6 +28,12 @@ def test_every_word_of_a_task_is_a_token(name: str, tmp_path: Path) -> None:
         assert len(ids) == len(text.split()) and decode(again, ids) == text and tokenizer.unk_token_id not in ids
         example = Builder(again, max_length=256).example(row, 0)
         assert len(example.slots) == len(row["target"])
+
+
+def test_nothing_of_a_prompt_is_lost() -> None:
+    tokenizer = train_word_tokenizer(["1 2 3 ."])
+    assert coverage_note(tokenizer, [". 1 <mask> <mask> 2 . <mask> 3"]) is None
+    assert "cannot write" in str(coverage_note(tokenizer, ["1 four"]))
 
 
 def test_rare_words_are_unknown() -> None:
