@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from moefm.checks import check_count, check_share
+from moefm.checks import check_count, check_positive, check_share
 from moefm.codebook import codebook_cross_entropy
 from moefm.numeric import falling_fit, fill_between, interpolate, wide
 from moefm.paths import UniformTime
@@ -90,8 +90,7 @@ class InformationTime(nn.Module):
     @property
     def centers(self) -> Tensor:
         """Middle of each bin ``(bins,)``: the times that ``errors`` belong to."""
-        edges = self.edges
-        return (edges[:-1] + edges[1:]) / 2
+        return (self.edges[:-1] + self.edges[1:]) / 2
 
     def knots(self) -> Tensor:
         """Values of F at the edges of the bins ``(bins + 1,)``; between them F is linear."""
@@ -127,12 +126,15 @@ class InformationTime(nn.Module):
         u = UniformTime()(shape, generator=generator)
         return self.quantile(u.to(self.errors.device)).to(u.device if device is None else device)
 
-    def grid(self, steps: int) -> Tensor:
+    def grid(self, steps: int, *, last: float = 1.0) -> Tensor:
         """Times ``(steps + 1,)`` of a sampler, from exactly 0 to exactly 1, each step over an equal share of F.
 
-        The first evaluation is at t = 0, where nothing is known yet; the last step starts where 1/steps of F is left.
+        The last step ends at what is predicted at its beginning, so what is not known there stays undecided. A share
+        ``last`` below 1, that of the last step to the others, begins it later: .25 is often better in few steps.
         """
-        return self.quantile(torch.linspace(0, 1, check_count("steps", steps) + 1, device=self.errors.device))
+        steps, last = check_count("steps", steps), check_positive("last", check_share("last", last))
+        u = torch.arange(steps + 1, device=self.errors.device) / (steps - 1 + last)
+        return self.quantile(u.clamp(max=1))
 
     @torch.no_grad()
     def observe(self, t: Tensor, errors: Tensor, rate: float = 0.02) -> None:
@@ -219,9 +221,6 @@ class InformationTime(nn.Module):
             generator: Source of the draws.
             bins: Resolution of the curve.
             uniform: Weight of uniform time.
-
-        Raises:
-            ValueError: A shape does not fit, or a number is out of range.
 
         Example:
             >>> words = torch.randn(16, 64, generator=torch.Generator().manual_seed(0))

@@ -75,6 +75,17 @@ def test_grids_end_exactly_and_share_the_loss_equally(steep, steps):
     torch.testing.assert_close(steep.cdf(grid).diff(), torch.full((steps,), 1 / steps))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+@pytest.mark.parametrize("last", [1, 0.25, 0.01])
+def test_the_last_step_may_be_short(steep, steps, last):
+    grid = steep.grid(steps, last=last)
+    assert grid[0] == 0 and grid[-1] == 1 and (grid.diff() > 0).all()
+    shares = steep.cdf(grid).diff()
+    torch.testing.assert_close(shares[:-1], shares[:1].expand(steps)[:-1])
+    if steps > 1:
+        torch.testing.assert_close(shares[-1] / shares[0], torch.tensor(float(last)), rtol=1e-3, atol=0)
+
+
 def test_time_is_spent_where_the_loss_falls(steep, gen):
     t = steep((4000,), generator=gen())
     assert abs(((t > 0.08) & (t < 0.32)).float().mean() - (0.9 + 0.1 * 0.24)) < 0.02
@@ -184,6 +195,8 @@ def test_many_dimensions_decide_early(gen):
         (lambda: InformationTime(1001), "bins must be an integer from 2 to 1000, got 1001"),
         (lambda: InformationTime(uniform=0), "uniform must be a share from 0.001 to 1, got 0"),
         (lambda: InformationTime().grid(0), "steps must be an integer of at least 1, got 0"),
+        (lambda: InformationTime().grid(2, last=0), "last must be a finite number above 0, got 0"),
+        (lambda: InformationTime().grid(2, last=1.5), "last must be a share from 0 to 1, got 1.5"),
         (lambda: InformationTime().observe(torch.ones(2), torch.ones(3)), "errors must have the shape of t"),
         (lambda: InformationTime().observe(torch.ones(2), torch.ones(2), rate=2), "rate must be a share"),
         (lambda: InformationTime().fit_from(torch.ones(2), torch.ones(3)), "must be vectors of one length"),
