@@ -106,7 +106,7 @@ def ours(method: str, coupling: str = "independent") -> Trainer:
 def torchcfm(matcher: str) -> Trainer:
     def run(dataset: Dataset, settings: Settings, seed: int) -> Trained:
         pairs = getattr(import_module("torchcfm"), matcher)(sigma=0.0).sample_location_and_conditional_flow
-        field = build_field(dataset.dim, 1, settings.hidden, seed)
+        field = build_field(dataset.dim, 1, settings.hidden or dataset.hidden, seed)
         return field, descend(field, dataset, PeerObjective(pairs), settings, seed), {}
 
     return run
@@ -124,7 +124,7 @@ def flow_matching(dataset: Dataset, settings: Settings, seed: int) -> Trained:
         drawn = path.sample(x_0=z0, x_1=z1, t=torch.rand(len(z1)))
         return drawn.t, drawn.x_t, drawn.dx_t
 
-    field = build_field(dataset.dim, 1, settings.hidden, seed)
+    field = build_field(dataset.dim, 1, settings.hidden or dataset.hidden, seed)
     seconds = descend(field, dataset, PeerObjective(pairs), settings, seed)
     solver = ODESolver(velocity_model=lambda x, t: field.experts(x, t).squeeze(-2))
     noise, gap = torch.randn(settings.points, dataset.dim, generator=generator(seed, 3)), 0.0
@@ -144,7 +144,8 @@ def kmeans_labels(dataset: Dataset, settings: Settings, seed: int) -> Trained:
     centers = torch.as_tensor(clusters.cluster_centers_).float()
     frequencies = torch.bincount(torch.as_tensor(clusters.labels_).long(), minlength=len(centers)) / len(points)
     clustering = time.perf_counter() - began
-    budget, hidden = parameters(build_field(dataset.dim, 1, settings.hidden, seed)), settings.hidden
+    hidden = settings.hidden or dataset.hidden
+    budget = parameters(build_field(dataset.dim, 1, hidden, seed))
     torch.manual_seed(seed)
     while parameters(field := LabelField(dataset.dim, centers, frequencies, hidden)) > budget:
         hidden -= 1

@@ -42,7 +42,7 @@ class TestContract:
 
     def test_global_random_states_stay_untouched(self, dataset: Dataset) -> None:
         before = torch.get_rng_state(), np.random.get_state(), random.getstate()
-        if dataset.name in [*SHAPES, "digits", "iris"]:
+        if dataset.name in [*SHAPES, "codes", "digits", "iris"]:
             dataset = load_dataset(dataset.name)
         dataset.draw(50, seeded())
         dataset.draw_test(20, seeded())

@@ -8,6 +8,7 @@ from toy_runs import TINY
 
 from moefm_toy.datasets import load_dataset
 from moefm_toy.experiment import build_field, parameters, run_seed
+from moefm_toy.settings import LAST
 
 
 @pytest.mark.parametrize("dim, experts", [(2, 8), (2, 9), (2, 64), (8, 10), (16, 30)])
@@ -55,3 +56,30 @@ def test_training_helps():
     untrained = run_seed(load_dataset("moons"), dataclasses.replace(settings, train_steps=1), 0)
     got, start = (r.methods["consistent"].metrics["by_steps"]["4"]["w2"] for r in (run, untrained))
     assert got < 0.75 * start
+
+
+def test_information_time_is_trained_in_sampled_in_and_saved(tmp_path):
+    settings = dataclasses.replace(TINY, methods=("vfm", "vfm-information", "consistent-information"))
+    run = run_seed(load_dataset("moons"), settings, 0, folder=tmp_path)
+    uniform, information, mixture = run.methods.values()
+    assert uniform.field.time_change is None and mixture.field.num_experts > 1
+    assert torch.equal(uniform.samples[4].times, torch.linspace(0, 1, 5))
+    assert torch.equal(information.samples[4].times, information.field.time_change.grid(4, last=LAST))
+    assert torch.equal(information.fine.times, uniform.fine.times)
+    assert information.field.time_change.counts.sum() == 3 * 256
+    assert uniform.metrics["parameters"] == information.metrics["parameters"]
+    again = run_seed(load_dataset("moons"), settings, 0, folder=tmp_path, resume=True)
+    assert torch.equal(again.methods["vfm-information"].samples[4].z1, information.samples[4].z1)
+
+
+def test_data_sets_have_their_own_methods():
+    run = run_seed(load_dataset("codes"), TINY, 0)
+    assert list(run.methods) == ["vfm", "vfm-information"]
+
+
+def test_on_code_words_information_time_is_ahead():
+    """A short version of the table in the guide: after 300 steps uniform time has not begun to tell the words apart."""
+    settings = dataclasses.replace(TINY, train_steps=300, hidden=None, points=200, steps=(4,))
+    run = run_seed(load_dataset("codes"), settings, 0)
+    uniform, information = (method.metrics["by_steps"]["4"]["w2"] for method in run.methods.values())
+    assert information < 0.95 * uniform

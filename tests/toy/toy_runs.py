@@ -10,7 +10,7 @@ TINY = Settings(train_steps=3, points=60, hidden=16, steps=(1, 4))
 SHAPES = ["moons", "grid", "checkerboard", "spirals", "pinwheel", "rings"]
 
 
-MEMBERS = [*SHAPES, "digits", "iris", "file"]
+MEMBERS = [*SHAPES, "codes", "digits", "iris", "file"]
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from moefm.checks import check_count
+from moefm_toy.codes import DIM, HIDDEN, WORDS, draw_codes
 from moefm_toy.finite import Scaled, digits, iris, standardised, usable_points
+from moefm_toy.settings import METHODS
 from moefm_toy.shapes import SHAPES, Sampler
 
 DIGITS_DIM = 8
@@ -41,6 +43,8 @@ class Dataset:
             but for digits, whose P = 64 pixels have grey levels 0-16.
         max_train: How many training points exist, None for any number.
         max_test: How many held-out points exist, None for any number.
+        methods: The methods that are compared on it unless others are asked for.
+        hidden: Width of VFM's layers on it, unless another is asked for.
 
     Example:
         >>> moons = load_dataset("moons")
@@ -59,6 +63,8 @@ class Dataset:
     inverse: Callable[[Tensor], Tensor] = field(repr=False)
     max_train: int | None = None
     max_test: int | None = None
+    methods: tuple[str, ...] = METHODS
+    hidden: int = 128
 
 
 @dataclass(frozen=True)
@@ -77,10 +83,11 @@ def list_datasets() -> list[DatasetInfo]:
 
     Example:
         >>> [info.name for info in list_datasets()]
-        ['moons', 'grid', 'checkerboard', 'spirals', 'pinwheel', 'rings', 'digits', 'iris']
+        ['moons', 'grid', 'checkerboard', 'spirals', 'pinwheel', 'rings', 'codes', 'digits', 'iris']
     """
     shapes = [DatasetInfo(name, text, 2, k, None) for name, (text, k, _) in SHAPES.items()]
-    return shapes + [DatasetInfo(name, *facts) for name, facts in _REAL.items()]
+    real = [DatasetInfo(name, *facts) for name, facts in _REAL.items()]
+    return [*shapes, DatasetInfo("codes", CODES, DIM, WORDS, None), *real]
 
 
 def load_dataset(name_or_path: str | os.PathLike[str], *, dim: int | None = None, seed: int = 0) -> Dataset:
@@ -113,7 +120,7 @@ def load_dataset(name_or_path: str | os.PathLike[str], *, dim: int | None = None
         Traceback (most recent call last):
         ...
         ValueError: dataset 'mons' is unknown, did you mean 'moons'? Known are moons, grid, checkerboard, \
-spirals, pinwheel, rings, digits, iris; a path to a .npy, .npz, .csv or .parquet file is accepted too.
+spirals, pinwheel, rings, codes, digits, iris; a path to a .npy, .npz, .csv or .parquet file is accepted too.
     """
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise TypeError(f"dataset must be a name or a path, got {name_or_path!r}")
@@ -124,6 +131,8 @@ spirals, pinwheel, rings, digits, iris; a path to a .npy, .npz, .csv or .parquet
         raise ValueError(f"dim is accepted for digits only, got {dim!r} for {str(name_or_path)!r}")
     if name_or_path == "iris":
         return _iris(seed)
+    if name_or_path == "codes":
+        return _codes()
     if isinstance(name_or_path, str):
         if name_or_path in SHAPES:
             return _shape(name_or_path)
@@ -137,7 +146,7 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _unknown(name: str) -> str:
-    known = [*SHAPES, *_REAL]
+    known = [*SHAPES, "codes", *_REAL]
     close = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"unknown, did you mean '{close[0]}'?" if close else "unknown."
     return (
@@ -161,7 +170,19 @@ def _checked(sampler: Sampler) -> Sampler:
 def _shape(name: str) -> Dataset:
     description, experts, sampler = SHAPES[name]
     draw = _checked(sampler)
-    return Dataset(name, description, 2, experts, draw, draw, draw, lambda points: points.cpu().double())
+    return Dataset(name, description, 2, experts, draw, draw, draw, _unchanged)
+
+
+CODES = f"{WORDS} code words with a little noise in {DIM} dimensions"
+
+
+def _codes() -> Dataset:
+    draw, methods = _checked(draw_codes), ("vfm", "vfm-information")
+    return Dataset("codes", CODES, DIM, WORDS, draw, draw, draw, _unchanged, methods=methods, hidden=HIDDEN)
+
+
+def _unchanged(points: Tensor) -> Tensor:
+    return points.cpu().double()
 
 
 # Finite data: real sets and the user's files.

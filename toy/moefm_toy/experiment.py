@@ -11,12 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moefm import VFM, ConsistentMoEFM, MLPMixtureField, MoEFM, Objective, fit, load_field, save_field
+from moefm import (
+    VFM,
+    ConsistentMoEFM,
+    InformationTime,
+    MLPMixtureField,
+    MoEFM,
+    Objective,
+    UniformTime,
+    fit,
+    load_field,
+    save_field,
+)
 from moefm.couplings import COUPLINGS
 from moefm.sampling import Sample
 from moefm_toy.datasets import Dataset
 from moefm_toy.measure import draw_clouds, measure
-from moefm_toy.settings import Settings, generator
+from moefm_toy.settings import IN_INFORMATION_TIME, Settings, generator
 
 SIGMA = {"vfm": 1.0, "moefm": 0.1, "consistent": 0.2}
 """Default sigma of each method; VFM has none, its loss does not depend on it."""
@@ -70,26 +81,40 @@ def build_field(dim: int, experts: int, hidden: int, seed: int) -> MLPMixtureFie
 
 
 def objective(method: str, sigma: float) -> Objective:
-    """The training objective of a method."""
-    return {"vfm": VFM(), "moefm": MoEFM(sigma), "consistent": ConsistentMoEFM(sigma)}[method]
+    """The training objective of a method.
+
+    Example:
+        >>> objective("vfm-information", 1.0)
+        VFM(time=InformationTime(bins=64, uniform=0.1))
+    """
+    time = InformationTime() if method in IN_INFORMATION_TIME else UniformTime()
+    goals = {"vfm": VFM(time), "moefm": MoEFM(sigma, time), "consistent": ConsistentMoEFM(sigma, time)}
+    return goals[loss_of(method)]
+
+
+def loss_of(method: str) -> str:
+    """The method without its time: ``vfm``, ``moefm`` or ``consistent``."""
+    return IN_INFORMATION_TIME.get(method, method)
 
 
 def train(
     dataset: Dataset, method: str, settings: Settings, seed: int, folder: Path | None, resume: bool, report: Report
 ) -> tuple[MLPMixtureField, float, float]:
     """Train one method, or load it from ``folder`` where the same was trained; returns field, sigma and seconds."""
-    experts = 1 if method == "vfm" else settings.experts or dataset.experts
-    sigma = SIGMA[method] if method == "vfm" or settings.sigma is None else settings.sigma
+    loss = loss_of(method)
+    experts = 1 if loss == "vfm" else settings.experts or dataset.experts
+    sigma = SIGMA[loss] if loss == "vfm" or settings.sigma is None else settings.sigma
     identity = {
         "dataset": dataset.name, "dim": dataset.dim, "method": method, "experts": experts, "sigma": sigma, "seed": seed,
-        "lr": LR[method] if settings.lr is None else settings.lr,
-        **{k: getattr(settings, k) for k in ("train_steps", "batch_size", "hidden", "coupling", "ema")},
+        "lr": LR[loss] if settings.lr is None else settings.lr,
+        "hidden": dataset.hidden if settings.hidden is None else settings.hidden,
+        **{k: getattr(settings, k) for k in ("train_steps", "batch_size", "coupling", "ema")},
     }  # fmt: skip
     if resume and folder is not None and (folder / "config.json").exists():
         extra = json.loads((folder / "config.json").read_text(encoding="utf-8"))["extra"]
         if {k: extra.get(k) for k in identity} == identity:
             return load_field(folder, settings.device), sigma, float(extra["train_seconds"])
-    field = build_field(dataset.dim, experts, settings.hidden, seed).to(settings.device)
+    field = build_field(dataset.dim, experts, identity["hidden"], seed).to(settings.device)
     goal = objective(method, sigma)
     result = fit(
         field,
@@ -127,7 +152,7 @@ def run_seed(
     """
     clouds = draw_clouds(dataset, settings.points, seed, settings.clouds)
     methods = {}
-    for method in settings.methods:
+    for method in settings.methods or dataset.methods:
         where = None if folder is None else folder / f"seed-{seed}" / method
         field, sigma, seconds = train(dataset, method, settings, seed, where, resume, report)
         report(f"measure {method}", 0, 1)

@@ -15,12 +15,15 @@ from torch import Tensor
 from moefm.losses import responsibilities
 from moefm.paths import linear_path
 from moefm.plain_text import printable
-from moefm_toy.experiment import MethodRun, SeedRun
+from moefm_toy.experiment import MethodRun, SeedRun, loss_of
 from moefm_toy.plane import Plane
-from moefm_toy.settings import generator
+from moefm_toy.settings import IN_INFORMATION_TIME, generator
 
 TITLES = {"vfm": "VFM (one field)", "moefm": "MoE-FM (paper's loss)", "consistent": "MoE-FM (consistent loss)"}
 LINES = {"vfm": "#555555", "moefm": "#d95f02", "consistent": "#1b6fb4"}
+for _name, _method in IN_INFORMATION_TIME.items():
+    TITLES[_name] = f"{TITLES[_method]},\ninformation time"
+    LINES[_name] = LINES[_method]
 SHOWN_TRAJECTORIES = 80
 _NOISE_REACH = 3.0  # standard normal noise hardly ever lies farther out
 
@@ -127,7 +130,8 @@ def curves_figure(result: dict[str, Any]) -> Figure:
         for name, method in result["methods"].items():
             steps = [int(t) for t in method["by_steps"]]
             values = [row[key] for row in method["by_steps"].values()]
-            ax.plot(steps, values, "o-", color=LINES[name], label=TITLES[name], markersize=4)
+            style = "s--" if name in IN_INFORMATION_TIME else "o-"
+            ax.plot(steps, values, style, color=LINES[name], label=TITLES[name], markersize=4)
             if "range" in result:
                 rows = result["range"]["methods"][name]["by_steps"].values()
                 ax.fill_between(steps, *zip(*(row[key] for row in rows), strict=True), color=LINES[name], alpha=0.15)
@@ -155,7 +159,7 @@ def experts_figure(run: SeedRun) -> Figure:
     for row, (name, method) in zip(axes, shown.items(), strict=True):
         row[0].set_ylabel(TITLES[name], fontsize=10)
         _gate_regions(row[0], method, plane, 0.0)
-        if name == "consistent":  # its gate is only ever trained, and only ever read, at t = 0
+        if loss_of(name) == "consistent":  # its gate is only ever trained, and only ever read, at t = 0
             row[1].axis("off")
             note = "this gate is trained\nand used at t = 0 only"
             row[1].text(0.5, 0.5, note, ha="center", va="center", color="#777777")

@@ -23,7 +23,7 @@ from moefm.diagnostics import (
 from moefm.regularizers import gate_entropy, mmd2
 from moefm.sampling import Sample
 from moefm_toy.datasets import Dataset
-from moefm_toy.settings import Settings, generator
+from moefm_toy.settings import LAST, Settings, generator
 
 FINE_STEPS = 100
 FLOOR_CLOUDS = 4
@@ -80,11 +80,14 @@ def draw_samples(
 ) -> Sample:
     """Samples from the same noise and the same draws at every step count, on the CPU."""
     noise = torch.randn(shape, generator=generator(seed, 3)).to(settings.device)
+    # Fine trajectories are on a uniform grid, whatever the field, so that figures show them at equal times.
+    times = None if fine or field.time_change is None else field.time_change.grid(steps, last=LAST)
     with torch.no_grad():
         drawn = sample(
             field,
             noise,
             steps,
+            times=times,
             solver=settings.solver,
             routing=settings.routing,
             generator=generator(seed, 4),

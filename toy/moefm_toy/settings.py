@@ -8,6 +8,10 @@ from typing import Any
 import torch
 
 METHODS = ("vfm", "moefm", "consistent")
+IN_INFORMATION_TIME = {f"{name}-information": name for name in METHODS}
+"""The same methods, trained in information time and sampled on its grid."""
+LAST = 0.25
+"""Share of the last step of that grid, see :meth:`moefm.InformationTime.grid`."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Settings:
     """Everything that decides the numbers of a run.
 
     Attributes:
-        methods: Which of ``vfm``, ``moefm``, ``consistent``.
+        methods: Which of ``vfm``, ``moefm``, ``consistent``, or ``vfm-information`` and so on for information time;
+            ``None`` takes the data set's.
         experts: K of the mixtures; ``None`` takes the data set's.
         sigma: Of the mixtures; ``None`` takes each method's own.
         steps: Step counts to sample with.
@@ -23,7 +28,8 @@ class Settings:
         batch_size: Evaluations of the trunk a step: the consistent loss uses half as many pairs.
         points: Samples per measurement; fewer where a data set has fewer held-out points.
         clouds: Measurements to average, each with samples and held-out points of its own where those do not run out.
-        hidden: Width of VFM's layers; the mixtures get the width that matches its parameters.
+        hidden: Width of VFM's layers, ``None`` takes the data set's; the mixtures get the width that matches its
+            parameters.
         coupling: ``independent`` or ``ot``.
         routing: Routing policy of the sampler.
         solver: Solver of the sampler.
@@ -32,7 +38,7 @@ class Settings:
         device: Where to train and sample.
     """
 
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] | None = None
     experts: int | None = None
     sigma: float | None = None
     steps: tuple[int, ...] = (1, 2, 4, 8, 100)
@@ -40,7 +46,7 @@ class Settings:
     batch_size: int = 256
     points: int = 1000
     clouds: int = 3
-    hidden: int = 128
+    hidden: int | None = None
     coupling: str = "independent"
     routing: str = "frozen"
     solver: str = "euler"

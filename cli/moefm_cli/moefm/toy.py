@@ -24,6 +24,7 @@ HELP = """Train vanilla and mixture-of-experts flow matching on points and show 
 moefm toy                              moons, three methods, a minute
 moefm toy --dataset grid --seeds 5     medians and ranges of five seeds
 moefm toy --dataset my.csv --experts 6 your points (csv npy npz parquet)
+moefm toy --dataset codes              uniform beside information time
 moefm toy --quick --json               numbers alone on standard output
 """
 QUICK = {"train_steps": 700, "points": 400}
@@ -35,8 +36,8 @@ def _choice(option: str, value: str, accepted: Iterable[str]) -> str:
     return value
 
 
-def _methods(values: list[str] | None, accepted: tuple[str, ...]) -> tuple[str, ...]:
-    names = [part.strip() for value in values or accepted for part in value.split(",")]
+def _methods(values: list[str], accepted: Iterable[str]) -> tuple[str, ...]:
+    names = [part.strip() for value in values for part in value.split(",")]
     return tuple(dict.fromkeys(_choice("--method", name, accepted) for name in names))
 
 
@@ -54,7 +55,12 @@ def _at_least(option: str, value: int | None, minimum: int) -> None:
 
 def toy(
     dataset: Annotated[str, typer.Option(help="A name of `moefm datasets`, or a file of points.")] = "moons",
-    method: Annotated[list[str] | None, typer.Option(help="vfm, moefm, consistent; repeatable. Default: all.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="vfm, moefm, consistent; vfm-information etc. for information time. Default: the data set's."
+        ),
+    ] = None,
     experts: Annotated[int | None, typer.Option(help="Experts K. Default: the data set's.")] = None,
     sigma: Annotated[float | None, typer.Option(help="Mixture sigma. Default: .1 moefm, .2 consistent.")] = None,
     steps: Annotated[str, typer.Option(help="Step counts to sample with.")] = "1,2,4,8,100",
@@ -62,7 +68,9 @@ def toy(
     batch_size: Annotated[int, typer.Option(help="Evaluations of the network a training step.")] = 256,
     points: Annotated[int | None, typer.Option(help="Samples measured. Default: 1000; 400 with --quick.")] = None,
     clouds: Annotated[int, typer.Option(help="Measurements averaged, each with its own held-out points.")] = 3,
-    hidden: Annotated[int, typer.Option(help="VFM's width; mixtures get as many parameters.")] = 128,
+    hidden: Annotated[
+        int | None, typer.Option(help="VFM's width; mixtures get as many parameters. Default: the data set's.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate. Default: .001 moefm, else .002.")] = None,
     ema: Annotated[float, typer.Option(help="Decay of a weight average, 0 for none.")] = 0.0,
     coupling: Annotated[str, typer.Option(help="independent or ot.")] = "independent",
@@ -85,9 +93,9 @@ def toy(
     from moefm.routing import ROUTINGS, get_routing
     from moefm.sampling import check_pair
     from moefm.solvers import check_solver
-    from moefm_toy.settings import METHODS, Settings
+    from moefm_toy.settings import IN_INFORMATION_TIME, METHODS, Settings
 
-    methods = _methods(method, METHODS)
+    methods = _methods(method, (*METHODS, *IN_INFORMATION_TIME)) if method else None
     limits = {
         "--experts": experts,
         "--train-steps": train_steps,
@@ -124,7 +132,7 @@ def toy(
         ema=ema,
         device=pick_device(device),
     )
-    if routing != "frozen" and "consistent" in methods:
+    if routing != "frozen" and (methods is None or "consistent" in methods):
         err.print(
             f"note: the consistent loss trains its gate at t = 0 alone; {routing} routing reads it at every t",
             soft_wrap=True,
@@ -146,10 +154,10 @@ def _run_toy(
     from moefm_toy.report import document
     from moefm_toy.results import prepare_folder, write_results
 
-    # A network this small gains nothing from more threads, and its numbers then do not depend on their number.
-    if settings.device == "cpu" and settings.batch_size * settings.hidden < 2**18:
-        torch.set_num_threads(1)
     data = load_dataset(name, dim=dim)
+    # A network this small gains nothing from more threads, and its numbers then do not depend on their number.
+    if settings.device == "cpu" and settings.batch_size * (settings.hidden or data.hidden) < 2**18:
+        torch.set_num_threads(1)
     folder = out or Path("runs") / f"toy-{data.name}"
     prepare_folder(folder)
     about = f": {data.description}; K = {settings.experts or data.experts}"
@@ -192,6 +200,10 @@ def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
     table.add_section()
     straight = {name: scores["straightness"] for name, scores in methods.items()}
     straightest = min(straight, key=lambda name: straight[name])
+    if "4" in best:
+        off = {name: scores["by_steps"]["4"]["off_support"] for name, scores in methods.items()}
+        nearest = min(off, key=lambda name: off[name])
+        table.add_row("off support at 4", *(f"{share:.1%}" for share in off.values()), nearest, style="dim")
     table.add_row("straightness", *(f"{value:.3f}" for value in straight.values()), straightest, style="dim")
     table.add_row("train seconds", *(f"{scores['train_seconds']:.1f}" for scores in methods.values()), "", style="dim")
     table.add_row("parameters", *(f"{scores['parameters']:,}" for scores in methods.values()), "", style="dim")

@@ -8,7 +8,7 @@ import sys
 def test_datasets_and_doctor(moefm):
     code, out, _ = moefm("datasets", "--json")
     assert code == 0
-    assert {"moons", "grid", "checkerboard", "spirals", "pinwheel", "rings", "digits", "iris"} == {
+    assert {"moons", "grid", "checkerboard", "spirals", "pinwheel", "rings", "codes", "digits", "iris"} == {
         one["name"] for one in json.loads(out)["datasets"]
     }
     assert "moons" in moefm("datasets")[1]

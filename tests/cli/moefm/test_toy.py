@@ -97,6 +97,8 @@ NOT_DRAWN = [
     ("--sigma", "0.5"),
     ("--ema", "0.9"),
     ("--method", "moefm,consistent"),
+    ("--method", "vfm,consistent-information"),
+    ("--dataset", "codes"),
 ]
 
 
