@@ -97,8 +97,6 @@ NOT_DRAWN = [
     ("--sigma", "0.5"),
     ("--ema", "0.9"),
     ("--method", "moefm,consistent"),
-    ("--method", "vfm,consistent-information"),
-    ("--dataset", "codes"),
 ]
 
 
@@ -106,6 +104,21 @@ NOT_DRAWN = [
 def test_options_that_change_the_figures(moefm, options):
     code, _, err = moefm("toy", *TINY, *options)
     assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    "options, methods",
+    [
+        (("--method", "vfm,consistent-information"), ["vfm", "consistent-information"]),
+        (("--dataset", "codes"), ["vfm", "vfm-information"]),
+    ],
+)
+def test_methods_in_information_time(moefm, options, methods):
+    code, out, err = moefm("toy", *TINY, *options, "--json")
+    result = json.loads(out)
+    assert code == 0, err
+    assert list(result["methods"]) == methods
+    assert result["methods"][methods[1]]["by_steps"]["2"]["nfe"] == 2
 
 
 @pytest.mark.parametrize("options", NOT_DRAWN, ids=" ".join)
