@@ -37,7 +37,7 @@ SOURCE, SLOTS = torch.tensor([[1, 2, 3]]), torch.tensor([[1]])
         ({"seeds": 3}, "seeds must hold one integer for each row, got 3"),
         ({"seeds": [1, 2.5]}, "seeds must hold one integer for each row"),
         ({"steps": True}, "steps must be an integer"),
-        ({"guidance": 2.0}, "no option 'guidance'; its options are order, reread, routing, samples, seeds, solver"),
+        ({"guidance": 2.0}, "no option 'guidance'; its options are candidates, order, reread, routing, sampler, samples, seeds"),
     ],
 )
 def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
@@ -67,7 +67,7 @@ def test_a_temperature_and_a_random_order_draw() -> None:
 
 
 def test_options_of_the_flow_are_options() -> None:
-    assert FLOW_OPTIONS.keys() <= {field.name for field in fields(GenerationOptions)} and len(FLOW_OPTIONS) == 4
+    assert FLOW_OPTIONS.keys() <= {field.name for field in fields(GenerationOptions)} and len(FLOW_OPTIONS) == 6
 
 
 @pytest.mark.parametrize("method", ["flow", "mlm", "mdlm"])

@@ -193,5 +193,5 @@ def test_evaluation_says_that_it_reread(make_model: Make, builder: Builder) -> N
     padded = Builder(builder.tokenizer, max_length=48, lengths="padding", pad_to=8)
     with pytest.raises(ValueError, match="leave out temperature, reread and order"):
         evaluate_task(model, padded, labelled, labelled, "classify", labels="known", reread=True, **given)
-    with pytest.raises(ValueError, match="reread are options of the flow"):
+    with pytest.raises(ValueError, match="reread is an option of the flow"):
         evaluate_task(make_model(method="mlm"), builder, rows, rows, "sentence", reread=True, **given)
