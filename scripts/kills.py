@@ -1,8 +1,9 @@
 """kill -9 at random moments of a training and a fine-tuning, resumed each time: the weights at the end are the same.
 
     python scripts/kills.py --kills 200
+    python scripts/kills.py --kills 50 --denoiser encoder
 
-Runs of tiny models are killed in both stages and while they are fine-tuned, and resumed after every kill, until all
+Runs of tiny models are killed in all their stages and while they are fine-tuned, and resumed after every kill, until all
 kills are spent and the last run is done. Prints how many fell where and the largest difference of a weight to the run
 that nothing happened to; ends with 1 if there is any.
 """
@@ -44,6 +45,12 @@ ema = 0.9
 [recipe2]
 batch_size = 8
 """
+ENCODER = {
+    "steps2 = 30\n": "",
+    "[model]\n": '[model]\ndenoiser = "encoder"\nexperts = "source"\nscope = "span"\n',
+    "[recipe2]\nbatch_size = 8\n": "",
+}
+"""What changes in the settings where the encoder denoises."""
 TRAIN = "train --config settings.toml --data texts.txt --device cpu --out {out}"
 TUNE = "finetune --model whole/run --task completion --data texts.txt --steps 30 --check-every 6 --check-rows 8"
 TUNE += " --eval-rows 8 --batch-size 8 --device cpu --out {out}"
@@ -125,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200, help="how many in all (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")
+    parser.add_argument("--denoiser", choices=("trunk", "encoder"), default="trunk", help="of the flow")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     given = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg"}
@@ -134,7 +142,10 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         os.chdir(folder)
-        Path("settings.toml").write_text(SETTINGS)
+        settings = SETTINGS
+        for old, new in ENCODER.items() if given.denoiser == "encoder" else ():
+            settings = settings.replace(old, new)
+        Path("settings.toml").write_text(settings)
         Path("texts.txt").write_text(
             "\n".join(f"Text number {i} of many has {i % 7} apples and some." for i in range(300))
         )
