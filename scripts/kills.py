@@ -3,7 +3,7 @@
     python scripts/kills.py --kills 200
     python scripts/kills.py --kills 50 --denoiser encoder
 
-Runs of tiny models are killed in all their stages and while they are fine-tuned, and resumed after every kill, until all
+Runs of tiny models are killed in every stage and while they are fine-tuned, and resumed after every kill, until all
 kills are spent and the last run is done. Prints how many fell where and the largest difference of a weight to the run
 that nothing happened to; ends with 1 if there is any.
 """
