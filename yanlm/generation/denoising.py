@@ -15,7 +15,7 @@ from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_finite, check_generation, finite_flow
 from yanlm.generation.token_sampling import Canvas, choose, special_ids
 from yanlm.generation.unmasking import Turn, in_turns
-from yanlm.nn.denoiser import Places, TokenReader
+from yanlm.nn.denoiser import LAST, Places, TokenReader
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def denoise(
 ) -> Generation:
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, T passes of the encoder, the most probable token of the last one.
 
-    The times are :math:`F^{-1}(i/T)`, equal steps of the information that training measured. The expert is drawn from
-    the gate at t = 0, in the first pass, and kept. With ``candidates`` n, n results are computed for each sample,
+    The times are equal steps of the information that training measured (:meth:`EncoderFlow.times`). The expert is drawn
+    from the gate at t = 0, in the first pass, and kept. With ``candidates`` n, n results are computed for each sample,
     noised half-way back and read once more; the one whose tokens are then most probable is kept, at n (T + 1) passes.
 
     Args:
@@ -111,7 +111,7 @@ def _solve(
     policy, codebook = get_routing(options.routing), flow.codebook(model.encoder)
     reader: Any = TokenReader(flow)  # policies route it as they route a field
     router = Router(experts, places.scope, places.mask)
-    times = flow.information.grid(options.steps)
+    times = flow.times(options.steps)
     assignment: Tensor | None = None
     probabilities = z
     for t, after in pairwise(times):
@@ -195,7 +195,8 @@ def denoise_in_turns(
             places = replace(places, points=points[rows])
         router = Router(own, places.scope, turn.left)
         known = first[rows] if first is not None and policy.uses_assignment else None
-        t, after = (flow.information.quantile((passes[rows] + i) / turns[rows]) for i in (0, 1))
+        u = ((passes[rows] + i) / (turns[rows] - 1 + LAST) for i in (0, 1))  # the times of as many steps as turns
+        t, after = (flow.information.quantile(x.clamp(max=1)) for x in u)
         with finite_flow():
             probabilities, assignment = policy(reader, flow.trunk(z[rows], t, places), known, router)
         if first is None and assignment is not None:

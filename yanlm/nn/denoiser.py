@@ -60,6 +60,10 @@ class Places:
         return torch.zeros_like(self.embedded).scatter_add(1, at, values.to(self.embedded.dtype))
 
 
+LAST = 0.25
+"""Share of a sampler's last step to the others, in information time."""
+
+
 class Features(NamedTuple):
     """One evaluation of the blocks that all experts share."""
 
@@ -117,6 +121,13 @@ class EncoderFlow(MixtureField):
             self.layer = config.expert_layer
         gated = self.num_experts > 1 and self.line is None
         self.gating = Gate(2 * d, self.num_experts, hidden=d) if gated else None
+
+    def times(self, steps: int) -> Tensor:
+        """A sampler's times ``(steps + 1,)``: equal steps of information, but a shorter last one.
+
+        The last step ends at what is predicted at its beginning, so what is not known there stays undecided.
+        """
+        return self.information.grid(steps, last=LAST)
 
     def codebook(self, encoder: Encoder) -> Tensor:
         """Vectors of all tokens ``(V, e)``, each of mean 0 and variance 1."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from moefm import Distillation
@@ -17,14 +18,26 @@ if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
 
 
+def refined(times: Tensor, parts: int) -> Tensor:
+    """Times ``(n + 1,)`` with each step in ``parts`` equal ones, ``(n * parts + 1,)``.
+
+    Example:
+        >>> refined(torch.tensor([0.0, 0.4, 1.0]), 2)
+        tensor([0.0000, 0.2000, 0.4000, 0.7000, 1.0000])
+    """
+    share = torch.arange(parts, device=times.device) / parts
+    inner = times[:-1, None] + share * times.diff()[:, None]
+    return torch.cat([inner.flatten(), times[-1:]])
+
+
 def distillation_loss(
     student: YanNetwork, teacher: YanNetwork, batch: Batch, settings: Denoising, seeds: Sequence[int], totals: Tensor
 ) -> tuple[Tensor, Parts]:
     """The objective of :class:`moefm.Distillation` for flows whose denoiser is the encoder.
 
-    The teacher carries fresh noise to the slots' vectors in ``settings.teacher_steps`` steps of its information time,
-    under experts that it draws at t = 0; the student learns to go ``settings.student_steps`` steps along the same way.
-    What the slots' words are has no say: the student learns what the teacher writes.
+    The teacher carries fresh noise to the slots' vectors in ``settings.teacher_steps`` steps, as many within each step
+    of the student, under experts that it draws at t = 0; the student learns to go ``settings.student_steps`` steps
+    along the same way. What the slots' words are has no say: the student learns what the teacher writes.
 
     Args:
         student: The model that is trained.
@@ -38,8 +51,9 @@ def distillation_loss(
         The loss, a mean over slots of the square error a dimension, and its detached parts by name.
     """
     flow, mask = student.denoiser, batch["slot_mask"]
+    times = refined(flow.times(settings.student_steps), settings.teacher_steps // settings.student_steps)
     objective = Distillation(
-        teacher.denoiser, settings.student_steps, teacher_steps=settings.teacher_steps, times=flow.information
+        teacher.denoiser, settings.student_steps, teacher_steps=settings.teacher_steps, times=times
     )
     names = ("source_ids", "source_mask", "slots", "slot_mask")
     source, source_mask, slots, slot_mask = (batch[name] for name in names)

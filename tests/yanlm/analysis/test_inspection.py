@@ -95,7 +95,7 @@ def test_where_a_flow_decides_whose_encoder_denoises(run, tokenizer):
     assert found["files"]["information"] == str(run / "inspect" / "information.png")
     kept = json.loads((run / "inspect" / "latents.json").read_text(encoding="utf-8"))["information"]
     assert kept == found["information"] and set(kept) == {"times", "errors", "grid"} and set(kept["grid"]) == {*"248"}
-    assert kept["grid"]["4"] == pytest.approx(model.denoiser.information.grid(4).tolist(), abs=1e-6)
+    assert kept["grid"]["4"] == pytest.approx(model.denoiser.times(4).tolist(), abs=1e-6)
 
 
 def test_folder_with_other_data_and_place(run, tmp_path):
