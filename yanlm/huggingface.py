@@ -53,12 +53,15 @@ def _half_imported() -> list[str]:
 def register(name: str) -> None:
     """Import what registers itself in the module ``name``; a module that is half imported does so at its own end."""
     _waiting.discard(name)
-    if _half_imported():  # it would be imported in a circle
-        _waiting.add(name)
-        return
     for own in REGISTERING[name]:
-        if own not in sys.modules:
+        if own in sys.modules:
+            continue
+        try:
             importlib.import_module(own)
+        except ImportError:
+            if not _half_imported():
+                raise
+            _waiting.add(name)  # it needs one of ours that is not whole yet
 
 
 def watch() -> None:

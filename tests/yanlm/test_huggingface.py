@@ -14,6 +14,7 @@ from yanlm.huggingface import REGISTERING, watch
         "import yanlm; from transformers import AutoConfig, AutoModel",
         "from transformers import AutoConfig, AutoModel; import yanlm",
         "from yanlm.modeling import YanModel; from transformers import AutoConfig, AutoModel",
+        "import yanlm.nn.flow; from yanlm.modeling import YanModel; from transformers import AutoConfig, AutoModel",
         "import yanlm; import transformers.models.auto.modeling_auto; from transformers import AutoConfig, AutoModel",
     ],
 )
