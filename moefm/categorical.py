@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from moefm.checks import check_mask, check_shape
-from moefm.finite import check_logits
+from moefm.losses import log_shares
 from moefm.numeric import clean, masked_mean, wide
-from moefm.scope import Scope, group_mean, group_size, group_sum
+from moefm.scope import Scope, group_size, group_sum
 
 
 class CategoricalLoss(NamedTuple):
@@ -41,12 +40,6 @@ def _check(losses: Tensor, logits: Tensor, mask: Tensor | None) -> None:
         raise ValueError("losses must have shape (*batch, K), got ()")
     check_shape("logits", logits, tuple(losses.shape), "that of losses")
     check_mask(mask, tuple(losses.shape[:-1]))
-
-
-def _log_pi(logits: Tensor, scope: Scope, mask: Tensor | None) -> Tensor:
-    pooled = group_mean(wide(clean(logits, mask)), scope, mask)
-    check_logits(pooled, nan_passes=True)
-    return torch.log_softmax(pooled, -1)
 
 
 def categorical_mixture_loss(
@@ -80,6 +73,7 @@ def categorical_mixture_loss(
         ValueError: Shapes do not fit.
 
     Example:
+        >>> import torch
         >>> losses = torch.tensor([[[0.1, 9.0], [0.1, 9.0]]])  # one sequence of two positions, two experts
         >>> out = categorical_mixture_loss(losses, torch.zeros(1, 2, 2), scope=-1)
         >>> out.total  # (0.2 + log 2) / 2
@@ -88,7 +82,7 @@ def categorical_mixture_loss(
         tensor([1., 0.])
     """
     _check(losses, logits, mask)
-    log_pi = _log_pi(logits, scope, mask)
+    log_pi = log_shares(logits, scope, mask)
     joint = log_pi - group_sum(wide(clean(losses, mask)), scope, mask)
     size = group_size(joint, scope, mask).squeeze(-1)
     if responsibilities is None:
@@ -129,13 +123,14 @@ def drawn_categorical_loss(
         ValueError: Shapes do not fit.
 
     Example:
+        >>> import torch
         >>> r = torch.tensor([[0.75, 0.25]])
         >>> drawn_categorical_loss(torch.tensor([0.5]), torch.zeros(1, 2), r)  # 0.5 + log 2
         tensor(1.1931)
     """
     _check(responsibilities, logits, mask)
     check_shape("loss", loss, tuple(responsibilities.shape[:-1]), "(*batch,)")
-    log_pi = _log_pi(logits, scope, mask)
+    log_pi = log_shares(logits, scope, mask)
     size = group_size(log_pi, scope, mask).squeeze(-1)
     gate = -(responsibilities.detach() * log_pi).sum(-1) / size
     return masked_mean(gate + wide(clean(loss, mask)), mask)

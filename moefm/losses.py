@@ -73,11 +73,16 @@ def vfm_loss(velocity: Tensor, target: Tensor, mask: Tensor | None = None) -> Lo
     return Loss(total, total.detach(), torch.zeros_like(total.detach()), errors=error.detach())
 
 
-def _log_joint(d: Tensor, logits: Tensor, sigma: float, mask: Tensor | None, scope: Scope) -> tuple[Tensor, Tensor]:
-    """Return scaled distances d / 2 sigma^2 and log pi, both pooled over the scope, ``(*batch, K)``."""
+def log_shares(logits: Tensor, scope: Scope = None, mask: Tensor | None = None) -> Tensor:
+    r"""Log-probabilities :math:`\log \pi_k` of gate logits averaged over each group, ``(*batch, K)``."""
     pooled = group_mean(wide(clean(logits, mask)), scope, mask)
     check_logits(pooled, nan_passes=True)
-    log_pi = torch.log_softmax(pooled, -1)
+    return torch.log_softmax(pooled, -1)
+
+
+def _log_joint(d: Tensor, logits: Tensor, sigma: float, mask: Tensor | None, scope: Scope) -> tuple[Tensor, Tensor]:
+    """Return scaled distances d / 2 sigma^2 and log pi, both pooled over the scope, ``(*batch, K)``."""
+    log_pi = log_shares(logits, scope, mask)
     return group_sum(d, scope, mask) / (2 * sigma**2), log_pi.to(d.dtype)
 
 

@@ -13,7 +13,7 @@ from moefm.routing import Router, get_routing
 from yanlm.generation.choices import answer_scores, likeliest
 from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_finite, check_generation, finite_flow
-from yanlm.generation.token_sampling import Canvas, choose, special_ids
+from yanlm.generation.token_sampling import Canvas, choose, slot_uniforms, special_ids
 from yanlm.generation.unmasking import Turn, in_turns
 from yanlm.nn.denoiser import LAST, Places, TokenReader
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
@@ -124,10 +124,7 @@ def _tokens(
     config: Any, probabilities: Tensor, held: Tensor, temperature: float, streams: list[torch.Generator]
 ) -> Tensor:
     """The most probable tokens ``(N, M)``, or drawn ones."""
-    uniforms = None
-    if temperature:
-        drawn = [torch.rand(int(n), generator=g) for n, g in zip(held.sum(1).tolist(), streams, strict=True)]
-        uniforms = torch.cat(drawn).to(probabilities.device)
+    uniforms = slot_uniforms(held, streams) if temperature else None
     logits = probabilities[held].clamp_min(1e-30).log()
     chosen, _ = choose(logits, special_ids(config), temperature, uniforms)
     return torch.zeros_like(held, dtype=torch.long).masked_scatter(held, chosen)

@@ -107,6 +107,15 @@ def choose(
     return tokens, probabilities.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
 
 
+def slot_uniforms(held: Tensor, streams: Sequence[torch.Generator]) -> Tensor:
+    """A number in [0, 1) for every slot in ``held`` ``(N, M)``, row after row, as many as there are.
+
+    A row draws for its own slots alone, whatever padding is beside them.
+    """
+    drawn = [torch.rand(int(n), generator=g) for n, g in zip(held.sum(1).tolist(), streams, strict=True)]
+    return torch.cat(drawn).to(held.device)
+
+
 def margin(logits: Tensor, forbidden: Sequence[int] | Tensor) -> Tensor:
     """By how much the most probable token leads the second, ``(n,)``, of logits ``(n, V)``.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from yanlm.generation.choices import answer_scores
 from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_finite
-from yanlm.generation.token_sampling import Canvas, choose, margin, special_ids
+from yanlm.generation.token_sampling import Canvas, choose, margin, slot_uniforms, special_ids
 from yanlm.nn.slots import gather_tokens, shown
 
 if TYPE_CHECKING:
@@ -145,12 +145,7 @@ def _predict(
 
     Both are ``(b, M)``, and zero where a slot is not empty; what has the highest priority is written first.
     """
-
-    def drawn() -> Tensor:  # a row draws for its empty slots alone, whatever padding is beside them
-        own = [torch.rand(int(n), generator=g) for n, g in zip(left.sum(1).tolist(), streams, strict=True)]
-        return torch.cat(own).to(states.device)
-
-    uniforms = drawn() if options.temperature else None
+    uniforms = slot_uniforms(left, streams) if options.temperature else None
     flat, forbidden = states[left], special_ids(config)
     chosen, priorities = [], []
     for at, part in zip(range(0, len(flat), _CHUNK), flat.split(_CHUNK), strict=False):
@@ -163,5 +158,5 @@ def _predict(
     tokens, priority = left.new_zeros(left.shape, dtype=torch.long), states.new_zeros(left.shape, dtype=torch.float32)
     tokens[left] = torch.cat(chosen)
     # drawn after the tokens, so that these are the same in one turn whatever the order is
-    priority[left] = drawn() if options.order == "random" else torch.cat(priorities)
+    priority[left] = slot_uniforms(left, streams) if options.order == "random" else torch.cat(priorities)
     return tokens, priority

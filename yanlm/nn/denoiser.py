@@ -99,7 +99,7 @@ class EncoderFlow(MixtureField):
     def __init__(self, config: YanConfig) -> None:
         super().__init__()
         d, self.num_experts = config.d_model, config.num_experts
-        self.scope, self.layer = config.scope, config.encoder_layers
+        self.layer = config.encoder_layers
         self.dim = config.latent_dim or d
         self.vectors = nn.Embedding(config.vocab_size, self.dim) if config.latent_dim else None
         self.inputs = nn.Linear(self.dim, d, bias=False)
@@ -234,7 +234,7 @@ class TokenReader:
     """
 
     def __init__(self, flow: EncoderFlow) -> None:
-        self.flow, self.num_experts = flow, flow.num_experts
+        self.flow = flow
 
     def heads(self, features: Features) -> Tensor:
         """Probabilities under every expert, ``(B, M, K, V)``."""

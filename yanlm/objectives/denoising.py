@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, distributed
@@ -131,18 +131,22 @@ def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Seq
     shares = None
     if settings.consistent:
         with torch.no_grad():
-            shares = _mixture(model, flow.trunk(z0, 0.0, places), labels, places)[1].responsibilities
+            start = flow.trunk(z0, 0.0, places)
+            shares = _mixture(model, start, flow.gate_logits(start), labels, places).responsibilities
     return Noisy(*_likelihood(model, settings, features, labels, places, shares, streams), t)
 
 
 def _mixture(
-    model: YanNetwork, features: Features, labels: Tensor, places: Places, shares: Tensor | None = None
-) -> tuple[Tensor, CategoricalLoss]:
-    """Gate logits ``(B, M, K)`` and the likelihood of ``labels`` ``(B, M)`` under all experts."""
-    flow = model.denoiser
-    losses, logits = flow.losses(flow.all_features(features), labels, places), flow.gate_logits(features)
-    how: dict[str, Any] = {"mask": places.mask, "scope": places.scope, "responsibilities": shares}
-    return logits, categorical_mixture_loss(losses, logits, **how)
+    model: YanNetwork,
+    features: Features,
+    logits: Tensor,
+    labels: Tensor,
+    places: Places,
+    shares: Tensor | None = None,
+) -> CategoricalLoss:
+    """The likelihood of ``labels`` ``(B, M)`` under all experts, by gate logits ``(B, M, K)``."""
+    losses = model.denoiser.losses(model.denoiser.all_features(features), labels, places)
+    return categorical_mixture_loss(losses, logits, mask=places.mask, scope=places.scope, responsibilities=shares)
 
 
 def _likelihood(
@@ -157,13 +161,13 @@ def _likelihood(
     """The first of :class:`Noisy`: through all experts, or through the one that is drawn from its posterior."""
     flow = model.denoiser
     by_all = settings.gradient == "all" or (settings.gradient == "auto" and flow.layer == model.config.encoder_layers)
+    logits = flow.gate_logits(features)
     if by_all or flow.num_experts == 1:
-        logits, loss = _mixture(model, features, labels, places, shares)
+        loss = _mixture(model, features, logits, labels, places, shares)
         return loss.total, loss, logits
     with torch.no_grad():
-        _, loss = _mixture(model, features, labels, places, shares)
+        loss = _mixture(model, features, logits, labels, places, shares)
     index = draw_expert(loss.responsibilities.clamp_min(1e-30).log(), streams, places.scope).to(labels.device)
-    own, logits = flow.losses(flow.one_feature(features, index), labels, places), flow.gate_logits(features)
-    how: dict[str, Any] = {"mask": places.mask, "scope": places.scope}
-    total = drawn_categorical_loss(own, logits, loss.responsibilities, **how)
+    own = flow.losses(flow.one_feature(features, index), labels, places)
+    total = drawn_categorical_loss(own, logits, loss.responsibilities, mask=places.mask, scope=places.scope)
     return total, loss, group_mean(logits, places.scope, places.mask)

@@ -65,6 +65,5 @@ def distillation_loss(
     [drawn] = generators(seeds[:1], EXPERT)
     along = objective.follow(z0, cond=of_teacher, mask=mask, scope=of_teacher.scope, generator=drawn)
     loss = objective.loss(flow, along._replace(cond=of_student), drawn)
-    share = mask.sum() / totals[1].clamp_min(1)
-    velocity, total = loss.velocity / flow.dim, loss.total + (1 / flow.dim - 1) * (loss.total - loss.gate)
-    return total * share, {"distill": velocity * share, "gate": loss.gate * share}
+    weight = mask.sum() / totals[1].clamp_min(1) / flow.dim
+    return loss.total * weight, {"distill": loss.velocity * weight, "gate": loss.gate * weight}
