@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from moefm.checks import check_count, check_positive
 from moefm.fields import MixtureField
 from moefm.flow_maps import FlowMap
-from moefm.generators import fresh, uniform
+from moefm.generators import Generators, fresh, uniform
 from moefm.inputs import check_field
 from moefm.losses import Loss, vfm_loss
 from moefm.numeric import clean, masked_mean, wide
@@ -140,9 +140,12 @@ class Distillation:
         cond: Any = None,
         mask: Tensor | None = None,
         scope: Scope = None,
-        generator: Generator | None = None,
+        generator: Generators = None,
     ) -> Trajectory:
-        """Let the teacher go from noise ``(B, ..., D)``: ``teacher_steps`` evaluations, and one for its gate."""
+        """Let the teacher go from noise ``(B, ..., D)``: ``teacher_steps`` evaluations, and one for its gate.
+
+        With a generator for each row of the first dimension, a row's expert does not depend on the others.
+        """
         z0 = clean(z0, mask)
         run = sample(
             self.teacher, z0, times=self.times, cond=cond, scope=scope, mask=mask, generator=generator, trajectory=True
@@ -151,14 +154,14 @@ class Distillation:
         logits = group_mean(self.teacher.gate(z0, 0.0, cond), scope, mask)
         return Trajectory(run.trajectory, run.assignment, logits, cond, mask, scope)
 
-    def loss(self, field: MixtureField, along: Trajectory, generator: Generator | None = None) -> Loss:
-        """Loss of the student at one random step per row of the first dimension.
+    def loss(self, field: MixtureField, along: Trajectory, generator: Generators = None) -> Loss:
+        """Loss of the student at one random step per row of the first dimension; rows may have their own generators.
 
         A student that encodes its condition itself is given ``along._replace(cond=its_own)``.
         """
         check_student(field, self.steps)
         states, cond, mask = along.states, along.cond, along.mask
-        first, last = self._draw(states.shape[1], fresh(generator), states.device)
+        first, last = self._draw(states.shape[1], generator, states.device)
         times, rows = self.times.to(states.device), torch.arange(states.shape[1], device=states.device)
         t, end, z_t = times[first], times[last], states[first, rows]
         target = (states[last, rows] - z_t) / expand_time(end - t, z_t)
@@ -170,9 +173,9 @@ class Distillation:
             gate = masked_mean(divergence(along.logits, logits), mask)
         return Loss(velocity + self.gate_scale * gate, velocity.detach(), gate.detach())
 
-    def _draw(self, rows: int, generator: Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _draw(self, rows: int, generator: Generators, device: torch.device) -> tuple[Tensor, Tensor]:
         """Numbers of the times where a random step of every row begins and ends."""
-        choice, place = uniform((2, rows), generator, device)
+        choice, place = uniform((rows, 2), generator, device).unbind(1)
         counts = torch.tensor(self.steps, device=device)[(choice * len(self.steps)).long()]
         stride = torch.div(len(self.times) - 1, counts, rounding_mode="floor")
         first = (place * counts).long() * stride

@@ -120,10 +120,7 @@ def in_turns(
         states = latents(Turn(rows, ids[rows], seen[rows], slots[rows], left[rows]))
         streams = [canvas.streams[i] for i in rows.tolist()]
         predicted, priority = _predict(config, read, states, left[rows], canvas.options, streams)
-        filled = -(-step * counts[rows] // turns[rows])
-        if pace != 1:
-            filled = (counts[rows] * (step / turns[rows].double()) ** pace - 1e-9).ceil().long()
-        more = filled - (held & ~left)[rows].sum(1)
+        more = filled_after(step, counts[rows], turns[rows], pace) - (held & ~left)[rows].sum(1)
         rank = priority.masked_fill(~left[rows], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
         fills = torch.zeros_like(left)
         fills[rows] = (rank < more.unsqueeze(1)) & left[rows]
@@ -131,6 +128,19 @@ def in_turns(
         left &= ~fills
         ids = shown(ids, slots, tokens, fills)
     return canvas.result(nfe)
+
+
+def filled_after(step: int, counts: Tensor, turns: Tensor, pace: float = 1.0) -> Tensor:
+    """Slots that are filled after a turn, ``ceil(M (i / T)^pace)``, of rows with M slots and T turns ``(b,)``.
+
+    Example:
+        >>> filled_after(1, torch.tensor([8, 8]), torch.tensor([2, 4]), pace=1.5)
+        tensor([3, 1])
+    """
+    if pace == 1:
+        return -(-step * counts // turns)
+    # Single precision, for the GPU of a Mac has no other: what is above a whole number by rounding alone goes down.
+    return (counts * (step / turns) ** pace * (1 - 1e-6)).ceil().long()
 
 
 def _predict(

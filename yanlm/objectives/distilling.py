@@ -11,7 +11,7 @@ from torch import Tensor
 from moefm import Distillation
 from yanlm.objectives.settings import Denoising
 from yanlm.objectives.token_loss import Parts
-from yanlm.seeding import EXPERT, NOISE, generators, row_normal
+from yanlm.seeding import EXPERT, NOISE, TIME, generators, row_normal
 from yanlm.tokenization.collation import Batch
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def distillation_loss(
         teacher: The model it begins as, frozen.
         batch: ``source_ids``, ``source_mask`` (B, S), ``slots``, ``slot_mask`` (B, M).
         settings: Steps of both.
-        seeds: One integer a row, from which its noise follows; what is drawn for the batch follows from the first.
+        seeds: One integer a row, from which its noise, expert and step follow.
         totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
 
     Returns:
@@ -57,13 +57,11 @@ def distillation_loss(
     )
     names = ("source_ids", "source_mask", "slots", "slot_mask")
     source, source_mask, slots, slot_mask = (batch[name] for name in names)
-    of_teacher, of_student = (
-        network.places(source, source_mask, slots, slot_mask, generators(seeds, EXPERT))
-        for network in (teacher, student)
-    )
+    experts = generators(seeds, EXPERT)
+    of_teacher = teacher.places(source, source_mask, slots, slot_mask, experts)
+    of_student = student.places(source, source_mask, slots, slot_mask, generators(seeds, EXPERT))
     z0 = row_normal(generators(seeds, NOISE), mask.sum(1).tolist(), slots.shape[1], flow.dim).to(of_student.embedded)
-    [drawn] = generators(seeds[:1], EXPERT)
-    along = objective.follow(z0, cond=of_teacher, mask=mask, scope=of_teacher.scope, generator=drawn)
-    loss = objective.loss(flow, along._replace(cond=of_student), drawn)
+    along = objective.follow(z0, cond=of_teacher, mask=mask, scope=of_teacher.scope, generator=experts)
+    loss = objective.loss(flow, along._replace(cond=of_student), generators(seeds, TIME))
     weight = mask.sum() / totals[1].clamp_min(1) / flow.dim
     return loss.total * weight, {"distill": loss.velocity * weight, "gate": loss.gate * weight}

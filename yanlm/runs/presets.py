@@ -9,6 +9,7 @@ from moefm.checks import check_choice, check_count
 from yanlm.modeling.build import count_parameters, options_in_use
 from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.specs import trained_size
 from yanlm.training.schedule import TrainSettings
 
 
@@ -64,6 +65,12 @@ class Preset:
     share1: float = 0.4
     denoising: Denoising = field(default_factory=Denoising)
     length: dict[str, Any] = field(default_factory=lambda: {"minutes": 5.0})
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Options of a model that follow from the tokenizer, where it is trained: its size, padding and mask."""
+        size = trained_size(self.tokenizer)
+        return {"vocab_size": size, "pad_token_id": size - 2, "mask_token_id": size - 1} if size else {}
 
 
 # Stage 1 sees texts from whole to 40% masked: the encoder has to give clean texts latents that can be read back, and
@@ -192,8 +199,6 @@ def describe(name: str) -> dict[str, Any]:
     from yanlm.modeling.yan import YanModel
 
     preset = get_preset(name)
-    size = int(preset.tokenizer.removeprefix("bpe:")) if preset.tokenizer.startswith("bpe:") else None
-    ids = {"vocab_size": size, "pad_token_id": size - 2, "mask_token_id": size - 1} if size else {}
     with torch.device("meta"):
-        model = YanModel(YanConfig(**(ids | preset.model)))
+        model = YanModel(YanConfig(**(preset.vocabulary | preset.model)))
     return {"preset": name, "parameters": count_parameters(model), "config": options_in_use(model.config)}

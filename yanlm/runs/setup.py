@@ -15,15 +15,11 @@ from yanlm.modeling.io import load_model, model_folder
 from yanlm.modeling.pretrained import load_pretrained
 from yanlm.runs.settings import RunSettings
 from yanlm.tokenization.pieces import encode_piece
-from yanlm.tokenization.tokenizer import load_tokenizer, train_tokenizer
-from yanlm.tokenization.word_tokenizer import train_word_tokenizer
+from yanlm.tokenization.specs import tokenizer_of
+from yanlm.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-
-TRAINED = {"bpe": train_tokenizer, "words": train_word_tokenizer}
-"""What trains the tokenizers that are named as ``bpe:SIZE``."""
 
 
 def make_tokenizer(settings: RunSettings, corpus: Corpus) -> PreTrainedTokenizerFast:
@@ -34,19 +30,17 @@ def make_tokenizer(settings: RunSettings, corpus: Corpus) -> PreTrainedTokenizer
         if not Path(settings.init_from).is_dir():
             raise ValueError(f"--init-from {settings.init_from} is no folder; give that of a published GPT-2 or BART")
         return load_tokenizer(settings.init_from)
-    kind, _, size = settings.tokenizer.partition(":")
-    if kind not in TRAINED:
-        return load_tokenizer(settings.tokenizer)
-    if not size.isdigit():
-        raise ValueError(
-            f"tokenizer must be bpe:SIZE, words:SIZE, a folder, a file or a name, got {settings.tokenizer!r}"
-        )
+    return tokenizer_of(settings.tokenizer, lambda: _texts(corpus, settings.seed))
+
+
+def _texts(corpus: Corpus, seed: int) -> Iterable[str]:
+    """Texts that a tokenizer is trained on: the first of a corpus in memory, some of a stream."""
     if corpus.rows is None:
-        stream = RowStream(corpus, 1000, seed=settings.seed)
+        stream = RowStream(corpus, 1000, seed=seed)
         rows = [row for _ in range(20) for _, row in next(stream)]
     else:
         rows = corpus.rows[:200_000]
-    return TRAINED[kind](map(words_of, rows), int(size))
+    return map(words_of, rows)
 
 
 def check_labels(settings: RunSettings, corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from yanlm.data.corpus import Corpus, load_corpus
+from yanlm.data.corpus import load_corpus
 from yanlm.data.rows import KINDS, DataError
 from yanlm.figures import printed
 from yanlm.studies.tools.study import Json, Say, Study, markdown
 from yanlm.tokenization.llama3 import llama3_file
-from yanlm.tokenization.tokenizer import load_tokenizer, train_tokenizer
+from yanlm.tokenization.specs import tokenizer_of, trained_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,8 +52,9 @@ def datasets_study(
     Args:
         study: Where it is kept.
         specs: Each as :func:`yanlm.data.corpus.load_corpus` takes it.
-        tokenizer: ``bpe:SIZE``, trained on each data set, or what :func:`yanlm.tokenization.tokenizer.load_tokenizer`
-            takes; by default ``llama3`` where it is installed, else ``bpe:8192``.
+        tokenizer: ``bpe:SIZE`` or ``words:SIZE``, trained on each data set, or what
+            :func:`yanlm.tokenization.tokenizer.load_tokenizer` takes; by default ``llama3`` where it is installed, else
+            ``bpe:8192``.
         text_column: Name of the text's column in files.
 
     Raises:
@@ -69,7 +70,7 @@ def datasets_study(
             study.note(f"{spec} is a stream: its size is unknown, and its lengths are those of {counts['rows']} rows")
     words = (
         f"Size (all splits), and words and tokens of a row: its text, or context, question and answer. "
-        f"Tokenizer: {tokenizer}{', trained on each data set' if tokenizer.startswith('bpe:') else ''}."
+        f"Tokenizer: {tokenizer}{', trained on each data set' if trained_size(tokenizer) else ''}."
     )
     return study.finish("Data sets", words, {"": _table(sets)}, datasets_figure(sets), sets)
 
@@ -78,7 +79,7 @@ def lengths_of(rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizer
     """Smallest, mean and largest number of words and of tokens of a row.
 
     Example:
-        >>> tokenizer = train_tokenizer(["a b"], 258)
+        >>> tokenizer = tokenizer_of("bpe:258", lambda: ["a b"])
         >>> lengths_of([{"text": "a b"}, {"context": "a", "question": "b c ?", "answer": "d"}], tokenizer)["words"]
         [2, 3.5, 5]
     """
@@ -96,11 +97,12 @@ def whole_text(row: Mapping[str, Any]) -> str:
     """What a model reads and writes of a row, a label apart.
 
     Example:
-        >>> whole_text({"text": "Dull .", "label": "negative"})
-        'Dull .'
+        >>> whole_text({"text": "Dull .", "label": "negative"}), whole_text({"source": "<mask> .", "target": ["a"]})
+        ('Dull .', '<mask> . a')
     """
     fields = next(fields for fields in KINDS.values() if all(field in row for field in fields))
-    return " ".join(str(row[field]) for field in fields if field != "label")
+    values = [row[field] for field in fields if field != "label"]
+    return " ".join(value if isinstance(value, str) else " ".join(value) for value in values)  # a cloze has several
 
 
 def papers_row(spec: str) -> str | None:
@@ -125,17 +127,9 @@ def _default_tokenizer() -> str:
 def _measured(spec: str, tokenizer: str, text_column: str | None, say: Say) -> Json:
     corpus = load_corpus(spec, text_column=text_column, on_note=say)
     rows = [*(corpus.rows or []), *corpus.validation, *corpus.test]
-    lengths = lengths_of(rows, _tokenizer(tokenizer, corpus))
+    known = corpus.rows or rows
+    lengths = lengths_of(rows, tokenizer_of(tokenizer, lambda: map(whole_text, known[:200_000])))
     return {"rows": len(rows), "streamed": corpus.rows is None, "kind": corpus.kind, **lengths}
-
-
-def _tokenizer(spec: str, corpus: Corpus) -> PreTrainedTokenizerFast:
-    if not spec.startswith("bpe:"):
-        return load_tokenizer(spec)
-    if not spec.removeprefix("bpe:").isdigit():
-        raise ValueError(f"tokenizer must be bpe:SIZE, a folder, a file or a name, got {spec!r}")
-    rows = corpus.rows or [*corpus.validation, *corpus.test]
-    return train_tokenizer((whole_text(row) for row in rows[:200_000]), int(spec.removeprefix("bpe:")))
 
 
 def _range(values: Sequence[int]) -> list[float]:

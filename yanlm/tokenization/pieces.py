@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from yanlm.tokenization.collation import Ids
-from yanlm.tokenization.tokenizer import decode, encode, encode_with_places, well_formed
+from yanlm.tokenization.texts import well_formed
+from yanlm.tokenization.tokenizer import decode, encode, encode_with_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

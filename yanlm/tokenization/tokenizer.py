@@ -11,6 +11,7 @@ from moefm.checks import check_count
 from yanlm.data.connection import serving
 from yanlm.tokenization.foreign import check_ids, first_line, no_panic, read_tokenizer_json
 from yanlm.tokenization.llama3 import is_llama3, llama3_file, read_llama3
+from yanlm.tokenization.texts import checked_texts, well_formed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -43,8 +44,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096) -> PreTrainedT
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     check_count("vocab_size", vocab_size, _BYTES + 2)
-    if isinstance(texts, str | bytes):
-        raise TypeError("texts must be a list or iterator of strings, got a single string; put it into a list")
+    texts = checked_texts(texts)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -56,15 +56,13 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096) -> PreTrainedT
     )
     seen = False
 
-    def checked() -> Iterator[str]:
+    def watched() -> Iterator[str]:
         nonlocal seen
-        for index, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise TypeError(f"texts must hold strings, got {type(text).__name__} at position {index}")
+        for text in texts:
             seen = seen or bool(text.strip())
-            yield well_formed(text)
+            yield text
 
-    tokenizer.train_from_iterator(checked(), trainer)
+    tokenizer.train_from_iterator(watched(), trainer)
     if not seen:
         raise ValueError("texts holds no text to train a tokenizer on; give at least one string that is not empty")
     return wrapped(tokenizer)
@@ -155,15 +153,6 @@ def _special(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
     if not isinstance(id, int):
         raise ValueError(f"tokenizer has no {name} token; load it with yanlm.tokenization.tokenizer.load_tokenizer")
     return id
-
-
-def well_formed(text: str) -> str:
-    """The text with halves of surrogate pairs put together, or replaced by U+FFFD where one stands alone."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def wrapped(tokenizer: Any, **tokens: str) -> PreTrainedTokenizerFast:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from moefm.checks import check_count
 from yanlm.data.rows import MASKS
+from yanlm.tokenization.texts import checked_texts
 from yanlm.tokenization.tokenizer import wrapped
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def train_word_tokenizer(texts: Iterable[str], vocab_size: int = 4096) -> PreTra
 
     Raises:
         ValueError: There is no word, or ``vocab_size`` has no room for one.
+        TypeError: ``texts`` is a single string, or one of them is not a string.
 
     Example:
         >>> from yanlm.tokenization.tokenizer import decode, encode
@@ -37,6 +39,7 @@ def train_word_tokenizer(texts: Iterable[str], vocab_size: int = 4096) -> PreTra
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     check_count("vocab_size", vocab_size, 4)
+    texts = checked_texts(texts)
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordLevelTrainer(vocab_size=vocab_size - 2, special_tokens=[UNKNOWN], show_progress=False)

@@ -216,7 +216,7 @@ def table(
 @study_app.command(help=study_help.DATASETS)
 def datasets(
     data: Data,
-    tokenizer: Annotated[str | None, typer.Option(help="bpe:SIZE, llama3, a folder or file. Default: llama3.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="bpe:SIZE, words:SIZE, llama3, a path. Default: llama3")] = None,
     text_column: Column = None, out: Out = None, page: Page = None, max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the study of data sets."""

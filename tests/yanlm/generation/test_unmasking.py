@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
 
 from yanlm.generation.options import ORDERS, GenerationOptions
-from yanlm.generation.unmasking import unmask
+from yanlm.generation.unmasking import filled_after, unmask
 from yanlm.modeling.io import load_model, save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.tokenization.examples import Builder
@@ -157,6 +157,16 @@ def test_every_slot_is_filled_once_in_equal_shares_whatever_the_order(
     assert written == [-(-turn * counts[0] // turns) for turn in range(turns)]
     alone = unmask(model, source[:1], slots=slots[:1, : counts[0]], options=GenerationOptions(**how, seeds=[seed]))
     assert torch.equal(alone.tokens[0, 0], out.tokens[0, 0, : counts[0]]), "the rows beside it changed it"
+
+
+@pytest.mark.parametrize("pace", [1.0, 1.5, 2.0])
+def test_the_pace_is_exact_in_single_precision(pace: float) -> None:
+    counts = torch.arange(1, 65)
+    for most in range(1, 65):
+        turns = counts.clamp_max(most)
+        for step in range(1, most + 1):
+            exact = (counts * (step / turns.double()) ** pace - 1e-9).ceil()
+            assert torch.equal(filled_after(step, counts, turns, pace)[step <= turns], exact.long()[step <= turns])
 
 
 def test_a_random_order_puts_every_slot_first_as_often() -> None:

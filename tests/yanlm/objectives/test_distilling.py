@@ -34,6 +34,19 @@ def test_a_copy_of_the_teacher_takes_its_steps(make_model: Make, spans_batch: An
     assert loss_of(student, teacher, spans_batch, [1, 2, 3], student_steps=1) > 1e-3
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_row_draws_for_itself(make_model: Make, spans_batch: Any, kind: Any) -> None:
+    teacher, student = (make_model(denoiser="encoder", **kind) for _ in range(2))
+    settings, totals = Denoising(student_steps=4, teacher_steps=8), student.counts(spans_batch)
+
+    def of(rows: list[int], seeds: list[int]) -> torch.Tensor:
+        part = {name: tensor[rows] for name, tensor in spans_batch.items()}
+        return distillation_loss(student, teacher, part, settings, seeds, totals)[0].detach()
+
+    assert of([0, 1, 2], [5, 6, 7]).allclose(of([0], [5]) + of([1, 2], [6, 7]), rtol=1e-4)
+    assert not of([0, 1, 2], [5, 6, 7]).allclose(of([0, 1, 2], [5, 6, 8]), rtol=1e-4)
+
+
 def test_only_the_student_learns_and_it_does(make_model: Make, spans_batch: Any) -> None:
     teacher = make_model(denoiser="encoder", num_experts=3, scope="span")
     student = make_model(denoiser="encoder", num_experts=3, scope="span").train()

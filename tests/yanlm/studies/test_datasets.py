@@ -46,6 +46,13 @@ def test_a_page_of_ones_own(toys: Path, tmp_path: Path) -> None:
     assert "](sets.png)" in page.read_text() and page.with_suffix(".png").is_file()
 
 
+def test_whole_words_as_tokens(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("a b\nc d e\nf\n" * 20)
+    document = datasets_study(Study(tmp_path, "datasets"), [str(tmp_path / "own.txt")], tokenizer="words:20")
+    counts = document["summary"][str(tmp_path / "own.txt")]
+    assert counts["tokens"] == counts["words"] == [1, 2, 3]
+
+
 def test_names_of_files_are_text(tmp_path: Path) -> None:
     for name in ("$x_$.txt", "_own.txt", "a|b.txt", "red\x1b[31m.txt"):
         (tmp_path / name).write_text("a b\nc d e\nf\n" * 20)

@@ -49,3 +49,10 @@ def test_masks_are_no_words() -> None:
 def test_no_words(texts: list[str], size: int, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         train_word_tokenizer(texts, size)
+
+
+def test_a_single_string_is_no_list_of_texts() -> None:
+    with pytest.raises(TypeError, match="single string"):
+        train_word_tokenizer("the cat")
+    with pytest.raises(TypeError, match="got int at position 1"):
+        train_word_tokenizer(["a", 3])  # type: ignore[list-item]

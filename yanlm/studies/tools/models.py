@@ -97,9 +97,7 @@ def fresh_models(preset: str, methods: Sequence[str], max_length: int, device: s
     if unknown := [method for method in methods if method not in known]:
         raise ValueError(f"methods must be among {', '.join(known)}, got {unknown[0]!r}")
     chosen = get_preset(preset)
-    size = int(chosen.tokenizer.removeprefix("bpe:")) if chosen.tokenizer.startswith("bpe:") else None
-    ids = {"vocab_size": size, "pad_token_id": size - 2, "mask_token_id": size - 1} if size else {}
-    flow = YanConfig(**(ids | chosen.model | {"max_length": max_length}))
+    flow = YanConfig(**(chosen.vocabulary | chosen.model | {"max_length": max_length}))
     configs = {method: flow if method == "flow" else baseline_config(method, flow) for method in methods}
     return [Named(method, fresh_model(config, 0).eval().to(device)) for method, config in configs.items()]
 
