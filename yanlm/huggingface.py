@@ -22,8 +22,9 @@ class _AfterTransformers(importlib.abc.MetaPathFinder):
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The spec that the other finders give, with a loader that calls :func:`register` afterwards."""
-        for late in [] if _half_imported() else list(_waiting):
-            register(late)
+        if _waiting and not _half_imported():
+            for late in list(_waiting):
+                register(late)
         if name not in REGISTERING:
             return None
         others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))

@@ -15,7 +15,8 @@ from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_finite, check_generation, finite_flow
 from yanlm.generation.token_sampling import Canvas, choose, slot_uniforms, special_ids
 from yanlm.generation.unmasking import Turn, in_turns
-from yanlm.nn.denoiser import LAST, Places, TokenReader
+from yanlm.nn.denoiser import LAST, TokenReader
+from yanlm.nn.places import Places
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from yanlm.config import YanConfig
 from yanlm.nn.blocks import Block, FeedForward, rotary
 from yanlm.nn.cross_entropy import token_cross_entropy
+from yanlm.nn.versions import Versions
 
 
 class Positions(nn.Module):
@@ -30,6 +31,7 @@ class Encoder(nn.Module):
         self.head_dim = config.d_model // config.num_heads
         self.max_length = config.max_length
         self.is_rotary = config.positions == "rotary"
+        self.reads_in_order = config.backbone == "mamba"
         self.mask_token_id = -1 if config.mask_token_id is None else config.mask_token_id
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         nn.init.normal_(self.embedding.weight, std=config.d_model**-0.5)
@@ -66,6 +68,14 @@ class Encoder(nn.Module):
         for block in self.blocks[first:last]:
             x = block(x, mask, angles)
         return x
+
+    def through_versions(self, source: Tensor, slots: Tensor, versions: Versions, first: int) -> Tensor:
+        """States ``(B, K, M, d)`` of K versions of the slots after all blocks from ``first`` on; of attention only."""
+        x = versions.joined(source, slots)
+        angles = rotary(versions.positions, self.head_dim) if self.is_rotary else None
+        for block in self.blocks[first:]:
+            x = block(x, None, angles, versions=versions)
+        return versions.parted(x)[1]
 
     def finish(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The last norm; what lies outside the mask becomes 0."""

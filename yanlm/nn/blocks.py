@@ -11,6 +11,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from yanlm.config import YanConfig
 from yanlm.nn.mamba import BiMamba
+from yanlm.nn.versions import Versions
 
 
 class Rotary(NamedTuple):
@@ -42,8 +43,11 @@ def _split(x: Tensor, heads: int) -> Tensor:
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of ``q`` over the keys inside ``mask`` ``(B, S)``; a row without any key gives zeros."""
-    keys = None if mask is None else mask[:, None, None, :]
+    """Attention of ``q`` over the keys inside ``mask`` ``(B, S)``, or ``(B, L, S)`` where queries see different ones.
+
+    A row without any key gives zeros.
+    """
+    keys = None if mask is None else mask[:, None] if mask.ndim == 3 else mask[:, None, None, :]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=keys).transpose(-2, -3).flatten(-2)
 
 
@@ -61,8 +65,10 @@ class ShortConv(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)  # padding weighs as much as the text's end
         kernel, width = self.weight.shape
-        near = F.conv1d(x.transpose(1, 2), self.weight.t().unsqueeze(1), padding=kernel // 2, groups=width)
-        return x + near.transpose(1, 2)
+        # An image of height 1 whose channels come last: on a CPU several times as fast as conv1d.
+        image, weight = x.transpose(1, 2).unsqueeze(2), self.weight.t()[:, None, None]
+        near = F.conv2d(image, weight, padding=(0, kernel // 2), groups=width)
+        return x + near.squeeze(2).transpose(1, 2)
 
 
 class SelfAttention(nn.Module):
@@ -78,10 +84,11 @@ class SelfAttention(nn.Module):
             q, k, _ = self.qkv.weight.chunk(3)
             k.copy_(q)
 
-    def forward(self, x: Tensor, mask: Tensor | None, at: Rotary | None) -> Tensor:
-        x = x if self.conv is None else self.conv(x, mask)
+    def forward(self, x: Tensor, mask: Tensor | None, at: Rotary | None, versions: Versions | None = None) -> Tensor:
+        if self.conv is not None:
+            x = self.conv(x, mask) if versions is None else versions.convolved(self.conv, x)
         q, k, v = (_split(part, self.heads) for part in self.qkv(x).chunk(3, -1))
-        out: Tensor = self.out(_attend(rotate(q, at), rotate(k, at), v, mask))
+        out: Tensor = self.out(_attend(rotate(q, at), rotate(k, at), v, mask if versions is None else versions.seen))
         return out
 
 
@@ -169,10 +176,11 @@ class Block(GradientCheckpointingLayer):
         time: Tensor | None = None,
         source: KeysValues | None = None,
         source_mask: Tensor | None = None,
+        versions: Versions | None = None,
     ) -> Tensor:
-        """Update states ``(B, L, d)``; ``mask`` ``(B, L)`` says which are tokens."""
+        """Update states ``(B, L, d)``; ``mask`` ``(B, L)`` says which are tokens, or ``versions`` who reads whom."""
         mixed = self.mixer_norm(x, time)
-        x = x + (self.mixer(mixed, mask) if isinstance(self.mixer, BiMamba) else self.mixer(mixed, mask, at))
+        x = x + (self.mixer(mixed, mask) if isinstance(self.mixer, BiMamba) else self.mixer(mixed, mask, at, versions))
         if self.cross is not None and self.cross_norm is not None and source is not None:
             x = x + self.cross(self.cross_norm(x, time), source, source_mask, at)
         return x + self.ffn(self.ffn_norm(x, time))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -12,53 +11,13 @@ from moefm import Gate, InformationTime, MixtureField
 from moefm.numeric import wide
 from moefm.paths import expand_time
 from yanlm.config import YanConfig
-from yanlm.nn.autoencoder import Decoder, Encoder
+from yanlm.nn.autoencoder import Encoder
 from yanlm.nn.condition import pool
 from yanlm.nn.cross_entropy import token_cross_entropy
 from yanlm.nn.flow import SHORTEST, Experts, TimeEmbedding
+from yanlm.nn.places import Places
 from yanlm.nn.slots import gather_tokens
-
-
-@dataclass(frozen=True)
-class Places:
-    """A source with slots, as :class:`EncoderFlow` reads it.
-
-    Attributes:
-        encoder: Reads the source.
-        decoder: Reads tokens off the encoder's states.
-        embedded: What the encoder's first block reads, ``(B, S, d)``.
-        source_mask: ``(B, S)``, True = a token.
-        slots: Positions ``(B, M)``.
-        mask: ``(B, M)``, True = a slot.
-        scope: Which slots share one expert ``(B, M)``, or ``None``.
-        points: Of a continuum of experts: what is drawn for every slot, in [0, 1], ``(B, M, K)``.
-    """
-
-    encoder: Encoder
-    decoder: Decoder
-    embedded: Tensor
-    source_mask: Tensor | None
-    slots: Tensor
-    mask: Tensor | None
-    scope: Tensor | None
-    points: Tensor | None = None
-
-    def take(self, rows: Tensor) -> Places:
-        """The rows of these numbers, in this order."""
-        names = ("embedded", "source_mask", "slots", "mask", "scope", "points")
-        return replace(self, **{name: x[rows] for name in names if (x := getattr(self, name)) is not None})
-
-    def repeated(self, times: int) -> Places:
-        """Every row ``times`` times in a row: for several samples of one source."""
-        rows = torch.arange(len(self.slots), device=self.slots.device)
-        return self if times == 1 else self.take(rows.repeat_interleave(times))
-
-    def placed(self, values: Tensor) -> Tensor:
-        """What lies at slots ``(B, M, d)``, at its places in the source ``(B, S, d)``; zeros elsewhere."""
-        values = values if self.mask is None else values * self.mask.unsqueeze(-1)
-        at = self.slots.unsqueeze(-1).expand_as(values)
-        return torch.zeros_like(self.embedded).scatter_add(1, at, values.to(self.embedded.dtype))
-
+from yanlm.nn.versions import Versions
 
 LAST = 0.25
 """Share of a sampler's last step to the others, in information time."""
@@ -171,11 +130,7 @@ class EncoderFlow(MixtureField):
             read = self._read(features.states, cond)
             shared = read.unsqueeze(-2)
             return shared if self.head_layers is None else shared + self.head_layers.shared(read)
-        marks = marks.expand(*cond.slots.shape, experts, -1).transpose(1, 2).flatten(0, 1)
-        many = cond.repeated(experts)
-        states = features.states.repeat_interleave(experts, 0) + many.placed(marks)
-        states = cond.encoder.through(states, many.source_mask, self.layer)
-        return self._read(states, many).unflatten(0, (-1, experts)).transpose(1, 2)
+        return self._read_marked(features, marks.expand(*cond.slots.shape, experts, -1))
 
     def one_feature(self, features: Features, index: Tensor) -> Tensor:
         """The same under expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""
@@ -185,9 +140,21 @@ class EncoderFlow(MixtureField):
             read = self._read(features.states, cond)
             return read if self.head_layers is None else read + self.head_layers.chosen(read, index)
         own = marks.expand(*index.shape, -1, -1)
-        chosen = own.take_along_dim(index[..., None, None], -2).squeeze(-2)
-        states = features.states + cond.placed(chosen)
-        return self._read(cond.encoder.through(states, cond.source_mask, self.layer), cond)
+        return self._read_marked(features, own.take_along_dim(index[..., None, None], -2)).squeeze(-2)
+
+    def _read_marked(self, features: Features, marks: Tensor) -> Tensor:
+        """What the vocabulary's map reads at slots with ``marks`` ``(B, M, K, d)`` added, ``(B, M, K, d)``."""
+        cond, count, layer = features.places, marks.shape[-2], self.layer
+        marks = marks.transpose(1, 2)
+        if cond.encoder.reads_in_order:  # a recurrence passes through what stands between: every version is a text
+            many = cond.repeated(count)
+            states = features.states.repeat_interleave(count, 0) + many.placed(marks.flatten(0, 1))
+            read = self._read(cond.encoder.through(states, many.source_mask, layer), many)
+            return read.unflatten(0, (-1, count)).transpose(1, 2)
+        versions = Versions(cond.source_mask, cond.slots, cond.mask, count, cond.embedded.shape[1])
+        here = gather_tokens(features.states, cond.slots).unsqueeze(1) + marks
+        states = cond.encoder.through_versions(features.states, here, versions, layer)
+        return cond.decoder.features(cond.encoder.norm(states)).transpose(1, 2)
 
     def gate_logits(self, features: Features) -> Tensor:
         """Routing logits ``(B, M, K)``, read off the slots' states where experts enter, and the source's mean."""

@@ -14,8 +14,9 @@ from moefm.scope import share_first
 from yanlm.config import YanConfig, check_new_size
 from yanlm.nn.autoencoder import Decoder, Encoder, Positions
 from yanlm.nn.condition import Condition, Readings
-from yanlm.nn.denoiser import EncoderFlow, Places
+from yanlm.nn.denoiser import EncoderFlow
 from yanlm.nn.flow import LatentFlow
+from yanlm.nn.places import Places
 from yanlm.nn.slots import slot_groups
 from yanlm.tokenization.collation import Batch
 

@@ -11,7 +11,8 @@ from torch import Tensor, distributed
 from moefm import CategoricalLoss, categorical_mixture_loss, drawn_categorical_loss, load_balance
 from moefm.routing import draw_expert
 from moefm.scope import group_mean
-from yanlm.nn.denoiser import Features, Places
+from yanlm.nn.denoiser import Features
+from yanlm.nn.places import Places
 from yanlm.objectives.length import length_loss
 from yanlm.objectives.masked import revealed
 from yanlm.objectives.settings import Denoising

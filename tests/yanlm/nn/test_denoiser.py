@@ -11,7 +11,7 @@ from torch import Tensor
 
 from moefm import sample
 from yanlm.modeling.yan import YanModel
-from yanlm.nn.denoiser import Places
+from yanlm.nn.places import Places
 from yanlm.seeding import generators
 
 Make = Callable[..., YanModel]
