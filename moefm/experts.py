@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from moefm.checks import check_count, check_shape
-from moefm.finite import can_look
+from moefm.finite import can_look, capturing
 
 _GROUPED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_COMPILED_GROUPED_DTYPES = (torch.bfloat16,)  # all that the compiler's shape inference of grouped_mm lets pass
+# All that the compiler's shape inference of grouped_mm lets pass, and all that its CUDA kernel multiplies without
+# a copy of the groups' ends to the host.
+_RECORDED_GROUPED_DTYPES = (torch.bfloat16,)
 
 
 class Dispatch:
@@ -93,11 +95,11 @@ class ExpertLinear(nn.Module):
         rows, weight = rows.to(dtype), self.weight.to(dtype)
         owner = dispatch.gather(dispatch.index)
         bias = self.bias.to(dtype)[owner]
-        compiling = torch.compiler.is_compiling()
-        grouped_dtypes = _COMPILED_GROUPED_DTYPES if compiling else _GROUPED_DTYPES
+        recording = torch.compiler.is_compiling() or capturing()
+        grouped_dtypes = _RECORDED_GROUPED_DTYPES if recording else _GROUPED_DTYPES
         if dtype in grouped_dtypes and hasattr(F, "grouped_mm") and device in ("cpu", "cuda"):
             return _grouped(rows, weight, dispatch.ends) + bias
-        if compiling:  # splitting needs the counts on the host, which would break the graph: compute all, keep one
+        if recording:  # splitting needs the counts on the host, which would break the graph: compute all, keep one
             everything = F.linear(rows, weight.flatten(0, 1)).unflatten(-1, weight.shape[:2])
             return everything.take_along_dim(owner[:, None, None], 1).squeeze(1) + bias
         parts = rows.split(dispatch.counts.tolist())

@@ -20,8 +20,13 @@ def can_look(values: Tensor) -> bool:
 
 
 def traced() -> bool:
-    """Whether ``torch.compile`` or ``torch.func`` is tracing, which allows no look at any value."""
-    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+    """Whether ``torch.compile``, ``torch.func`` or a CUDA graph is recording, which allows no look at any value."""
+    return torch.compiler.is_compiling() or capturing() or torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def capturing() -> bool:
+    """Whether a CUDA graph is being captured: nothing may wait for the device, nor be copied to or from it."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 def check_finite(name: str, values: Tensor, mask: Tensor | None = None, *, t: Tensor | None = None) -> None:

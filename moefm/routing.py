@@ -38,13 +38,33 @@ def draw_expert(logits: Tensor, generator: Generators = None, scope: Scope = Non
         tensor([1, 0])
     """
     check_logits(logits)
-    return _draw(logits, generator, scope)
+    return _at(logits, share_first(uniform(logits.shape[:-1], generator, logits.device), scope))
 
 
-def _draw(logits: Tensor, generator: Generators, scope: Scope) -> Tensor:
+def _at(logits: Tensor, u: Tensor) -> Tensor:
+    """Experts where the distribution functions of ``softmax(logits)`` pass ``u`` ``(*batch,)``."""
     cdf = torch.softmax(logits.float(), -1).cumsum(-1)
-    u = share_first(uniform(logits.shape[:-1], generator, logits.device), scope)
     return (cdf[..., :-1] <= (u * cdf[..., -1]).unsqueeze(-1)).sum(-1)
+
+
+def draw_uniforms(draws: int, batch: Sequence[int], generator: Generators = None) -> Tensor:
+    """The uniforms of this many draws of experts, ``(draws, *batch)``, made ahead of a sampling run.
+
+    The run's :class:`Router` would draw the same ones from the same generators.
+
+    Example:
+        >>> draw_uniforms(1, (2, 3), torch.Generator().manual_seed(0)).shape
+        torch.Size([1, 2, 3])
+    """
+    rows = [uniform(batch, _streams(generator)) for _ in range(draws)]
+    return torch.stack(rows) if rows else torch.empty(0, *batch)
+
+
+def _streams(generator: Generators) -> Generators:
+    """Streams of one draw alone, so that the next one does not depend on how long the batch is padded."""
+    if isinstance(generator, Sequence):
+        return [fork(fresh(own)) for own in generator]
+    return child(fresh(generator))
 
 
 @dataclass
@@ -56,12 +76,16 @@ class Router:
         scope: Which positions share one expert.
         mask: Positions that count.
         doubt: ``(*batch, 1)``, 0 or NaN where the gate's logits are no distribution; ``None`` where that was looked at.
+        uniforms: Numbers ``(draws, *batch)`` of :func:`draw_uniforms`, in place of ``generator``.
+        drawn: How many draws were made.
     """
 
     generator: Generators = None
     scope: Scope = None
     mask: Tensor | None = None
     doubt: Tensor | None = None
+    uniforms: Tensor | None = None
+    drawn: int = 0
 
     def logits(self, field: MixtureField, features: Any) -> Tensor:
         """Gate logits, averaged over each group of the scope.
@@ -82,11 +106,19 @@ class Router:
         """Draw experts.
 
         Every draw has a stream of its own, so that the next one does not depend on how long the batch is padded.
+
+        Raises:
+            ValueError: Uniforms are given, and all of them are used.
         """
         check_logits(logits, self.mask)
-        if isinstance(self.generator, Sequence):
-            return _draw(logits, [fork(fresh(generator)) for generator in self.generator], self.scope)
-        return _draw(logits, child(fresh(self.generator)), self.scope)
+        if self.uniforms is None:
+            u = uniform(logits.shape[:-1], _streams(self.generator), logits.device)
+        elif self.drawn < len(self.uniforms):
+            u = self.uniforms[self.drawn]
+        else:
+            raise ValueError(f"uniforms must hold a row for every draw, got {len(self.uniforms)}")
+        self.drawn += 1
+        return _at(logits, share_first(u, self.scope))
 
 
 class Routing(ABC):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from moefm.checks import check_mask
+from moefm.checks import check_mask, check_shape
 from moefm.experts import check_index
 from moefm.fields import MixtureField
 from moefm.finite import can_look, check_finite, traced
@@ -56,6 +56,7 @@ def sample(
     scope: Scope = None,
     mask: Tensor | None = None,
     generator: Generators = None,
+    uniforms: Tensor | None = None,
     trajectory: bool = False,
     rtol: float = 1e-5,
     atol: float = 1e-6,
@@ -79,6 +80,9 @@ def sample(
         scope: Which positions share one expert.
         mask: Boolean ``(*batch,)``: positions that count when gate logits are pooled over the scope.
         generator: One generator, or one per leading index, for results that do not depend on the rest of the batch.
+        uniforms: Numbers in [0, 1) that experts are drawn by, ``(draws, *batch)``, in place of ``generator``
+            (:func:`moefm.routing.draw_uniforms`). A run that is given them touches no random numbers and, on a GPU,
+            never waits for the device while a CUDA graph captures it.
         trajectory: Keep all states.
         rtol: Relative tolerance of adaptive solvers.
         atol: Absolute tolerance of adaptive solvers.
@@ -109,8 +113,10 @@ def sample(
     if assignment is not None:
         if not policy.uses_assignment:
             raise ValueError(f"assignment must not be given with routing {policy!r}, which chooses experts by itself")
-        check_index("assignment", assignment.cpu(), batch, field.num_experts)
-    router = Router(generator, scope, mask)
+        check_index("assignment", assignment if traced() else assignment.cpu(), batch, field.num_experts)
+    if uniforms is not None:
+        check_shape("uniforms", uniforms, (len(uniforms), *batch), "(draws, *batch)")
+    router = Router(generator, scope, mask, uniforms=uniforms)
     at_once = can_look(z0) or (solver in ADAPTIVE and not traced())  # adaptive solvers wait for the device anyway
     if at_once:
         check_finite("z0", z0, mask)

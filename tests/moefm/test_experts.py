@@ -75,3 +75,12 @@ def test_index_errors_say_the_range():
     check_index("index", torch.tensor([0, 3]), torch.Size([2]), 4)
     with pytest.raises(ValueError, match=r"index must lie in 0 \.\. 3, got values from -1 to 4"):
         check_index("index", torch.tensor([-1, 4]), torch.Size([2]), 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_recording_gives_the_same_and_asks_for_no_counts(randn, monkeypatch, dtype):
+    layer, dispatch, rows = make_layer(4, 8, 16, dtype=dtype), Dispatch(INDEX, 4), randn(len(INDEX), 8, dtype=dtype)
+    wanted = layer.sorted(rows, dispatch)
+    monkeypatch.setattr("moefm.experts.capturing", lambda: True)
+    dispatch.counts = None  # they would be copied to the host
+    torch.testing.assert_close(layer.sorted(rows, dispatch), wanted)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from moefm import gate_entropy, load_balance, moefm_loss, responsibilities
-from moefm.finite import NotFiniteError, can_look, check_finite, check_logits, traced
+from moefm.finite import NotFiniteError, can_look, capturing, check_finite, check_logits, traced
 
 INF, NAN = torch.inf, torch.nan
 
@@ -99,3 +99,7 @@ def test_no_look_while_something_traces():
 
     grads = torch.func.vmap(torch.func.grad(loss))(torch.randn(4, 3))
     assert grads.shape == (4, 3) and seen == [(True, False)]
+
+
+def test_no_graph_is_captured_without_a_device():
+    assert not capturing() and not traced()

@@ -4,7 +4,18 @@ import pytest
 import torch
 
 from moefm.finite import NotFiniteError
-from moefm.routing import ROUTINGS, Argmax, Frozen, Greedy, Mean, Resampled, Router, draw_expert, get_routing
+from moefm.routing import (
+    ROUTINGS,
+    Argmax,
+    Frozen,
+    Greedy,
+    Mean,
+    Resampled,
+    Router,
+    draw_expert,
+    draw_uniforms,
+    get_routing,
+)
 
 
 def test_draws_have_the_probabilities_of_the_gate(gen):
@@ -152,3 +163,16 @@ def test_the_rarest_draws_do_not_give_an_impossible_expert(monkeypatch, u, drawn
     monkeypatch.setattr("moefm.routing.uniform", lambda shape, generator, device: torch.full(tuple(shape), u))
     logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.3, -torch.inf])
     assert (draw_expert(logits.expand(7, 5)) == drawn).all()
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one generator", "one a row"])
+def test_uniforms_drawn_ahead_are_those_of_the_generators(many):
+    def generators():
+        return [torch.Generator().manual_seed(i) for i in range(6)] if many else torch.Generator().manual_seed(3)
+
+    logits = torch.zeros(6, 5, 50)
+    ahead, on_the_way = Router(uniforms=draw_uniforms(2, (6, 5), generators())), Router(generators())
+    for _ in range(2):
+        assert torch.equal(ahead.draw(logits), on_the_way.draw(logits))
+    with pytest.raises(ValueError, match="uniforms must hold a row for every draw, got 2"):
+        ahead.draw(logits)

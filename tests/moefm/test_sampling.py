@@ -8,6 +8,7 @@ import torch
 
 from moefm import InformationTime, Routing, sample
 from moefm.finite import NotFiniteError
+from moefm.routing import draw_uniforms
 from moefm.solvers import SOLVERS
 
 ROUTINGS = ["frozen", "greedy", "resampled", "mean", "argmax"]
@@ -394,3 +395,13 @@ def test_one_euler_step_is_exact_on_straight_paths(affine_field, randn):
     expected = field.means[index] + field.scales[index].unsqueeze(-1) * z0
     for steps in (1, 7):
         torch.testing.assert_close(sample(field, z0, steps, assignment=index).z1, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver, draws", [("euler", 3), ("heun", 6)])
+def test_uniforms_in_place_of_a_generator(make_field, randn, gen, solver, draws):
+    field, z0 = make_field(2, 4, gain=3.0), randn(7, 2)
+    how = {"steps": 3, "solver": solver, "routing": "resampled"}
+    ahead = sample(field, z0, uniforms=draw_uniforms(draws, (7,), gen()), **how)
+    assert torch.equal(ahead.z1, sample(field, z0, generator=gen(), **how).z1)
+    with pytest.raises(ValueError, match="uniforms must have shape"):
+        sample(field, z0, uniforms=torch.rand(draws, 6), **how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from moefm.routing import Router, get_routing
+from moefm.routing import Router, draw_uniforms, get_routing
 from yanlm.generation.choices import answer_scores, likeliest
+from yanlm.generation.core import Filled, Given, expert_draws
+from yanlm.generation.cuda_graphs import run
 from yanlm.generation.options import DEFAULTS, GenerationOptions
-from yanlm.generation.result import Generation, check_finite, check_generation, finite_flow
+from yanlm.generation.result import Generation, check_generation, finite_flow
 from yanlm.generation.token_sampling import Canvas, choose, slot_uniforms, special_ids
 from yanlm.generation.unmasking import Turn, in_turns
 from yanlm.nn.denoiser import LAST, TokenReader
@@ -67,36 +70,66 @@ def denoise(
     Raises:
         ValueError: The model does not take an option, or shapes do not fit.
     """
-    config = model.config
-    seeds = check_generation(config, source_ids, slots, slot_mask, options, choices)
+    seeds = check_generation(model.config, source_ids, slots, slot_mask, options, choices)
     many = options.samples * options.candidates
     noise, experts = (sample_streams(seeds, many, salt) for salt in (NOISE, EXPERT))
-    rows = torch.arange(len(slots), device=slots.device).repeat_interleave(many)
-    masks = (None if mask is None else mask[rows] for mask in (source_mask, slot_mask))
-    places = model.places(source_ids[rows], next(masks), slots[rows], next(masks), experts)
     held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
     held = held.repeat_interleave(many, 0)
-    z0 = _noise(model, noise, held)
+    points, draws = model.draw_points(slots.shape[1], experts), expert_draws(options)
+    given = Given(
+        source_ids,
+        source_mask,
+        slots,
+        slot_mask,
+        noise=options.z0_scale * _noise(model, noise, held),
+        uniforms=None if draws is None else draw_uniforms(draws, held.shape, experts).to(model.device),
+        choices=None if choices is None else choices.to(model.device),
+        points=None if points is None else points.to(model.device),
+        words=_word_uniforms(held, noise) if options.temperature else None,
+        judge=_noise(model, noise, held) if options.candidates > 1 else None,
+    )
     with finite_flow():
-        solved = _solve(model, options.z0_scale * z0, places, options, experts)
-    check_finite(solved.probabilities.amax(-1), held)
-    scores = None
-    if choices is None:
-        tokens = _tokens(config, solved.probabilities, held, options.temperature, noise)
+        out = run(fill_by_encoder, model, given, options, experts)
+    return out.generation(options.samples)
+
+
+def fill_by_encoder(
+    model: YanNetwork, given: Given, options: GenerationOptions, experts: Sequence[torch.Generator] | None = None
+) -> Filled:
+    """Steps, tokens and the choice among candidates: :func:`yanlm.generation.core.fill` where the encoder denoises.
+
+    Args:
+        model: Its encoder is the denoiser.
+        given: All that the run reads.
+        options: Steps, routing, temperature, candidates and samples.
+        experts: A generator for each of the N rows, where ``given`` has no uniforms.
+    """
+    config, rows = model.config, torch.arange(len(given.slots), device=given.slots.device)
+    rows = rows.repeat_interleave(options.samples * options.candidates)
+    masks = (None if mask is None else mask[rows] for mask in (given.source_mask, given.slot_mask))
+    places = model.places(
+        given.source_ids[rows], next(masks), given.slots[rows], next(masks), experts or (), given.points
+    )
+    solved = _solve(
+        model, given.noise, places, options, Router(experts, places.scope, places.mask, None, given.uniforms)
+    )
+    probabilities, assignment = solved
+    computed, scores, nfe = probabilities.amax(-1), None, options.steps
+    if given.choices is None:
+        flat, words = probabilities.flatten(0, 1), None if given.words is None else given.words.flatten()
+        chosen, _ = choose(flat.clamp_min(1e-30).log(), special_ids(config), options.temperature, words)
+        tokens = chosen.unflatten(0, places.slots.shape)
     else:
-        scores = answer_scores(solved.probabilities.clamp_min(1e-30).log(), choices)
-        tokens = likeliest(scores, choices)
-    tokens = tokens.masked_fill(~held, config.pad_token_id or 0)
-    nfe, assignment = options.steps, solved.assignment
-    if options.candidates > 1:
-        kept = _most_probable(model, tokens, places, solved, _noise(model, noise, held), options)
+        scores = answer_scores(probabilities.clamp_min(1e-30).log(), given.choices)
+        tokens = likeliest(scores, given.choices)
+    if places.mask is not None:
+        tokens = tokens.masked_fill(~places.mask, config.pad_token_id or 0)
+        computed = computed.masked_fill(~places.mask, 0)
+    if given.judge is not None:
+        kept = _most_probable(model, tokens, places, solved, given.judge, options)
         tokens, assignment = tokens[kept], None if assignment is None else assignment[kept]
         nfe = options.candidates * (options.steps + 1)
-
-    def apart(x: Tensor | None) -> Any:
-        return None if x is None else x.unflatten(0, (-1, options.samples))
-
-    return Generation(apart(tokens), apart(assignment), nfe, apart(scores))
+    return Filled(tokens, computed, assignment, scores, nfe)
 
 
 def _noise(model: YanNetwork, streams: list[torch.Generator], held: Tensor) -> Tensor:
@@ -104,14 +137,16 @@ def _noise(model: YanNetwork, streams: list[torch.Generator], held: Tensor) -> T
     return row_normal(streams, held.sum(1).tolist(), held.shape[1], model.denoiser.dim).to(model.device)
 
 
-def _solve(
-    model: YanNetwork, z: Tensor, places: Places, options: GenerationOptions, experts: list[torch.Generator]
-) -> Solved:
+def _word_uniforms(held: Tensor, streams: list[torch.Generator]) -> Tensor:
+    """A number for every slot ``(N, M)``, zeros elsewhere."""
+    return torch.zeros(held.shape, device=held.device).masked_scatter(held, slot_uniforms(held, streams))
+
+
+def _solve(model: YanNetwork, z: Tensor, places: Places, options: GenerationOptions, router: Router) -> Solved:
     """Euler steps on the information's grid; every pass says tokens, and the last one's are what is wanted."""
     flow = model.denoiser
     policy, codebook = get_routing(options.routing), flow.codebook(model.encoder)
     reader: Any = TokenReader(flow)  # policies route it as they route a field
-    router = Router(experts, places.scope, places.mask)
     times = flow.times(options.steps)
     assignment: Tensor | None = None
     probabilities = z
@@ -121,22 +156,12 @@ def _solve(
     return Solved(probabilities, assignment)
 
 
-def _tokens(
-    config: Any, probabilities: Tensor, held: Tensor, temperature: float, streams: list[torch.Generator]
-) -> Tensor:
-    """The most probable tokens ``(N, M)``, or drawn ones."""
-    uniforms = slot_uniforms(held, streams) if temperature else None
-    logits = probabilities[held].clamp_min(1e-30).log()
-    chosen, _ = choose(logits, special_ids(config), temperature, uniforms)
-    return torch.zeros_like(held, dtype=torch.long).masked_scatter(held, chosen)
-
-
 def _most_probable(
     model: YanNetwork, tokens: Tensor, places: Places, solved: Solved, noise: Tensor, options: GenerationOptions
 ) -> Tensor:
     """Rows ``(B * samples,)`` of the candidates whose tokens ``(N, M)`` survive noise best."""
     flow = model.denoiser
-    t = flow.information.quantile(torch.tensor(HALF_WAY, device=noise.device))
+    t = flow.information.quantile(torch.full((), HALF_WAY, device=noise.device))
     z_t = t * torch.nn.functional.embedding(tokens, flow.codebook(model.encoder)) + (1 - t) * noise
     features = flow.trunk(z_t, t, places)
     if solved.assignment is None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from moefm import sample
-from yanlm.generation.choices import answer_scores, likeliest
+from moefm.routing import draw_uniforms
+from yanlm.generation.core import Given, expert_draws, fill
+from yanlm.generation.cuda_graphs import run
 from yanlm.generation.options import DEFAULTS, GenerationOptions
-from yanlm.generation.result import Generation, check_finite, check_generation, finite_flow
+from yanlm.generation.result import Generation, check_generation, finite_flow
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -49,38 +50,13 @@ def generate(
         ValueError: The model does not take an option, or shapes do not fit.
     """
     seeds, samples = check_generation(model.config, source_ids, slots, slot_mask, options, choices), options.samples
-    states = model.encode(source_ids, source_mask)
-    cond = model.condition(states, source_ids, source_mask, slots, slot_mask).repeated(samples)
-    counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
     noise, experts = (sample_streams(seeds, samples, salt) for salt in (NOISE, EXPERT))
+    counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
     rows = [count for count in counts for _ in range(samples)]
-    z0 = options.z0_scale * row_normal(noise, rows, slots.shape[1], states.shape[-1]).to(states)
+    z0 = options.z0_scale * row_normal(noise, rows, slots.shape[1], model.config.d_model)
+    draws = expert_draws(options)
+    uniforms = None if draws is None else draw_uniforms(draws, (len(rows), slots.shape[1]), experts).to(model.device)
+    given = Given(source_ids, source_mask, slots, slot_mask, z0.to(model.device, model.dtype), uniforms, choices)
     with finite_flow():
-        out = sample(
-            model.flow,
-            z0,
-            options.steps,
-            solver=options.solver,
-            routing=options.routing,
-            cond=cond,
-            scope=cond.scope,
-            mask=cond.mask,
-            generator=experts,
-        )
-    tokens, scores = _read(model, out.z1, cond.mask, choices)
-    if cond.mask is not None:
-        tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)
-    assignment = None if out.assignment is None else out.assignment.unflatten(0, (-1, samples))
-    scores = None if scores is None else scores.unflatten(0, (-1, samples))
-    return Generation(tokens.unflatten(0, (-1, samples)), assignment, out.nfe, scores)
-
-
-def _read(model: YanNetwork, z1: Tensor, mask: Tensor | None, choices: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Tokens of latents: each the most probable, or the answer that is, with the scores of all answers."""
-    if choices is None:
-        tokens, logits = model.decoder.best(z1)
-        check_finite(logits, mask)
-        return tokens, None
-    scores = answer_scores(model.decoder(z1), choices)
-    check_finite(scores)
-    return likeliest(scores, choices), scores
+        out = run(fill, model, given, options, experts)
+    return out.generation(samples)

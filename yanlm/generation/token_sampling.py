@@ -136,5 +136,6 @@ def _allowed(logits: Tensor, forbidden: Sequence[int] | Tensor) -> Tensor:
     if isinstance(forbidden, Tensor):
         return logits.float().masked_fill(forbidden, -torch.inf)
     scores = logits.float().clone()
-    scores[:, list(forbidden)] = -torch.inf
+    for id in forbidden:  # a list would be copied to the device
+        scores[:, id] = -torch.inf
     return scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from transformers import AutoModel
 
 from yanlm.config import YanConfig
 from yanlm.generation.capabilities import Capabilities, capabilities
+from yanlm.generation.cuda_graphs import prepare
 from yanlm.generation.denoising import denoise, denoise_in_turns
 from yanlm.generation.flow_sampling import generate
 from yanlm.generation.options import GenerationOptions, generation_options
@@ -162,6 +163,42 @@ class YanModel(YanNetwork):
             return (denoise if self.can.denoises else generate)(self, source_ids, **where, choices=choices)
         self.can.check(options, choosing=choices is not None)
         return (denoise_in_turns if self.can.denoises else reread)(self, source_ids, **where)
+
+    def prepare_for_generation(
+        self,
+        shapes: Iterable[Sequence[int]],
+        *,
+        most: int | None = None,
+        memory: int | None = None,
+        options: GenerationOptions | None = None,
+        **keywords: Any,
+    ) -> int:
+        """Record generations as CUDA graphs before the first request; without a GPU there is nothing to record.
+
+        :meth:`generate` records by itself what comes a second time: the first request of a shape takes as long as ever,
+        and the second some tenths of a second more. A server that knows its shapes has that behind it. Lengths are
+        rounded up to the next of few, so texts of like lengths share a recording. One text alone is taken to come
+        without masks, several to come with them, as :class:`yanlm.Writer` has it.
+
+        Args:
+            shapes: Numbers of texts, of tokens and of slots, three for each shape.
+            most: Recordings that are kept, 32 if it was never said.
+            memory: Bytes that they may hold, 8 GB if it was never said.
+            options: How slots will be filled; seeds are of no consequence.
+            keywords: The same by name.
+
+        Returns:
+            How many recordings there are.
+
+        Raises:
+            ValueError: A shape is none, or an option is unknown or out of range.
+
+        Example:
+            >>> model = YanModel(YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49))
+            >>> model.eval().prepare_for_generation([(1, 128, 16), (8, 128, 16)], steps=3)  # on a CPU
+            0
+        """
+        return prepare(self, shapes, generation_options(options, keywords), most=most, memory=memory)
 
 
 AutoModel.register(YanConfig, YanModel)

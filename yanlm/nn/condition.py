@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from moefm.finite import can_look
 from yanlm.nn.blocks import KeysValues, Rotary
 
 
@@ -61,27 +62,35 @@ class Readings:
     Args:
         read: Conditions of experts ``(R, n)`` for R rows, ``R * n`` of them.
         experts: K.
+        device: Of the source.
     """
 
-    def __init__(self, read: Callable[[Tensor], Condition], experts: int) -> None:
-        self._read, self._experts = read, experts
+    def __init__(
+        self, read: Callable[[Tensor], Condition], experts: int, device: torch.device | str | None = None
+    ) -> None:
+        self._read, self._experts, self._device = read, experts, device
         self._every: Condition | None = None
         self._last: tuple[Tensor, Condition] | None = None
 
     def every(self, rows: int) -> Condition:
         """Of all experts, the K of a row in a row."""
         if self._every is None:
-            self._every = self._read(torch.arange(self._experts).expand(rows, -1))
+            self._every = self._read(torch.arange(self._experts, device=self._device).expand(rows, -1))
         return self._every
 
     def chosen(self, index: Tensor) -> Condition:
-        """Of the expert ``(R, 1)`` of each row; the last ones asked for are kept, for the next step has the same."""
+        """Of the experts ``(R, M)``, one a row; the last ones asked for are kept, for the next step has the same."""
         if self._every is not None:
             rows = torch.arange(len(index), device=index.device)
-            return self._every.take(self._experts * rows + index.squeeze(1))
-        if self._last is None or not torch.equal(self._last[0], index):
-            self._last = index, self._read(index)
+            return self._every.take(self._experts * rows + index[:, 0])
+        if self._last is None or not _same(self._last[0], index):
+            self._last = index, self._read(index[:, :1])
         return self._last[1]
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether these are the same experts, as far as can be told without waiting for a device."""
+    return a is b or (can_look(b) and torch.equal(a, b))
 
 
 def pool(states: Tensor, mask: Tensor | None) -> Tensor:

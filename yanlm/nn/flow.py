@@ -203,7 +203,7 @@ class LatentFlow(MixtureField):
         """Velocity of expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""
         hidden, cond = features.hidden, features.cond
         if cond.readings is not None and index.numel():
-            cond = cond.readings.chosen(index[:, :1])  # one expert a text
+            cond = cond.readings.chosen(index)  # one expert a text
             hidden = self._begin(features.z, cond)
         if self.modulations is not None:
             hidden = self._through(hidden, features.time + self.modulations[index], cond)

@@ -145,7 +145,7 @@ class YanNetwork(PreTrainedModel):
             states = self.encode(tokens, token_mask, marks)
             return flow.condition(states, token_mask, places, place_mask, positions)
 
-        return cond._replace(readings=Readings(read, flow.num_experts))
+        return cond._replace(readings=Readings(read, flow.num_experts, ids.device))
 
     def places(
         self,
@@ -154,6 +154,7 @@ class YanNetwork(PreTrainedModel):
         slots: Tensor,
         slot_mask: Tensor | None = None,
         streams: Sequence[torch.Generator] = (),
+        points: Tensor | None = None,
     ) -> Places:
         """The source as a flow sees it whose denoiser is the encoder.
 
@@ -163,17 +164,23 @@ class YanNetwork(PreTrainedModel):
             slots: Ascending positions ``(B, M)``.
             slot_mask: ``(B, M)``, True = a slot.
             streams: A generator a row, from which the experts of a continuum are drawn.
+            points: What :meth:`draw_points` drew from them, in their place.
         """
         scope = slot_groups(slots, self.config.scope, ids, self.config.sentence_ends)
         embedded = self.encoder.embed(ids, self.positions)
-        points = None
-        if self.denoiser.line is not None:
-            shape = (slots.shape[1], self.denoiser.num_experts)
-            # One number a slot and expert; those of a group share the first of theirs.
-            drawn = torch.stack([torch.rand(shape, generator=fork(source)) for source in streams]).to(embedded)
-            first = drawn.transpose(1, 2)
+        if points is None:
+            points = self.draw_points(slots.shape[1], streams)
+        if points is not None:  # those of a group share the first of theirs
+            first = points.to(embedded).transpose(1, 2)
             points = share_first(first, None if scope is None else scope.unsqueeze(1).expand_as(first)).transpose(1, 2)
         return Places(self.encoder, self.decoder, embedded, mask, slots, slot_mask, scope, points)
+
+    def draw_points(self, slots: int, streams: Sequence[torch.Generator]) -> Tensor | None:
+        """One number for every slot and expert of a continuum, ``(B, M, K)`` on the CPU; ``None`` without one."""
+        if self.denoiser.line is None:
+            return None
+        shape = (slots, self.denoiser.num_experts)
+        return torch.stack([torch.rand(shape, generator=fork(source)) for source in streams])
 
     @staticmethod
     def counts(batch: Batch) -> Tensor:

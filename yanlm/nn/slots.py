@@ -33,7 +33,10 @@ def slot_groups(slots: Tensor, scope: str, ids: Tensor | None = None, ends: Sequ
     if scope == "sequence":
         return torch.zeros_like(slots)
     if scope == "sentence" and ids is not None:
-        before = torch.isin(ids, torch.tensor(list(ends), dtype=ids.dtype, device=ids.device)).cumsum(1)
+        is_end = torch.zeros_like(ids, dtype=torch.bool)
+        for end in ends:  # a tensor of them would be a copy to the device
+            is_end |= ids == end
+        before = is_end.cumsum(1)
         breaks = before.gather(1, slots).diff(dim=1) != 0
     else:
         breaks = slots.diff(dim=1) != 1

@@ -1,0 +1,149 @@
+"""The part of a generation that never leaves the device: tensors of fixed shapes in, tokens out.
+
+What comes before it, checks, counts and random numbers, and what comes after it, the look at whether all numbers are
+finite, may wait for the device. Nothing in between does, so a GPU can record it once and replay it as one CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from moefm import sample
+from moefm.routing import Frozen, Resampled, get_routing
+from moefm.solvers import SOLVERS
+from yanlm.generation.choices import answer_scores, likeliest
+from yanlm.generation.options import GenerationOptions
+from yanlm.generation.result import Generation, check_finite
+
+if TYPE_CHECKING:
+    from yanlm.nn.network import YanNetwork
+
+
+class Given(NamedTuple):
+    """What a generation reads beside its model.
+
+    B texts have N rows of results, B * samples or as many times more as there are candidates, those of a text one below
+    the other.
+
+    Attributes:
+        source_ids: Tokens ``(B, S)``.
+        source_mask: ``(B, S)``, True = a token.
+        slots: Positions ``(B, M)``.
+        slot_mask: ``(B, M)``, True = a slot.
+        noise: z0 ``(N, M, d)``.
+        uniforms: Numbers that experts are drawn by, ``(draws, N, M)``; ``None`` where generators draw them.
+        choices: Known answers ``(C, M)``, one of which fills a row's slots.
+        points: Experts of a continuum ``(N, M, K)``.
+        words: Numbers that words are drawn by, ``(N, M)``, where there is a temperature.
+        judge: Noise that candidates are judged by, ``(N, M, d)``.
+    """
+
+    source_ids: Tensor
+    source_mask: Tensor | None
+    slots: Tensor
+    slot_mask: Tensor | None
+    noise: Tensor
+    uniforms: Tensor | None = None
+    choices: Tensor | None = None
+    points: Tensor | None = None
+    words: Tensor | None = None
+    judge: Tensor | None = None
+
+
+class Filled(NamedTuple):
+    """What became of the slots.
+
+    Attributes:
+        tokens: ``(N, M)``, the padding id where there is no slot; of several candidates those that are kept.
+        computed: What tokens were chosen by, which has to be finite.
+        assignment: Experts ``(N, M)``, or ``None``.
+        scores: Of ``choices``, ``(N, C)``.
+        nfe: Evaluations of the flow.
+    """
+
+    tokens: Tensor
+    computed: Tensor
+    assignment: Tensor | None
+    scores: Tensor | None
+    nfe: int
+
+    def generation(self, samples: int) -> Generation:
+        """The result, once its numbers were looked at.
+
+        Raises:
+            ValueError: They are not finite.
+        """
+        check_finite(self.computed)
+
+        def apart(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.unflatten(0, (-1, samples))
+
+        tokens = self.tokens.unflatten(0, (-1, samples))
+        return Generation(tokens, apart(self.assignment), self.nfe, apart(self.scores))
+
+
+def expert_draws(options: GenerationOptions) -> int | None:
+    """How often a run draws experts, or ``None`` where only the run shows it.
+
+    Example:
+        >>> expert_draws(GenerationOptions()), expert_draws(GenerationOptions(routing="greedy"))
+        (1, 0)
+        >>> expert_draws(GenerationOptions(routing="resampled", steps=3, solver="heun"))
+        6
+    """
+    policy = get_routing(options.routing)
+    if isinstance(policy, Resampled):
+        return options.steps * len(SOLVERS[options.solver].nodes) if options.solver in SOLVERS else None
+    if policy is options.routing:  # somebody's own
+        return None
+    return int(isinstance(policy, Frozen))
+
+
+def fixed(options: GenerationOptions) -> bool:
+    """Whether the work is the same in every run with these options: no adaptive steps, no unknown policy.
+
+    Example:
+        >>> fixed(GenerationOptions(solver="rk4")), fixed(GenerationOptions(solver="dopri5"))
+        (True, False)
+    """
+    return options.solver in SOLVERS and expert_draws(options) is not None
+
+
+def fill(
+    model: YanNetwork, given: Given, options: GenerationOptions, experts: Sequence[torch.Generator] | None = None
+) -> Filled:
+    """Encode, condition, draw experts, integrate, read tokens.
+
+    Args:
+        model: Its flow stands behind the encoder.
+        given: All that the run reads.
+        options: Steps, solver, routing and samples.
+        experts: A generator for each of the N rows, where ``given`` has no uniforms.
+    """
+    states = model.encode(given.source_ids, given.source_mask)
+    cond = model.condition(states, given.source_ids, given.source_mask, given.slots, given.slot_mask)
+    cond = cond.repeated(options.samples)
+    out = sample(
+        model.flow,
+        given.noise.to(states.dtype),
+        options.steps,
+        solver=options.solver,
+        routing=options.routing,
+        cond=cond,
+        scope=cond.scope,
+        mask=cond.mask,
+        generator=experts,
+        uniforms=given.uniforms,
+    )
+    if given.choices is not None:
+        scores = answer_scores(model.decoder(out.z1), given.choices)
+        return Filled(likeliest(scores, given.choices), scores, out.assignment, scores, out.nfe)
+    tokens, computed = model.decoder.best(out.z1)
+    if cond.mask is not None:
+        tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)
+        computed = computed.masked_fill(~cond.mask, 0)
+    return Filled(tokens, computed, out.assignment, None, out.nfe)

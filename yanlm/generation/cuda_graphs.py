@@ -1,0 +1,145 @@
+"""Generation on a GPU as one CUDA graph: hundreds of kernels are started at once, and the host has nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from moefm.checks import check_count
+from moefm.finite import traced
+from yanlm.generation.core import Filled, Given, fixed
+from yanlm.generation.options import GenerationOptions
+from yanlm.generation.replays import Replays, Run, rounded
+
+if TYPE_CHECKING:
+    from yanlm.nn.network import YanNetwork
+
+Fill = Callable[["YanNetwork", Given, GenerationOptions, Sequence[torch.Generator] | None], Filled]
+WARM_UPS = 2
+"""Runs before a recording, in which libraries choose their kernels and allocate what they keep."""
+
+
+class CudaGraph:
+    """A run that a GPU recorded: values are copied into the tensors that it was recorded with, and it is replayed.
+
+    All graphs share their memory, since none of them has a result that the next one could write over: results are
+    copied before anything else runs.
+
+    Attributes:
+        bytes: By how much the memory of the process grew.
+    """
+
+    def __init__(self, run: Run, given: Given) -> None:
+        device = given.source_ids.device
+        with torch.cuda.device(device):
+            here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+            before = torch.cuda.memory_reserved()
+            self._given = Given(*(None if x is None else x.clone() for x in given))
+            aside.wait_stream(here)
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UPS):
+                    run(self._given)
+            here.wait_stream(aside)
+            self._graph, self._done = torch.cuda.CUDAGraph(), torch.cuda.Event()
+            with torch.cuda.graph(self._graph, pool=_pool(device), capture_error_mode="thread_local"):
+                self._filled = run(self._given)
+            self._done.record(here)
+            self.bytes = max(torch.cuda.memory_reserved() - before, 0)
+
+    def __call__(self, given: Given) -> Filled:
+        """Replay it with these values."""
+        with torch.cuda.device(given.source_ids.device):
+            here = torch.cuda.current_stream()
+            here.wait_event(self._done)  # the last replay may have been on another stream
+            for own, new in zip(self._given, given, strict=True):
+                if own is not None:
+                    own.copy_(new)
+            self._graph.replay()
+            filled = Filled(*(x.clone() if isinstance(x, torch.Tensor) else x for x in self._filled))
+            self._done.record(here)
+        return filled
+
+
+_POOLS: dict[torch.device, Any] = {}
+_REPLAYS: WeakKeyDictionary[nn.Module, Replays] = WeakKeyDictionary()
+
+
+def _pool(device: torch.device) -> Any:
+    return _POOLS.setdefault(device, torch.cuda.graph_pool_handle())
+
+
+def replays_of(model: nn.Module) -> Replays:
+    """The recordings of a model; a copy of it has its own."""
+    if model not in _REPLAYS:
+        _REPLAYS[model] = Replays(CudaGraph)
+    return _REPLAYS[model]
+
+
+def run(
+    fill: Fill,
+    model: YanNetwork,
+    given: Given,
+    options: GenerationOptions,
+    experts: Sequence[torch.Generator] | None = None,
+) -> Filled:
+    """``fill(model, given, options, experts)``, or on a GPU its recording."""
+    if not can_record(model, options):
+        return fill(model, given, options, experts)
+    return replayed(fill, model, given, options, replays_of(model))
+
+
+def can_record(model: YanNetwork, options: GenerationOptions) -> bool:
+    """Whether a generation is the same work every time, by a model that lies on one GPU and does not train."""
+    return (
+        model.device.type == "cuda"
+        and not model.training
+        and fixed(options)
+        and not torch.is_autocast_enabled("cuda")
+        and not hasattr(model, "hf_device_map")
+        and not traced()
+    )
+
+
+def replayed(fill: Fill, model: YanNetwork, given: Given, options: GenerationOptions, replays: Replays) -> Filled:
+    """The result of a recording of these shapes, rounded up to one of few lengths."""
+    options = replace(options, seeds=None, z0_scale=1.0)  # both are in the numbers given
+    slots, given = given.slots.shape[1], rounded(given, model.config.max_length)
+    where = tuple(x.data_ptr() for x in (*model.parameters(), *model.buffers()))
+    filled = replays(lambda read: fill(model, read, options, None), given, (fill, options), where)
+    if given.slots.shape[1] == slots:
+        return filled
+    assignment = None if filled.assignment is None else filled.assignment[:, :slots]
+    return filled._replace(tokens=filled.tokens[:, :slots], computed=filled.computed[:, :slots], assignment=assignment)
+
+
+def prepare(
+    model: Any,
+    shapes: Iterable[Sequence[int]],
+    options: GenerationOptions,
+    *,
+    most: int | None = None,
+    memory: int | None = None,
+) -> int:
+    """Record generations of these shapes; see :meth:`yanlm.YanModel.prepare_for_generation`."""
+    wanted = [[check_count("shapes", size) for size in shape] for shape in shapes]
+    for shape in wanted:
+        if len(shape) != 3:
+            raise ValueError(f"shapes must be numbers of texts, of tokens and of slots, three a shape, got {shape}")
+    replays = replays_of(model)
+    replays.limit(replays.most if most is None else most, replays.memory if memory is None else memory)
+    if not can_record(model, options):
+        return 0
+    for rows, length, count in wanted:
+        ids = torch.zeros(rows, length, dtype=torch.long, device=model.device)
+        slots = torch.arange(count, device=model.device).expand(rows, -1)
+        seen, held = (None if rows == 1 else torch.ones_like(x, dtype=torch.bool) for x in (ids, slots))
+        for _ in range(2):
+            model.generate(
+                ids, slots=slots, source_mask=seen, slot_mask=held, options=replace(options, seeds=range(rows))
+            )
+    return len(replays)
