@@ -179,7 +179,7 @@ class MLPMixtureField(MixtureField):
         hidden = inputs
         if not self.separate:
             for layer in self.hidden_layers:
-                hidden = nn.functional.silu(layer(hidden))
+                hidden = nn.functional.silu(layer(hidden), inplace=not torch.is_grad_enabled())
         return _Features(inputs, hidden)
 
     def check_cond(self, cond: Any, batch: torch.Size) -> None:
@@ -210,9 +210,14 @@ class MLPMixtureField(MixtureField):
         return self.out(hidden)
 
     def head(self, features: _Features, index: Tensor) -> Tensor:
-        """Velocity of the chosen expert alone: rows are sorted by expert and multiplied group by group."""
+        """Velocity of the chosen expert alone: rows are sorted by expert and multiplied group by group.
+
+        Where all heads together are no wider than the rows that sorting would copy, they are computed and picked from.
+        """
         batch = features.hidden.shape[:-1]
         check_index("index", index, batch, self.num_experts)
+        if not self.separate and self.num_experts * self.dim <= self.hidden:
+            return self.heads(features).take_along_dim(index.long()[..., None, None], -2).squeeze(-2)
         dispatch = Dispatch(index.flatten().long(), self.num_experts)
         rows = dispatch.gather(features.hidden.reshape(-1, features.hidden.shape[-1]))
         if self.separate:

@@ -56,7 +56,8 @@ class Gate(nn.Module):
 
     def forward(self, features: Tensor, scope: Scope = None, mask: Tensor | None = None) -> Tensor:
         """Return logits ``(*batch, K)`` for features ``(*batch, F)``, averaged over the groups of ``scope``."""
-        logits = self.last(nn.functional.silu(self.first(features))) / self.temperature
+        logits = self.last(nn.functional.silu(self.first(features)))
+        logits = logits if self.temperature == 1 else logits / self.temperature
         return group_mean(logits, scope, mask)
 
     def __repr__(self) -> str:

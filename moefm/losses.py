@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moefm.checks import check_mask, check_positive, check_shape
 from moefm.finite import check_logits
-from moefm.numeric import clean, masked_mean, wide
+from moefm.numeric import clean, log_softmax_of_few, masked_mean, wide
 from moefm.scope import Scope, group_mean, group_size, group_sum
 
 
@@ -77,7 +77,7 @@ def log_shares(logits: Tensor, scope: Scope = None, mask: Tensor | None = None) 
     r"""Log-probabilities :math:`\log \pi_k` of gate logits averaged over each group, ``(*batch, K)``."""
     pooled = group_mean(wide(clean(logits, mask)), scope, mask)
     check_logits(pooled, nan_passes=True)
-    return torch.log_softmax(pooled, -1)
+    return log_softmax_of_few(pooled)
 
 
 def _log_joint(d: Tensor, logits: Tensor, sigma: float, mask: Tensor | None, scope: Scope) -> tuple[Tensor, Tensor]:
@@ -163,16 +163,21 @@ def moefm_loss(
     d, log_pi = _log_joint(distances, logits, sigma, mask, scope)
     # The nearest expert's distance is set aside: at small sigma it is so large that log pi would vanish beside it.
     nearest = d.detach().amin(-1, keepdim=True)
-    log_joint = log_pi - (d - nearest)
-    gamma = torch.softmax(log_joint, -1).detach()
+    spread = d - nearest
+    log_joint = log_pi - spread
+    log_sum = torch.logsumexp(log_joint, -1)
+    gamma = (log_joint - log_sum.unsqueeze(-1)).detach().exp()
     # One expert per group, counted once: every position carries an equal part of its group's likelihood.
-    size = 1 if scope is None else group_size(d, scope, mask).squeeze(-1)
-    velocity = masked_mean((gamma * d).sum(-1) / size, mask)
-    # log pi is -inf where pi is 0; there gamma is 0 too and the product counts as 0, in value and in gradient.
-    log_ratio = (gamma.log() - log_pi).masked_fill(gamma == 0, 0)
-    gate = masked_mean((gamma * log_ratio).sum(-1) / size, mask)
+    size = None if scope is None else group_size(d, scope, mask).squeeze(-1)
+
+    def mean(values: Tensor) -> Tensor:
+        return masked_mean(values if size is None else values / size, mask)
+
+    far = (gamma * spread).sum(-1)
+    velocity = mean(nearest.squeeze(-1) + far)
+    gate = mean(-log_sum - far)  # log(gamma / pi) = -spread - log_sum, for all experts with pi > 0
     if velocity_scale == 1 and gate_scale == 1:
-        total = masked_mean((nearest.squeeze(-1) - torch.logsumexp(log_joint, -1)) / size, mask)
+        total = mean(nearest.squeeze(-1) - log_sum)
     else:
         total = velocity_scale * velocity + gate_scale * gate
     return Loss(total, velocity.detach(), gate.detach(), gamma, (gamma * distances.detach()).sum(-1))

@@ -46,6 +46,21 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
 
 
+def log_softmax_of_few(x: Tensor) -> Tensor:
+    """Log-softmax over a short last dimension, such as K experts.
+
+    On a CPU torch computes along the other dimensions at once only where the softmax is not over the last one: over 8
+    experts the rows laid out as columns take a quarter of the time, the copy included.
+
+    Example:
+        >>> log_softmax_of_few(torch.zeros(1, 2))
+        tensor([[-0.6931, -0.6931]])
+    """
+    if x.device.type != "cpu":
+        return torch.log_softmax(x, -1)
+    return x.movedim(-1, 0).contiguous().log_softmax(0).movedim(0, -1)
+
+
 def fill_between(values: Tensor, known: Tensor) -> Tensor:
     """Values with unknown entries interpolated between known neighbours, those beyond the last ones repeated."""
     size = len(values)

@@ -64,8 +64,8 @@ def sample(
     r"""Transport noise to data: draw an expert from the gate, then integrate :math:`dz = u_e(z, t)\,dt` (section 3.2).
 
     ``steps`` Euler steps cost exactly ``steps`` evaluations of the trunk: the one at t = 0 serves the gate and the
-    first step, and only the chosen expert's head is computed. Gradients flow through the states; wrap the call in
-    ``torch.no_grad()`` for inference.
+    first step, and a field computes the chosen expert's head alone where that is cheaper than all. Gradients flow
+    through the states; wrap the call in ``torch.no_grad()`` for inference.
 
     Args:
         field: The field.

@@ -220,3 +220,22 @@ def test_shared_and_separate_do_the_work_they_say(make_field):
     heads, gate = 4 * (8 * 2 + 2), sum(p.numel() for p in shared.gating.parameters())
     assert sum(p.numel() for p in shared.parameters()) == stack + heads + gate
     assert sum(p.numel() for p in separate.parameters()) == 4 * stack + heads + gate
+
+
+@pytest.mark.parametrize("experts", [8, 9], ids=["all heads narrow", "sorted rows"])
+def test_the_chosen_head_is_that_of_all_heads(randn, experts):
+    field = MLPMixtureField(2, experts, hidden=16)
+    z, index = randn(20, 2), torch.arange(20) % experts
+    features = field.trunk(z, 0.3)
+    expected = field.heads(features)[torch.arange(20), index]
+    torch.testing.assert_close(field.head(features, index), expected)
+
+
+def test_layers_overwrite_nothing_that_a_gradient_needs(randn):
+    field, z = MLPMixtureField(2, 4, hidden=16), randn(5, 2)
+    with torch.no_grad():
+        plain, given = field.experts(z, 0.3), z.clone()
+    assert torch.equal(z, given)
+    recorded = field.experts(z.requires_grad_(), 0.3)
+    torch.testing.assert_close(recorded, plain)
+    assert torch.autograd.grad(recorded.sum(), z)[0].isfinite().all()

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moefm.numeric import clean, falling_fit, fill_between, interpolate, masked_mean, wide
+from moefm.numeric import clean, falling_fit, fill_between, interpolate, log_softmax_of_few, masked_mean, wide
 
 MASK = torch.tensor([[True, False, True], [False, False, True]])
 HALF = [torch.float16, torch.bfloat16]
@@ -25,6 +25,18 @@ def test_half_precision_is_widened_and_its_gradients_saturate(dtype):
 def test_wide_numbers_are_left_alone(dtype):
     x = torch.ones(3, dtype=dtype)
     assert wide(x) is x
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 1), (2, 3, 4)])
+def test_log_softmax_of_few_is_the_log_softmax_of_the_last_dimension(randn, shape):
+    x = randn(*shape).requires_grad_()
+    with torch.no_grad():
+        x[..., 1:2] = -torch.inf
+    weight = randn(*shape)
+    expected = torch.log_softmax(x, -1)
+    torch.testing.assert_close(log_softmax_of_few(x), expected)
+    gradients = [torch.autograd.grad((y.exp() * weight).sum(), x)[0] for y in (log_softmax_of_few(x), expected)]
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("trailing", [(), (2,), (2, 4)])

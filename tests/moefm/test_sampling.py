@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from moefm import InformationTime, Routing, sample
+from moefm import InformationTime, MLPMixtureField, Routing, sample
 from moefm.finite import NotFiniteError
 from moefm.routing import draw_uniforms
 from moefm.solvers import SOLVERS
@@ -77,7 +77,8 @@ def test_euler_evaluates_at_the_left_ends(field, randn, count_trunk):
 
 
 @pytest.mark.parametrize("routing", ["frozen", "resampled", "argmax"])
-def test_only_the_chosen_expert_is_computed(field, randn, monkeypatch, routing):
+def test_only_the_chosen_expert_is_computed_where_all_are_wide(randn, monkeypatch, routing):
+    field = MLPMixtureField(2, 9, hidden=16)
     monkeypatch.setattr(field, "heads", None)
     assert sample(field, randn(3, 2), 2, routing=routing).z1.isfinite().all()
 
