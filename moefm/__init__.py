@@ -1,6 +1,7 @@
 """Mixture-of-experts flow matching for PyTorch."""
 
 from moefm.categorical import CategoricalLoss, categorical_mixture_loss, drawn_categorical_loss
+from moefm.continuum import ContinuumField
 from moefm.couplings import independent, minibatch_ot, ot_within
 from moefm.density import log_prob
 from moefm.distillation import Distillation
@@ -27,6 +28,7 @@ __all__ = [
     "BetaTime",
     "CategoricalLoss",
     "ConsistentMoEFM",
+    "ContinuumField",
     "Distillation",
     "DivergedError",
     "FitResult",

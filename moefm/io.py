@@ -9,12 +9,18 @@ from typing import Any
 
 import torch
 
+from moefm.continuum import ContinuumField
 from moefm.fields import MLPMixtureField
 from moefm.files import usual_mode
 from moefm.information import InformationTime
 
+KNOWN: dict[str, type[MLPMixtureField] | type[ContinuumField]] = {
+    kind.__name__: kind for kind in (MLPMixtureField, ContinuumField)
+}
+"""Fields that can be rebuilt, by the name of their class."""
 
-def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None:
+
+def save_field(field: MLPMixtureField | ContinuumField, folder: str | Path, **extra: Any) -> None:
     """Write a field, its ``time_change`` included, to ``folder``; each file appears whole or not at all.
 
     Args:
@@ -34,8 +40,8 @@ def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None
     """
     from safetensors.torch import save_file
 
-    if type(field) is not MLPMixtureField:
-        raise ValueError(f"field must be an MLPMixtureField, got {type(field).__name__}")
+    if type(field) not in KNOWN.values():
+        raise ValueError(f"field must be one of {', '.join(KNOWN)}, got {type(field).__name__}")
     parts: dict[str, Any] = {"class": type(field).__name__, "config": field.config, "extra": extra}
     if field.time_change is not None:
         parts["time_change"] = field.time_change.config
@@ -50,7 +56,7 @@ def save_field(field: MLPMixtureField, folder: str | Path, **extra: Any) -> None
         os.replace(folder / f"{name}.part", folder / name)
 
 
-def load_field(folder: str | Path, device: torch.device | str | None = None) -> MLPMixtureField:
+def load_field(folder: str | Path, device: torch.device | str | None = None) -> MLPMixtureField | ContinuumField:
     """Load a field that :func:`save_field` wrote.
 
     Raises:
@@ -62,10 +68,10 @@ def load_field(folder: str | Path, device: torch.device | str | None = None) -> 
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if config["class"] != "MLPMixtureField":
+        if config["class"] not in KNOWN:
             raise ValueError(f"unknown class {config['class']!r}")
         with torch.device("meta"):  # the weights, dtype included, come from the file; no random numbers are drawn
-            field = MLPMixtureField(**config["config"])
+            field = KNOWN[config["class"]](**config["config"])
             if "time_change" in config:
                 field.time_change = InformationTime(**config["time_change"])
         field.load_state_dict(load_file(folder / "model.safetensors"), assign=True)
