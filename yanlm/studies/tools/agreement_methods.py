@@ -44,7 +44,7 @@ class TaskPlan:
 
 ALONE: Json = {"denoising": {"plain": 0.0, "reveal": 0.0}, "model": {"latent_dim": 32}}
 GROUPS: Json = {"model": {"num_experts": 16, "scope": "span"}}
-SENTENCES: Json = {"model": {"num_experts": 8, "scope": "sentence", "experts": "source", "expert_layer": 3}}
+SENTENCES: Json = {"model": {"num_experts": 8, "scope": "sentence", "experts": "source", "expert_layer": 2}}
 REREAD: Json = {"reread": True}
 
 PLANS: dict[str, TaskPlan] = {
@@ -57,10 +57,11 @@ PLANS: dict[str, TaskPlan] = {
     ),
     "statements": TaskPlan(
         10.0,
-        ("builtin:rooms@0.25", "{spec}@0.75"),
+        ("builtin:lookups{settings}@0.5", "{spec}@0.5"),  # who is where is learned from words that are given
         {"model": {"conv": 9, "d_model": 128}, "recipe1": {"batch_size": 32, "lr": 1.5e-3}},
         SENTENCES,
-        generate=REREAD,
+        REREAD,
+        {"denoising": {"plain": 0.5}},
     ),
     "shuffle": TaskPlan(4.0, generate=REREAD),
     "latin": TaskPlan(4.0, generate=REREAD),
@@ -171,7 +172,7 @@ def data_of(plan: TaskPlan, spec: str) -> list[str]:
 
     Example:
         >>> data_of(PLANS["statements"], "builtin:statements:slots=6")
-        ['builtin:rooms@0.25', 'builtin:statements:slots=6@0.75']
+        ['builtin:lookups:slots=6@0.5', 'builtin:statements:slots=6@0.5']
     """
     settings = "".join(f":{part}" for part in spec.split(":")[2:])
     return [data.format(spec=spec, settings=settings) for data in plan.data]
