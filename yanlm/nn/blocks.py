@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from yanlm.config import YanConfig
-from yanlm.nn.mamba import BiMamba
 from yanlm.nn.versions import Versions
 
 
@@ -161,6 +160,8 @@ class Block(GradientCheckpointingLayer):
         self.mixer_norm, self.ffn_norm = Norm(d, time_width), Norm(d, time_width)
         self.mixer: nn.Module
         if config.backbone == "mamba":
+            from yanlm.nn.mamba import BiMamba
+
             self.mixer = BiMamba(d, d_state=config.d_state, d_conv=config.d_conv, expand=config.expand)
         else:
             self.mixer = SelfAttention(config)
@@ -180,7 +181,8 @@ class Block(GradientCheckpointingLayer):
     ) -> Tensor:
         """Update states ``(B, L, d)``; ``mask`` ``(B, L)`` says which are tokens, or ``versions`` who reads whom."""
         mixed = self.mixer_norm(x, time)
-        x = x + (self.mixer(mixed, mask) if isinstance(self.mixer, BiMamba) else self.mixer(mixed, mask, at, versions))
+        attends = isinstance(self.mixer, SelfAttention)
+        x = x + (self.mixer(mixed, mask, at, versions) if attends else self.mixer(mixed, mask))
         if self.cross is not None and self.cross_norm is not None and source is not None:
             x = x + self.cross(self.cross_norm(x, time), source, source_mask, at)
         return x + self.ffn(self.ffn_norm(x, time))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from moefm.checks import check_choice, check_count, check_shape
 from moefm.numeric import wide
@@ -69,7 +68,7 @@ def token_cross_entropy(
         return F.cross_entropy(wide(F.linear(hidden, weight, bias)), labels, reduction="none")
     if method == "linear":
         return _linear(hidden, weight, bias, labels, rows)
-    losses: Tensor = _apply(hidden, weight, bias, labels, rows, _product_dtype(hidden))
+    losses: Tensor = _chunked(hidden, weight, bias, labels, rows, _product_dtype(hidden))[0]
     return losses
 
 
@@ -117,54 +116,97 @@ def _product_dtype(hidden: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device)
 
 
-class _Chunked(torch.autograd.Function):
-    """Losses of a chunk of rows at a time; only their normalizers are kept."""
+@torch.library.custom_op(
+    "yanlm::chunked_cross_entropy",
+    mutates_args=(),
+    schema="(Tensor hidden, Tensor weight, Tensor? bias, Tensor labels, int rows, ScalarType dtype)"
+    " -> (Tensor, Tensor)",
+)
+def _chunked(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, rows: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Losses, a chunk of rows at a time, and normalizers, which are all that the backward pass keeps.
 
-    @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, rows: int, dtype: torch.dtype
-    ) -> Tensor:
-        ctx.rows, ctx.dtype = rows, dtype
-        normalizers = hidden.new_empty(len(hidden), dtype=torch.promote_types(dtype, torch.float32))
-        picked = torch.empty_like(normalizers)
-        for at, logits in _chunks(hidden.to(dtype), weight.to(dtype), bias, rows):
-            picked[at] = logits.gather(1, labels[at].unsqueeze(1)).squeeze(1)
-            top = logits.amax(1, keepdim=True)
-            normalizers[at] = logits.sub_(top).exp_().sum(1).log_().add_(top.squeeze(1))
-        ctx.save_for_backward(hidden, weight, bias, labels, normalizers)
-        return normalizers - picked
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, labels, normalizers = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        given, factor = hidden.to(ctx.dtype), weight.to(ctx.dtype)
-        # Sums over chunks are kept in float32.
-        dh = torch.empty_like(hidden) if wanted[0] else None
-        dw = torch.zeros_like(weight, dtype=normalizers.dtype) if wanted[1] else None
-        db = torch.zeros_like(bias, dtype=normalizers.dtype) if bias is not None and wanted[2] else None
-        with torch.autocast(hidden.device.type, enabled=False):
-            for at, logits in _chunks(given, factor, bias, ctx.rows):
-                # p - 1 at the label, times the gradient of the loss
-                slopes = logits.sub_(normalizers[at].unsqueeze(1)).exp_()
-                slopes[torch.arange(len(slopes), device=slopes.device), labels[at]] -= 1
-                slopes.mul_(grad[at].unsqueeze(1))
-                if db is not None:
-                    db += slopes.sum(0)
-                slopes = slopes.to(ctx.dtype)
-                if dh is not None:
-                    dh[at] = slopes @ factor
-                if dw is not None and ctx.dtype == dw.dtype:
-                    dw.addmm_(slopes.t(), given[at])
-                elif dw is not None:
-                    dw += slopes.t() @ given[at]
-        dw = None if dw is None else dw.to(weight.dtype)
-        db = None if db is None else db.to(bias.dtype)
-        return dh, dw, db, None, None, None
+    An operator of its own: the compiler calls it, where it would unroll the loop.
+    """
+    normalizers = hidden.new_empty(len(hidden), dtype=torch.promote_types(dtype, torch.float32))
+    picked = torch.empty_like(normalizers)
+    for at, logits in _chunks(hidden.to(dtype), weight.to(dtype), bias, rows):
+        picked[at] = logits.gather(1, labels[at].unsqueeze(1)).squeeze(1)
+        top = logits.amax(1, keepdim=True)
+        normalizers[at] = logits.sub_(top).exp_().sum(1).log_().add_(top.squeeze(1))
+    return normalizers - picked, normalizers
 
 
-_apply = torch.compiler.disable(_Chunked.apply)  # the compiler would unroll the loop
+@torch.library.custom_op(
+    "yanlm::chunked_cross_entropy_backward",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor hidden, Tensor weight, Tensor? bias, Tensor labels, Tensor normalizers, int rows, "
+    "ScalarType dtype, bool[] wanted) -> (Tensor, Tensor, Tensor)",
+)
+def _chunked_backward(
+    grad: Tensor,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    normalizers: Tensor,
+    rows: int,
+    dtype: torch.dtype,
+    wanted: Sequence[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of states, weight and bias; those that are not wanted are empty."""
+    given, factor = hidden.to(dtype), weight.to(dtype)
+    # Sums over chunks are kept in float32.
+    dh = hidden.new_empty(hidden.shape if wanted[0] else 0)
+    dw = weight.new_zeros(weight.shape if wanted[1] else 0, dtype=normalizers.dtype)
+    db = weight.new_zeros(len(weight) if wanted[2] else 0, dtype=normalizers.dtype)
+    with torch.autocast(hidden.device.type, enabled=False):
+        for at, logits in _chunks(given, factor, bias, rows):
+            # p - 1 at the label, times the gradient of the loss
+            slopes = logits.sub_(normalizers[at].unsqueeze(1)).exp_()
+            slopes[torch.arange(len(slopes), device=slopes.device), labels[at]] -= 1
+            slopes.mul_(grad[at].unsqueeze(1))
+            if wanted[2]:
+                db += slopes.sum(0)
+            slopes = slopes.to(dtype)
+            if wanted[0]:
+                dh[at] = (slopes @ factor).to(dh.dtype)
+            if wanted[1] and dtype == dw.dtype:
+                dw.addmm_(slopes.t(), given[at])
+            elif wanted[1]:
+                dw += slopes.t() @ given[at]
+    return dh, dw.to(weight.dtype), db.to(weight.dtype if bias is None else bias.dtype)
+
+
+@_chunked.register_fake
+def _(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, rows: int, dtype: torch.dtype) -> Any:
+    losses = hidden.new_empty(len(hidden), dtype=torch.promote_types(dtype, torch.float32))
+    return losses, torch.empty_like(losses)
+
+
+@_chunked_backward.register_fake
+def _(grad: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None, *others: Any) -> Any:
+    wanted = others[-1]
+    dh = hidden.new_empty(hidden.shape if wanted[0] else 0)
+    dw = weight.new_empty(weight.shape if wanted[1] else 0)
+    db = (weight if bias is None else bias).new_empty(len(weight) if wanted[2] else 0)
+    return dh, dw, db
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, rows, dtype = inputs
+    ctx.rows, ctx.dtype = rows, dtype
+    ctx.save_for_backward(*tensors, output[1])
+
+
+def _gradients(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    wanted = list(ctx.needs_input_grad[:3])
+    grads = _chunked_backward(grad, *ctx.saved_tensors, ctx.rows, ctx.dtype, wanted)
+    return *(x if want else None for x, want in zip(grads, wanted, strict=True)), None, None, None
+
+
+_chunked.register_autograd(_gradients, setup_context=_keep)
 
 
 def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None, rows: int) -> Iterator[tuple[slice, Tensor]]:

@@ -78,7 +78,7 @@ class StageState:
         model.prepare_stage(stage)
         self.wrapped, self.bare = wrap(model, accelerator)
         self.parameters = [p for p in self.bare.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(self.bare, settings, fused=accelerator.device.type == "cuda")
+        self.optimizer = make_optimizer(self.bare, settings)
         self.average = MovingAverage(self.bare, settings.ema) if settings.ema else None
         self.bad = torch.zeros((), dtype=torch.bool, device=accelerator.device)
         self.bad_at_once = self.bad.clone()
