@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.segment import Segment
 from rich.text import Text
 
+from moefm_cli import governor
 from yanlm.files import printable
 
 
@@ -54,6 +55,7 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # no result is lost to a terminal that cannot show it
             stream.reconfigure(errors="backslashreplace")
+    governor.begin()
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # in one line, as all that is said
     try:
         _refuse_empty_values(sys.argv[1:])
@@ -158,6 +160,7 @@ def pick_device(name: str) -> str:
     """``auto`` becomes cuda, mps or cpu; a device that is not there is a mistake."""
     import torch
 
+    governor.look()
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if there[device])
@@ -198,7 +201,7 @@ def machine_facts() -> dict[str, Any]:
         "moefm": moefm.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        **governor.threads_in_force(),
         "device": pick_device("auto"),
         "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }
@@ -214,6 +217,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         tasks: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int) -> None:
+            governor.look()
             if stage not in tasks:
                 tasks[stage] = display.add_task(stage, total=total)
             display.update(tasks[stage], completed=done)

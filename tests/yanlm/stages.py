@@ -13,7 +13,7 @@ BASE = {"steps": 20, "batch_size": 8, "lr": 0.01, "warmup": 3, "save_every": 6, 
 
 def train(folder, *, model=None, draw=None, stage=1, resume=False, extra=None, **options):
     """The model and what train_stage says of it; options are hooks and settings."""
-    hooks = {name: options.pop(name) for name in ("on_log", "on_sample", "on_note") if name in options}
+    hooks = {name: options.pop(name) for name in ("on_step", "on_log", "on_sample", "on_note") if name in options}
     settings = TrainSettings(**{**BASE, **options})
     model = StandIn() if model is None else model
     draw = StandInDraw(settings.batch_size, accumulate=settings.accumulate) if draw is None else draw

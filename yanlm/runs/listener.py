@@ -18,6 +18,9 @@ class Listener:
     def stage(self, stage: int, model: YanModel, settings: RunSettings) -> None:
         """A stage begins."""
 
+    def step(self) -> None:
+        """A step of training is over; called often, so be quick."""
+
     def log(self, stage: int, record: dict[str, Any]) -> None:
         """A line of the log."""
 

@@ -160,6 +160,7 @@ class _Run:
             folder,
             accelerator=self.accelerator,
             resume=resume,
+            on_step=hear.step,
             on_log=lambda record: hear.log(stage, record),
             on_sample=on_sample if shown else None,
             on_check=score if stage == settings.stages[-1] else None,

@@ -70,6 +70,7 @@ def train_stage(
     *,
     accelerator: Accelerator | None = None,
     resume: bool = False,
+    on_step: Callable[[], None] | None = None,
     on_log: Callable[[Record], None] | None = None,
     on_sample: Callable[[Any, int], None] | None = None,
     on_check: Callable[[Any, int], float] | None = None,
@@ -87,6 +88,7 @@ def train_stage(
             Several machines must share it.
         accelerator: Device, processes and precision; by default :func:`make_accelerator`.
         resume: Go on from the newest checkpoint of ``folder`` that loads, or begin if there is none.
+        on_step: Called by the main process after every step.
         on_log: Called by the main process with every record of the log, and the time left.
         on_sample: Called by the main process with the model (averaged weights, evaluation mode) and the step.
         on_check: Called likewise every ``settings.check_every`` steps; returns a score, higher is better. The model
@@ -103,7 +105,7 @@ def train_stage(
     accelerator = make_accelerator(settings.precision) if accelerator is None else accelerator
     accelerator.gradient_accumulation_steps = 1  # accumulation is done here
     _check(accelerator, settings)
-    hooks = Hooks(on_log, on_sample, on_check)
+    hooks = Hooks(on_step, on_log, on_sample, on_check)
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices), contextlib.ExitStack() as stack:
         stack.callback(unwrap, model, accelerator)

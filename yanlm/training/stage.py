@@ -24,11 +24,13 @@ class Hooks:
     """What the caller wants to hear; only the main process calls it.
 
     Attributes:
+        on_step: Nothing, after every step.
         on_log: Every record of the log, and the time left.
         on_sample: The model and the step, every ``sample_every`` steps.
         on_check: The same every ``check_every`` steps; returns a score.
     """
 
+    on_step: Callable[[], None] | None = None
     on_log: Callable[[Record], None] | None = None
     on_sample: Callable[[Any, int], None] | None = None
     on_check: Callable[[Any, int], float] | None = None
@@ -172,6 +174,8 @@ class StageLoop:
     def _look(self, stop: bool) -> None:
         """What is due after this step: a line, a sample, a check, a checkpoint."""
         settings, step = self.settings, self.state.step
+        if self.processes.main and self.hooks.on_step is not None:
+            self.hooks.on_step()
         if step == 1 or step % settings.log_every == 0:
             self._report()
         if settings.sample_every and step % settings.sample_every == 0:

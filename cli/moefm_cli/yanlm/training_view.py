@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from moefm_cli import governor
 from moefm_cli.common import Failure, UsageError, err
 from yanlm.files import pasted
 from yanlm.runs.listener import Listener
@@ -89,6 +90,10 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
         self.task = self.bar.add_task(name, total=1.0, at="")
         self.line, self.example = Text("reading the first batches"), Text()
         self._draw()
+
+    def step(self) -> None:
+        """Adapt the number of threads to what else the machine does."""
+        governor.look()
 
     def log(self, stage: int, record: dict[str, Any]) -> None:
         """Show a record."""

@@ -11,8 +11,10 @@ from yanlm.training.checkpoints import latest_checkpoint, load_checkpoint
 
 
 def test_a_run_learns_logs_and_reports(tmp_path, board):
-    told = []
-    model, result = train(tmp_path, steps=40, log_every=5, on_log=told.append, ema=0.9, schedule="wsd")
+    told, steps = [], []
+    hears = {"on_log": told.append, "on_step": lambda: steps.append(len(told))}
+    model, result = train(tmp_path, steps=40, log_every=5, **hears, ema=0.9, schedule="wsd")
+    assert len(steps) == 40
     assert (result.steps, not model.training) == (40, True)
     assert [record["step"] for record in result.history] == [1, 5, 10, 15, 20, 25, 30, 35, 40]
     assert result.history[-1]["loss"] < 0.8 * result.history[0]["loss"]
