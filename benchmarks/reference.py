@@ -12,12 +12,12 @@ For measuring and testing alone. Users call ``model.generate``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from moefm.generators import fork
 from moefm.scope import group_mean, share_first
@@ -46,6 +46,11 @@ class Reference:
                 f"got method {config.method!r}, denoiser {config.denoiser!r}, experts {config.experts!r}"
             )
         self.model, self.config, self.device = model.float().eval(), config, model.device
+        self.flow, self.can = model.flow, model.can
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Weights, for whoever counts them."""
+        return self.model.parameters()
 
     @torch.no_grad()
     def generate(

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
-from moefm.checks import check_choice, check_count, check_positive
-from yanlm.figures import printed
+from yanlm.studies.bench import checked_rules
 from yanlm.studies.tools.models import blocks_of, fresh_models, load_named, size_of
 from yanlm.studies.tools.study import COUNTED_STEPS, Json, Study, integers, markdown, spread
-from yanlm.studies.tools.timing import CLOCKS, Contestant, contestants, timed
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from yanlm.studies.tools.time_figure import time_figure
+from yanlm.studies.tools.timing import Contestant, compared, contestants, timed
 
 REFERENCE = 3
 """Steps of the first flow that times are divided by."""
@@ -40,7 +35,7 @@ def lengths_study(
 ) -> Json:
     """Time one generation of a text of L tokens at batch size 1, for every model and L.
 
-    Every round times each model once, in an order that changes from round to round; the first round is discarded, and
+    Every round times each model once, in an order that changes from round to round; the first two are discarded, and
     the median of the others counts.
 
     Args:
@@ -64,13 +59,7 @@ def lengths_study(
     if bool(models) == bool(preset):
         raise ValueError("give --model DIR, or --preset NAME for models with random weights: one of them")
     lengths = integers("lengths", lengths)
-    check_count("repeats", repeats)
-    check_positive("slow", slow)
-    check_choice("clock", clock, CLOCKS)
-    if clock == "cpu" and device != "cpu":
-        raise ValueError(f"clock cpu does not see what runs on {device}; use wall")
-    if not 0 < rate <= 1:
-        raise ValueError(f"rate must lie in (0, 1], got {rate}")
+    rules = checked_rules(rate, repeats, slow, clock, seed, device)
     loaded = fresh_models(preset, methods, max(lengths), device) if preset else load_named(models, device)
     entered = contestants(loaded, integers("steps", [*steps, REFERENCE]), integers("mdlm_steps", mdlm_steps, 0))
     study.begin({
@@ -89,8 +78,7 @@ def lengths_study(
         for label in dict.fromkeys(entry.named.label for entry in entered if entry not in fitting):
             study.note(f"{label} is left out at {length} tokens, which its context does not hold")
         if fitting:
-            times = partial(timed, fitting, length, rate, repeats, slow, clock, seed)
-            runs[str(length)] = study.piece(f"L = {length}", times)
+            runs[str(length)] = study.piece(f"L = {length}", partial(timed, fitting, length, rules))
             once = [label for label, run in runs[str(length)].items() if len(run["seconds"]) < repeats]
             if once:
                 study.note(f"at {length} tokens timed once, for it took over {slow:g} s: {', '.join(once)}")
@@ -99,8 +87,9 @@ def lengths_study(
     summary = _summary(runs, _reference(entered), [entry.label for entry in entered])
     if summary["reference"]:
         study.note(COUNTED_STEPS)
+    figure = time_figure(summary["by_model"], summary["reference"])
     words = _words(rate, clock, repeats, preset, summary["reference"])
-    return study.finish("Time by length", words, _tables(summary), lengths_figure(summary), summary)
+    return study.finish("Time by length", words, _tables(summary), figure, summary)
 
 
 def _words(rate: float, clock: str, repeats: int, preset: str | None, reference: str | None) -> str:
@@ -120,13 +109,8 @@ def _reference(entered: Sequence[Contestant]) -> str | None:
 def _summary(runs_by_length: Mapping[str, Json], reference: str | None, labels: Sequence[str]) -> Json:
     by_label: dict[str, Json] = {label: {} for label in labels}
     for length, runs in runs_by_length.items():
-        base = runs[reference]["seconds"] if reference in runs else []
-        for label, run in runs.items():
-            own = run["seconds"]
-            pairs = zip(own, base, strict=True) if len(own) == len(base) else ((x, y) for x in own for y in base)
-            # What disturbs a round disturbs both.
-            ratio = statistics.median([x / y for x, y in pairs]) if base else None
-            by_label[label][length] = {**run, "median": statistics.median(own), "ratio": ratio}
+        for label, run in compared(runs, reference).items():
+            by_label[label][length] = run
     return {"reference": reference, "by_model": {label: runs for label, runs in by_label.items() if runs}}
 
 
@@ -140,31 +124,3 @@ def _tables(summary: Json) -> dict[str, str]:
         ratios.append([label, *(f"{run['ratio']:.2f}" if run and run["ratio"] else "" for run in here)])
     tables = {"Seconds": markdown(head, seconds)}
     return tables | ({f"Times {summary['reference']}": markdown(head, ratios)} if summary["reference"] else {})
-
-
-def lengths_figure(summary: Json) -> Figure:
-    """Seconds against length, and the same as a ratio to the reference; both axes logarithmic."""
-    from yanlm.studies.tools.plots import REFERENCE as GREY
-    from yanlm.studies.tools.plots import Curve, draw, legend, panels
-
-    figure, axes = panels(2 if summary["reference"] else 1, height=4.2)
-    runs = {label: sorted((int(n), run) for n, run in at.items()) for label, at in summary["by_model"].items()}
-    curves = {
-        label: Curve(
-            [n for n, _ in at], [run["median"] for _, run in at],
-            [min(run["seconds"]) for _, run in at], [max(run["seconds"]) for _, run in at],
-        )
-        for label, at in runs.items()
-    }  # fmt: skip
-    draw(axes[0], curves, log="xy")
-    axes[0].set_ylabel("seconds of a generation")
-    if summary["reference"]:
-        points = {label: [(n, run["ratio"]) for n, run in at if run["ratio"]] for label, at in runs.items()}
-        ratios = {label: Curve([n for n, _ in at], [ratio for _, ratio in at]) for label, at in points.items() if at}
-        draw(axes[1], ratios, log="xy", styles=list(curves))
-        axes[1].axhline(1, color=GREY, linewidth=0.8, zorder=0)
-        axes[1].set_ylabel(printed(f"times {summary['reference']}"))
-    for ax in axes:
-        ax.set_xlabel("tokens L")
-    legend(figure, axes)
-    return figure

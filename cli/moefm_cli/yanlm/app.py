@@ -20,6 +20,7 @@ from moefm_cli.common import (
     show,
 )
 from moefm_cli.max_bytes import MaxBytes
+from moefm_cli.yanlm import bench as yanlm_bench
 from moefm_cli.yanlm import evaluate as yanlm_evaluate
 from moefm_cli.yanlm import finetune as yanlm_finetune
 from moefm_cli.yanlm import generate as yanlm_generate
@@ -143,6 +144,7 @@ def doctor(json_: Json = False) -> None:
 
 app.command(help=yanlm_finetune.HELP)(yanlm_finetune.finetune)
 app.command(help=yanlm_evaluate.HELP)(yanlm_evaluate.evaluate)
+app.command(help=yanlm_bench.HELP)(yanlm_bench.bench)
 
 
 if __name__ == "__main__":

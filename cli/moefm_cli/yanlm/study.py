@@ -71,7 +71,7 @@ def lengths(
     steps: Annotated[str, typer.Option(help="Steps T of flows; 3 is always among them.")] = "1,3",
     mdlm_steps: Annotated[str, typer.Option(help="Steps of masked diffusion; L: a step a token.")] = "8,32,L",
     rate: Annotated[float, typer.Option(help="Share of the tokens to write: 1 for all.")] = 1.0,
-    repeats: Annotated[int, typer.Option(help="Rounds that count, after one that does not.")] = 5,
+    repeats: Annotated[int, typer.Option(help="Rounds that count, after two that do not.")] = 5,
     slow: Annotated[float, typer.Option(help="What takes more seconds than this is timed once.")] = 60.0,
     clock: Annotated[str, typer.Option(help="wall, or cpu for processor time.")] = "wall",
     threads: Annotated[int | None, typer.Option(help="Threads of the CPU. Default: as torch has it.")] = None,

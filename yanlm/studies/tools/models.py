@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from yanlm.config import BASELINES, ARConfig, YanConfig
 from yanlm.generation.capabilities import Capabilities
-from yanlm.modeling.build import baseline_config, count_parameters, fresh_model, make_builder
+from yanlm.modeling.build import baseline_config, fresh_model, make_builder
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.runs.presets import get_preset
 from yanlm.tokenization.examples import Builder
@@ -104,7 +104,7 @@ def fresh_models(preset: str, methods: Sequence[str], max_length: int, device: s
 
 def size_of(model: Any) -> int:
     """Number of parameters."""
-    return int(count_parameters(model)["total"])
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def blocks_of(model: Any) -> int:

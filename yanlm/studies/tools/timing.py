@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
+from yanlm.studies.tools.memory import PeakMemory
 from yanlm.studies.tools.models import Named
 from yanlm.studies.tools.study import Json
 from yanlm.tokenization.masking import mask_spans
@@ -21,6 +23,10 @@ WARM_UP = 16
 """Tokens of a text that everyone writes before the clock runs: a device loads kernels when they are first used."""
 
 
+WARM_ROUNDS = 2
+"""Rounds that do not count: a graph of kernels is recorded when a shape comes for the second time."""
+
+
 class Contestant(NamedTuple):
     """A model with its number of steps: None for what takes none, 0 for as many as there are tokens."""
 
@@ -29,8 +35,25 @@ class Contestant(NamedTuple):
     steps: int | None
 
 
-def question(config: Any, length: int, rate: float, seed: int) -> dict[str, torch.Tensor]:
-    """A text of random tokens, a share of them to be written, as :meth:`generate` of any model takes it.
+class Rules(NamedTuple):
+    """How contestants are timed.
+
+    ``rate`` is the share of a text that is to be written, ``repeats`` the rounds that count, ``slow`` the seconds from
+    which a contestant is timed once, in the first of them, ``clock`` one of :data:`CLOCKS`, ``seed`` that of the texts
+    and of everything drawn.
+    """
+
+    rate: float = 1.0
+    repeats: int = 5
+    slow: float = 60.0
+    clock: str = "wall"
+    seed: int = 0
+
+
+def question(config: Any, length: int, rate: float, seed: int, batch: int = 1) -> dict[str, torch.Tensor]:
+    """Texts of random tokens, a share of them to be written, as :meth:`generate` of any model takes them.
+
+    The places are the same in all of a batch, so that no padding is counted as work.
 
     Example:
         >>> from yanlm.config import YanConfig
@@ -39,15 +62,16 @@ def question(config: Any, length: int, rate: float, seed: int) -> dict[str, torc
         (torch.Size([1, 8]), [[0, 1, 2, 3, 4, 5, 6, 7]])
     """
     rng = random.Random(seed)
-    words = [rng.randrange(min(config.pad_token_id, config.mask_token_id)) for _ in range(length)]
+    words = min(config.pad_token_id, config.mask_token_id)
+    texts = [[rng.randrange(words) for _ in range(length)] for _ in range(batch)]
     hidden = list(range(length)) if rate == 1 else mask_spans(length, rng, rate=(rate, rate))
     behind = set(hidden)
-    source = [config.mask_token_id if i in behind else id for i, id in enumerate(words)]
-    slots = hidden
+    kept, slots = [*range(length)], hidden
     if config.form == "separate":  # one mask a span, and the whole text is written
-        source = [id for i, id in enumerate(source) if not (i in behind and i - 1 in behind)]
+        kept = [i for i in kept if not (i in behind and i - 1 in behind)]
         slots = list(range(length))
-    return {"source_ids": torch.tensor([source]), "slots": torch.tensor([slots])}
+    sources = [[config.mask_token_id if i in behind else text[i] for i in kept] for text in texts]
+    return {"source_ids": torch.tensor(sources), "slots": torch.tensor([slots] * batch)}
 
 
 def contestants(loaded: Sequence[Named], steps: Sequence[int], mdlm_steps: Sequence[int]) -> list[Contestant]:
@@ -62,63 +86,105 @@ def contestants(loaded: Sequence[Named], steps: Sequence[int], mdlm_steps: Seque
     return entered
 
 
-def timed(
-    entered: Sequence[Contestant], length: int, rate: float, repeats: int, slow: float, clock: str, seed: int
-) -> dict[str, Json]:
-    """Seconds of every contestant, round by round, and evaluations of its network.
+def timed(entered: Sequence[Contestant], length: int, rules: Rules, batch: int = 1) -> dict[str, Json]:
+    """Seconds of every contestant, round by round, evaluations of its network, and the memory it took.
 
     Args:
         entered: The contestants.
-        length: Of the text in tokens.
-        rate: Share of them to be written.
-        repeats: Rounds that count, after one that does not.
-        slow: Seconds from which a contestant is timed once, in the first round, with a short text as its warm-up.
-        clock: One of :data:`CLOCKS`.
-        seed: Of the text and everything drawn.
+        length: Of the texts in tokens.
+        rules: How they are timed.
+        batch: Texts written together.
     """
-    texts = _questions(entered, length, rate, seed)
+    texts = _questions(entered, length, rules, batch)
     short = min(length, WARM_UP)
-    short_texts = _questions(entered, short, rate, seed)
+    short_texts = _questions(entered, short, rules, 1)
     for entry in entered:
-        _once(entry, short_texts[entry.named.label], short, CLOCKS[clock], seed)
+        _once(entry, short_texts[entry.named.label], short, rules)
     runs: dict[str, Json] = {entry.label: {"seconds": [], "nfe": 0} for entry in entered}
-    for turn in range(repeats + 1):
+    for turn in range(WARM_ROUNDS + rules.repeats):
         shift = turn % len(entered)
         for entry in [*entered[shift:], *entered[:shift]]:
-            run = runs[entry.label]
-            if turn and run["seconds"] and run["seconds"][0] > slow:
+            run, text = runs[entry.label], texts[entry.named.label]
+            if run["seconds"] and run["seconds"][0] > rules.slow:
                 continue
-            seconds, run["nfe"] = _once(entry, texts[entry.named.label], length, CLOCKS[clock], seed + turn)
-            if turn == 1:
-                run["seconds"].clear()  # the first round warms up
+            with PeakMemory(entry.named.model, when=turn < WARM_ROUNDS) as memory:
+                seconds, run["nfe"] = _once(entry, text, length, rules, turn)
+            if turn < WARM_ROUNDS:
+                run["peak_memory_gb"] = memory.gigabytes
+            if turn <= WARM_ROUNDS:
+                run["seconds"].clear()
             run["seconds"].append(seconds)
     return runs
 
 
+def compared(runs: Mapping[str, Json], base: str | None) -> dict[str, Json]:
+    """Runs of :func:`timed` with their median, and how many times the seconds of the contestant ``base`` they took.
+
+    Ratios are taken round by round where both ran in all of them, since what disturbs a round disturbs both; the
+    median counts.
+
+    Example:
+        >>> runs = {"a": {"seconds": [1.0, 2.0, 4.0]}, "b": {"seconds": [2.0, 4.0, 4.0]}}
+        >>> compared(runs, "a")["b"]
+        {'seconds': [2.0, 4.0, 4.0], 'median': 4.0, 'ratio': 2.0}
+    """
+    first = runs[base]["seconds"] if base is not None and base in runs else []
+    result = {}
+    for label, run in runs.items():
+        own = run["seconds"]
+        pairs = zip(own, first, strict=True) if len(own) == len(first) else ((x, y) for x in own for y in first)
+        ratio = statistics.median([x / y for x, y in pairs]) if first else None
+        result[label] = {**run, "median": statistics.median(own), "ratio": ratio}
+    return result
+
+
 def _questions(
-    entered: Sequence[Contestant], length: int, rate: float, seed: int
+    entered: Sequence[Contestant], length: int, rules: Rules, batch: int
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """The text of every model by its label, on its device."""
+    """The texts of every model by its label, on its device."""
     models = {entry.named.label: entry.named.model for entry in entered}
+    asked = {label: question(model.config, length, rules.rate, rules.seed, batch) for label, model in models.items()}
     return {
-        label: {name: tensor.to(model.device) for name, tensor in question(model.config, length, rate, seed).items()}
-        for label, model in models.items()
+        label: {name: tensor.to(models[label].device) for name, tensor in text.items()} for label, text in asked.items()
     }
 
 
 def _once(
-    entry: Contestant, text: Mapping[str, torch.Tensor], length: int, now: Callable[[], float], seed: int
+    entry: Contestant, text: Mapping[str, torch.Tensor], length: int, rules: Rules, turn: int = 0
 ) -> tuple[float, int]:
     """Seconds of a generation, and evaluations of its network."""
-    model = entry.named.model
-    _wait(model)
+    model, now = entry.named.model, CLOCKS[rules.clock]
+    seeds = [rules.seed + turn + row for row in range(len(text["slots"]))]
+    wait(model.device)
     began = now()
-    out = model.generate(**text, seeds=[seed], steps=1 if entry.steps is None else entry.steps or length)
-    _wait(model)
+    out = model.generate(**text, seeds=seeds, steps=1 if entry.steps is None else entry.steps or length)
+    wait(model.device)
     return now() - began, int(out.nfe)
 
 
-def _wait(model: Any) -> None:
-    kind = model.device.type
-    if kind != "cpu":
-        getattr(torch, kind).synchronize()
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was asked to."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+def seconds_of(
+    calls: Mapping[str, Callable[[], Any]], device: torch.device, clock: str, repeats: int
+) -> dict[str, list[float]]:
+    """Seconds of each of several calls, in turn, round after round; the first round does not count.
+
+    Example:
+        >>> [len(own) for own in seconds_of({"a": int, "b": dict}, torch.device("cpu"), "wall", 3).values()]
+        [3, 3]
+    """
+    now = CLOCKS[clock]
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(repeats + 1):
+        for name, call in calls.items():
+            wait(device)
+            began = now()
+            call()
+            wait(device)
+            if turn:
+                seconds[name].append(now() - began)
+    return seconds

@@ -6,9 +6,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from yanlm.studies.diversity import diversity_figure
-from yanlm.studies.lengths import lengths_figure
 from yanlm.studies.tools.plots import Curve, draw, key, legend, panels
 from yanlm.studies.tools.table_page import table_figure
+from yanlm.studies.tools.time_figure import time_figure
 
 ODD = ["$x_$", "_own", "plain"]
 
@@ -38,7 +38,7 @@ def test_figures_of_studies_take_any_label(label: str) -> None:
     point = {"model": label, "steps": None, "temperature": 1.0, "f1": [0.5], "distinct_2": [0.5]}
     columns = {"data": label, "columns": {"flow, T = 1": [0.1]}, "guesses": {"unigram": 0.2}}
     for figure in (
-        lengths_figure({"reference": label, "by_model": {label: times}}),
+        time_figure({label: times}, label),
         diversity_figure({"metric": "f1", "called": "F1", "points": [point]}),
         table_figure({f"infill={label}": columns}),
     ):
