@@ -10,6 +10,7 @@ from torch import Tensor
 
 from moefm.checks import check_count
 from yanlm.generation.options import DEFAULTS, GenerationOptions
+from yanlm.generation.recorded_decoding import RecordedDecoder, cuda_graph
 from yanlm.generation.result import Generation, check_finite
 from yanlm.generation.token_sampling import Canvas, choose, special_ids
 from yanlm.nn.ar_layout import Prefix, answer
@@ -25,9 +26,14 @@ class Pen:
 
     Prefixes are padded on the left, so that what is written stands side by side; positions count from a row's own
     start. All rows go on until the last is done: what a row is fed after its end is never looked at.
+
+    Args:
+        model: The model.
+        before: Prefixes of the rows.
+        most: Tokens that will be written, where that is known; a GPU then records its steps.
     """
 
-    def __init__(self, model: ARNetwork, before: Sequence[Prefix]) -> None:
+    def __init__(self, model: ARNetwork, before: Sequence[Prefix], most: int | None = None) -> None:
         self.config, self.net = model.config, model.net
         self.has_encoder = model.has_encoder
         prefixes = [prefix.ids for prefix in before]
@@ -37,10 +43,16 @@ class Pen:
         self.encoded: Any = self.net.model.encoder(self.ids, attention_mask=self.seen) if self.has_encoder else None
         self.cache: Any = None
         self.passes = 0
+        self.recorded: RecordedDecoder | None = None
+        if most and can_record(model):
+            self.recorded = RecordedDecoder(model, self.ids, self.seen, self.encoded, most, cuda_graph)
 
     def write(self, tokens: Tensor) -> Tensor:
         """Append a token to every row ``(B,)``; logits of the one after it ``(B, V)``."""
         own = tokens.unsqueeze(1)
+        if self.recorded is not None:
+            self.passes += 1
+            return self.recorded(tokens)
         if self.has_encoder:
             out = self.net.model(
                 encoder_outputs=self.encoded,
@@ -59,6 +71,11 @@ class Pen:
         self.cache = out.past_key_values
         self.passes += 1
         return cast(Tensor, self.net.lm_head(out.last_hidden_state[:, -1]))
+
+
+def can_record(model: ARNetwork) -> bool:
+    """Whether a GPU may record the steps of a model: it has the whole of it, and does not train."""
+    return model.device.type == "cuda" and not model.training and not hasattr(model, "hf_device_map")
 
 
 @torch.no_grad()
@@ -98,7 +115,7 @@ def write(
         prefix for prefix in model.read(source_ids, slots, source_mask, slot_mask) for _ in range(canvas.different)
     ]
     plans, _ = padded([_plan(prefix.spans) for prefix in before], 0, model.device)
-    pen = Pen(model, before)
+    pen = Pen(model, before, plans.shape[1])
     last = torch.full((len(before),), cast(int, config.mask_token_id), device=model.device)
     tokens: list[Tensor] = []
     probabilities: list[Tensor] = []
