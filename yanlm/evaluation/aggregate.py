@@ -159,15 +159,19 @@ def over_seeds(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def spread(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Median and range of every number that all of several scores have.
+    """Median and range of every number that all of several scores have, and medians of the ends of intervals.
 
     Example:
         >>> spread([{"em": 1.0, "em_ci95": [0.9, 1.0]}])
-        {'em': 1.0, 'em_range': [1.0, 1.0]}
+        {'em': 1.0, 'em_range': [1.0, 1.0], 'em_ci95': [0.9, 1.0]}
     """
     medians: dict[str, Any] = {}
     for name, value in scores[0].items():
-        if isinstance(value, Number) and not isinstance(value, bool) and all(name in run for run in scores):
+        if not all(name in run for run in scores):
+            continue
+        if name.endswith("_ci95"):
+            medians[name] = [statistics.median(run[name][end] for run in scores) for end in (0, 1)]
+        elif isinstance(value, Number) and not isinstance(value, bool):
             values = [float(run[name]) for run in scores]
             medians[name] = statistics.median(values)
             medians[f"{name}_range"] = [min(values), max(values)]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moefm.checks import check_count, check_positive
 from yanlm.evaluation.aggregate import best_of, by_seed, by_task, diversity, macro_f1, mean_of, summary
 from yanlm.evaluation.baselines import baseline_fills, length_determines
+from yanlm.evaluation.filling import Hear, fill_rows
+from yanlm.evaluation.fills import Filled
 from yanlm.evaluation.held_out import Row
-from yanlm.evaluation.inference import BATCH, Filled, fill_freely, fill_items, one_pass, with_predicted_lengths
-from yanlm.evaluation.items import Fill, items, read_fill
+from yanlm.evaluation.inference import BATCH
+from yanlm.evaluation.items import Fill
 from yanlm.evaluation.predictions import record
 from yanlm.evaluation.protocol import Protocol, model_facts, protocol
 from yanlm.evaluation.scoring import Scorer, Sums, prediction, written
@@ -20,13 +23,10 @@ from yanlm.evaluation.semantic import BertScore, load_bert_score
 from yanlm.generation.choices import known_answers
 from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.tasks.task import Task
-from yanlm.tokenization.collation import Example
 from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
     from yanlm.modeling.yan import YanModel
-
-Hear = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def evaluate_task(
     bert_layer: int | None = None,
     bert_baseline: float | str | Path | None = None,
     batch_size: int = BATCH,
+    limit: int | None = None,
+    seconds: float | None = None,
     data: str = "",
     hear: Hear = lambda stage, done, total: None,
     options: GenerationOptions | None = None,
@@ -83,6 +85,8 @@ def evaluate_task(
         bert_layer: Its layer for ``bert_score`` (:class:`yanlm.evaluation.semantic.BertScore`).
         bert_baseline: Rescales ``bert_score``; a number below 1, or a table by layer.
         batch_size: Rows generated together.
+        limit: Most rows: a random sample, part of every larger one, with the masks and noise that its rows always have.
+        seconds: Time for filling: the sample grows until it is up. At least twenty rows are filled.
         data: Name of the data, for the report.
         hear: Called with a stage, and how many rows of how many are done.
         options: How slots are filled; above one sample their diversity is reported too. Steps and seeds apart.
@@ -114,46 +118,61 @@ def evaluate_task(
         length=length,
         batch_size=batch_size,
     )
+    limit = None if limit is None else check_count("limit", limit)
+    seconds = None if seconds is None else check_positive("seconds", seconds)
     was_training = model.training
     model.eval()
     try:
         used = not plan.task.closed
         bert = load_bert_score(encoder, bert_layer, bert_baseline, device=str(model.device), used=used)
-        return _Evaluator(model, builder, plan, train_rows, test_rows, bert, hear).run(data)
+        return _Evaluator(model, builder, plan, train_rows, bert).run(test_rows, data, limit, seconds, hear)
     finally:
         model.train(was_training)
 
 
 class _Evaluator:
-    """One evaluation: the items, what is asked, and the scorer that all numbers of steps share."""
+    """One evaluation: what is asked, and the scorer that all numbers of steps share."""
+
+    scorer: Scorer
 
     def __init__(
-        self,
-        model: YanModel,
-        builder: Builder,
-        plan: Protocol,
-        train: Sequence[Row],
-        test: Sequence[Row],
-        bert: BertScore | None,
-        hear: Hear,
+        self, model: YanModel, builder: Builder, plan: Protocol, train: Sequence[Row], bert: BertScore | None
     ) -> None:
-        self.model, self.builder, self.plan, self.train, self.hear = model, builder, plan, train, hear
-        self.items = items(builder, test, plan.task)
-        labels = [row[plan.task.written] for row in train] if plan.task.closed else []
-        known = sorted({label.strip() for label in labels})
+        self.model, self.builder, self.plan, self.train, self.bert = model, builder, plan, train, bert
+        self.labels = [row[plan.task.written] for row in train] if plan.task.closed else []
+        known = sorted({label.strip() for label in self.labels})
         self.choices = known_answers(builder, known) if plan.labels == "known" else None
-        aligned = plan.length == "given"
-        self.bert = bert
-        self.scorer = Scorer(plan.task, self.items, labels=labels, aligned=aligned, bert=bert)
 
-    def run(self, data: str) -> Evaluation:
-        plan, items = self.plan, self.items
-        report: dict[str, Any] = {
+    def run(self, rows: Sequence[Row], data: str, limit: int | None, seconds: float | None, hear: Hear) -> Evaluation:
+        plan, began = self.plan, time.perf_counter()
+        part: dict[str, Any] = {"limit": limit, "seconds": seconds, "hear": hear}
+        self.items, filled = fill_rows(self.model, self.builder, plan, rows, choices=self.choices, **part)
+        aligned = plan.length == "given"
+        self.scorer = Scorer(plan.task, self.items, labels=self.labels, aligned=aligned, bert=self.bert)
+        report = self._head(data) | {"rows": len(rows)}
+        if plan.task.length_tells:
+            differ, report["length_determines"] = length_determines(self.builder, self.items, plan.task, self.train)
+            report["length_leaks"] = differ and aligned
+        report["by_steps"], predictions = {}, []
+        for number, steps in enumerate(plan.steps):
+            seeds = filled[number * len(plan.seeds) : (number + 1) * len(plan.seeds)]
+            report["by_steps"][str(steps)], records = self._result(seeds, steps)
+            predictions += records
+        guesses = baseline_fills(self.builder, self.items, plan.task, self.train)
+        report["baselines"] = {name: self._once(fills) for name, fills in guesses.items()}
+        if self.model.can.one_pass:
+            report["one_pass"] = self._once([samples[0] for samples in filled[-1].fills])
+        return Evaluation(report | {"seconds": time.perf_counter() - began}, predictions)
+
+    def _head(self, data: str) -> dict[str, Any]:
+        """What a report says of the task, the data, the model and the protocol."""
+        plan = self.plan
+        return {
             "task": plan.task.name,
             "data": data,
-            "n": len(items),
-            "cut": sum(item.cut for item in items),
-            "masked_tokens": sum(len(span) for item in items for span in item.truth),
+            "n": len(self.items),
+            "cut": sum(item.cut for item in self.items),
+            "masked_tokens": sum(len(span) for item in self.items for span in item.truth),
             "model": model_facts(self.model),
             "length": plan.length,
             "samples": plan.options.samples,
@@ -162,42 +181,6 @@ class _Evaluator:
             **plan.told,
             **({"bert_score": self.bert.settings} if self.bert is not None else {}),
         }
-        if plan.task.length_tells:
-            differ, report["length_determines"] = length_determines(self.builder, items, plan.task, self.train)
-            report["length_leaks"] = differ and plan.length == "given"
-        prompts = [item.example for item in items]
-        if plan.length == "predicted" and not plan.free:
-            prompts = with_predicted_lengths(self.model, self.builder, items, plan.batch_size)
-        report["by_steps"], predictions = {}, []
-        self._fill(prompts[: plan.batch_size], plan.steps[0], 0, lambda done: None)  # warms up, and is not counted
-        for steps in plan.steps:
-            filled = [self._fill(prompts, steps, i, partial(self._tell, steps, i)) for i in range(len(plan.seeds))]
-            report["by_steps"][str(steps)], records = self._result(filled, steps)
-            predictions += records
-        guesses = baseline_fills(self.builder, items, plan.task, self.train)
-        report["baselines"] = {name: self._once(fills) for name, fills in guesses.items()}
-        if self.model.can.one_pass:
-            report["one_pass"] = self._once(self._one_pass(prompts))
-        return Evaluation(report, predictions)
-
-    def _tell(self, steps: int, number: int, done: int) -> None:
-        rows = len(self.items)
-        self.hear(f"T = {steps}", number * rows + done, len(self.plan.seeds) * rows)
-
-    def _fill(self, prompts: Sequence[Example], steps: int, number: int, hear: Callable[[int], None]) -> Filled:
-        """The first items, as many as prompts, filled by the seed of this number."""
-        plan, items = self.plan, self.items[: len(prompts)]
-        how: dict[str, Any] = {"batch_size": plan.batch_size, "hear": hear}
-        if plan.free:
-            return fill_freely(self.model, self.builder, items, samples=plan.options.samples, **how)
-        options, seed = replace(plan.options, steps=steps), plan.seeds[number]
-        return fill_items(self.model, self.builder, items, prompts, options, seed, choices=self.choices, **how)
-
-    def _one_pass(self, prompts: Sequence[Example]) -> list[Fill]:
-        """What the decoder reads off the encoder's own states."""
-        tokens = one_pass(self.model, self.builder, prompts, choices=self.choices)
-        rows = zip(self.items, prompts, tokens, strict=True)
-        return [read_fill(self.builder, item, prompt, written) for item, prompt, written in rows]
 
     def _result(self, filled: Sequence[Filled], steps: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Scores of one number of steps over all seeds and samples, and the predictions."""

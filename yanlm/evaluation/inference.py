@@ -1,4 +1,4 @@
-"""Held-out examples filled by a model of any kind: lengths, batches, samples, and how long the model alone took."""
+"""Slots of held-out examples written by a model of any kind, in batches of like lengths, and how long that took."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from yanlm.evaluation.held_out import generation_seeds, writes_all
-from yanlm.evaluation.items import Fill, Item, filled, read_fill
-from yanlm.generation.lengths import predicted_lengths
+from yanlm.evaluation.held_out import generation_seeds
+from yanlm.generation.choices import answer_scores, likeliest
+from yanlm.generation.flow_sampling import generate
 from yanlm.generation.options import GenerationOptions
+from yanlm.generation.result import Generation
 from yanlm.modeling.build import without_flow
 from yanlm.nn.slots import gather_tokens
 from yanlm.tokenization.collation import Batch, Example, Ids
@@ -46,6 +48,11 @@ class Timing:
         """Evaluations of the network in a generation, the mean over batches."""
         return sum(self.passes) / len(self.passes)
 
+    def add(self, other: Timing) -> None:
+        """Count what another part took, too."""
+        self.seconds, self.tokens = self.seconds + other.seconds, self.tokens + other.tokens
+        self.passes += other.passes
+
 
 @dataclass(frozen=True)
 class Written:
@@ -57,171 +64,158 @@ class Written:
         timing: What it took.
     """
 
-    tokens: list[list[Ids]]
-    experts: Counter[int]
-    timing: Timing
+    tokens: list[list[Ids]] = field(default_factory=list)
+    experts: Counter[int] = field(default_factory=Counter)
+    timing: Timing = field(default_factory=Timing)
 
     @property
     def first(self) -> list[Ids]:
         """The first sample of each prompt."""
         return [samples[0] for samples in self.tokens]
 
-
-@dataclass(frozen=True)
-class Filled:
-    """Fills of all items by one seed: for each item its samples, and what they took."""
-
-    fills: list[list[Fill]]
-    timing: Timing
+    def add(self, other: Written) -> None:
+        """Put what was written into more prompts behind this."""
+        self.tokens.extend(other.tokens)
+        self.experts.update(other.experts)
+        self.timing.add(other.timing)
 
 
-def with_predicted_lengths(
-    model: YanModel, builder: Builder, items: Sequence[Item], batch_size: int = BATCH
-) -> list[Example]:
-    """Examples with as many slots as the model's length head predicts for each mask."""
-    wanted = predicted_lengths(model, builder, [item.source for item in items], batch_size)
-    return [_resized(builder, item, lengths) for item, lengths in zip(items, wanted, strict=True)]
+class Way(NamedTuple):
+    """One way to fill slots.
+
+    Attributes:
+        options: Of the generation, seeds apart; ``None`` for what the decoder of stage 1 reads off the encoder's own
+            states in one pass, as a masked model does.
+        seed: Of the noise and of all that is drawn.
+    """
+
+    options: GenerationOptions | None
+    seed: int = 0
 
 
-def _resized(builder: Builder, item: Item, lengths: list[int]) -> Example:
-    """The example with spans of other lengths, shortened where they do not fit into the context."""
-    whole = writes_all(builder, item.example)
-    room = builder.max_length - (len(item.source) - len(lengths) if builder.form == "slots" or whole else 0)
-    while sum(lengths) > room and max(lengths) > 1:
-        lengths[lengths.index(max(lengths))] -= 1
-    left = iter(lengths)
-    full = [id for token in item.source for id in [token] * (next(left) if token == builder.mask else 1)]
-    if builder.form == "slots":
-        return Example(full, full, [i for i, id in enumerate(full) if id == builder.mask], lengths)
-    target = full if whole else [builder.mask] * lengths[0]
-    return Example(item.source, target, list(range(len(target))), lengths)
+ONE_PASS = Way(None)
 
 
-def write_slots(
+def write_ways(
     model: YanModel,
     builder: Builder,
     prompts: Sequence[Example],
-    options: GenerationOptions,
-    seed: int,
+    ways: Sequence[Way],
     *,
-    choices: torch.Tensor | None = None,
+    places: Sequence[int] | None = None,
+    choices: Tensor | None = None,
     batch_size: int = BATCH,
     hear: Hear = lambda done: None,
-) -> Written:
-    """Let a model write into the slots of prompts; rows of like lengths share a batch.
+) -> list[Written]:
+    """Let a model write into the slots of prompts, once in each way; rows of like lengths share a batch.
 
-    The randomness of a row follows from ``seed`` and its place, whatever the batch: the noise z0 and the experts drawn
-    are its own.
+    A flow behind its encoder reads a source once for all ways. The randomness of a row follows from the seed of the way
+    and the row's place, whatever the batch: the noise z0 and the experts drawn are its own.
 
     Args:
         model: A model of any kind.
         builder: Makes its batches.
         prompts: Examples to fill.
-        options: How; their seeds do not count.
-        seed: Of the noise and of all that is drawn.
+        ways: How.
+        places: Places of the prompts among all held-out rows; by default they are all.
         choices: Known answers, one of which fills a row's slots.
         batch_size: Rows at a time.
         hear: Told how many prompts are filled.
+
+    Returns:
+        What was written in each way; the time of each counts the reading of the source.
     """
-    tokens: dict[int, list[Ids]] = {}
-    experts, timing = Counter[int](), Timing()
-    known = {} if choices is None else {"choices": choices}
-    drawn = options.samples if model.can.draws(options) else 1  # else one is computed and repeated
-    for places, batch in batches(model, builder, prompts, batch_size):
-        began = _now(model)
-        out = model.generate(**batch, options=replace(options, seeds=generation_seeds(seed, places)), **known)
-        timing.seconds += _now(model) - began
-        timing.passes.append(out.nfe)
-        timing.tokens += drawn * int(batch["slot_mask"].sum())
+    places = range(len(prompts)) if places is None else places
+    writers = [_Writer(model, way, choices) for way in ways]
+    shared = model.device.type == "cpu" and len(ways) > 1 and all(writer.reads_once for writer in writers)
+    tokens: list[dict[int, list[Ids]]] = [{} for _ in ways]
+    for own, batch in batches(model, builder, prompts, batch_size):
+        began, states = _now(model), None
+        if shared:  # elsewhere a launch costs more than its work, and a generation may be one graph
+            with torch.no_grad():
+                states = model.encode(batch["source_ids"], batch["source_mask"])
+        reading, at = _now(model) - began, [places[i] for i in own]
+        for writer, written in zip(writers, tokens, strict=True):
+            rows = writer.write(batch, at, states, reading)
+            written |= {i: [ids[: len(prompts[i].slots)] for ids in row] for i, row in zip(own, rows, strict=True)}
+        hear(len(tokens[0]))
+    order = range(len(prompts))
+    return [
+        Written([written[i] for i in order], writer.experts, writer.timing)
+        for writer, written in zip(writers, tokens, strict=True)
+    ]
+
+
+def write_slots(
+    model: YanModel, builder: Builder, prompts: Sequence[Example], options: GenerationOptions, seed: int, **how: Any
+) -> Written:
+    """Let a model write into the slots of prompts in one way; further arguments are those of :func:`write_ways`."""
+    [written] = write_ways(model, builder, prompts, [Way(options, seed)], **how)
+    return written
+
+
+def one_pass(model: YanModel, builder: Builder, prompts: Sequence[Example], **how: Any) -> list[Ids]:
+    """What the decoder of stage 1 reads off the encoder's own states at the slots: :data:`ONE_PASS`."""
+    [written] = write_ways(model, builder, prompts, [ONE_PASS], **how)
+    return written.first
+
+
+class _Writer:
+    """One way to fill slots, with what it took so far."""
+
+    def __init__(self, model: Any, way: Way, choices: Tensor | None) -> None:
+        self.model, self.way, self.choices = model, way, choices
+        self.experts, self.timing = Counter[int](), Timing()
+        self.reads_once = model.can.reads_once and (way.options is None or not way.options.reread)
+        self.alone = None if way.options or choices is None or self.reads_once else without_flow(model)
+
+    def write(self, batch: Batch, places: Sequence[int], states: Tensor | None, reading: float) -> list[list[Ids]]:
+        """Samples of each row of a batch; ``reading`` the source took so many seconds, if ``states`` are given."""
+        began, options = _now(self.model), self.way.options
+        seeds = generation_seeds(self.way.seed, places)
+        out = self._one_pass(batch, states) if options is None else self._filled(options, seeds, batch, states)
+        self.timing.seconds += reading + _now(self.model) - began
+        self.timing.passes.append(out.nfe)
+        drawn = options.samples if options and self.model.can.draws(options) else 1  # else one is computed and repeated
+        self.timing.tokens += drawn * int(batch["slot_mask"].sum())
         if out.assignment is not None:
-            experts.update(out.assignment[:, 0][batch["slot_mask"]].tolist())
-        for i, samples in zip(places, out.tokens.tolist(), strict=True):
-            tokens[i] = [sample[: len(prompts[i].slots)] for sample in samples]
-        hear(len(tokens))
-    return Written([tokens[i] for i in range(len(prompts))], experts, timing)
+            self.experts.update(out.assignment[:, 0][batch["slot_mask"]].tolist())
+        rows: list[list[Ids]] = out.tokens.tolist()
+        return rows
 
+    def _filled(
+        self, options: GenerationOptions, seeds: Sequence[int], batch: Batch, states: Tensor | None
+    ) -> Generation:
+        options = replace(options, seeds=seeds)
+        if states is not None:
+            return generate(self.model, **batch, options=options, choices=self.choices, states=states)
+        known = {} if self.choices is None else {"choices": self.choices}
+        out: Generation = self.model.generate(**batch, options=options, **known)
+        return out
 
-def fill_items(
-    model: YanModel,
-    builder: Builder,
-    items: Sequence[Item],
-    prompts: Sequence[Example],
-    options: GenerationOptions,
-    seed: int,
-    **how: Any,
-) -> Filled:
-    """Fill every item, each by its prompt; arguments are those of :func:`write_slots`."""
-    written = write_slots(model, builder, prompts, options, seed, **how)
-    fills = [
-        [read_fill(builder, item, prompt, tokens) for tokens in samples]
-        for item, prompt, samples in zip(items, prompts, written.tokens, strict=True)
-    ]
-    return Filled(fills, written.timing)
-
-
-def fill_freely(
-    model: Any,
-    builder: Builder,
-    items: Sequence[Item],
-    *,
-    samples: int,
-    batch_size: int = BATCH,
-    hear: Hear = lambda done: None,
-) -> Filled:
-    """Fill items by a model that writes token by token and ends its spans itself, greedily: samples are alike."""
-    prompts = [
-        Example(item.source, item.source, [i for i, id in enumerate(item.source) if id == builder.mask], [])
-        for item in items
-    ]
-    fills: dict[int, list[Fill]] = {}
-    timing = Timing()
-    for places, batch in batches(model, builder, prompts, batch_size):
-        began = _now(model)
-        rows = model.generate_free(**batch, max_new=builder.reserve)
-        timing.seconds += _now(model) - began
-        lengths = [[len(span) for span in spans] for spans in rows]
-        timing.tokens += sum(map(sum, lengths))
-        timing.passes.append(max(sum(row) + len(row) for row in lengths))  # one more where each span ends
-        for i, spans in zip(places, rows, strict=True):
-            fills[i] = [filled(builder, items[i], spans)] * samples
-        hear(len(fills))
-    return Filled([fills[i] for i in range(len(items))], timing)
-
-
-@torch.no_grad()
-def one_pass(
-    model: YanModel,
-    builder: Builder,
-    prompts: Sequence[Example],
-    *,
-    choices: torch.Tensor | None = None,
-    batch_size: int = BATCH,
-) -> list[Ids]:
-    """Tokens of the slots that the decoder of stage 1 reads off the encoder's own states there, as a masked model does.
-
-    With ``choices`` they are the most probable of the known answers.
-    """
-    if choices is not None:
-        alone, once = without_flow(model), GenerationOptions(steps=1)
-        return write_slots(alone, builder, prompts, once, 0, choices=choices, batch_size=batch_size).first
-    tokens: dict[int, Ids] = {}
-    for places, batch in batches(model, builder, prompts, batch_size):
-        states = gather_tokens(model.encode(batch["source_ids"], batch["source_mask"]), batch["slots"])
-        for i, row in zip(places, model.decoder.tokens(states).tolist(), strict=True):
-            tokens[i] = row[: len(prompts[i].slots)]
-    return [tokens[i] for i in range(len(prompts))]
+    @torch.no_grad()
+    def _one_pass(self, batch: Batch, states: Tensor | None) -> Generation:
+        if self.alone is not None:
+            out: Generation = self.alone.generate(**batch, choices=self.choices, options=GenerationOptions(steps=1))
+            return out
+        states = self.model.encode(batch["source_ids"], batch["source_mask"]) if states is None else states
+        at_slots = gather_tokens(states, batch["slots"])
+        if self.choices is None:
+            return Generation(self.model.decoder.tokens(at_slots).unsqueeze(1), None, 1)
+        scores = answer_scores(self.model.decoder(at_slots), self.choices)
+        return Generation(likeliest(scores, self.choices).unsqueeze(1), None, 1, scores.unsqueeze(1))
 
 
 def batches(
     model: YanModel, builder: Builder, prompts: Sequence[Example], size: int
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Places of the prompts of each batch, and what a model is given of them; rows of like lengths are together."""
+    """Numbers of the prompts of each batch, and what a model is given of them; rows of like lengths are together."""
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].source), len(prompts[i].slots), i))
     names = ("source_ids", "source_mask", "slots", "slot_mask")
     for start in range(0, len(order), size):
-        places = order[start : start + size]
-        batch = builder.collate([prompts[i] for i in places])
-        yield places, {name: batch[name].to(model.device) for name in names}
+        own = order[start : start + size]
+        batch = builder.collate([prompts[i] for i in own])
+        yield own, {name: batch[name].to(model.device) for name in names}
 
 
 def _now(model: YanModel) -> float:

@@ -58,8 +58,14 @@ class Fill(NamedTuple):
     text: str
 
 
-def items(builder: Builder, rows: Sequence[Row], task: str | Task) -> list[Item]:
+def items(builder: Builder, rows: Sequence[Row], task: str | Task, places: Sequence[int] | None = None) -> list[Item]:
     """Items of rows; texts are masked as their place decides, the same for every model.
+
+    Args:
+        builder: Makes the examples.
+        rows: Held-out rows.
+        task: Theirs.
+        places: Their places among all held-out rows; by default they are all.
 
     Raises:
         ValueError: There is no row, or one is not of the task or has no token to write.
@@ -75,7 +81,8 @@ def items(builder: Builder, rows: Sequence[Row], task: str | Task) -> list[Item]
     if not rows:
         raise ValueError(f"there are no held-out rows to evaluate the task {task.name} on")
     endless = builder.endless()
-    return [_item(builder, endless, i, row, task) for i, row in enumerate(rows)]
+    places = range(len(rows)) if places is None else places
+    return [_item(builder, endless, place, row, task) for place, row in zip(places, rows, strict=True)]
 
 
 def _item(builder: Builder, endless: Builder, place: int, row: Row, task: Task) -> Item:

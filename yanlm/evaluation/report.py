@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from yanlm.evaluation.held_out import HELD_OUT, Row, held_out_examples, marked_text, masked_positions, placed
-from yanlm.evaluation.inference import BATCH, Written, one_pass, write_slots
+from yanlm.evaluation.inference import BATCH, ONE_PASS, Way, Written, write_ways
+from yanlm.evaluation.portions import Portions
 from yanlm.evaluation.token_scores import token_baselines, token_scores
 from yanlm.generation.options import GenerationOptions
 from yanlm.tokenization.collation import Example, Ids
@@ -34,6 +35,8 @@ def evaluate(
     steps: Sequence[int] = (1, 2, SHOWN, 8),
     flow: bool = True,
     examples: int = 5,
+    seconds: float | None = None,
+    hear: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Score a model on held-out rows beside baselines.
 
@@ -48,40 +51,58 @@ def evaluate(
         steps: Numbers of steps T; a model that writes token by token has no such choice.
         flow: Also evaluate the flow; False for a model of stage 1 alone.
         examples: Filled examples to show.
+        seconds: Time for filling rows: it ends when that is up, after twenty rows at least.
+        hear: Called with how many rows of how many are done.
 
     Returns:
-        ``method``, ``rows``, ``masked_tokens``, ``baselines``, ``examples``; of a model with a flow ``reconstruction``
-        and ``one_pass``; once there is something to generate with ``by_steps`` (for ``gpt2`` and ``bart`` with the one
-        entry ``tokens``), and with a flow ``experts`` (share of slots by expert) and ``effective_experts``.
+        ``method``, ``rows``, ``of`` how many, ``masked_tokens``, ``baselines``, ``examples``; of a model with a flow
+        ``reconstruction`` and ``one_pass``; once there is something to generate with ``by_steps`` (for ``gpt2`` and
+        ``bart`` with the one entry ``tokens``), and with a flow ``experts`` (share of slots by expert) and
+        ``effective_experts``.
     """
     can, was_training = model.can, model.training
     model.eval()
+    ways = {"one_pass": ONE_PASS} if can.one_pass else {}
+    if flow or not can.routing:
+        counts = steps if can.steps else steps[:1]
+        ways |= {str(count) if can.steps else "tokens": _way(count) for count in counts}
     prompts = held_out_examples(builder, test)
+    written = [Written() for _ in ways]
+    survived, portions = [0, 0], Portions(len(prompts), seconds)
+    for portion in portions:
+        part = [prompts[i] for i in portion]
+        if can.reconstruct:
+            survived = [a + b for a, b in zip(survived, _survivors(model, builder, part), strict=True)]
+
+        def told(done: int) -> None:
+            hear(portions.done + done, portions.expected)
+
+        more = write_ways(model, builder, part, list(ways.values()), places=portion, hear=told) if ways else []
+        for own, new in zip(written, more, strict=True):
+            own.add(new)
+    model.train(was_training)
+    prompts = prompts[: portions.done]
     report: dict[str, Any] = {
         "method": can.method,
         "rows": len(prompts),
+        "of": len(test),
         "masked_tokens": sum(len(masked_positions(prompt, builder)) for prompt in prompts),
-        "baselines": token_baselines(builder, prompts, test, train),
+        "baselines": token_baselines(builder, prompts, test[: len(prompts)], train),
     }
-    shown: list[Ids] = []
     if can.reconstruct:
-        report["reconstruction"] = reconstruction(model, builder, prompts)
+        report["reconstruction"] = survived[0] / max(1, survived[1])
+    filled = {name: _placed(prompts, own.first) for name, own in zip(ways, written, strict=True)}
+    scores = {name: token_scores(builder, prompts, ids) for name, ids in filled.items()}
     if can.one_pass:
-        shown = _placed(prompts, one_pass(model, builder, prompts))
-        report["one_pass"] = token_scores(builder, prompts, shown)
+        report["one_pass"] = scores.pop("one_pass")
     if flow or not can.routing:
-        report["by_steps"] = {}
-        for count in steps if can.steps else steps[:1]:
-            written = _written(model, builder, prompts, count)
-            filled = _placed(prompts, written.first)
-            report["by_steps"][str(count) if can.steps else "tokens"] = token_scores(builder, prompts, filled)
-            if count in (SHOWN, steps[0]):
-                shown = filled
+        report["by_steps"] = scores
         if can.routing:
-            report |= _expert_use(written.experts, model.config.num_experts)
-    pairs = list(zip(prompts, shown, strict=False))[:examples]
-    report["examples"] = [_example(builder, prompt, ids) for prompt, ids in pairs]
-    model.train(was_training)
+            report |= _expert_use(written[-1].experts, model.config.num_experts)
+    shown = filled.get(str(SHOWN)) or next(iter([filled[name] for name in scores] or filled.values()), [])
+    report["examples"] = [
+        _example(builder, prompt, ids) for prompt, ids in list(zip(prompts, shown, strict=False))[:examples]
+    ]
     return report
 
 
@@ -89,24 +110,24 @@ def example_of(model: YanModel, builder: Builder, row: Row, flow: bool, steps: i
     """One held-out row as the model fills it: by one pass of the decoder alone before there is a flow."""
     prompts = held_out_examples(builder, [row])
     fills = flow or not model.can.routing
-    tokens = _written(model, builder, prompts, steps).first if fills else one_pass(model, builder, prompts)
-    return _example(builder, prompts[0], placed(prompts[0], tokens[0]))
+    [written] = write_ways(model, builder, prompts, [_way(steps) if fills else ONE_PASS])
+    return _example(builder, prompts[0], placed(prompts[0], written.first[0]))
 
 
 @torch.no_grad()
-def reconstruction(model: YanModel, builder: Builder, examples: Sequence[Example]) -> float:
-    """Share of the tokens of whole held-out texts that survive encoding and decoding."""
+def _survivors(model: YanModel, builder: Builder, examples: Sequence[Example]) -> tuple[int, int]:
+    """Tokens of whole held-out texts that survive encoding and decoding, of how many."""
     right = total = 0
     for start in range(0, len(examples), BATCH):
         batch = builder.collate(examples[start : start + BATCH])
         ids, mask = batch["target_ids"].to(model.device), batch["target_mask"].to(model.device)
         right += int(((model.decoder.tokens(model.encode(ids, mask)) == ids) & mask).sum())
         total += int(mask.sum())
-    return right / max(1, total)
+    return right, total
 
 
-def _written(model: YanModel, builder: Builder, prompts: Sequence[Example], steps: int) -> Written:
-    return write_slots(model, builder, prompts, GenerationOptions(steps=steps), HELD_OUT)
+def _way(steps: int) -> Way:
+    return Way(GenerationOptions(steps=steps), HELD_OUT)
 
 
 def _placed(prompts: Sequence[Example], tokens: Sequence[Ids]) -> list[Ids]:

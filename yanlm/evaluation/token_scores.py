@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from yanlm.data.rows import kind_of
+from yanlm.evaluation.aggregate import interval
 from yanlm.evaluation.baselines import COUNTED, most_frequent_token
 from yanlm.evaluation.held_out import Row, masked_positions
 from yanlm.tasks import metrics
@@ -13,26 +15,32 @@ from yanlm.tokenization.collation import Example, Ids
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.tokenizer import decode
 
-Scores = dict[str, float]
+Scores = dict[str, Any]
 _ANSWERS = {"qa": "answer", "classify": "label"}
 
 
 def token_scores(builder: Builder, examples: Sequence[Example], filled: Sequence[Ids]) -> Scores:
     """Accuracy on masked and on copied tokens, whole masked rows exact, ROUGE of the whole text.
 
+    ``masked_accuracy_ci95`` is an interval over rows, where any token is masked.
+
     Args:
         builder: Made the examples.
         examples: Held-out examples.
         filled: The target of each, as a model wrote it.
     """
-    masked = hidden = copied = shown = exact = 0
+    masked: list[tuple[float, float]] = []  # right and all masked tokens of each row
+    copied = shown = exact = 0
     for example, ids in zip(examples, filled, strict=True):
         right = {i for i, token in enumerate(example.target) if ids[i] == token}
         behind = set(masked_positions(example, builder))
-        masked, hidden = masked + len(right & behind), hidden + len(behind)
+        masked.append((len(right & behind), len(behind)))
         copied, shown = copied + len(right - behind), shown + len(example.target) - len(behind)
         exact += behind <= right
-    scores = {"masked_accuracy": masked / max(1, hidden), "exact_match": exact / max(1, len(examples))}
+    total, hidden = (sum(pair[k] for pair in masked) for k in (0, 1))
+    scores: Scores = {"masked_accuracy": total / max(1, hidden), "exact_match": exact / max(1, len(examples))}
+    if hidden:
+        scores["masked_accuracy_ci95"] = interval(masked)
     if shown:
         scores["copied_accuracy"] = copied / shown
     return scores | rouge_scores(_texts(builder, filled), _texts(builder, [example.target for example in examples]))

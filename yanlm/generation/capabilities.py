@@ -29,6 +29,7 @@ class Capabilities:
             diffusion too.
         reconstruct: Whether its decoder was trained to give back the text that its encoder reads.
         one_pass: Whether that decoder also fills slots, off the encoder's own states there.
+        reads_once: Whether its source is read once, before the first step, unless it rereads.
         stages: Stages of its training.
     """
 
@@ -47,6 +48,7 @@ class Capabilities:
     denoises: bool = False
     reconstruct: bool = False
     one_pass: bool = False
+    reads_once: bool = False
     stages: int = 1
 
     def check_trained(self) -> None:
@@ -127,6 +129,7 @@ CAPABILITIES = {
         reread=True,
         reconstruct=True,
         one_pass=True,
+        reads_once=True,
         stages=2,
     ),
     "mlm": Capabilities(method="mlm", refine=False),

@@ -40,6 +40,7 @@ class Given(NamedTuple):
         points: Experts of a continuum ``(N, M, K)``.
         words: Numbers that words are drawn by, ``(N, M)``, where there is a temperature.
         judge: Noise that candidates are judged by, ``(N, M, d)``.
+        states: The encoded source ``(B, S, d)``, where it was encoded already; such a run is not recorded.
     """
 
     source_ids: Tensor
@@ -52,6 +53,7 @@ class Given(NamedTuple):
     points: Tensor | None = None
     words: Tensor | None = None
     judge: Tensor | None = None
+    states: Tensor | None = None
 
 
 class Filled(NamedTuple):
@@ -124,7 +126,7 @@ def fill(
         options: Steps, solver, routing and samples.
         experts: A generator for each of the N rows, where ``given`` has no uniforms.
     """
-    states = model.encode(given.source_ids, given.source_mask)
+    states = model.encode(given.source_ids, given.source_mask) if given.states is None else given.states
     cond = model.condition(states, given.source_ids, given.source_mask, given.slots, given.slot_mask)
     cond = cond.repeated(options.samples)
     out = sample(

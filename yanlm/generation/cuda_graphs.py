@@ -87,8 +87,8 @@ def run(
     options: GenerationOptions,
     experts: Sequence[torch.Generator] | None = None,
 ) -> Filled:
-    """``fill(model, given, options, experts)``, or on a GPU its recording."""
-    if not can_record(model, options):
+    """``fill(model, given, options, experts)``, or on a GPU its recording, unless the source is encoded already."""
+    if given.states is not None or not can_record(model, options):
         return fill(model, given, options, experts)
     return replayed(fill, model, given, options, replays_of(model))
 

@@ -28,6 +28,7 @@ def generate(
     slot_mask: Tensor | None = None,
     options: GenerationOptions = DEFAULTS,
     choices: Tensor | None = None,
+    states: Tensor | None = None,
 ) -> Generation:
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, ``options.steps`` Euler steps, the most probable token of each latent.
 
@@ -42,6 +43,7 @@ def generate(
         slot_mask: Boolean ``(B, M)``, True = a slot.
         options: Steps, routing, solver, scale s of the noise, samples and seeds.
         choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
+        states: The encoded source ``(B, S, d)``, where it was encoded already.
 
     Returns:
         Tokens ``(B, samples, M)``, the expert of each slot, and ``nfe``, the evaluations of the flow.
@@ -56,7 +58,8 @@ def generate(
     z0 = options.z0_scale * row_normal(noise, rows, slots.shape[1], model.config.d_model)
     draws = expert_draws(options)
     uniforms = None if draws is None else draw_uniforms(draws, (len(rows), slots.shape[1]), experts).to(model.device)
-    given = Given(source_ids, source_mask, slots, slot_mask, z0.to(model.device, model.dtype), uniforms, choices)
+    noises = z0.to(model.device, model.dtype)
+    given = Given(source_ids, source_mask, slots, slot_mask, noises, uniforms, choices, states=states)
     with finite_flow():
         out = run(fill, model, given, options, experts)
     return out.generation(samples)

@@ -69,8 +69,8 @@ class Ensemble(nn.Module):
 
     @property
     def can(self) -> Capabilities:
-        """What one of the models can, but for writing freely."""
-        return replace(self.models[0].can, write=False)
+        """What one of the models can, but for writing freely, and for one encoding of a source."""
+        return replace(self.models[0].can, write=False, reads_once=False)
 
     @torch.no_grad()
     def generate(self, source_ids: Tensor, *, choices: Tensor | None = None, **given: Any) -> Generation:

@@ -69,7 +69,6 @@ def finetune_settings(
         "check_every": 50,
         "patience": 10,
         "save_every": 200,
-        "eval_rows": 1_000_000,
         **asked.training,
     }
     length = {name: options[name] for name in ("steps", "minutes") if options.get(name) is not None}
@@ -213,10 +212,13 @@ def finetune(
             settings = pad_answers(settings, corpus)
         if main:
             write_plan(out, settings, seeds, resume, command)
-        reports = []
+        reports: list[dict[str, Any]] = []
         for seed in range(settings.seed, settings.seed + seeds):
             folder = out / f"seed-{seed}"
-            own = dataclasses.replace(settings, seed=seed)
+            rows = (
+                reports[0]["n"] if reports and settings.eval_rows is None else settings.eval_rows
+            )  # of the first seed
+            own = dataclasses.replace(settings, seed=seed, eval_rows=rows)
             options: dict[str, Any] = {"device": device, "command": command, "listener": listener, "corpus": corpus}
             record = train(own, folder, resume=resume and (folder / RUN_FILE).is_file(), **options)
             if record is not None:

@@ -29,3 +29,6 @@ class Listener:
 
     def check(self, step: int, name: str, score: float) -> None:
         """A score on validation rows."""
+
+    def evaluated(self, done: int, total: int) -> None:
+        """So many held-out rows are evaluated, of as many as there will be at this pace."""

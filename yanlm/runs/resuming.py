@@ -11,7 +11,7 @@ from yanlm.data.specs import absolute_spec
 from yanlm.runs.parsing import replaced
 from yanlm.runs.settings import RunSettings
 
-CHANGEABLE = ("lr", "minutes", "steps1", "steps2", "save_every", "log_every")
+CHANGEABLE = ("lr", "minutes", "steps1", "steps2", "save_every", "log_every", "eval_rows")
 """Settings that leave the data, the model and the random streams as they were."""
 
 

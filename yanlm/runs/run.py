@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,9 @@ from yanlm.runs.claim import claimed
 from yanlm.runs.listener import Listener
 from yanlm.runs.record import RUN_FILE, describe_corpus, read_record, run_head, samples_text
 from yanlm.runs.resuming import with_changes
-from yanlm.runs.settings import RunSettings
+from yanlm.runs.settings import ALL, RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
-from yanlm.runs.validation import final_evaluation, run_corpus, validation_score
+from yanlm.runs.validation import evaluation_seconds, final_evaluation, run_corpus, validation_score
 from yanlm.tokenization.coverage import coverage_note
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
@@ -124,7 +125,7 @@ class _Run:
             return
         entry: dict[str, Any] = {"steps": result.steps, "seconds": round(result.seconds, 1), "tokens": result.tokens}
         if stage != self.settings.stages[-1]:  # what the decoder does alone, before there is a flow
-            seen = report(self.settings, model, self.tokenizer, self.corpus, flow=False)
+            seen = self._report(model, False, evaluation_seconds(self.settings, result.seconds))
             entry |= {name: seen[name] for name in ("one_pass", "reconstruction") if name in seen}
         self.stages[str(stage)] = entry
         with reported(folder, "writing the model"):
@@ -167,15 +168,23 @@ class _Run:
             on_note=hear.note,
         )
 
+    def _report(self, model: YanModel, flow: bool, seconds: float | None) -> dict[str, Any]:
+        given = (self.settings, model, self.tokenizer, self.corpus, flow)
+        return report(*given, seconds=seconds, hear=self.hear.evaluated)
+
     def finish(self, began: float) -> dict[str, Any]:
         """Say what the model of the last stage learned; returns what ``run.json`` holds."""
         from yanlm.figures import loss_figure
 
         out, record, last = self.out, self.record, self.settings.stages[-1]
         model = load_model(out / f"stage{last}", str(self.accelerator.device))
-        record["report"] = report(self.settings, model, self.tokenizer, self.corpus, flow=last == model.can.stages)
-        if self.settings.task is not None:
-            record["evaluation"] = final_evaluation(self.settings, model, self.tokenizer, self.corpus, out)
+        task, seconds = self.settings.task, evaluation_seconds(self.settings, self.stages[str(last)]["seconds"])
+        most = None if seconds is None else seconds * (0.8 if task is None else 0.2)  # the rest is for scores
+        record["report"] = self._report(model, last == model.can.stages, most)
+        if task is not None:
+            most = None if seconds is None else seconds * 0.6
+            given = (self.settings, model, self.tokenizer, self.corpus, out)
+            record["evaluation"] = final_evaluation(*given, seconds=most, hear=self.hear.evaluated)
         first = self.stages.get("1", {})
         record["report"]["stage1"] = {name: first[name] for name in ("one_pass",) if name in first}
         record["seconds"] = round(record.get("seconds", 0.0) + time.time() - began, 1)
@@ -190,12 +199,27 @@ class _Run:
         return record
 
 
+REPORTED = 300
+"""Held-out rows of a report, unless one says how many; texts are repeated up to their number."""
+
+
 def report(
-    settings: RunSettings, model: YanModel, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, flow: bool
+    settings: RunSettings,
+    model: YanModel,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: Corpus,
+    flow: bool,
+    **limits: Any,
 ) -> dict[str, Any]:
-    """What the model learned, on held-out rows masked as in the paper (5 to 10% in spans of 1 to 3)."""
+    """What the model learned, on held-out rows masked as in the paper (5 to 10% in spans of 1 to 3).
+
+    Limits are the time and the listener of :func:`yanlm.evaluation.report.evaluate`.
+    """
     builder = make_builder(model, tokenizer, Masking())
-    # A task has an evaluation of its own, of as many rows as there are; texts would be repeated up to their number.
-    most = settings.eval_rows if settings.task is None else min(settings.eval_rows, RunSettings.eval_rows)
-    rows = repeated(corpus.test or corpus.validation, most)
-    return evaluate(model, builder, corpus.rows or corpus.validation, rows, flow=flow)
+    rows: Sequence[Mapping[str, Any]] = corpus.test or corpus.validation
+    most = REPORTED if settings.eval_rows in (None, ALL) else int(settings.eval_rows or 0)
+    if settings.task is not None:  # it has an evaluation of its own
+        rows = repeated(rows, min(most, REPORTED))
+    elif settings.eval_rows != ALL:
+        rows = repeated(rows, most)
+    return evaluate(model, builder, corpus.rows or corpus.validation, rows, flow=flow, **limits)

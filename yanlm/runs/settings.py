@@ -16,6 +16,8 @@ from yanlm.runs.presets import Recipe, get_preset
 from yanlm.training.schedule import TrainSettings
 
 STAGES = ("both", "1", "2")
+ALL = "all"
+"""Held-out rows without a limit."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class RunSettings:
         check_every: Steps between two looks at the task's score on validation (early stopping), or ``None``.
         check_rows: Validation rows looked at.
         patience: Looks without a better score after which a stage stops, or ``None``.
-        eval_rows: Held-out rows that the report is made of.
+        eval_rows: Held-out rows that are evaluated at the end, ``all``, or ``None`` for as many as a quarter of the
+            training time allows (without a task, 300 at most).
         seed: Of the weights and of everything random in training.
     """
 
@@ -88,7 +91,7 @@ class RunSettings:
     check_every: int | None = None
     check_rows: int = 200
     patience: int | None = None
-    eval_rows: int = 300
+    eval_rows: int | str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -108,8 +111,13 @@ class RunSettings:
                 raise ValueError("give --init, a model folder of ours, or --init-from, a published one: one of them")
         if self.denoising.student_steps and self.init is None:
             raise ValueError("student_steps needs a teacher to begin from: give --init DIR")
-        for name in ("accumulate", "save_every", "log_every", "sample_every", "check_rows", "eval_rows"):
+        for name in ("accumulate", "save_every", "log_every", "sample_every", "check_rows"):
             check_count(name, getattr(self, name))
+        if self.eval_rows not in (None, ALL):
+            try:
+                check_count("eval_rows", self.eval_rows)  # type: ignore[arg-type]
+            except ValueError as error:
+                raise ValueError(f"{error}, or 'all'") from None
         if self.check_every is not None and self.task is None:
             raise ValueError("check_every goes with a task, whose score on validation it looks at")
         if check_count("seed", self.seed, minimum=0) >= 2**63:

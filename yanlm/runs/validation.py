@@ -17,6 +17,9 @@ from yanlm.tokenization.masking import Masking
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+EVALUATED = 0.25
+"""Most time of the evaluation at the end, as a share of the training before it, unless one says how many rows."""
+
 
 def run_corpus(settings: RunSettings, say: Callable[[str], None]) -> Corpus:
     """The corpus of a run: rows of its task, or all that its data holds."""
@@ -58,15 +61,53 @@ def validation_score(
     return score
 
 
+def evaluation_seconds(settings: RunSettings, trained: float) -> float | None:
+    """Time of the evaluation after so many seconds of training; ``None`` where the settings say how many rows.
+
+    Example:
+        >>> from yanlm.runs.settings import resolve
+        >>> evaluation_seconds(resolve({"minutes": 1}), 60.0)
+        15.0
+    """
+    return max(1e-3, EVALUATED * trained) if settings.eval_rows is None else None
+
+
 def final_evaluation(
-    settings: RunSettings, model: Any, tokenizer: PreTrainedTokenizerFast, corpus: Corpus, out: Path
+    settings: RunSettings,
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: Corpus,
+    out: Path,
+    *,
+    seconds: float | None = None,
+    hear: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Evaluate on the test rows; predictions go to ``predictions.jsonl``."""
+    """Evaluate on the test rows; predictions go to ``predictions.jsonl``.
+
+    Args:
+        settings: Of the run; they say how many rows.
+        model: The trained model.
+        tokenizer: Its tokenizer.
+        corpus: Its data.
+        out: Folder of the run.
+        seconds: Time for filling rows, where the settings do not say how many.
+        hear: Called with how many rows of how many are done.
+    """
     from yanlm.modeling.build import make_builder
 
     assert settings.task is not None
-    rows = (corpus.test or corpus.validation)[: settings.eval_rows]
+    rows, limit = corpus.test or corpus.validation, settings.eval_rows
     builder = make_builder(model, tokenizer, Masking())
-    evaluation = evaluate_task(model, builder, corpus.rows or [], rows, settings.task, data=corpus.name)
+    evaluation = evaluate_task(
+        model,
+        builder,
+        corpus.rows or [],
+        rows,
+        settings.task,
+        data=corpus.name,
+        limit=limit if isinstance(limit, int) else None,
+        seconds=seconds,
+        hear=lambda stage, done, total: hear(done, total),
+    )
     write_predictions(out / "predictions.jsonl", evaluation.predictions)
     return evaluation.report

@@ -23,6 +23,7 @@ from moefm_cli.common import (
     show,
 )
 from moefm_cli.max_bytes import MaxBytes
+from moefm_cli.yanlm.eval_rows import score_cell
 from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
 from yanlm.tasks.task import TASKS, get_task
 
@@ -192,10 +193,6 @@ def _remarks(report: dict[str, Any]) -> list[str]:
 
 
 def _cell(scores: dict[str, Any], name: str) -> str:
-    if name not in scores:
-        return ""
-    if name == "tokens_per_second":
+    if name == "tokens_per_second" and name in scores:
         return f"{scores[name]:,.0f}"
-    ends = scores.get(f"{name}_ci95")
-    half = f" ±{(ends[1] - ends[0]) / 2:.2f}".replace("±0.", "±.") if ends else ""
-    return f"{scores[name]:.3f}{half}"
+    return score_cell(scores, name)

@@ -23,6 +23,8 @@ from moefm_cli.common import (
     show,
 )
 from moefm_cli.max_bytes import MaxBytes
+from moefm_cli.yanlm.eval_rows import EvalRows, rows_setting, score_cell
+from yanlm.files import pasted
 from yanlm.tasks.task import TASKS
 
 HELP = """Train a model on a task, keep the weights that do best on validation, evaluate them on the test rows.
@@ -35,7 +37,7 @@ yanlm finetune --resume runs/finetune            go on after Ctrl-C, a crash, a 
 """
 
 
-CHANGEABLE = ("lr", "minutes", "steps")
+CHANGEABLE = ("lr", "minutes", "steps", "eval_rows")
 
 
 def finetune(
@@ -50,7 +52,9 @@ def finetune(
     text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
     seeds: Annotated[int, typer.Option(help="Runs, each with a seed of its own.")] = 1,
     seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
-    minutes: Annotated[float | None, typer.Option(help="Longest training of a run. Default: 5.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Longest training of a run, looks at validation included. Default: 5.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Most steps of a run, instead of --minutes.")] = None,
     lr: Annotated[
         float | None, typer.Option(help="Peak learning rate. Default: the preset's (the paper's: 1e-5).")
@@ -66,7 +70,7 @@ def finetune(
     experts: Annotated[
         int | None, typer.Option(help="Experts K; another number than the model's begins a new flow.")
     ] = None,
-    eval_rows: Annotated[int | None, typer.Option(help="Most test rows. Default: all.")] = None,
+    eval_rows: EvalRows = None,
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder. Default: finetune-TASK in the model's.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the fine-tuning in this folder.")] = None,
@@ -86,6 +90,8 @@ def finetune(
         only_changeable(given, CHANGEABLE, "begin another fine-tuning with --out")
         settings, seeds = read_plan(resume)
         changes = {name: value for name, value in given.items() if name in CHANGEABLE}
+        if "eval_rows" in changes:
+            changes["eval_rows"] = rows_setting(eval_rows)
         if "steps" in changes:
             changes[f"steps{settings.stages[-1]}"] = changes.pop("steps")
         settings = resumed(settings, changes)
@@ -104,7 +110,7 @@ def finetune(
             "check_every": check_every,
             "check_rows": check_rows,
             "patience": patience,
-            "eval_rows": eval_rows,
+            "eval_rows": rows_setting(eval_rows),
             "recipe": {name: value for name, value in recipe.items() if value is not None},
             "model": {} if experts is None else {"num_experts": experts},
         }
@@ -143,12 +149,18 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     columns = [
         name for name in last if f"{name}_range" in last and name not in ("seconds", "nfe", "tokens_per_second")
     ][:6]
-    table = Table(title=f"{summary['n']} test rows, median of {summary['runs']} runs", title_justify="left")
+    runs = f"median of {summary['runs']} runs, " if summary["runs"] > 1 else ""
+    share = f"{summary['n']:,} of {summary['rows']:,}" if summary["n"] < summary["rows"] else f"all {summary['n']:,}"
+    title = f"{share} test rows, {runs}± half of the 95% interval over rows"
+    table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
     for name in columns:
         table.add_column(name.replace("_", " "), justify="right")
     for label, scores in rows.items():
-        table.add_row(label, *(f"{scores[name]:.3f}" if name in scores else "" for name in columns))
+        table.add_row(label, *(score_cell(scores, name) for name in columns))
     err.print(table)
+    if summary["n"] < summary["rows"]:
+        command = f"yanlm finetune --resume {pasted(folder)} --eval-rows all"
+        err.print(f"note: a random sample of the test rows; all of them: {command}", soft_wrap=True)
     show(f"model:   {folder}/seed-*")
     show(f"more:    {folder}/finetune.json, seed-*/predictions.jsonl")

@@ -22,6 +22,7 @@ from moefm_cli.common import (
     print_json,
 )
 from moefm_cli.max_bytes import MaxBytes
+from moefm_cli.yanlm.eval_rows import EvalRows, rows_setting
 
 if TYPE_CHECKING:
     from yanlm.runs.settings import RunSettings
@@ -76,7 +77,9 @@ def train(
         str | None, typer.Option(help="gpt2, bart, mdlm, mlm or vfm (one expert) instead of the mixture flow.")
     ] = None,
     stage: Annotated[str, typer.Option(help="both, 1 (autoencoder) or 2 (flow).")] = "both",
-    minutes: Annotated[float | None, typer.Option(help="Training time of all stages. Default: the preset's.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Training time of all stages; evaluation comes on top. Default: the preset's.")
+    ] = None,
     steps1: Annotated[int | None, typer.Option(help="Steps of stage 1, instead of --minutes.")] = None,
     steps2: Annotated[int | None, typer.Option(help="Steps of stage 2, instead of --minutes.")] = None,
     backbone: Annotated[str | None, typer.Option(help="transformer or mamba.")] = None,
@@ -95,6 +98,7 @@ def train(
     precision: Annotated[str | None, typer.Option(help="no (float32) or bf16.")] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
     log_every: Annotated[int | None, typer.Option(help="Steps between lines of the log.")] = None,
+    eval_rows: EvalRows = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Device = "auto",
     init: Annotated[Path | None, typer.Option(help="Model folder to begin from.")] = None,
@@ -114,10 +118,12 @@ def train(
     need_extra()
     given = given_options(ctx)
     if resume is not None:
-        settings = _resumed(resume, given, lr)
+        changes = given | ({"eval_rows": rows_setting(eval_rows)} if "eval_rows" in given else {})
+        settings = _resumed(resume, changes)
     else:
         options: dict[str, Any] = {
             **{name: given.get(name) for name in _PLAIN},
+            "eval_rows": rows_setting(eval_rows),
             "init": None if init is None else str(init),
             "init_from": None if init_from is None else str(init_from),
             "model": {"backbone": backbone, "denoiser": denoiser, "num_experts": experts, "prediction": prediction},
@@ -168,7 +174,7 @@ def _lay(settings: dict[str, Any], name: str, value: Any) -> None:
         settings[name] = {**table, **value}
 
 
-def _resumed(folder: Path, given: dict[str, Any], lr: float | None) -> RunSettings:
+def _resumed(folder: Path, given: dict[str, Any]) -> RunSettings:
     """Settings of the run in a folder, with what was given and may change."""
     from yanlm.runs.record import read_record
     from yanlm.runs.resuming import CHANGEABLE, resumed

@@ -9,7 +9,8 @@ from typing import Any
 from rich.table import Table
 
 from moefm_cli.common import err, labelled, show
-from yanlm.files import printable
+from moefm_cli.yanlm.eval_rows import score_cell
+from yanlm.files import pasted, printable
 
 
 def show_report(report: dict[str, Any], folder: Path) -> None:
@@ -17,7 +18,7 @@ def show_report(report: dict[str, Any], folder: Path) -> None:
     for example in report["examples"]:
         err.print(labelled([("masked", example["source"]), ("filled", example["filled"])]), soft_wrap=True)
     names = {"masked_accuracy": "masked", "exact_match": "exact", "copied_accuracy": "copied"}
-    rows: dict[str, dict[str, float]] = dict(report["baselines"])
+    rows: dict[str, dict[str, Any]] = dict(report["baselines"])
     if one_pass := report.get("stage1", {}).get("one_pass"):
         rows["one pass, stage 1"] = one_pass
     if "one_pass" in report:
@@ -27,15 +28,19 @@ def show_report(report: dict[str, Any], folder: Path) -> None:
         rows[f"{method}, T = {steps}" if steps.isdigit() else f"{method}, token by token"] = scores
     columns = {**names, "rouge1": "ROUGE-1", "rougeL": "ROUGE-L"}
     columns = {score: name for score, name in columns.items() if any(score in scores for scores in rows.values())}
-    title = f"{report['rows']} held-out rows, {report['masked_tokens']} masked tokens: share of them right, of rows"
-    title += " with all right, of known tokens kept"
+    share = f"{report['rows']:,} of {report['of']:,}" if report["rows"] < report["of"] else f"{report['rows']:,}"
+    title = f"{share} held-out rows, {report['masked_tokens']} masked tokens: share of them right, of rows"
+    title += " with all right, of known tokens kept; ± half of the 95% interval over rows"
     table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
     for name in columns.values():
         table.add_column(name, justify="right")
     for label, scores in rows.items():
-        table.add_row(label.replace("_", " "), *(f"{scores[c]:.3f}" if c in scores else "" for c in columns))
+        table.add_row(label.replace("_", " "), *(score_cell(scores, column) for column in columns))
     err.print(table)
+    if report["rows"] < report["of"]:
+        more = f"yanlm train --resume {pasted(folder)} --eval-rows {report['of']}"
+        err.print(f"note: as many rows as a quarter of the training time allows; more: {more}", soft_wrap=True)
     if "experts" in report:
         shares = " ".join(f"{share:.2f}" for share in report["experts"])
         err.print(f"experts    {shares}  ({report['effective_experts']:.1f} in effect)")

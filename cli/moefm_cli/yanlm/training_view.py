@@ -61,6 +61,7 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
         self.task: Any = None
         self.line, self.example = Text(), Text()
         self.spoke = 0.0
+        self.evaluating = (0.0, 0, 0)  # when the first rows of an evaluation were done, how many, and how many by now
 
     def __enter__(self) -> TrainingView:
         if self.live is not None:
@@ -120,6 +121,25 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
     def check(self, step: int, name: str, score: float) -> None:
         """Print a line above the panel."""
         err.print(f"validation, step {step}: {name} {score:.3f}", soft_wrap=True)
+
+    def evaluated(self, done: int, total: int) -> None:
+        """Show how far the evaluation is, with the time left."""
+        now = time.monotonic()
+        began, first, last = self.evaluating
+        if done <= last or not last:  # another evaluation
+            began, first = now, done
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+            self.task = self.bar.add_task("evaluation", total=total, at="")
+        self.evaluating = began, first, done
+        left = (now - began) * (total - done) / (done - first) if done > first else None
+        at = f"{done:,} of {total:,} rows" + (f"  {duration(left)} left" if left is not None else "")
+        self.bar.update(self.task, completed=done, total=total, at=at)
+        self.line, self.example = Text(), Text()
+        if self.live is None and now - self.spoke > QUIET_SECONDS:
+            self.spoke = now
+            err.print(f"evaluation: {at}", soft_wrap=True)
+        self._draw()
 
     def _draw(self) -> None:
         if self.live is not None:

@@ -75,3 +75,19 @@ def test_failures_are_those_of_the_command(tmp_path: Path) -> None:
         raise CheckpointError("no checkpoint loads")
     with pytest.raises(Failure, match=r"yanlm train --resume .* --lr RATE"), watched("yanlm train --resume", tmp_path):
         raise DivergedError("the loss is NaN")
+
+
+def test_an_evaluation_says_how_much_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([100.0, 120.0, 130.0, 160.0])
+    monkeypatch.setattr("moefm_cli.yanlm.training_view.time.monotonic", lambda: next(times))
+    with TrainingView() as view:
+        for done, total in ((100, 1000), (300, 1000), (500, 1000), (20, 40)):
+            view.evaluated(done, total)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "evaluation: 100 of 1,000 rows",
+        "evaluation: 300 of 1,000 rows  1:10 left",
+        "evaluation: 20 of 40 rows",
+    ]

@@ -1,4 +1,4 @@
-"""Items filled by models of every kind, with given and with predicted lengths."""
+"""Slots written by models of every kind."""
 
 from __future__ import annotations
 
@@ -6,24 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from oracle import EXPECTED, ROWS, TASKS
+from oracle import ROWS
 
 from yanlm.config import ARConfig
 from yanlm.evaluation.evaluator import evaluate_task
+from yanlm.evaluation.held_out import held_out_examples
+from yanlm.evaluation.inference import ONE_PASS, Way, Written, one_pass, write_slots, write_ways
+from yanlm.generation.options import GenerationOptions
 from yanlm.modeling.autoregressive import ARModel
 from yanlm.tokenization.examples import Builder
-
-
-@pytest.mark.parametrize("form", ["slots", "separate"])
-@pytest.mark.parametrize("task", TASKS)
-def test_predicted_lengths(make_model: Callable[..., Any], tokenizer: Any, task: str, form: str) -> None:
-    model = make_model(form=form, align=form == "slots")
-    builder = Builder(tokenizer, form=form, max_length=48)
-    found = evaluate_task(model, builder, ROWS[task], ROWS[task], task, steps=[1], length="predicted")
-    scores = found.report["by_steps"]["1"]
-    assert found.report["length"] == "predicted" and "masked_accuracy" not in scores
-    assert not found.report.get("length_leaks")
-    assert EXPECTED[task] - {"masked_accuracy"} <= scores.keys()
 
 
 @pytest.mark.parametrize("method", ["gpt2", "bart", "mlm", "mdlm"])
@@ -46,3 +37,19 @@ def test_other_methods(make_model: Callable[..., Any], tokenizer: Any, builder: 
     if model.can.order:
         mixed = evaluate_task(model, builder, rows, rows, "infill", steps=[2], seeds=(0, 1), order="random").report
         assert mixed["seeds"] == [0, 1] and mixed["order"] == "random"
+
+
+def test_rows_behind_one_another_add_up(make_model: Callable[..., Any], builder: Builder) -> None:
+    model, prompts = make_model(), held_out_examples(builder, ROWS["infill"] * 3)
+    ways = [ONE_PASS, Way(GenerationOptions(steps=2), 5)]
+    whole = write_ways(model, builder, prompts, ways)
+    parts = [Written(), Written()]
+    for places in (range(0, 4), range(4, 6)):
+        more = write_ways(model, builder, [prompts[i] for i in places], ways, places=places, batch_size=3)
+        for part, new in zip(parts, more, strict=True):
+            part.add(new)
+    assert [part.tokens for part in parts] == [way.tokens for way in whole]
+    assert parts[1].experts == whole[1].experts and sum(parts[1].experts.values()) == whole[1].timing.tokens
+    assert parts[1].timing.tokens == whole[1].timing.tokens and parts[1].timing.passes == [2, 2, 2]
+    assert one_pass(model, builder, prompts) == whole[0].first
+    assert write_slots(model, builder, prompts, GenerationOptions(steps=2), 5).tokens == whole[1].tokens

@@ -44,5 +44,17 @@ def test_a_report(make_model: Callable[..., YanModel], tokenizer: Any, rows: lis
     assert len(report["examples"]) == 1 and set(report["examples"][0]) == {"source", "filled", "truth"}
     assert report == evaluate(model, build, rows, rows, steps=(1, 3), examples=1)
     assert "by_steps" not in evaluate(model, build, rows, rows, flow=False)
+    low, high = report["by_steps"]["3"]["masked_accuracy_ci95"]
+    assert low <= report["by_steps"]["3"]["masked_accuracy"] <= high
     if form == "slots":
         assert all(scores["copied_accuracy"] == 1 for scores in report["by_steps"].values())
+
+
+def test_a_time_ends_a_report(make_model: Callable[..., YanModel], builder: Builder) -> None:
+    model, heard = make_model(), list[tuple[int, int]]()
+    whole = evaluate(model, builder, ROWS, ROWS * 20, steps=(1,), hear=lambda *told: heard.append(told))
+    assert (whole["rows"], whole["of"]) == (40, 40) and heard == [(40, 40)]
+    short = evaluate(model, builder, ROWS, ROWS * 20, steps=(1,), seconds=1e-6)
+    assert (short["rows"], short["of"]) == (20, 40)
+    first = evaluate(model, builder, ROWS, ROWS * 10, steps=(1,))
+    assert short == first | {"of": 40}

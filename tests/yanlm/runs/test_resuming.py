@@ -57,7 +57,7 @@ def test_changes_are_remembered_one_after_another() -> None:
     assert [entry["command"] for entry in record["changed"]] == ["b", "c"]
     assert record["changed"][0]["settings"] == {f"recipe{stage}.lr": {"from": 0.0015, "to": 0.5} for stage in (1, 2)}
     assert record["settings"]["minutes"] == 2 and record["stages"] == {}
-    assert set(CHANGEABLE) == {"lr", "minutes", "steps1", "steps2", "save_every", "log_every"}
+    assert set(CHANGEABLE) == {"lr", "minutes", "steps1", "steps2", "save_every", "log_every", "eval_rows"}
 
 
 def test_paths_last_and_other_specs_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from yanlm.data.corpus import Corpus, corpus_of
 from yanlm.data.sources import Source
 from yanlm.evaluation.predictions import read_predictions
 from yanlm.runs.settings import RunSettings, resolve
-from yanlm.runs.validation import final_evaluation, run_corpus, validation_score
+from yanlm.runs.validation import evaluation_seconds, final_evaluation, run_corpus, validation_score
 
 PAIRS = [{"source": f"the {word} sat on the <mask> .", "target": "mat"} for word in ("cat", "dog", "old", "red")]
 
@@ -53,6 +53,20 @@ def test_the_evaluation_at_the_end(make_model: Callable[..., Any], tokenizer: An
     evaluation = final_evaluation(chosen, make_model(), tokenizer, corpus(), tmp_path)
     assert (evaluation["task"], evaluation["n"], evaluation["data"]) == ("completion", 1, "pairs")
     assert len(read_predictions(tmp_path / "predictions.jsonl")) == len(evaluation["by_steps"])
+
+
+def test_the_time_of_the_evaluation(make_model: Callable[..., Any], tokenizer: Any, tmp_path: Path) -> None:
+    assert evaluation_seconds(settings(), 240.0) == 60 and evaluation_seconds(settings(), 0.0) == 1e-3
+    assert evaluation_seconds(settings(eval_rows=9), 240.0) is None is evaluation_seconds(settings(eval_rows="all"), 1)
+    many, heard = corpus_of("many", [Source("many", PAIRS, PAIRS, PAIRS * 10)], (1.0,)), list[tuple[int, int]]()
+
+    def evaluated(rows: int | str | None, **more: Any) -> dict[str, Any]:
+        chosen = settings(task="completion", eval_rows=rows)
+        return final_evaluation(chosen, make_model(), tokenizer, many, tmp_path, **more)
+
+    assert evaluated(None, seconds=1e-3, hear=lambda *told: heard.append(told))["n"] == 20
+    assert heard == [(20, 20)]
+    assert [evaluated(rows)["n"] for rows in (7, "all")] == [7, 40]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""How many rows an evaluation takes: all of them, a sample, or as many as a time allows."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+from yanlm.evaluation.held_out import HELD_OUT
+
+FIRST = 20
+"""Rows that are evaluated whatever the time, and from which the pace is taken first."""
+
+GROWTH = 4
+"""The most that a portion is larger than all before it: the pace of a few rows says little of many."""
+
+
+def sample_order(count: int) -> list[int]:
+    """Places of all rows in random order; its beginnings are the samples, so a smaller one is part of a larger one.
+
+    Example:
+        >>> sorted(sample_order(5)), sample_order(5) == sample_order(5)
+        ([0, 1, 2, 3, 4], True)
+    """
+    order = list(range(count))
+    random.Random(HELD_OUT).shuffle(order)
+    return order
+
+
+class Portions:
+    """Ranges of rows, one after the other, until all are done or the time is up.
+
+    Args:
+        count: Rows that there are.
+        seconds: Time for them; ``None`` for all rows in one portion.
+
+    Attributes:
+        done: Rows of the portions that are over.
+        expected: Rows that there will be at the pace so far.
+
+    Example:
+        >>> [len(portion) for portion in Portions(100)], sum(map(len, Portions(100, seconds=1e-9)))
+        ([100], 20)
+    """
+
+    def __init__(self, count: int, seconds: float | None = None) -> None:
+        self.count, self.seconds, self.done = count, seconds, 0
+        self.expected = count if seconds is None else min(FIRST, count)
+
+    def __iter__(self) -> Iterator[range]:
+        began, size = time.perf_counter(), self.expected
+        while size:
+            yield range(self.done, self.done + size)
+            self.done += size
+            size = self._next(time.perf_counter() - began)
+
+    def _next(self, took: float) -> int:
+        """Rows of the next portion."""
+        left = self.count - self.done
+        if self.seconds is None or not left:
+            return 0
+        room = min(left, int((self.seconds - took) * self.done / max(took, 1e-9)))
+        if room < min(FIRST, left):
+            return 0
+        self.expected = self.done + room
+        return min(room, GROWTH * self.done)
