@@ -21,6 +21,7 @@ def test_scores_of_the_truth_and_of_one_mistake(builder: Builder) -> None:
     examples = held_out_examples(builder, ROWS)
     truth = [list(example.target) for example in examples]
     perfect = token_scores(builder, examples, truth)
+    assert perfect.pop("masked_accuracy_ci95") == [1.0, 1.0]
     assert perfect == {"masked_accuracy": 1, "exact_match": 1, "copied_accuracy": 1, "rouge1": 1, "rougeL": 1}
     hidden = sum(len(masked_positions(example, builder)) for example in examples)
     truth[0][masked_positions(examples[0], builder)[0]] = builder.pad

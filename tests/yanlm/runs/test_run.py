@@ -79,10 +79,10 @@ class Killed(Listener):
     """Ends the process, as far as the run can tell, when it hears of a step."""
 
     def __init__(self, step: int) -> None:
-        self.step = step
+        self.at = step
 
     def log(self, stage: int, record: dict[str, Any]) -> None:
-        if record["step"] == self.step:
+        if record["step"] == self.at:
             raise SystemExit(137)
 
 
