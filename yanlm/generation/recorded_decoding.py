@@ -7,7 +7,7 @@ words at once would flatter that model.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from transformers import DynamicCache, EncoderDecoderCache, StaticCache
 if TYPE_CHECKING:
     from yanlm.nn.ar_network import ARNetwork
 
+T = TypeVar("T")
 Step = Callable[[], Tensor]
 AHEAD = 2
 """Tokens that are written before the recording, while libraries choose their kernels."""
@@ -94,15 +95,15 @@ class RecordedDecoder:
         return logits
 
 
-def cuda_graph(step: Step) -> Step:
-    """Record a step as a CUDA graph; the recording writes its result into the same tensor every time."""
+def cuda_graph(step: Callable[[], T]) -> Callable[[], T]:
+    """Record a step as a CUDA graph; the recording writes its result into the same tensors every time."""
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        logits = step()
+        result = step()
 
-    def replay() -> Tensor:
+    def replay() -> T:
         graph.replay()
-        return logits
+        return result
 
     return replay

@@ -109,7 +109,7 @@ def bench(
             else:
                 flow.model.to(dtype)
                 entered = _entered(flow, others, steps, mdlm_steps)
-                _add_generation(document, cell, entered, length, batch, rules)
+                _add_generation(document, cell, entered, length, batch, rules, say)
             say(cell + ": " + ", ".join(f"{row['model']} {row['seconds']:.3g} s" for row in _rows_of(document, cell)))
     document["fit"] = fitted(document["rows"])
     for row in document["rows"]:
@@ -174,13 +174,16 @@ def _entered(flow: Named, others: Sequence[Named], steps: int, mdlm_steps: int) 
 
 
 def _add_generation(
-    document: Json, cell: str, entered: Sequence[Contestant], length: int, batch: int, rules: Rules
+    document: Json, cell: str, entered: Sequence[Contestant], length: int, batch: int, rules: Rules, say: Say
 ) -> None:
     runs = compared(timed(entered, length, rules, batch), OURS)
+    for entry in entered:
+        if entry.label not in runs:
+            say(f"{cell}: {entry.label} ran out of memory and is left out")
     sizes = {entry.label: size_of(entry.named.model) for entry in entered}
     document["rows"] += [_row(cell, label, run, length, batch, sizes[label]) for label, run in runs.items()]
     model, steps = entered[0].named.model, entered[0].steps or 1
-    if model.can.denoises:  # its encoder is its trunk
+    if model.can.denoises or OURS not in runs:  # where the encoder denoises it is the trunk, too
         return
     asked = {
         name: x.to(model.device) for name, x in question(model.config, length, rules.rate, rules.seed, batch).items()

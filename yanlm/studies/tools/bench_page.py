@@ -37,7 +37,8 @@ def _row(row: Json) -> Sequence[str]:
     spread = f"{row['seconds']:.3g} ({row['low']:.3g}-{row['high']:.3g})"
     memory = "" if row["peak_memory_gb"] is None else f"{row['peak_memory_gb']:.2f}"
     rate = f"{row['tokens_per_second']:,.0f}"
-    return [row["model"], str(row["length"]), str(row["batch"]), spread, rate, memory, f"{row['ratio_to_yan']:.2f}"]
+    ratio = "" if row["ratio_to_yan"] is None else f"{row['ratio_to_yan']:.2f}"
+    return [row["model"], str(row["length"]), str(row["batch"]), spread, rate, memory, ratio]
 
 
 def _share(cell: Json, name: str) -> str:

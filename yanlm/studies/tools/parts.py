@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from yanlm.generation.recorded_decoding import cuda_graph
 from yanlm.studies.tools.flops import count_flops
 from yanlm.studies.tools.study import Json
 from yanlm.studies.tools.timing import seconds_of
@@ -56,8 +57,11 @@ class Parts:
 
     @torch.no_grad()
     def seconds(self, clock: str, repeats: int) -> dict[str, float]:
-        """Seconds of each part, done once; medians."""
-        seconds = seconds_of(self.calls, self.model.device, clock, repeats)
+        """Seconds of each part, done once; medians. On a GPU parts are recorded, as a whole generation is."""
+        calls = self.calls
+        if self.model.device.type == "cuda":
+            calls = {name: _recorded(call) for name, call in calls.items()}
+        seconds = seconds_of(calls, self.model.device, clock, repeats)
         return {name: statistics.median(own) for name, own in seconds.items()}
 
     def work(self) -> Json:
@@ -77,6 +81,15 @@ class Parts:
             "head": weight_bytes(model.decoder),
         }
         return {"tflop": sum(flops.values()) / 1e12, "weights_gb": sum(size.values()) / 1e9}
+
+
+def _recorded(call: Callable[[], Any]) -> Callable[[], Any]:
+    """A recording of the call, or itself where it cannot be recorded."""
+    call()  # libraries choose their kernels
+    try:
+        return cuda_graph(call)
+    except RuntimeError:
+        return call
 
 
 def weight_bytes(module: nn.Module | None) -> int:

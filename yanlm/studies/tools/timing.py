@@ -94,6 +94,9 @@ def timed(entered: Sequence[Contestant], length: int, rules: Rules, batch: int =
         length: Of the texts in tokens.
         rules: How they are timed.
         batch: Texts written together.
+
+    Returns:
+        By label; without those that ran out of a GPU's memory.
     """
     texts = _questions(entered, length, rules, batch)
     short = min(length, WARM_UP)
@@ -104,11 +107,15 @@ def timed(entered: Sequence[Contestant], length: int, rules: Rules, batch: int =
     for turn in range(WARM_ROUNDS + rules.repeats):
         shift = turn % len(entered)
         for entry in [*entered[shift:], *entered[:shift]]:
-            run, text = runs[entry.label], texts[entry.named.label]
-            if run["seconds"] and run["seconds"][0] > rules.slow:
+            run, text = runs.get(entry.label), texts[entry.named.label]
+            if run is None or (run["seconds"] and run["seconds"][0] > rules.slow):
                 continue
-            with PeakMemory(entry.named.model, when=turn < WARM_ROUNDS) as memory:
-                seconds, run["nfe"] = _once(entry, text, length, rules, turn)
+            try:
+                with PeakMemory(entry.named.model, when=turn < WARM_ROUNDS) as memory:
+                    seconds, run["nfe"] = _once(entry, text, length, rules, turn)
+            except torch.OutOfMemoryError:
+                del runs[entry.label]
+                continue
             if turn < WARM_ROUNDS:
                 run["peak_memory_gb"] = memory.gigabytes
             if turn <= WARM_ROUNDS:

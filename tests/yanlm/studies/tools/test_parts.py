@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from yanlm.config import YanConfig
 from yanlm.modeling.build import fresh_model
+from yanlm.studies.tools import parts as module
 from yanlm.studies.tools.parts import Parts, shares, weight_bytes
 from yanlm.studies.tools.timing import question
 
@@ -45,6 +48,17 @@ def test_every_part_is_timed() -> None:
     seconds = parts.seconds("cpu", 2)
     assert seconds.keys() == parts.calls.keys() and min(seconds.values()) >= 0
     assert parts.times("trunk_per_step") == 2 and parts.times("head") == 1
+
+
+def test_on_a_gpu_parts_are_recorded_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(call: Callable[[], str]) -> Callable[[], str]:
+        if call() == "waits":
+            raise RuntimeError("cannot be recorded")
+        return lambda: "replayed"
+
+    monkeypatch.setattr(module, "cuda_graph", record)
+
+    assert module._recorded(lambda: "waits")() == "waits" and module._recorded(lambda: "runs")() == "replayed"
 
 
 def test_the_slower_of_two_limits_counts() -> None:

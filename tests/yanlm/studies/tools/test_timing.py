@@ -71,3 +71,17 @@ def test_ratios_without_equal_rounds() -> None:
     runs = {"a": {"seconds": [1.0, 2.0]}, "b": {"seconds": [3.0]}}
     assert timing.compared(runs, "a")["b"]["ratio"] == 2.25
     assert timing.compared(runs, None)["b"]["ratio"] is None
+
+
+def test_what_runs_out_of_memory_is_left_out() -> None:
+    calls: list[Any] = []
+    both = entered(calls)
+
+    def fails(**asked: Any) -> Any:
+        if asked["slots"].shape[1] > timing.WARM_UP:
+            raise torch.OutOfMemoryError
+        return Writer.generate(both[1].named.model, **asked)
+
+    both[1].named.model.generate = fails
+    runs = timing.timed(both, 20, timing.Rules(repeats=2))
+    assert list(runs) == ["a"] and len(runs["a"]["seconds"]) == 2
