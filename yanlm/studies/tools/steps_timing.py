@@ -37,7 +37,7 @@ class TrainStep:
         self.batch = training_batch(model.config, stage, length, batch, rules)
         self.batch = {name: tensor.to(self.device) for name, tensor in self.batch.items()}
         self.prepare()
-        self.optimizer = make_optimizer(model, TrainSettings(steps=1, lr=1e-5), fused=True)
+        self.optimizer = make_optimizer(model, TrainSettings(steps=1, lr=1e-5))
 
     def prepare(self) -> None:
         """Let the parts train that do in this stage."""
