@@ -81,8 +81,9 @@ def interpolate(x: Tensor, nodes: Tensor, values: Tensor) -> Tensor:
     right = torch.searchsorted(nodes, at.contiguous(), right=True).clamp(1, max(1, len(nodes) - 1))
     right = right.clamp(max=len(nodes) - 1)
     left = (right - 1).clamp_min(0)
-    weight = (at - nodes[left]) / (nodes[right] - nodes[left]).clamp_min(torch.finfo(at.dtype).tiny)
-    return values[left].lerp(values[right], weight).to(x.dtype)
+    low, high = nodes.take(left), nodes.take(right)  # an index without dimensions would be copied to the host
+    weight = (at - low) / (high - low).clamp_min(torch.finfo(at.dtype).tiny)
+    return values.take(left).lerp(values.take(right), weight).to(x.dtype)
 
 
 def falling_fit(values: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from moefm.checks import check_count
 from yanlm.generation.lengths import predicted_lengths, written_lengths
 from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.seeding import row_seed
-from yanlm.tokenization.collation import Example, split_spans
+from yanlm.tokenization.collation import Example, split_spans, together
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masked_text import fill
 from yanlm.tokenization.pieces import decode_piece
@@ -106,7 +106,7 @@ class Writer:
             length: Tokens behind each mask: ``auto`` (predicted, or ended by padding where the model was trained to),
                 ``source`` (as many as the text has), or a number.
             seed: Every text has its own randomness, from this and its place in ``texts``.
-            batch_size: Texts generated together.
+            batch_size: Most texts generated together; where their lengths differ much, fewer are.
             options: How they are filled.
             keywords: The same by name, as ``steps=8``, ``samples=4`` or ``reread=True``; they have the last word.
 
@@ -128,10 +128,8 @@ class Writer:
             raise ValueError("seeds of texts follow from seed: give seed, and leave out seeds")
         self.model.can.check(options)
         examples = self._examples(texts, length)
-        order = sorted(range(len(texts)), key=lambda i: len(examples[i].source))  # equal lengths together: less padding
         written: dict[int, Written] = {}
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        for rows in together(examples, batch_size, self.model.device.type):
             batch = self.builder.collate([examples[i] for i in rows])
             batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
             alone = len(rows) == 1

@@ -18,7 +18,7 @@ from yanlm.generation.options import GenerationOptions
 from yanlm.generation.result import Generation
 from yanlm.modeling.build import without_flow
 from yanlm.nn.slots import gather_tokens
-from yanlm.tokenization.collation import Batch, Example, Ids
+from yanlm.tokenization.collation import Batch, Example, Ids, together
 from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
@@ -210,10 +210,8 @@ def batches(
     model: YanModel, builder: Builder, prompts: Sequence[Example], size: int
 ) -> Iterator[tuple[list[int], Batch]]:
     """Numbers of the prompts of each batch, and what a model is given of them; rows of like lengths are together."""
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].source), len(prompts[i].slots), i))
     names = ("source_ids", "source_mask", "slots", "slot_mask")
-    for start in range(0, len(order), size):
-        own = order[start : start + size]
+    for own in together(prompts, size, model.device.type):
         batch = builder.collate([prompts[i] for i in own])
         yield own, {name: batch[name].to(model.device) for name in names}
 

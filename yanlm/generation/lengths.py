@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from yanlm.generation.autoregressive import write_free
-from yanlm.tokenization.collation import Example, Ids
+from yanlm.tokenization.collation import Example, Ids, together
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import span_lengths
 
@@ -22,17 +22,15 @@ def predicted_lengths(
     model: YanNetwork, builder: Builder, sources: Sequence[Ids], batch_size: int = 50
 ) -> list[list[int]]:
     """Most probable number of tokens behind each single mask, from the encoder's state there."""
-    lengths: list[list[int]] = []
-    for start in range(0, len(sources), batch_size):
-        part = sources[start : start + batch_size]
-        batch = builder.collate([Example(source, source, [], []) for source in part])
+    examples = [Example(source, source, [], []) for source in sources]
+    lengths: dict[int, list[int]] = {}
+    for rows in together(examples, batch_size, model.device.type):
+        batch = builder.collate([examples[i] for i in rows])
         ids, mask = batch["source_ids"].to(model.device), batch["source_mask"].to(model.device)
         best = (model.length_head(model.encode(ids, mask)).argmax(-1) + 1).tolist()
-        lengths += [
-            [length for length, token in zip(row, source, strict=False) if token == builder.mask]
-            for row, source in zip(best, part, strict=True)
-        ]
-    return lengths
+        for i, row in zip(rows, best, strict=True):
+            lengths[i] = [n for n, token in zip(row, sources[i], strict=False) if token == builder.mask]
+    return [lengths[i] for i in range(len(sources))]
 
 
 def written_lengths(model: ARNetwork, examples: Sequence[Example]) -> list[list[int]]:

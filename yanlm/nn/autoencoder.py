@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from yanlm.config import YanConfig
+from yanlm.nn.best_tokens import best_tokens
 from yanlm.nn.blocks import Block, FeedForward, rotary
 from yanlm.nn.cross_entropy import token_cross_entropy
 from yanlm.nn.versions import Versions
@@ -112,20 +113,13 @@ class Decoder(nn.Module):
         """Cross-entropy of every label ``(N,)`` given its latent ``(N, d)``, float32 ``(N,)``."""
         return token_cross_entropy(self.features(z), self.head.weight, self.head.bias, labels)
 
-    def tokens(self, z: Tensor, chunk: int = 4096) -> Tensor:
+    def tokens(self, z: Tensor, chunk: int | None = None) -> Tensor:
         """Most probable tokens ``(*,)`` of latents ``(*, d)``; see :meth:`best`."""
         return self.best(z, chunk)[0]
 
     @torch.no_grad()
-    def best(self, z: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:
-        """Most probable tokens of latents ``(*, d)`` and their logits, both ``(*,)``.
-
-        At most ``chunk`` rows of logits are held at a time. A logit is NaN or infinite where one of its row is.
-        """
-        rows = z.reshape(-1, z.shape[-1])
-        tokens, logits = rows.new_zeros(len(rows), dtype=torch.long), rows.new_zeros(len(rows), dtype=torch.float32)
-        for start in range(0, len(rows), chunk):
-            part = self(rows[start : start + chunk])
-            tokens[start : start + chunk] = part.argmax(-1)
-            logits[start : start + chunk] = part.amax(-1)
+    def best(self, z: Tensor, chunk: int | None = None) -> tuple[Tensor, Tensor]:
+        """Most probable tokens of latents ``(*, d)`` and their logits, both ``(*,)``: :func:`best_tokens`."""
+        features = self.features(z.reshape(-1, z.shape[-1]))
+        tokens, logits = best_tokens(features, self.head.weight, self.head.bias, chunk=chunk)
         return tokens.reshape(z.shape[:-1]), logits.reshape(z.shape[:-1])

@@ -61,6 +61,43 @@ def collate(
     return batch
 
 
+SLOT_COST = 3
+"""Tokens of a source that a slot takes as long as: it goes through a flow in several steps."""
+CALL_COSTS = {"cpu": 32}
+"""Tokens of a source that a call takes as long as, whatever is in it; a GPU is busy with far more of them."""
+
+
+def together(examples: Sequence[Example], size: int, device: str = "cpu") -> list[list[int]]:
+    """Numbers of the examples of each batch, so that filling a batch takes no longer than its examples one by one.
+
+    Examples of like lengths share a batch. Where the padding of one more would cost more than a call of its own, a new
+    batch begins.
+
+    Args:
+        examples: To be filled.
+        size: Most examples of a batch.
+        device: Type of the device that fills them.
+
+    Example:
+        >>> texts = [Example([0] * length, [], [0], [1]) for length in (8, 500, 9, 510)]
+        >>> together(texts, size=4)
+        [[0, 2], [1, 3]]
+    """
+    order = sorted(range(len(examples)), key=lambda i: (len(examples[i].source), len(examples[i].slots), i))
+    spared = CALL_COSTS.get(device, 4096)
+    batches: list[list[int]] = []
+    longest = most = alone = 0
+    for i in order:
+        length, slots = len(examples[i].source), len(examples[i].slots)
+        rows = len(batches[-1]) + 1 if batches else 0
+        longest, most, alone = max(longest, length), max(most, slots), alone + length + SLOT_COST * slots + spared
+        if not batches or rows > size or rows * (longest + SLOT_COST * most) + spared > alone:
+            batches.append([])
+            longest, most, alone = length, slots, length + SLOT_COST * slots + spared
+        batches[-1].append(i)
+    return batches
+
+
 def collapse(example: Example, form: str = "slots") -> Ids:
     """Source with one mask for each span, from which the length head reads how many tokens each stands for.
 

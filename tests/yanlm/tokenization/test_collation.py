@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.tokenization.collation import padded, split_spans, until_padding
+from yanlm.tokenization.collation import CALL_COSTS, SLOT_COST, Example, padded, split_spans, together, until_padding
 
 rows = st.lists(st.lists(st.integers(1, 9), max_size=5), max_size=4)
 
@@ -22,3 +22,25 @@ def test_spans_come_back_up_to_their_padding(spans):
     tokens = [token for span in spans for token in [*span, 0, 5]]
     assert split_spans(tokens, [len(span) + 2 for span in spans], pad=0) == spans
     assert until_padding([7, 8], pad=0) == [7, 8]
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 600), st.integers(0, 200)), max_size=40),
+    size=st.integers(1, 12),
+)
+def test_no_batch_takes_longer_than_its_examples_one_by_one(lengths: list[tuple[int, int]], size: int) -> None:
+    examples = [Example([0] * length, [], list(range(slots)), []) for length, slots in lengths]
+    batches = together(examples, size)
+    assert sorted(i for rows in batches for i in rows) == list(range(len(examples)))
+    for rows in batches:
+        assert 1 <= len(rows) <= size
+        costs = [lengths[i][0] + SLOT_COST * lengths[i][1] for i in rows]
+        padded = max(lengths[i][0] for i in rows) + SLOT_COST * max(lengths[i][1] for i in rows)
+        assert len(rows) * padded + CALL_COSTS["cpu"] <= sum(costs) + len(rows) * CALL_COSTS["cpu"]
+
+
+def test_like_lengths_fill_their_batches() -> None:
+    examples = [Example([0] * (50 + i % 3), [], [0], []) for i in range(25)]
+    assert [len(rows) for rows in together(examples, 10)] == [10, 10, 5]
+    apart = [Example([0] * n, [], [0], []) for n in (5, 2000)]
+    assert len(together(apart, 10)) == 2 and len(together(apart, 10, "cuda")) == 1

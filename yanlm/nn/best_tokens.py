@@ -1,0 +1,91 @@
+"""The most probable token of every state: the largest of many logits, without keeping them all."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from moefm.checks import check_count
+from moefm.finite import can_look
+from moefm.numeric import wide
+
+LOGITS = 2**26
+"""Logits that are held at a time: a quarter of a gigabyte in float32."""
+CANDIDATES = 8
+"""Tokens of each state that are looked at again after a product in half precision."""
+CERTAIN = 4.0
+"""How many times the largest error seen the best token has to lead those that were not looked at."""
+LEAST_ROWS, LEAST_WEIGHTS = 32, 2**20
+"""Below either, half precision gains nothing."""
+
+
+@torch.no_grad()
+def best_tokens(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None = None, *, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Indices of the largest logits ``hidden @ weight.T + bias``, and these logits in float32, both ``(N,)``.
+
+    On a CPU that multiplies bfloat16, float32 states are multiplied in it first, in half the time; the best few of
+    each row are computed again in float32. A row whose best token does not lead the rest by several times the error
+    seen is computed in float32 throughout, so the result is that of float32.
+
+    Args:
+        hidden: States ``(N, d)``.
+        weight: Rows of the vocabulary ``(V, d)``.
+        bias: ``(V,)``.
+        chunk: Rows at a time, by default what makes 67 million logits.
+
+    Returns:
+        Tokens and logits. A logit is NaN or infinite where one of its row is.
+
+    Example:
+        >>> best_tokens(torch.eye(2), torch.tensor([[0.0, 3.0], [1.0, 2.0], [5.0, 0.0]]))
+        (tensor([2, 0]), tensor([5., 3.]))
+    """
+    rows = max(LOGITS // max(len(weight), 1), 1) if chunk is None else check_count("chunk", chunk)
+    tokens, logits = hidden.new_zeros(len(hidden), dtype=torch.long), hidden.new_zeros(len(hidden), dtype=torch.float32)
+    halves = _halves(hidden, weight)
+    low = None if halves is None else (weight.to(halves), None if bias is None else bias.to(halves))
+    for start in range(0, len(hidden), rows):
+        at = slice(start, start + rows)
+        best = _full(hidden[at], weight, bias) if low is None else _rescored(hidden[at], weight, bias, *low)
+        tokens[at], logits[at] = best
+    return tokens, logits
+
+
+def _halves(hidden: Tensor, weight: Tensor) -> torch.dtype | None:
+    """The dtype of a first product, where it is worth it."""
+    small = len(hidden) < LEAST_ROWS or weight.numel() < LEAST_WEIGHTS or len(weight) <= 4 * CANDIDATES
+    if small or hidden.dtype != torch.float32 or weight.dtype != torch.float32 or not can_look(hidden):
+        return None
+    return torch.bfloat16 if has_fast_bfloat16() and not torch.is_autocast_enabled("cpu") else None
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 by instructions of its own."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+def _full(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    logits = F.linear(hidden, weight, bias)
+    return logits.argmax(-1), logits.amax(-1)
+
+
+def _rescored(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, low_weight: Tensor, low_bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The best of a few candidates that half precision names; all logits of a row where that could be wrong."""
+    rough = F.linear(hidden.to(low_weight.dtype), low_weight, low_bias).topk(CANDIDATES, -1)
+    exact = torch.einsum("nd,nkd->nk", hidden, F.embedding(rough.indices, weight))
+    exact = exact if bias is None else exact + bias[rough.indices]
+    values = wide(rough.values)
+    error = (values - exact).abs().amax(-1)
+    best = exact.argmax(-1, keepdim=True)
+    logits = exact.gather(-1, best).squeeze(-1)
+    tokens = rough.indices.gather(-1, best).squeeze(-1)
+    unsure = ~(logits - values[:, -1] > CERTAIN * error)  # NaN is unsure
+    if bool(unsure.any()):
+        tokens[unsure], logits[unsure] = _full(hidden[unsure], weight, bias)
+    return tokens, logits
