@@ -18,6 +18,7 @@ from moefm.solvers import SOLVERS
 from yanlm.generation.choices import answer_scores, likeliest
 from yanlm.generation.options import GenerationOptions
 from yanlm.generation.result import Generation, check_finite
+from yanlm.nn.slots import gather_tokens
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
@@ -41,6 +42,7 @@ class Given(NamedTuple):
         words: Numbers that words are drawn by, ``(N, M)``, where there is a temperature.
         judge: Noise that candidates are judged by, ``(N, M, d)``.
         states: The encoded source ``(B, S, d)``, where it was encoded already; such a run is not recorded.
+        wanted: Numbers of the slots whose tokens are read ``(B, W)``, where not all are; rows repeat one of theirs.
     """
 
     source_ids: Tensor
@@ -54,6 +56,7 @@ class Given(NamedTuple):
     words: Tensor | None = None
     judge: Tensor | None = None
     states: Tensor | None = None
+    wanted: Tensor | None = None
 
 
 class Filled(NamedTuple):
@@ -144,8 +147,19 @@ def fill(
     if given.choices is not None:
         scores = answer_scores(model.decoder(out.z1), given.choices)
         return Filled(likeliest(scores, given.choices), scores, out.assignment, scores, out.nfe)
-    tokens, computed = model.decoder.best(out.z1)
+    tokens, computed = _best(model, out.z1, given.wanted, options.samples)
     if cond.mask is not None:
         tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)
         computed = computed.masked_fill(~cond.mask, 0)
     return Filled(tokens, computed, out.assignment, None, out.nfe)
+
+
+def _best(model: YanNetwork, z1: Tensor, wanted: Tensor | None, samples: int) -> tuple[Tensor, Tensor]:
+    """Most probable tokens and their logits ``(N, M)``; padding and 0 at slots that are not wanted."""
+    if wanted is None:
+        return model.decoder.best(z1)
+    wanted = wanted.repeat_interleave(samples, 0)
+    read = model.decoder.best(gather_tokens(z1, wanted))
+    empty = (model.config.pad_token_id or 0, 0.0)
+    tokens, logits = (z1.new_full(z1.shape[:2], x, dtype=y.dtype) for x, y in zip(empty, read, strict=True))
+    return tokens.scatter(1, wanted, read[0]), logits.scatter(1, wanted, read[1])

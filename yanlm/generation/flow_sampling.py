@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from moefm.checks import check_shape
 from moefm.routing import draw_uniforms
 from yanlm.generation.core import Given, expert_draws, fill
 from yanlm.generation.cuda_graphs import run
@@ -29,6 +30,7 @@ def generate(
     options: GenerationOptions = DEFAULTS,
     choices: Tensor | None = None,
     states: Tensor | None = None,
+    wanted: Tensor | None = None,
 ) -> Generation:
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, ``options.steps`` Euler steps, the most probable token of each latent.
 
@@ -44,6 +46,8 @@ def generate(
         options: Steps, routing, solver, scale s of the noise, samples and seeds.
         choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
         states: The encoded source ``(B, S, d)``, where it was encoded already.
+        wanted: Boolean ``(B, M)``, True = a slot whose token is wanted; the others come back as padding. In the
+            separate form, where every position of the target is a slot, that spares the logits of words that are given.
 
     Returns:
         Tokens ``(B, samples, M)``, the expert of each slot, and ``nfe``, the evaluations of the flow.
@@ -60,6 +64,36 @@ def generate(
     uniforms = None if draws is None else draw_uniforms(draws, (len(rows), slots.shape[1]), experts).to(model.device)
     noises = z0.to(model.device, model.dtype)
     given = Given(source_ids, source_mask, slots, slot_mask, noises, uniforms, choices, states=states)
+    if wanted is not None:
+        given = given._replace(wanted=wanted_slots(wanted, slots, slot_mask, choices))
     with finite_flow():
         out = run(fill, model, given, options, experts)
     return out.generation(samples)
+
+
+def wanted_slots(wanted: Tensor, slots: Tensor, slot_mask: Tensor | None, choices: Tensor | None = None) -> Tensor:
+    """Numbers ``(B, W)`` of the slots that ``wanted`` ``(B, M)`` names; a row with fewer than W repeats its first.
+
+    Raises:
+        ValueError: It has another shape, or names no slot of some row, or something that is none, or known answers are
+            compared, which need all slots.
+        TypeError: It is not boolean.
+
+    Example:
+        >>> slots = torch.tensor([[1, 2, 5], [3, 4, 6]])
+        >>> wanted_slots(torch.tensor([[True, False, True], [False, True, False]]), slots, None)
+        tensor([[0, 2],
+                [1, 1]])
+    """
+    if wanted.dtype != torch.bool:
+        raise TypeError(f"wanted must be a boolean tensor (True = read), got {wanted.dtype}")
+    check_shape("wanted", wanted, tuple(slots.shape), "(B, M)")
+    if choices is not None:
+        raise ValueError("wanted must not be given beside choices, which are compared at all slots: leave out one")
+    if slot_mask is not None and bool((wanted & ~slot_mask).any()):
+        raise ValueError("wanted must name slots alone, got places outside slot_mask")
+    counts = wanted.sum(1)
+    if not counts.numel() or not bool(counts.all()):
+        raise ValueError("wanted must name at least one slot in every row; generate the other rows apart")
+    order = wanted.long().argsort(dim=1, descending=True, stable=True)[:, : int(counts.max())]
+    return torch.where(torch.arange(order.shape[1], device=order.device) < counts.unsqueeze(1), order, order[:, :1])

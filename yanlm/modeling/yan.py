@@ -131,6 +131,7 @@ class YanModel(YanNetwork):
         source_mask: Tensor | None = None,
         slot_mask: Tensor | None = None,
         choices: Tensor | None = None,
+        wanted: Tensor | None = None,
         options: GenerationOptions | None = None,
         **keywords: Any,
     ) -> Generation:
@@ -146,6 +147,8 @@ class YanModel(YanNetwork):
             source_mask: Boolean ``(B, S)``, True = a token.
             slot_mask: Boolean ``(B, M)``, True = a slot.
             choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
+            wanted: Boolean ``(B, M)``, True = a slot whose token is wanted, for a flow behind its encoder that does not
+                reread; the others come back as padding.
             options: How slots are filled.
             keywords: The same by name, as ``steps=8``; they have the last word.
 
@@ -157,6 +160,10 @@ class YanModel(YanNetwork):
         """
         options = generation_options(options, keywords)
         where: dict[str, Any] = {"slots": slots, "source_mask": source_mask, "slot_mask": slot_mask, "options": options}
+        if wanted is not None:
+            if self.flow is None or self.can.denoises or options.reread:
+                raise ValueError("wanted goes with a flow behind its encoder that does not reread: leave it out")
+            return generate(self, source_ids, **where, choices=choices, wanted=wanted)
         if self.flow is None or options.sampler == "diffusion":
             return unmask(self, source_ids, **where, choices=choices)
         if not options.reread:

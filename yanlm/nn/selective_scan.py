@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from moefm.checks import check_count, check_shape
 from moefm.numeric import wide
@@ -70,7 +69,7 @@ def selective_scan(
     with torch.autocast(x.device.type, enabled=False):
         x, dt, A, B, C = (wide(tensor) for tensor in (x, dt, A, B, C))
         keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, dt, A, B, C))
-        y: Tensor = _apply(x, dt, A, B, C, segment, keep)
+        y: Tensor = scan_states(x, dt, A, B, C, segment, keep)[0]
         if D is not None:
             y = torch.addcmul(y, x, wide(D))
         if z is not None:
@@ -100,64 +99,104 @@ def _check_shapes(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Ten
         check_shape("z", z, (batch, length, channels), "(B, L, D)")
 
 
-class _Scan(torch.autograd.Function):
-    """y_t = C_t h_t. Inside, time comes first and a state is (B, N, D)."""
+_INPUTS = "Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C"
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, segment: int, keep: bool) -> Tensor:
-        rates, (xs, dts, Bs, Cs) = A.t().contiguous(), _time_first(x, dt, B, C)
-        state = x.new_zeros(x.shape[0], *rates.shape)
-        # Buffers for a segment, used again and again: fresh ones would cost more than the arithmetic.
-        decay, states = (state.new_empty(min(segment, len(xs)), *state.shape) for _ in range(2))
-        y = torch.empty_like(xs)
-        kept = []
-        for start in range(0, len(xs), segment):
-            at = slice(start, start + segment)
-            if keep:
-                kept.append(state)
-            states = _run(state, dts[at], rates * LOG2_E, dts[at] * xs[at], Bs[at], decay, states)
-            torch.matmul(Cs[at].unsqueeze(2), states, out=y[at].unsqueeze(2))
-            state = states[-1].clone()
+
+@torch.library.custom_op(
+    "yanlm::selective_scan", mutates_args=(), schema=f"({_INPUTS}, int segment, bool keep) -> (Tensor, Tensor)"
+)
+def scan_states(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, segment: int, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """y_t = C_t h_t, and the states ``(segments, B, N, D)`` ahead of each segment, where they are to be kept.
+
+    An operation of its own, so that the compiler does not unroll the loop. Inside, time comes first and a state is
+    ``(B, N, D)``.
+    """
+    rates, (xs, dts, Bs, Cs) = A.t().contiguous(), _time_first(x, dt, B, C)
+    state = x.new_zeros(x.shape[0], *rates.shape)
+    # Buffers for a segment, used again and again: fresh ones would cost more than the arithmetic.
+    decay, states = (state.new_empty(min(segment, len(xs)), *state.shape) for _ in range(2))
+    y = torch.empty_like(xs)
+    kept = x.new_empty(_segments(x, segment) if keep else 0, *state.shape)
+    for number, start in enumerate(range(0, len(xs), segment)):
+        at = slice(start, start + segment)
         if keep:
-            ctx.segment = segment
-            ctx.save_for_backward(x, dt, A, B, C, *kept)
-        return y.transpose(0, 1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, dt, A, B, C, *kept = ctx.saved_tensors
-        rates, rows = A.t().contiguous(), _time_first(x, dt, B, C, grad)
-        dx, ddt, dB, dC = (torch.empty_like(tensor) for tensor in rows[:4])
-        dA = torch.zeros_like(rates)
-        flow = x.new_zeros(x.shape[0], *rates.shape)  # exp(dt_{t+1} A) dL/dh_{t+1}
-        buffers = [flow.new_empty(min(ctx.segment, x.shape[1]), *flow.shape) for _ in range(3)]
-        with torch.autocast(grad.device.type, enabled=False):
-            for i in reversed(range(len(kept))):
-                at = slice(i * ctx.segment, (i + 1) * ctx.segment)
-                xs, dts, Bs, Cs, grads = (tensor[at] for tensor in rows)
-                decay, states, adjoint = (buffer[: len(xs)] for buffer in buffers)
-                inputs = dts * xs
-                _run(kept[i], dts, rates * LOG2_E, inputs, Bs, decay, states)
-                torch.matmul(grads.unsqueeze(2), states.mT, out=dC[at].unsqueeze(2))
-                torch.mul(Cs.unsqueeze(3), grads.unsqueeze(2), out=adjoint)
-                for gradient, factor in zip(reversed(adjoint.unbind()), reversed(decay.unbind()), strict=True):
-                    gradient.add_(flow)  # dL/dh_t
-                    flow = factor.mul_(gradient)
-                flow = flow.clone()
-                torch.matmul(inputs.unsqueeze(2), adjoint.mT, out=dB[at].unsqueeze(2))
-                weighted = torch.matmul(Bs.unsqueeze(2), adjoint).squeeze(2)  # dL/d(dt x)
-                torch.mul(weighted, dts, out=dx[at])
-                # decay now holds exp(dt A) dL/dh; times the previous state it is dL/d(dt A).
-                decay[0].mul_(kept[i])
-                decay[1:].mul_(states[:-1])
-                torch.sum(torch.mul(decay, rates, out=states), 2, out=ddt[at])
-                ddt[at].addcmul_(weighted, xs)
-                dA += decay.mul_(dts.unsqueeze(2)).sum((0, 1))
-        return (*(g.transpose(0, 1) for g in (dx, ddt)), dA.t(), *(g.transpose(0, 1) for g in (dB, dC)), None, None)
+            kept[number] = state
+        states = _run(state, dts[at], rates * LOG2_E, dts[at] * xs[at], Bs[at], decay, states)
+        torch.matmul(Cs[at].unsqueeze(2), states, out=y[at].unsqueeze(2))
+        state = states[-1].clone()
+    return y.transpose(0, 1), kept
 
 
-_apply = torch.compiler.disable(_Scan.apply)  # the compiler would unroll the loop
+@scan_states.register_fake
+def _(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, segment: int, keep: bool) -> tuple[Tensor, Tensor]:
+    batch, length, channels = x.shape
+    kept = x.new_empty(_segments(x, segment) if keep else 0, batch, A.shape[1], channels)
+    return x.new_empty(length, batch, channels).transpose(0, 1), kept
+
+
+@torch.library.custom_op(
+    "yanlm::selective_scan_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad, {_INPUTS}, Tensor kept, int segment) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def scan_gradients(
+    grad: Tensor, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, kept: Tensor, segment: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, dt, A, B and C."""
+    rates, rows = A.t().contiguous(), _time_first(x, dt, B, C, grad)
+    dx, ddt, dB, dC = (torch.empty_like(tensor) for tensor in rows[:4])
+    dA = torch.zeros_like(rates)
+    flow = x.new_zeros(x.shape[0], *rates.shape)  # exp(dt_{t+1} A) dL/dh_{t+1}
+    buffers = [flow.new_empty(min(segment, x.shape[1]), *flow.shape) for _ in range(3)]
+    for i in reversed(range(len(kept))):
+        at = slice(i * segment, (i + 1) * segment)
+        xs, dts, Bs, Cs, grads = (tensor[at] for tensor in rows)
+        decay, states, adjoint = (buffer[: len(xs)] for buffer in buffers)
+        inputs = dts * xs
+        _run(kept[i], dts, rates * LOG2_E, inputs, Bs, decay, states)
+        torch.matmul(grads.unsqueeze(2), states.mT, out=dC[at].unsqueeze(2))
+        torch.mul(Cs.unsqueeze(3), grads.unsqueeze(2), out=adjoint)
+        for gradient, factor in zip(reversed(adjoint.unbind()), reversed(decay.unbind()), strict=True):
+            gradient.add_(flow)  # dL/dh_t
+            flow = factor.mul_(gradient)
+        flow = flow.clone()
+        torch.matmul(inputs.unsqueeze(2), adjoint.mT, out=dB[at].unsqueeze(2))
+        weighted = torch.matmul(Bs.unsqueeze(2), adjoint).squeeze(2)  # dL/d(dt x)
+        torch.mul(weighted, dts, out=dx[at])
+        # decay now holds exp(dt A) dL/dh; times the previous state it is dL/d(dt A).
+        decay[0].mul_(kept[i])
+        decay[1:].mul_(states[:-1])
+        torch.sum(torch.mul(decay, rates, out=states), 2, out=ddt[at])
+        ddt[at].addcmul_(weighted, xs)
+        dA += decay.mul_(dts.unsqueeze(2)).sum((0, 1))
+    return dx.transpose(0, 1), ddt.transpose(0, 1), dA.t(), dB.transpose(0, 1), dC.transpose(0, 1)
+
+
+@scan_gradients.register_fake
+def _(
+    grad: Tensor, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, kept: Tensor, segment: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    dx, ddt, dB, dC = (g.new_empty(g.shape[1], g.shape[0], g.shape[2]).transpose(0, 1) for g in (x, dt, B, C))
+    return dx, ddt, A.new_empty(A.shape[1], A.shape[0]).t(), dB, dC
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, ctx.segment, _ = inputs
+    ctx.save_for_backward(*tensors, output[1])
+
+
+def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    with torch.autocast(grad.device.type, enabled=False):
+        return (*scan_gradients(grad, *ctx.saved_tensors, ctx.segment), None, None)
+
+
+scan_states.register_autograd(_backward, setup_context=_keep_for_backward)
+
+
+def _segments(x: Tensor, segment: int) -> int:
+    return -(-x.shape[1] // segment)
 
 
 def _time_first(*tensors: Tensor) -> list[Tensor]:

@@ -164,3 +164,35 @@ def test_generation_is_moefms_own_sampler(make_model: Make, builder: Builder) ->
 def test_bad_generation_options_are_named(make_model: Make, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_model().generate(torch.tensor([[1, 2, 3]]), **{"slots": torch.tensor([[1]]), **options})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wanted_tokens_are_those_of_all(make_model: Make, tokenizer: Any, kind: str) -> None:
+    model = shaken(make_model(num_experts=5, **KINDS[kind]))
+    builder = Builder(tokenizer, form=model.config.form, max_length=48)
+    part = builder.batch([{"text": text} for text in TEXT_ROWS], [1, 2, 3])
+    given = {name: part[name] for name in ("source_ids", "source_mask", "slots", "slot_mask")}
+    wanted = part["slot_mask"] & (torch.arange(part["slots"].shape[1]) % 3 == 0)
+    every, some = (
+        model.generate(**given, samples=2, seeds=[1, 2, 3], **more)  # type: ignore[arg-type]
+        for more in ({}, {"wanted": wanted})
+    )
+    assert torch.equal(some.assignment, every.assignment)  # type: ignore[arg-type]
+    shown = wanted.unsqueeze(1).expand_as(every.tokens)
+    assert torch.equal(some.tokens, every.tokens.masked_fill(~shown, model.config.pad_token_id or 0))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "more", "error", "says"),
+    [
+        (torch.ones(1, 3, dtype=torch.bool), {}, ValueError, "wanted must have shape"),
+        (torch.ones(1, 2), {}, TypeError, "boolean"),
+        (torch.zeros(1, 2, dtype=torch.bool), {}, ValueError, "at least one slot"),
+        (torch.tensor([[True, True]]), {"slot_mask": torch.tensor([[True, False]])}, ValueError, "outside slot_mask"),
+        (torch.tensor([[True, True]]), {"choices": torch.tensor([[3, 4]])}, ValueError, "beside choices"),
+        (torch.tensor([[True, True]]), {"reread": True}, ValueError, "does not reread"),
+    ],
+)
+def test_what_cannot_be_wanted(make_model: Make, wanted: Any, more: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        make_model().generate(torch.tensor([[1, 2, 3]]), slots=torch.tensor([[1, 2]]), wanted=wanted, **more)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanlm.nn.selective_scan import selective_scan
+from yanlm.nn.selective_scan import scan_states, selective_scan
 
 NAMES = ("x", "dt", "A", "B", "C", "D", "z")
 
@@ -202,3 +202,15 @@ def test_shapes_are_checked(index, shape, message):
 def test_segment_is_checked(segment):
     with pytest.raises(ValueError, match="segment must be an integer of at least 1"):
         selective_scan(*inputs(), segment=segment)
+
+
+def test_the_operation_keeps_the_rules_of_operations():
+    """Its schema, its fake kernel, its gradients: what the compiler relies on."""
+    torch.library.opcheck(scan_states, (*inputs()[:5], 3, True), test_utils=("test_schema", "test_faketensor"))
+
+
+def test_second_derivatives_are_refused():
+    x, dt, A, B, C = inputs(1, 4, 2, 2)[:5]
+    [first] = torch.autograd.grad(selective_scan(x, dt, A, B, C).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="no autograd formula"):
+        first.sum().backward()
