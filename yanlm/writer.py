@@ -12,7 +12,7 @@ from moefm.checks import check_count
 from yanlm.generation.lengths import predicted_lengths, written_lengths
 from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.seeding import row_seed
-from yanlm.tokenization.collation import Example, split_spans, together
+from yanlm.tokenization.collation import Example, call_cost, split_spans, together
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masked_text import fill
 from yanlm.tokenization.pieces import decode_piece
@@ -129,7 +129,7 @@ class Writer:
         self.model.can.check(options)
         examples = self._examples(texts, length)
         written: dict[int, Written] = {}
-        for rows in together(examples, batch_size, self.model.device.type):
+        for rows in together(examples, batch_size, call_cost(self.model.config.d_model, self.model.device.type)):
             batch = self.builder.collate([examples[i] for i in rows])
             batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
             alone = len(rows) == 1

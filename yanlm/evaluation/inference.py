@@ -18,7 +18,7 @@ from yanlm.generation.options import GenerationOptions
 from yanlm.generation.result import Generation
 from yanlm.modeling.build import without_flow
 from yanlm.nn.slots import gather_tokens
-from yanlm.tokenization.collation import Batch, Example, Ids, together
+from yanlm.tokenization.collation import Batch, Example, Ids, call_cost, together
 from yanlm.tokenization.examples import Builder
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def batches(
 ) -> Iterator[tuple[list[int], Batch]]:
     """Numbers of the prompts of each batch, and what a model is given of them; rows of like lengths are together."""
     names = ("source_ids", "source_mask", "slots", "slot_mask")
-    for own in together(prompts, size, model.device.type):
+    for own in together(prompts, size, call_cost(model.config.d_model, model.device.type)):
         batch = builder.collate([prompts[i] for i in own])
         yield own, {name: batch[name].to(model.device) for name in names}
 

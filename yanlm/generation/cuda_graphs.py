@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
 
 Fill = Callable[["YanNetwork", Given, GenerationOptions, Sequence[torch.Generator] | None], Filled]
+SHAPES = 256
+"""How many shapes may be compiled."""
 WARM_UPS = 2
 """Runs before a recording, in which libraries choose their kernels and allocate what they keep."""
 
@@ -30,11 +33,17 @@ class CudaGraph:
     All graphs share their memory, since none of them has a result that the next one could write over: results are
     copied before anything else runs.
 
+    Args:
+        run: The function.
+        given: An example of what it reads.
+        compile: Whether ``torch.compile`` fuses its operations first, which takes a minute or so.
+
     Attributes:
         bytes: By how much the memory of the process grew.
     """
 
-    def __init__(self, run: Run, given: Given) -> None:
+    def __init__(self, run: Run, given: Given, compile: bool = False) -> None:
+        run = compiled(run) if compile else run
         device = given.source_ids.device
         with torch.cuda.device(device):
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
@@ -63,6 +72,17 @@ class CudaGraph:
             filled = Filled(*(x.clone() if isinstance(x, torch.Tensor) else x for x in self._filled))
             self._done.record(here)
         return filled
+
+
+def compiled(run: Run, backend: str = "inductor") -> Run:
+    """The run as one compiled graph of the shapes that it meets."""
+    fused = torch.compile(run, fullgraph=True, dynamic=False, backend=backend)
+
+    def call(given: Given) -> Filled:
+        with torch._dynamo.config.patch(recompile_limit=SHAPES):  # every shape is compiled for itself
+            return fused(given)
+
+    return call
 
 
 _POOLS: dict[torch.device, Any] = {}
@@ -124,6 +144,7 @@ def prepare(
     *,
     most: int | None = None,
     memory: int | None = None,
+    compile: bool = False,
 ) -> int:
     """Record generations of these shapes; see :meth:`yanlm.YanModel.prepare_for_generation`."""
     wanted = [[check_count("shapes", size) for size in shape] for shape in shapes]
@@ -134,6 +155,7 @@ def prepare(
     replays.limit(replays.most if most is None else most, replays.memory if memory is None else memory)
     if not can_record(model, options):
         return 0
+    replays.record = partial(CudaGraph, compile=True) if compile else CudaGraph
     for rows, length, count in wanted:
         ids = torch.zeros(rows, length, dtype=torch.long, device=model.device)
         slots = torch.arange(count, device=model.device).expand(rows, -1)

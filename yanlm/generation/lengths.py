@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from yanlm.generation.autoregressive import write_free
-from yanlm.tokenization.collation import Example, Ids, together
+from yanlm.tokenization.collation import Example, Ids, call_cost, together
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import span_lengths
 
@@ -24,7 +24,7 @@ def predicted_lengths(
     """Most probable number of tokens behind each single mask, from the encoder's state there."""
     examples = [Example(source, source, [], []) for source in sources]
     lengths: dict[int, list[int]] = {}
-    for rows in together(examples, batch_size, model.device.type):
+    for rows in together(examples, batch_size, call_cost(model.config.d_model, model.device.type)):
         batch = builder.collate([examples[i] for i in rows])
         ids, mask = batch["source_ids"].to(model.device), batch["source_mask"].to(model.device)
         best = (model.length_head(model.encode(ids, mask)).argmax(-1) + 1).tolist()

@@ -50,7 +50,7 @@ class Replays:
     """
 
     def __init__(self, record: Callable[[Run, Given], Recording], most: int = 32, memory: int = 2**33) -> None:
-        self._record, self._lock = record, threading.RLock()
+        self.record, self._lock = record, threading.RLock()
         self._kept: OrderedDict[Hashable, Recording] = OrderedDict()
         self._seen: OrderedDict[Hashable, bool] = OrderedDict()  # whether a recording failed or was too large
         self._weights: Hashable = None
@@ -95,7 +95,7 @@ class Replays:
         if is_new or refused:
             return False
         try:
-            recording = self._record(run, given)
+            recording = self.record(run, given)
         except RuntimeError as error:
             warnings.warn(f"this generation cannot be recorded and runs as it is: {error}", stacklevel=2)
             self._seen[key] = True

@@ -177,6 +177,7 @@ class YanModel(YanNetwork):
         *,
         most: int | None = None,
         memory: int | None = None,
+        compile: bool = False,
         options: GenerationOptions | None = None,
         **keywords: Any,
     ) -> int:
@@ -191,6 +192,8 @@ class YanModel(YanNetwork):
             shapes: Numbers of texts, of tokens and of slots, three for each shape.
             most: Recordings that are kept, 32 if it was never said.
             memory: Bytes that they may hold, 8 GB if it was never said.
+            compile: Whether ``torch.compile`` fuses the operations of these and later recordings first. Each then takes
+                a minute or so; for the Mamba backbone only where mamba-ssm is not installed.
             options: How slots will be filled; seeds are of no consequence.
             keywords: The same by name.
 
@@ -205,7 +208,7 @@ class YanModel(YanNetwork):
             >>> model.eval().prepare_for_generation([(1, 128, 16), (8, 128, 16)], steps=3)  # on a CPU
             0
         """
-        return prepare(self, shapes, generation_options(options, keywords), most=most, memory=memory)
+        return prepare(self, shapes, generation_options(options, keywords), most=most, memory=memory, compile=compile)
 
 
 AutoModel.register(YanConfig, YanModel)

@@ -126,14 +126,14 @@ def scan_states(
         states = _run(state, dts[at], rates * LOG2_E, dts[at] * xs[at], Bs[at], decay, states)
         torch.matmul(Cs[at].unsqueeze(2), states, out=y[at].unsqueeze(2))
         state = states[-1].clone()
-    return y.transpose(0, 1), kept
+    return y.transpose(0, 1).contiguous(), kept
 
 
 @scan_states.register_fake
 def _(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, segment: int, keep: bool) -> tuple[Tensor, Tensor]:
     batch, length, channels = x.shape
     kept = x.new_empty(_segments(x, segment) if keep else 0, batch, A.shape[1], channels)
-    return x.new_empty(length, batch, channels).transpose(0, 1), kept
+    return x.new_empty(batch, length, channels), kept
 
 
 @torch.library.custom_op(
@@ -171,15 +171,16 @@ def scan_gradients(
         torch.sum(torch.mul(decay, rates, out=states), 2, out=ddt[at])
         ddt[at].addcmul_(weighted, xs)
         dA += decay.mul_(dts.unsqueeze(2)).sum((0, 1))
-    return dx.transpose(0, 1), ddt.transpose(0, 1), dA.t(), dB.transpose(0, 1), dC.transpose(0, 1)
+    dx, ddt, dB, dC = _time_first(dx, ddt, dB, dC)  # back again
+    return dx, ddt, dA.t().contiguous(), dB, dC
 
 
 @scan_gradients.register_fake
 def _(
     grad: Tensor, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, kept: Tensor, segment: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    dx, ddt, dB, dC = (g.new_empty(g.shape[1], g.shape[0], g.shape[2]).transpose(0, 1) for g in (x, dt, B, C))
-    return dx, ddt, A.new_empty(A.shape[1], A.shape[0]).t(), dB, dC
+    dx, ddt, dA, dB, dC = (tensor.new_empty(tensor.shape) for tensor in (x, dt, A, B, C))
+    return dx, ddt, dA, dB, dC
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

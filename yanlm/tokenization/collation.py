@@ -63,11 +63,17 @@ def collate(
 
 SLOT_COST = 3
 """Tokens of a source that a slot takes as long as: it goes through a flow in several steps."""
-CALL_COSTS = {"cpu": 32}
-"""Tokens of a source that a call takes as long as, whatever is in it; a GPU is busy with far more of them."""
 
 
-def together(examples: Sequence[Example], size: int, device: str = "cpu") -> list[list[int]]:
+def call_cost(width: int, device: str = "cpu") -> int:
+    """Tokens of a source that a call takes as long as, whatever is in it: of a model of this width, measured on a CPU.
+
+    A GPU is busy with far more of them.
+    """
+    return max(2**15 // width, 16) if device == "cpu" else 4096
+
+
+def together(examples: Sequence[Example], size: int, cost: int = 64) -> list[list[int]]:
     """Numbers of the examples of each batch, so that filling a batch takes no longer than its examples one by one.
 
     Examples of like lengths share a batch. Where the padding of one more would cost more than a call of its own, a new
@@ -76,7 +82,7 @@ def together(examples: Sequence[Example], size: int, device: str = "cpu") -> lis
     Args:
         examples: To be filled.
         size: Most examples of a batch.
-        device: Type of the device that fills them.
+        cost: Of a call beside that of its tokens, in tokens: :func:`call_cost`.
 
     Example:
         >>> texts = [Example([0] * length, [], [0], [1]) for length in (8, 500, 9, 510)]
@@ -84,16 +90,15 @@ def together(examples: Sequence[Example], size: int, device: str = "cpu") -> lis
         [[0, 2], [1, 3]]
     """
     order = sorted(range(len(examples)), key=lambda i: (len(examples[i].source), len(examples[i].slots), i))
-    spared = CALL_COSTS.get(device, 4096)
     batches: list[list[int]] = []
     longest = most = alone = 0
     for i in order:
         length, slots = len(examples[i].source), len(examples[i].slots)
         rows = len(batches[-1]) + 1 if batches else 0
-        longest, most, alone = max(longest, length), max(most, slots), alone + length + SLOT_COST * slots + spared
-        if not batches or rows > size or rows * (longest + SLOT_COST * most) + spared > alone:
+        longest, most, alone = max(longest, length), max(most, slots), alone + length + SLOT_COST * slots + cost
+        if not batches or rows > size or rows * (longest + SLOT_COST * most) + cost > alone:
             batches.append([])
-            longest, most, alone = length, slots, length + SLOT_COST * slots + spared
+            longest, most, alone = length, slots, length + SLOT_COST * slots + cost
         batches[-1].append(i)
     return batches
 

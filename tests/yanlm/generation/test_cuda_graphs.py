@@ -12,6 +12,7 @@ from recorded import Recorded
 from toys import TEXT_ROWS, Batch, generate, speaking
 
 from yanlm.generation import cuda_graphs
+from yanlm.generation.core import Filled, Given
 from yanlm.generation.cuda_graphs import can_record, replays_of
 from yanlm.generation.options import GenerationOptions
 from yanlm.generation.replays import Replays
@@ -115,3 +116,23 @@ def test_preparing(make_model: Make, recorded: None) -> None:
 def test_what_cannot_be_prepared(make_model: Make, shapes: Any, options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         make_model().prepare_for_generation(shapes, **options)
+
+
+def test_every_shape_is_compiled_for_itself() -> None:
+    def run(read: Given) -> Filled:
+        return Filled(read.slots + 1, read.noise.sum(-1), None, None, 3)
+
+    fast = cuda_graphs.compiled(run, backend="eager")
+    for rows in (1, 2, 3):
+        slots = torch.arange(4).repeat(rows, 1)
+        out = fast(Given(slots, None, slots, None, torch.ones(rows, 4, 2)))
+        assert torch.equal(out.tokens, slots + 1) and out.computed.shape == (rows, 4) and out.nfe == 3
+
+
+def test_compiled_recordings_are_asked_for(make_model: Make, recorded: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(cuda_graphs, "CudaGraph", lambda run, read, **how: made.append(how) or Recorded(run, read))
+    model = make_model()
+    model.prepare_for_generation([(1, 16, 4)], compile=True)
+    model.prepare_for_generation([(1, 24, 4)])
+    assert made == [{"compile": True}, {}]
