@@ -47,9 +47,11 @@ def generators(seeds: Sequence[int], salt: int = 0, device: torch.device | str =
     return [torch.Generator(device).manual_seed(_mix(seed ^ _mix(salt)) >> 1) for seed in seeds]
 
 
-def sample_streams(seeds: Sequence[int], samples: int, salt: int) -> list[Generator]:
+def sample_streams(
+    seeds: Sequence[int], samples: int, salt: int, device: torch.device | str = "cpu"
+) -> list[Generator]:
     """One generator for every sample of every row: asking for more samples leaves the first ones as they were."""
-    return [generators([seed], salt + 8 * sample)[0] for seed in seeds for sample in range(samples)]
+    return [generators([seed], salt + 8 * sample, device)[0] for seed in seeds for sample in range(samples)]
 
 
 def row_normal(sources: Sequence[Generator], counts: Sequence[int], length: int, dim: int) -> Tensor:

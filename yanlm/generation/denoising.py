@@ -20,7 +20,7 @@ from yanlm.generation.token_sampling import Canvas, choose, slot_uniforms, speci
 from yanlm.generation.unmasking import Turn, in_turns
 from yanlm.nn.denoiser import LAST, TokenReader
 from yanlm.nn.places import Places
-from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
+from yanlm.seeding import EXPERT, GAUSSIAN, NOISE, row_normal, sample_streams
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
@@ -73,6 +73,8 @@ def denoise(
     seeds = check_generation(model.config, source_ids, slots, slot_mask, options, choices)
     many = options.samples * options.candidates
     noise, experts = (sample_streams(seeds, many, salt) for salt in (NOISE, EXPERT))
+    # Words are drawn from the noise's stream after it; vectors that are drawn elsewhere have a stream of their own.
+    vectors = sample_streams(seeds, many, GAUSSIAN, model.device) if options.device_noise else noise
     held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
     held = held.repeat_interleave(many, 0)
     points, draws = model.draw_points(slots.shape[1], experts), expert_draws(options)
@@ -81,12 +83,12 @@ def denoise(
         source_mask,
         slots,
         slot_mask,
-        noise=options.z0_scale * _noise(model, noise, held),
+        noise=options.z0_scale * _noise(model, vectors, held),
         uniforms=None if draws is None else draw_uniforms(draws, held.shape, experts).to(model.device),
         choices=None if choices is None else choices.to(model.device),
         points=None if points is None else points.to(model.device),
         words=_word_uniforms(held, noise) if options.temperature else None,
-        judge=_noise(model, noise, held) if options.candidates > 1 else None,
+        judge=_noise(model, vectors, held) if options.candidates > 1 else None,
     )
     with finite_flow():
         out = run(fill_by_encoder, model, given, options, experts)

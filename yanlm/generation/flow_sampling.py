@@ -56,7 +56,8 @@ def generate(
         ValueError: The model does not take an option, or shapes do not fit.
     """
     seeds, samples = check_generation(model.config, source_ids, slots, slot_mask, options, choices), options.samples
-    noise, experts = (sample_streams(seeds, samples, salt) for salt in (NOISE, EXPERT))
+    noise = sample_streams(seeds, samples, NOISE, model.device if options.device_noise else "cpu")
+    experts = sample_streams(seeds, samples, EXPERT)
     counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
     rows = [count for count in counts for _ in range(samples)]
     z0 = options.z0_scale * row_normal(noise, rows, slots.shape[1], model.config.d_model)

@@ -46,6 +46,8 @@ class GenerationOptions:
             one whose tokens are most probable once they were noised half-way (:mod:`yanlm.generation.denoising`).
         sampler: ``flow``, or ``diffusion``: masked diffusion by a flow that was trained for it too. One step of
             diffusion is one pass.
+        device_noise: Whether a flow's noise is drawn on the model's device. That is faster on a GPU, where results are
+            then other ones than on a CPU; by default a seed means the same everywhere.
         samples: Results for every row.
         seeds: One integer a row, from which all its randomness follows; from the system's if there are none.
 
@@ -66,6 +68,7 @@ class GenerationOptions:
     order: str = "confidence"
     candidates: int = 1
     sampler: str = "flow"
+    device_noise: bool = False
     samples: int = 1
     seeds: Sequence[int] | None = None
 
@@ -76,8 +79,11 @@ class GenerationOptions:
         checked["seeds"] = None if self.seeds is None else _seeds(self.seeds)
         for name, value in checked.items():  # plain numbers, whatever they were
             object.__setattr__(self, name, value)
-        if not isinstance(self.reread, bool):
-            raise ValueError(f"reread must be True or False, got {self.reread!r}")
+        for name in ("reread", "device_noise"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if self.reread and self.device_noise:
+            raise ValueError("device_noise is of a flow that does not reread: leave it out")
         check_choice("order", self.order, ORDERS)
         check_choice("sampler", self.sampler, SAMPLERS)
         check_pair(get_routing(self.routing), check_solver(self.solver))
@@ -108,7 +114,7 @@ DEFAULTS = GenerationOptions()
 FLOW_OPTIONS: dict[str, Any] = {
     field.name: field.default
     for field in fields(GenerationOptions)
-    if field.name in ("routing", "solver", "z0_scale", "reread", "candidates", "sampler")
+    if field.name in ("routing", "solver", "z0_scale", "reread", "candidates", "sampler", "device_noise")
 }
 """Options of generation that only a flow has, and their defaults."""
 

@@ -32,6 +32,7 @@ WAYS: list[dict[str, Any]] = [
     {"steps": 2, "temperature": 1.0},
     {"steps": 2, "samples": 2, "candidates": 3},
     {"steps": 2, "reread": True},
+    {"steps": 2, "device_noise": True, "temperature": 1.0},
     {"steps": 2, "sampler": "diffusion", "order": "random", "temperature": 1.0},
 ]
 

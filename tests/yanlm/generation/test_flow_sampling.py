@@ -196,3 +196,10 @@ def test_wanted_tokens_are_those_of_all(make_model: Make, tokenizer: Any, kind: 
 def test_what_cannot_be_wanted(make_model: Make, wanted: Any, more: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         make_model().generate(torch.tensor([[1, 2, 3]]), slots=torch.tensor([[1, 2]]), wanted=wanted, **more)
+
+
+def test_on_the_host_noise_of_the_device_is_that_of_the_host(make_model: Make) -> None:
+    model = shaken(make_model(num_experts=5))
+    source, slots = torch.tensor([[5, 6, 7, 8]] * 2), torch.tensor([[1, 2]] * 2)
+    outs = [model.generate(source, slots=slots, samples=3, seeds=[1, 2], device_noise=own) for own in (False, True)]
+    assert torch.equal(outs[0].tokens, outs[1].tokens)

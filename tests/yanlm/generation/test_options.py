@@ -34,10 +34,15 @@ SOURCE, SLOTS = torch.tensor([[1, 2, 3]]), torch.tensor([[1]])
         ({"temperature": "1"}, "temperature"),
         ({"order": "surest"}, "order must be one of"),
         ({"reread": "yes"}, "reread must be True or False, got 'yes'"),
+        ({"device_noise": 1}, "device_noise must be True or False, got 1"),
+        ({"device_noise": True, "reread": True}, "device_noise is of a flow that does not reread"),
         ({"seeds": 3}, "seeds must hold one integer for each row, got 3"),
         ({"seeds": [1, 2.5]}, "seeds must hold one integer for each row"),
         ({"steps": True}, "steps must be an integer"),
-        ({"guidance": 2.0}, "no option 'guidance'; its options are candidates, order, reread, routing, sampler"),
+        (
+            {"guidance": 2.0},
+            "no option 'guidance'; its options are candidates, device_noise, order, reread, routing, sampler",
+        ),
     ],
 )
 def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
@@ -67,7 +72,7 @@ def test_a_temperature_and_a_random_order_draw() -> None:
 
 
 def test_options_of_the_flow_are_options() -> None:
-    assert FLOW_OPTIONS.keys() <= {field.name for field in fields(GenerationOptions)} and len(FLOW_OPTIONS) == 6
+    assert FLOW_OPTIONS.keys() <= {field.name for field in fields(GenerationOptions)} and len(FLOW_OPTIONS) == 7
 
 
 @pytest.mark.parametrize("method", ["flow", "mlm", "mdlm"])
