@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -64,7 +66,7 @@ def _halves(hidden: Tensor, weight: Tensor) -> torch.dtype | None:
 
 def has_fast_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 by instructions of its own."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
