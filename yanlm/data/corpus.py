@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from yanlm.data.rows import Columns, DataError, Row, kind_of, trained
+from yanlm.data.row_store import digests, kinds_of
+from yanlm.data.rows import Columns, DataError, Row, kind_of
 from yanlm.data.sources import Say, Source, read_source
 from yanlm.data.specs import weighted_specs
 
@@ -42,10 +42,12 @@ class Corpus:
     skipped: list[str] = field(repr=False)
 
     @functools.cached_property
-    def rows(self) -> list[Row] | None:
+    def rows(self) -> Sequence[Row] | None:
         """All training rows, or None if a source is a stream."""
         parts = [source.rows for source in self.sources if source.rows is not None]
-        return list(itertools.chain.from_iterable(parts)) if len(parts) == len(self.sources) else None
+        if len(parts) < len(self.sources):
+            return None
+        return parts[0] if len(parts) == 1 else list(itertools.chain.from_iterable(parts))
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -135,7 +137,7 @@ def corpus_of(name: str, sources: Sequence[Source], weights: tuple[float, ...]) 
     """
     validation = [row for source in sources for row in source.validation]
     test = [row for source in sources for row in source.test]
-    kinds = {kind_of(row) for source in sources for row in source.rows or ()}
+    kinds = {kind for source in sources for kind in kinds_of(source.rows or ())}
     kinds |= {kind_of(row) for row in itertools.chain(validation, test)}
     return Corpus(
         name=name,
@@ -175,6 +177,6 @@ def _fingerprint(sources: Iterable[Source], weights: tuple[float, ...]) -> str:
             digest.update(repr((source.name, source.columns)).encode())
         for rows in (source.rows or [], source.validation, source.test):
             digest.update(f"\n{len(rows)}\n".encode())
-            for row in rows if source.rows is not None else ():
-                digest.update(json.dumps(trained(row), ensure_ascii=False, sort_keys=True).encode())
+            for content in digests(rows) if source.rows is not None else ():
+                digest.update(content)
     return digest.hexdigest()

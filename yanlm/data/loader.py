@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from moefm.checks import check_count
 from yanlm.data import hub
 from yanlm.data.corpus import Corpus, Source
+from yanlm.data.row_keys import row_key
 from yanlm.data.rows import DataError, Row, words_of
 from yanlm.data.sources import SHUFFLED
-from yanlm.data.splits import row_key
 
 Slice = list[tuple[int, Row]]
 """The rows of one process, each with its index in the global batch."""

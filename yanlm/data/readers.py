@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from yanlm.data import reading
 from yanlm.data.formats import READERS, Reader, fail
+from yanlm.data.row_store import LARGE, Rows, RowStore
 from yanlm.data.rows import Columns, DataError, Row, columns_wanted, printable_line
 
 _TEXTS = 8  # a single text may have one of so many parts of the cap
@@ -30,7 +31,7 @@ _MAGIC = (
 class Table(NamedTuple):
     """What a file holds: rows, where each came from, and what was skipped as ``file:line: reason``."""
 
-    rows: list[Row]
+    rows: Rows
     skipped: list[str]
     notes: list[str]
 
@@ -93,25 +94,28 @@ def _read(path: Path, read: Reader, columns: Columns, packed: bool) -> Table:
         content = content.removeprefix(codecs.BOM_UTF8)
         _check_text(path, content)
         _check_lines(content)
-    table = Table([], [], [])
+    rows: list[Row] | RowStore = []
+    skipped, notes = list[str](), list[str]()
     most, total = reading.max_bytes(), 0
     for count, (line, outcome) in enumerate(read(path, content, columns)):
         if isinstance(outcome, str):
-            table.notes.append(printable_line(f"{path}: {outcome}"))
+            notes.append(printable_line(f"{path}: {outcome}"))
         elif isinstance(outcome, DataError):
-            table.skipped.append(printable_line(f"{path}:{line}: {outcome}"))
+            skipped.append(printable_line(f"{path}:{line}: {outcome}"))
         else:
             size = sum(map(len, outcome.values()))
             total += size  # more than the file holds, where rows repeat a part of it
             if size > most // _TEXTS or total > most:
                 reading.check_size(size, f"the text of line {line} holds", most // _TEXTS, "a text")
                 reading.check_size(total, "unpacks to")
-            table.rows.append(outcome)
+            if total > LARGE and isinstance(rows, list):
+                rows = RowStore(rows)
+            rows.append(outcome)
         if count % 1000 == 0:
             reading.check_rows(count)
     if fault:
-        table.notes.insert(0, f"{path}: {fault}; the {len(table.rows)} rows before the break are used")
-    return table
+        notes.insert(0, f"{path}: {fault}; the {len(rows)} rows before the break are used")
+    return Table(rows if isinstance(rows, list) else rows.rows(), skipped, notes)
 
 
 def extension(path: Path) -> str:

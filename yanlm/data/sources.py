@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,8 +12,10 @@ from typing import Any
 from yanlm.data import hub, readers
 from yanlm.data.builtin import pydoc_text, rooms
 from yanlm.data.builtin.puzzles import PUZZLES, puzzle
-from yanlm.data.rows import Columns, DataError, Row, trained
-from yanlm.data.splits import completed, row_key, siblings
+from yanlm.data.row_keys import canonical, row_key
+from yanlm.data.row_store import Rows, in_memory
+from yanlm.data.rows import Columns, DataError, Row
+from yanlm.data.splits import completed, siblings
 
 BUILTIN = ("pydoc", "rooms", *PUZZLES)
 ROOMS = {"train": 20000, "validation": 500, "test": 1000}
@@ -42,14 +43,14 @@ class Source:
 
     Attributes:
         name: The spec it was read from.
-        rows: The training rows, or None for a stream.
+        rows: The training rows, or None for a stream; of a large file a sequence that reads each when it is asked for.
         stream: The ``IterableDataset`` to train on, or None.
         columns: How the records of the stream name their fields.
         held: Keys of the rows of the stream that are kept apart (:func:`yanlm.data.splits.row_key`).
     """
 
     name: str
-    rows: list[Row] | None
+    rows: Rows | None
     validation: list[Row]
     test: list[Row]
     skipped: list[str] = field(default_factory=list, repr=False)
@@ -108,20 +109,17 @@ def _read_file(text: str, path: Path, columns: Columns, say: Say) -> Source:
     table = _told(readers.read_rows(path, columns), path, say)
     skipped = table.skipped
     held_out: dict[str, list[Row]] = {}
-    known = set(map(_frozen, table.rows))
-    for split, sibling in siblings(path).items():
+    beside = siblings(path)
+    known = set(map(canonical, table.rows)) if beside else set()
+    for split, sibling in beside.items():
         other = _told(readers.read_rows(sibling, columns), sibling, say)
-        held_out[split] = other.rows
+        held_out[split] = in_memory(other.rows)
         skipped = skipped + other.skipped
         say(f"{path}: {split} rows are those of {sibling.name} ({len(other.rows)})")
-        if also := sum(row in known for row in map(_frozen, other.rows)):
+        if also := sum(row in known for row in map(canonical, other.rows)):
             say(f"{sibling}: {also} of its {len(other.rows)} rows are training rows too")
     train, validation, test = completed(str(path), table.rows, held_out, say)
     return Source(text, train, validation, test, skipped)
-
-
-def _frozen(row: Row) -> str:
-    return json.dumps(trained(row))
 
 
 def _told(table: readers.Table, path: Path, say: Say) -> readers.Table:

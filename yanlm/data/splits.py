@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from yanlm.data.readers import extension
-from yanlm.data.rows import DataError, Row, trained
+from yanlm.data.row_keys import canonical, row_key, text_hash
+from yanlm.data.row_store import Rows, StoredRows, in_memory, picked
+from yanlm.data.rows import DataError, Row
 
 HELD_SHARE = 0.05
 """The share of rows that validation and test take each where a file brings none of its own."""
@@ -47,34 +47,25 @@ def training_file(path: Path) -> tuple[Path, str] | None:
 
 
 def completed(
-    name: str, rows: list[Row], held_out: dict[str, list[Row]], say: Callable[[str], None]
-) -> tuple[list[Row], list[Row], list[Row]]:
+    name: str, rows: Rows, held_out: dict[str, list[Row]], say: Callable[[str], None]
+) -> tuple[Rows, list[Row], list[Row]]:
     """Rows for training, validation and test: those held out, and for what is missing some of the training rows."""
     if len(held_out) == 2:
         return rows, held_out["validation"], held_out["test"]
-    train, validation, test = split_rows(name, rows)
-    if "test" in held_out:
-        train, test = train + test, held_out["test"]
-    if "validation" in held_out:
-        train, validation = train + validation, held_out["validation"]
+    train, *kept_apart = split_rows(name, rows)
+    for split, part in zip(("test", "validation"), reversed(kept_apart), strict=True):
+        if split in held_out:
+            train = train + part  # type: ignore[operator]  # both are lists, or of one store
+    validation, test = (
+        held_out.get(split, in_memory(part)) for split, part in zip(("validation", "test"), kept_apart, strict=True)
+    )
     kept = {"validation": len(validation), "test": len(test)}
     parts = ", ".join(f"{kept[split]} rows for {split}" for split in kept if split not in held_out)
     say(f"{name}: kept {parts}, by a hash of their text")
     return train, validation, test
 
 
-def row_key(row: Row) -> bytes:
-    """What rows of one text share: a hash of the context, source or text, whatever its case and white space.
-
-    Example:
-        >>> row_key({"text": "Once upon a time"}) == row_key({"text": "once  upon a time"})
-        True
-    """
-    main = row.get("context") or row.get("question") or row.get("source") or row.get("text", "")
-    return _hash(main)
-
-
-def split_rows(name: str, rows: list[Row]) -> tuple[list[Row], list[Row], list[Row]]:
+def split_rows(name: str, rows: Rows) -> tuple[Rows, Rows, Rows]:
     """Training, validation and test rows by a hash of the text: 90, 5 and 5%, each with one row at least.
 
     Raises:
@@ -84,9 +75,9 @@ def split_rows(name: str, rows: list[Row]) -> tuple[list[Row], list[Row], list[R
         >>> [len(part) for part in split_rows("letters", [{"text": letter} for letter in "abcdefghij"])]
         [7, 2, 1]
     """
-    keys = [row_key(row) for row in rows]
+    keys = rows.keys() if isinstance(rows, StoredRows) else [row_key(row) for row in rows]
     if len(set(keys)) < 3:  # few contexts with many questions
-        keys = [_hash(json.dumps(trained(row), sort_keys=True, ensure_ascii=False)) for row in rows]
+        keys = [text_hash(canonical(row)) for row in rows]
     order = sorted(set(keys))
     if len(order) < 3:
         few = f"holds {len(order)} different row{'s' if len(order) > 1 else ''}"
@@ -98,9 +89,5 @@ def split_rows(name: str, rows: list[Row]) -> tuple[list[Row], list[Row], list[R
     first = min(max(test, 1), most)
     second = min(max(both, first + 1), first + most)
     part = {key: 2 if rank < first else 1 if rank < second else 0 for rank, key in enumerate(order)}
-    train, validation, tests = ([row for row, key in zip(rows, keys, strict=True) if part[key] == p] for p in range(3))
+    train, validation, tests = (picked(rows, [i for i, key in enumerate(keys) if part[key] == p]) for p in range(3))
     return train, validation, tests
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(" ".join(text.casefold().split()).encode(), digest_size=16).digest()

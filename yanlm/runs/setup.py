@@ -37,10 +37,8 @@ def _texts(corpus: Corpus, seed: int) -> Iterable[str]:
     """Texts that a tokenizer is trained on: the first of a corpus in memory, some of a stream."""
     if corpus.rows is None:
         stream = RowStream(corpus, 1000, seed=seed)
-        rows = [row for _ in range(20) for _, row in next(stream)]
-    else:
-        rows = corpus.rows[:200_000]
-    return map(words_of, rows)
+        return [words_of(row) for _ in range(20) for _, row in next(stream)]
+    return map(words_of, corpus.rows[:200_000])
 
 
 def check_labels(settings: RunSettings, corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -50,7 +48,7 @@ def check_labels(settings: RunSettings, corpus: Corpus, tokenizer: PreTrainedTok
         ValueError: A label has more tokens.
     """
     slots = settings.model.get("pad_to")
-    labels = {str(row["label"]).strip() for row in corpus.rows or [] if slots and kind_of(row) == "classify"}
+    labels = {str(row["label"]).strip() for row in (corpus.rows if slots else None) or [] if kind_of(row) == "classify"}
     label, length = longest(labels, tokenizer)
     if slots and length > slots:
         raise ValueError(

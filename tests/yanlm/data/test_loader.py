@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from yanlm.data import loader
 from yanlm.data.corpus import Corpus, Source, load_corpus
 from yanlm.data.loader import RowStream
+from yanlm.data.row_keys import row_key
 from yanlm.data.rows import DataError, Row
-from yanlm.data.splits import row_key
 
 
 def memory(*sizes: int, weights: tuple[float, ...] = ()) -> Corpus:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from corpora import fault, load, numbered, write
 
-from yanlm.data.splits import row_key
+from yanlm.data.row_keys import row_key
 
 
 class TestSpecs:

@@ -7,8 +7,9 @@ from corpora import fault, load, numbered, write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yanlm.data.row_keys import row_key
 from yanlm.data.rows import DataError
-from yanlm.data.splits import row_key, split_rows, training_file
+from yanlm.data.splits import split_rows, training_file
 
 
 class TestSplits:
