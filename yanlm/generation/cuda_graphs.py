@@ -47,13 +47,14 @@ class CudaGraph:
         device = given.source_ids.device
         with torch.cuda.device(device):
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-            before = torch.cuda.memory_reserved()
             self._given = Given(*(None if x is None else x.clone() for x in given))
             aside.wait_stream(here)
             with torch.cuda.stream(aside):
                 for _ in range(WARM_UPS):
                     run(self._given)
             here.wait_stream(aside)
+            torch.cuda.empty_cache()
+            before = torch.cuda.memory_reserved()
             self._graph, self._done = torch.cuda.CUDAGraph(), torch.cuda.Event()
             with torch.cuda.graph(self._graph, pool=_pool(device), capture_error_mode="thread_local"):
                 self._filled = run(self._given)
@@ -128,20 +129,29 @@ def can_record(model: YanNetwork, options: GenerationOptions) -> bool:
 def replayed(fill: Fill, model: YanNetwork, given: Given, options: GenerationOptions, replays: Replays) -> Filled:
     """The result of a recording of these shapes, rounded up to one of few lengths."""
     options = replace(options, seeds=None, z0_scale=1.0)  # both are in the numbers given
+    where = addresses(model)
+    if where is None:
+        return fill(model, given, options, None)
     slots, given = given.slots.shape[1], rounded(given, model.config.max_length)
-    filled = replays(lambda read: fill(model, read, options, None), given, (fill, options), addresses(model))
+    what = (fill, options, torch.is_inference_mode_enabled())  # tensors of that mode cannot be written to outside it
+    filled = replays(lambda read: fill(model, read, options, None), given, what, where)
     if given.slots.shape[1] == slots:
         return filled
     assignment = None if filled.assignment is None else filled.assignment[:, :slots]
     return filled._replace(tokens=filled.tokens[:, :slots], computed=filled.computed[:, :slots], assignment=assignment)
 
 
-def addresses(model: nn.Module) -> tuple[int, ...]:
-    """Where weights and buffers lie, in a sixth of the time that ``parameters()`` and ``buffers()`` take."""
+def addresses(model: nn.Module) -> tuple[int, ...] | None:
+    """Where weights and buffers lie; ``None`` where a module has hooks, which a recording would leave out.
+
+    It takes a sixth of the time of ``parameters()`` and ``buffers()``.
+    """
     places: list[int] = []
     modules = [model]
     while modules:
         module = modules.pop()
+        if module._forward_hooks or module._forward_pre_hooks:
+            return None
         for tensors in (module._parameters, module._buffers):
             places += [x.data_ptr() for x in tensors.values() if x is not None]
         modules += [child for child in module._modules.values() if child is not None]

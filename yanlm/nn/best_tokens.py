@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -64,6 +65,7 @@ def _halves(hidden: Tensor, weight: Tensor) -> torch.dtype | None:
     return torch.bfloat16 if has_fast_bfloat16() and not torch.is_autocast_enabled("cpu") else None
 
 
+@cache
 def has_fast_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 by instructions of its own."""
     known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell

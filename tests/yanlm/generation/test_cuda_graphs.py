@@ -81,6 +81,27 @@ def test_weights_that_moved_are_seen(make_model: Make, builder: Builder, recorde
     assert len(replays_of(model)) == 0
 
 
+def test_inference_mode_has_recordings_of_its_own(make_model: Make, batch_of_one: Batch, recorded: None) -> None:
+    model = speaking(make_model())
+    outs = []
+    for number in range(6):
+        with torch.inference_mode(number % 2 == 0):
+            outs.append(generate(model, batch_of_one, [1]).tokens.tolist())
+    assert len(replays_of(model)) == 2 and all(out == outs[0] for out in outs)
+
+
+def test_hooks_are_called(make_model: Make, batch_of_one: Batch, recorded: None) -> None:
+    model, calls = speaking(make_model()), []
+    for _ in range(3):
+        generate(model, batch_of_one, [1])
+    handle = model.encoder.register_forward_hook(lambda *_: calls.append(1))
+    generate(model, batch_of_one, [1])
+    assert calls == [1]
+    handle.remove()
+    generate(model, batch_of_one, [1])
+    assert calls == [1] and len(replays_of(model)) == 1
+
+
 def test_a_cpu_records_nothing(make_model: Make, batch_of_one: Batch) -> None:
     model = make_model()
     for _ in range(3):
