@@ -61,6 +61,7 @@ class Reference:
         seeds: Sequence[int],
         source_mask: Tensor | None = None,
         slot_mask: Tensor | None = None,
+        wanted: Tensor | None = None,
         steps: int = 3,
         routing: str = "frozen",
     ) -> Generation:
@@ -89,7 +90,8 @@ class Reference:
             z = z + velocities.gather(-2, expert[..., None, None].expand_as(velocities[..., :1, :])).squeeze(-2) / steps
         decoder = self.model.decoder
         logits = decoder.head(z + decoder.ffn(z))  # (B, M, V)
-        tokens = logits.argmax(-1).masked_fill(~places, self.config.pad_token_id or 0)
+        held = places if wanted is None else wanted  # computed for all of them
+        tokens = logits.argmax(-1).masked_fill(~held, self.config.pad_token_id or 0)
         return Generation(tokens.unsqueeze(1), None if routing == "mean" else expert.unsqueeze(1), steps)
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:

@@ -120,6 +120,16 @@ def test_words_and_experts_differ(reference: ModuleType, make_model: Callable[[s
     assert len(out.tokens.unique()) > 3 and len(out.assignment.unique()) > 1
 
 
+@pytest.mark.parametrize("backbone", ["transformer", "mamba"])
+def test_wanted_words_alone(reference: ModuleType, make_model: Callable[[str, str], YanModel], backbone: str) -> None:
+    model = make_model("paper", backbone)
+    batch = asked(model.config, [[1, -1, 3, 4], [-1, 5, 6, 7, -1, -1]], 1)
+    wanted = batch["slot_mask"] & (batch["slots"] % 3 == 0)
+    plain = reference.Reference(model).generate(**batch, wanted=wanted, seeds=[1, 2])
+    assert torch.equal(plain.tokens, model.generate(**batch, wanted=wanted, seeds=[1, 2]).tokens)
+    assert bool((plain.tokens.squeeze(1)[~wanted] == model.config.pad_token_id).all())
+
+
 def test_masks_may_be_left_out(reference: ModuleType, make_model: Callable[[str, str], YanModel]) -> None:
     plain = reference.Reference(make_model("paper", "mamba"))
     batch = asked(plain.config, [[1, -1, 3], [-1, 5, 6]], 0)

@@ -23,6 +23,7 @@ class Parts:
         source_ids: ``(B, S)``.
         slots: ``(B, M)``.
         steps: T.
+        wanted: ``(B, M)``, True = a slot whose word is wanted; all are, if it is not given.
 
     Example:
         >>> from yanlm.studies.tools.models import fresh_models
@@ -33,11 +34,12 @@ class Parts:
     """
 
     @torch.no_grad()
-    def __init__(self, model: Any, source_ids: Tensor, slots: Tensor, steps: int) -> None:
+    def __init__(self, model: Any, source_ids: Tensor, slots: Tensor, steps: int, wanted: Tensor | None = None) -> None:
         self.model, self.steps, flow = model, steps, model.flow
         states = model.encode(source_ids)
         cond = model.condition(states, source_ids, None, slots, None)
         z = torch.randn(*slots.shape, states.shape[-1], device=states.device, dtype=states.dtype)
+        read = z if wanted is None else z[wanted]
         features = flow.trunk(z, 0.0, cond)
         experts = torch.arange(slots.numel(), device=slots.device).view_as(slots) % flow.num_experts
         if flow.scope != "token":
@@ -48,7 +50,7 @@ class Parts:
             "trunk_per_step": lambda: flow.trunk(z, 0.0, cond),
             "gate": lambda: flow.gate_logits(features),
             "experts_per_step": lambda: flow.head(features, experts),
-            "head": lambda: model.decoder.best(z),
+            "head": lambda: model.decoder.best(read),
         }
 
     def times(self, name: str) -> int:

@@ -53,7 +53,9 @@ class Rules(NamedTuple):
 def question(config: Any, length: int, rate: float, seed: int, batch: int = 1) -> dict[str, torch.Tensor]:
     """Texts of random tokens, a share of them to be written, as :meth:`generate` of any model takes them.
 
-    The places are the same in all of a batch, so that no padding is counted as work.
+    The places are the same in all of a batch, so that no padding is counted as work. In the separate form the flow goes
+    over the whole text, and only the words that are wanted are read off it; if that is all of them, the source is
+    another text as long.
 
     Example:
         >>> from yanlm.config import YanConfig
@@ -66,12 +68,17 @@ def question(config: Any, length: int, rate: float, seed: int, batch: int = 1) -
     texts = [[rng.randrange(words) for _ in range(length)] for _ in range(batch)]
     hidden = list(range(length)) if rate == 1 else mask_spans(length, rng, rate=(rate, rate))
     behind = set(hidden)
-    kept, slots = [*range(length)], hidden
-    if config.form == "separate":  # one mask a span, and the whole text is written
-        kept = [i for i in kept if not (i in behind and i - 1 in behind)]
-        slots = list(range(length))
-    sources = [[config.mask_token_id if i in behind else text[i] for i in kept] for text in texts]
-    return {"source_ids": torch.tensor(sources), "slots": torch.tensor([slots] * batch)}
+    if config.form == "slots":
+        sources = [[config.mask_token_id if i in behind else id for i, id in enumerate(text)] for text in texts]
+        return {"source_ids": torch.tensor(sources), "slots": torch.tensor([hidden] * batch)}
+    asked = {"source_ids": torch.tensor(texts), "slots": torch.arange(length).repeat(batch, 1)}
+    if rate == 1:
+        return asked
+    kept = [i for i in range(length) if not (i in behind and i - 1 in behind)]  # one mask a span
+    asked["source_ids"] = asked["source_ids"].index_fill(1, torch.tensor(hidden), config.mask_token_id)[:, kept]
+    return asked | {
+        "wanted": torch.zeros_like(asked["slots"], dtype=torch.bool).index_fill(1, torch.tensor(hidden), True)
+    }
 
 
 def contestants(loaded: Sequence[Named], steps: Sequence[int], mdlm_steps: Sequence[int]) -> list[Contestant]:

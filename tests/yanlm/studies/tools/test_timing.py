@@ -20,7 +20,10 @@ def test_questions_of_a_length(form: str, rate: float) -> None:
     asked = timing.question(config, 40, rate, 0)
     masks = int((asked["source_ids"] == config.mask_token_id).sum())
     if form == "separate":
-        assert asked["slots"].tolist() == [list(range(40))] and (masks == 1) == (rate == 1)
+        assert asked["slots"].tolist() == [list(range(40))] and ("wanted" in asked) == (rate < 1)
+        spans = 0 if rate == 1 else int((asked["wanted"].int().diff(prepend=torch.zeros(1, 1)) > 0).sum())
+        wanted = 0 if rate == 1 else int(asked["wanted"].sum())
+        assert masks == spans and asked["source_ids"].shape == (1, 40 - wanted + spans)
     else:
         assert asked["source_ids"].shape == (1, 40) and masks == asked["slots"].shape[1]
         assert masks == pytest.approx(40 * rate, abs=1)
