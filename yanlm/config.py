@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from transformers import AutoConfig, PretrainedConfig
+from transformers import PretrainedConfig
 
 from moefm.checks import check_choice, check_count, check_positive
 from yanlm.config_keys import check_experts, check_options, known_options
@@ -233,5 +233,9 @@ class ARConfig(PretrainedConfig):
                 raise ValueError(f"{name} must lie in 0 .. {self.vocab_size - 1}, got {id}")
 
 
-AutoConfig.register("yan", YanConfig)
-AutoConfig.register("yan-ar", ARConfig)
+def register() -> None:
+    """Make ``AutoConfig`` know the configurations; called when transformers' list of models is imported."""
+    from transformers import AutoConfig
+
+    for kind in (YanConfig, ARConfig):
+        AutoConfig.register(kind.model_type, kind, exist_ok=True)

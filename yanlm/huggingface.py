@@ -14,7 +14,7 @@ REGISTERING = {
     "transformers.models.auto.configuration_auto": ("yanlm.config",),
     "transformers.models.auto.modeling_auto": ("yanlm.modeling.yan", "yanlm.modeling.autoregressive"),
 }
-"""Modules of transformers, and ours that register themselves there when they are imported."""
+"""Modules of transformers, and ours that belong there: they register when they are imported, or by ``register``."""
 
 
 class _AfterTransformers(importlib.abc.MetaPathFinder):
@@ -55,10 +55,9 @@ def register(name: str) -> None:
     """Import what registers itself in the module ``name``; a module that is half imported does so at its own end."""
     _waiting.discard(name)
     for own in REGISTERING[name]:
-        if own in sys.modules:
-            continue
         try:
-            importlib.import_module(own)
+            module = sys.modules.get(own) or importlib.import_module(own)
+            getattr(module, "register", lambda: None)()
         except ImportError:
             if not _half_imported():
                 raise

@@ -77,8 +77,10 @@ class Writer:
             )
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> Writer:
+    def load(cls, folder: str | Path, device: str = "cpu", *, writing: bool = False) -> Writer:
         """Load a model folder that ``yanlm train`` wrote (``DIR``, ``DIR/stage2`` or ``DIR/stage1``).
+
+        ``writing`` is that of :func:`yanlm.load_model`: a model that only writes, ready sooner.
 
         Raises:
             ValueError: The folder is not there or holds no model.
@@ -86,7 +88,7 @@ class Writer:
         from yanlm.modeling.io import load_model, model_folder
 
         folder = model_folder(folder)
-        return cls(load_model(folder, device), load_tokenizer(folder))
+        return cls(load_model(folder, device, writing=writing), load_tokenizer(folder))
 
     def write(
         self,

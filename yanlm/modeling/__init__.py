@@ -8,8 +8,8 @@ from yanlm.faces import named
 
 if TYPE_CHECKING:
     from yanlm.modeling.autoregressive import ARModel as ARModel
-    from yanlm.modeling.build import count_parameters as count_parameters
     from yanlm.modeling.build import make_builder as make_builder
+    from yanlm.modeling.description import count_parameters as count_parameters
     from yanlm.modeling.ensemble import Ensemble as Ensemble
     from yanlm.modeling.io import load_model as load_model
     from yanlm.modeling.io import model_folder as model_folder
@@ -22,7 +22,7 @@ _HOMES = {
     "Ensemble": "ensemble",
     "YanModel": "yan",
     "YanOutput": "output",
-    "count_parameters": "build",
+    "count_parameters": "description",
     "load_model": "io",
     "make_builder": "build",
     "model_folder": "io",

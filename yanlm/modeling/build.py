@@ -7,10 +7,10 @@ from itertools import count, cycle
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import Parameter
 
 from yanlm.config import MASKED, ARConfig, YanConfig
 from yanlm.modeling.autoregressive import ARModel
+from yanlm.modeling.description import FLOW_SETTINGS, count_parameters, options_without_effect
 from yanlm.modeling.ensemble import Ensemble
 from yanlm.modeling.yan import YanModel
 from yanlm.tokenization.examples import Builder
@@ -18,28 +18,6 @@ from yanlm.tokenization.masking import Masking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-
-FLOW_SETTINGS = (
-    "num_experts",
-    "scope",
-    "experts",
-    "sigma",
-    "prediction",
-    "flow_layers",
-    "cross_layers",
-    "align",
-    "form",
-    "d_time",
-    "denoiser",
-    "latent_dim",
-    "expert_layer",
-    "sentence_ends",
-    "pad_to",
-)
-"""Options of the model that leave its autoencoder as it is."""
-_OF_TRUNK = ("flow_layers", "cross_layers", "prediction", "align", "sigma")
-_OF_ENCODER = ("latent_dim", "expert_layer", "sentence_ends")
 
 
 def baseline_config(name: str, flow: YanConfig) -> Any:
@@ -119,7 +97,7 @@ def with_flow(model: YanModel, options: Mapping[str, Any], seed: int) -> YanMode
     """
     wanted, config = {name: options[name] for name in FLOW_SETTINGS if name in options}, model.config
     config.pad_to = wanted.pop("pad_to", config.pad_to)  # of the data; it has no weights
-    idle = _without_effect(config) if wanted.get("denoiser", config.denoiser) == config.denoiser else ()
+    idle = options_without_effect(config) if wanted.get("denoiser", config.denoiser) == config.denoiser else ()
     if all(getattr(config, name) == value for name, value in wanted.items() if name not in idle):
         return model
     changed = fresh_model(YanConfig(**(config.to_dict() | wanted)), seed)
@@ -127,24 +105,6 @@ def with_flow(model: YanModel, options: Mapping[str, Any], seed: int) -> YanMode
         if getattr(model, name) is not None:
             getattr(changed, name).load_state_dict(getattr(model, name).state_dict())
     return changed
-
-
-def options_in_use(config: Any) -> dict[str, Any]:
-    """Options of a configuration, as config.json has them, that its model is built or used by.
-
-    Example:
-        >>> "flow_layers" in options_in_use(YanConfig()), "flow_layers" in options_in_use(YanConfig(method="mlm"))
-        (True, False)
-    """
-    idle = _without_effect(config)
-    return {name: value for name, value in config.to_diff_dict().items() if name not in idle}
-
-
-def _without_effect(config: Any) -> tuple[str, ...]:
-    """Options that say nothing of a model of this configuration."""
-    if config.method != "flow":
-        return tuple(name for name in FLOW_SETTINGS if name != "pad_to")
-    return _OF_TRUNK if config.denoiser == "encoder" else _OF_ENCODER
 
 
 def fresh_model(config: Any, seed: int) -> Any:
@@ -162,29 +122,3 @@ def make_builder(model: YanModel, tokenizer: PreTrainedTokenizerFast, masking: M
     form = config.form if stage == 2 else "slots"  # the autoencoder always decodes the text that it encodes
     padding = {"lengths": "padding", "pad_to": config.pad_to} if config.pad_to else {}
     return Builder(tokenizer, form=form, max_length=config.max_length, masking=masking, **padding)
-
-
-def count_parameters(model: Any) -> dict[str, int]:
-    """Number of parameters of each part that the model has; a weight that two parts share counts once, in the first."""
-    seen: set[int] = set()
-
-    def count(*parts: Any) -> int:
-        owned = [[part] if isinstance(part, Parameter) else part.parameters() for part in parts if part is not None]
-        fresh = [p for parameters in owned for p in parameters if id(p) not in seen]
-        seen.update(map(id, fresh))
-        return sum(p.numel() for p in fresh)
-
-    if not hasattr(model, "flow"):  # gpt2, bart
-        parts = {"embedding": count(model.get_input_embeddings()), "layers": count(model)}
-        return parts | {"total": sum(parts.values())}
-    parts = {"embedding": count(model.encoder.embedding, model.positions), "encoder": count(model.encoder)}
-    if model.flow is None:
-        parts["decoder"] = count(model)  # with the length head
-    else:
-        flow = model.flow
-        experts = (flow.head_layers, flow.marks, getattr(flow, "line", None))
-        parts |= {"experts": count(*experts), "gate": count(flow.gating), "flow": count(flow)}
-        parts["decoder"] = count(model.decoder)
-        parts["flow"] += count(model)  # the length head
-    order = ("embedding", "encoder", "flow", "experts", "gate", "decoder")
-    return {name: parts[name] for name in order if name in parts} | {"total": sum(parts.values())}

@@ -93,30 +93,52 @@ def load_config(folder: str | Path) -> Any:
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
 
 
-def load_model(folder: str | Path, device: str = "cpu") -> Any:
+def load_model(folder: str | Path, device: str = "cpu", *, writing: bool = False) -> Any:
     """Load the model of a folder, or of its last stage: a ``YanModel``, or an ``ARModel`` if its config.json says so.
 
     Only JSON and safetensors are read, never a pickle.
 
+    Args:
+        folder: Folder of a run, or of a model.
+        device: Where the model goes.
+        writing: In place of a ``YanModel`` load a :class:`yanlm.modeling.writing.WritingModel`, which only writes and
+            spares the import of Hugging Face's base class.
+
     Raises:
         ValueError: There is no model, its files are damaged, they do not fit together, or a weight is not finite.
     """
-    from yanlm.modeling.autoregressive import ARModel
     from yanlm.modeling.weights import check_finite, check_shapes, read_shapes
-    from yanlm.modeling.yan import YanModel
 
     folder = model_folder(folder)
     config = load_config(folder)
-    kind: Any = YanModel if isinstance(config, YanModel.config_class) else ARModel
+    kind = _kind(config, writing)
     try:
         check_shapes(kind, config, read_shapes(folder / WEIGHTS_FILE))
-        with quiet():
-            model = kind.from_pretrained(folder, config=config, local_files_only=True, use_safetensors=True)
+        if hasattr(kind, "from_pretrained"):
+            with quiet():
+                model = kind.from_pretrained(folder, config=config, local_files_only=True, use_safetensors=True)
+        else:
+            model = kind.load(folder / WEIGHTS_FILE, config)
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
     check_finite(folder, model)
     model.to(device)
     return model.eval()
+
+
+def _kind(config: Any, writing: bool) -> Any:
+    """Class of the model of a configuration."""
+    if config.model_type == "yan-ar":
+        from yanlm.modeling.autoregressive import ARModel
+
+        return ARModel
+    if writing:
+        from yanlm.modeling.writing import WritingModel
+
+        return WritingModel
+    from yanlm.modeling.yan import YanModel
+
+    return YanModel
 
 
 def first_line(error: Exception) -> str:

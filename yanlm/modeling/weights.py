@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 _LAYERS = {
     "encoder_layers": re.compile(r"encoder\.blocks\.(\d+)\."),
@@ -18,6 +21,27 @@ _LAYERS = {
 _WIDTHS = ("vocab_size", "d_model", "ffn_mult", "num_experts", "d_time", "max_span", "conv", "d_state", "d_conv")
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+_VALUES = frozenset({"normal_", "mul", "mul_", "div", "__mul__", "__rmul__", "__truediv__"})
+"""What gives fresh weights their values and leaves their shapes."""
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights without values: on the meta device torch would ask its compiler, a second to import."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in _VALUES:
+            return args[0] if args else kwargs["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Modules that are made here have weights without memory and without values, on the meta device."""
+    with torch.device("meta"), _Undrawn():
+        yield
 
 
 def read_shapes(file: Path) -> Shapes:
@@ -67,7 +91,7 @@ def check_shapes(kind: Any, config: Any, shapes: Shapes) -> None:
     for name in ("pad_token_id", "mask_token_id"):
         if (token := getattr(config, name)) is not None and token >= config.vocab_size:
             raise ValueError(f"{name} must be below vocab_size={config.vocab_size} in config.json, got {token}")
-    with torch.device("meta"):
+    with shapes_alone():
         weights = kind(config).state_dict(keep_vars=True)
     stored = {id(weights[name]) for name in shapes if name in weights}  # of those that are tied one is enough
     if missing := sorted(name for name, weight in weights.items() if id(weight) not in stored):

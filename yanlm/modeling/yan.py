@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedModel
 
-from yanlm.config import YanConfig
-from yanlm.generation.capabilities import Capabilities, capabilities
-from yanlm.generation.cuda_graphs import prepare
-from yanlm.generation.denoising import denoise, denoise_in_turns
-from yanlm.generation.flow_sampling import generate
-from yanlm.generation.options import GenerationOptions, generation_options
-from yanlm.generation.rereading import reread
-from yanlm.generation.result import Generation
-from yanlm.generation.unmasking import unmask
+from yanlm.config import YanConfig, check_new_size
 from yanlm.modeling.output import YanOutput
-from yanlm.nn.network import YanNetwork
+from yanlm.modeling.writing import TIED, WritingModel
 from yanlm.objectives.denoising import denoising_loss
 from yanlm.objectives.distilling import distillation_loss
 from yanlm.objectives.masked import masked_loss
@@ -28,7 +20,7 @@ from yanlm.objectives.stage2 import stage2_loss
 from yanlm.seeding import fresh_seeds
 
 
-class YanModel(YanNetwork):
+class YanModel(WritingModel, PreTrainedModel):  # type: ignore[misc]  # its config is a YanConfig
     r"""Non-autoregressive language model :math:`p(y | x) = \int p_\theta(y | z) p_\psi(z | x) dz`, Eq. (6).
 
     The encoder turns texts into latents, the flow transports noise to the latents of the masked slots given the
@@ -51,16 +43,21 @@ class YanModel(YanNetwork):
         torch.Size([1, 1, 1])
     """
 
+    config_class = YanConfig
+    base_model_prefix = "yan"
+    main_input_name = "source_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["Block"]  # noqa: RUF012 - the name and form that Hugging Face reads
+
     def __init__(self, config: YanConfig) -> None:
-        super().__init__(config)
+        PreTrainedModel.__init__(self, config)
+        self._tied_weights_keys = TIED if config.tie_word_embeddings else {}
+        self.build(config)
+        self.post_init()
         self.stage1, self.stage2, self.denoising = Stage1(), Stage2(), Denoising()
         self._frozen: tuple[nn.Module, ...] = ()
         self._teacher: tuple[YanModel, ...] = ()  # in a tuple, or it would be a part of this model
-
-    @property
-    def can(self) -> Capabilities:
-        """What the model can, by its method and form."""
-        return capabilities(self.config)
 
     def prepare_stage(self, stage: int) -> None:
         """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen.
@@ -123,92 +120,53 @@ class YanModel(YanNetwork):
             return YanOutput(*stage1_loss(self, batch, self.stage1, seeds, totals))
         return YanOutput(*stage2_loss(self, batch, self.stage2, self.stage1, seeds, totals))
 
-    def generate(
-        self,
-        source_ids: Tensor,
-        *,
-        slots: Tensor,
-        source_mask: Tensor | None = None,
-        slot_mask: Tensor | None = None,
-        choices: Tensor | None = None,
-        wanted: Tensor | None = None,
-        options: GenerationOptions | None = None,
-        **keywords: Any,
-    ) -> Generation:
-        """Fill slots by :func:`yanlm.generation.flow_sampling.generate`.
+    # What Hugging Face asks for
 
-        Without a flow it is :func:`yanlm.generation.unmasking.unmask`. With ``reread=True`` a flow reads what it wrote
-        after each step: :func:`yanlm.generation.rereading.reread`.
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: every module initializes itself."""
 
-        Args:
-            source_ids: Tokens ``(B, S)``, with the mask token at the slots (slots form) or one mask a span (separate
-                form).
-            slots: Positions to fill ``(B, M)``: in the source (slots form) or in the target (separate form).
-            source_mask: Boolean ``(B, S)``, True = a token.
-            slot_mask: Boolean ``(B, M)``, True = a slot.
-            choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
-            wanted: Boolean ``(B, M)``, True = a slot whose token is wanted, for a flow behind its encoder that does not
-                reread; the others come back as padding.
-            options: How slots are filled.
-            keywords: The same by name, as ``steps=8``; they have the last word.
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the token embedding."""
+        return self.encoder.embedding
 
-        Returns:
-            Tokens ``(B, samples, M)`` and what belongs to them.
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.encoder.embedding = cast(nn.Embedding, value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the map to the vocabulary."""
+        return self.decoder.head
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the map to the vocabulary."""
+        self.decoder.head = cast(nn.Linear, value)
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Give embedding, map to the vocabulary, vectors of tokens and ``config.vocab_size`` another number of tokens.
+
+        Arguments and result are those of :meth:`transformers.PreTrainedModel.resize_token_embeddings`.
 
         Raises:
-            ValueError: An option is unknown, out of range, or of the other kind of model, or shapes do not fit.
+            ValueError: Padding or mask would have no place any more.
         """
-        options = generation_options(options, keywords)
-        where: dict[str, Any] = {"slots": slots, "source_mask": source_mask, "slot_mask": slot_mask, "options": options}
-        if wanted is not None:
-            if self.flow is None or self.can.denoises or options.reread:
-                raise ValueError("wanted goes with a flow behind its encoder that does not reread: leave it out")
-            return generate(self, source_ids, **where, choices=choices, wanted=wanted)
-        if self.flow is None or options.sampler == "diffusion":
-            return unmask(self, source_ids, **where, choices=choices)
-        if not options.reread:
-            return (denoise if self.can.denoises else generate)(self, source_ids, **where, choices=choices)
-        self.can.check(options, choosing=choices is not None)
-        return (denoise_in_turns if self.can.denoises else reread)(self, source_ids, **where)
+        check_new_size(self.config, new_num_tokens)
+        embedding: nn.Embedding = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        vectors, size = getattr(self.flow, "vectors", None), embedding.num_embeddings
+        if vectors is not None and vectors.num_embeddings != size:
+            resized = nn.Embedding(size, vectors.embedding_dim).to(vectors.weight)
+            kept = min(vectors.num_embeddings, size)
+            resized.weight.data[:kept] = vectors.weight.data[:kept]
+            self.denoiser.vectors = resized
+        return embedding
 
-    def prepare_for_generation(
-        self,
-        shapes: Iterable[Sequence[int]],
-        *,
-        most: int | None = None,
-        memory: int | None = None,
-        compile: bool = False,
-        options: GenerationOptions | None = None,
-        **keywords: Any,
-    ) -> int:
-        """Record generations as CUDA graphs before the first request; without a GPU there is nothing to record.
-
-        :meth:`generate` records by itself what comes a second time: the first request of a shape takes as long as ever,
-        and the second some tenths of a second more. A server that knows its shapes has that behind it. Lengths are
-        rounded up to the next of few, so texts of like lengths share a recording. One text alone is taken to come
-        without masks, several to come with them, as :class:`yanlm.Writer` has it.
-
-        Args:
-            shapes: Numbers of texts, of tokens and of slots, three for each shape.
-            most: Recordings that are kept, 32 if it was never said.
-            memory: Bytes that they may hold, 8 GB if it was never said.
-            compile: Whether ``torch.compile`` fuses the operations of these and later recordings first. Each then takes
-                a minute or so; for the Mamba backbone only where mamba-ssm is not installed.
-            options: How slots will be filled; seeds are of no consequence.
-            keywords: The same by name.
-
-        Returns:
-            How many recordings there are.
-
-        Raises:
-            ValueError: A shape is none, or an option is unknown or out of range.
-
-        Example:
-            >>> model = YanModel(YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49))
-            >>> model.eval().prepare_for_generation([(1, 128, 16), (8, 128, 16)], steps=3)  # on a CPU
-            0
-        """
-        return prepare(self, shapes, generation_options(options, keywords), most=most, memory=memory, compile=compile)
+    def _set_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
+        """Called by :meth:`gradient_checkpointing_enable`."""
+        checkpoint = kwargs.get("gradient_checkpointing_func")
+        if getattr(checkpoint, "keywords", {}).get("use_reentrant"):
+            raise ValueError(
+                "use_reentrant must be False: blocks read a source beside their input, whose gradient would be lost"
+            )
+        super()._set_gradient_checkpointing(*args, **kwargs)
 
 
 AutoModel.register(YanConfig, YanModel)

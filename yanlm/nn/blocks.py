@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from yanlm.config import YanConfig
 from yanlm.nn.versions import Versions
@@ -145,14 +144,21 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.Linear(width, mult * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(mult * width, width))
 
 
-class Block(GradientCheckpointingLayer):
+class Block(nn.Module):
     """Pre-norm residual block: ``x + mixer(x)``, ``x + cross(x, source)`` where asked for, ``x + ffn(x)``.
 
     Args:
         config: Sizes and backbone.
         time_width: Width of the time embedding that modulates the norms, 0 for none (the encoder).
         cross: Attend to the source.
+
+    Attributes:
+        gradient_checkpointing: Whether training computes the block again in the backward pass, in place of keeping its
+            states. The name is the one that Hugging Face's ``gradient_checkpointing_enable`` sets.
     """
+
+    gradient_checkpointing = False
+    _gradient_checkpointing_func: Any = None
 
     def __init__(self, config: YanConfig, time_width: int = 0, cross: bool = False) -> None:
         super().__init__()
@@ -180,6 +186,22 @@ class Block(GradientCheckpointingLayer):
         versions: Versions | None = None,
     ) -> Tensor:
         """Update states ``(B, L, d)``; ``mask`` ``(B, L)`` says which are tokens, or ``versions`` who reads whom."""
+        arguments = (x, mask, at, time, source, source_mask, versions)
+        if self.gradient_checkpointing and self.training:
+            out: Tensor = self._gradient_checkpointing_func(self._update, *arguments)
+            return out
+        return self._update(*arguments)
+
+    def _update(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        at: Rotary | None,
+        time: Tensor | None,
+        source: KeysValues | None,
+        source_mask: Tensor | None,
+        versions: Versions | None,
+    ) -> Tensor:
         mixed = self.mixer_norm(x, time)
         attends = isinstance(self.mixer, SelfAttention)
         x = x + (self.mixer(mixed, mask, at, versions) if attends else self.mixer(mixed, mask))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from moefm.generators import fork
 from moefm.scope import share_first
-from yanlm.config import YanConfig, check_new_size
+from yanlm.config import YanConfig
 from yanlm.nn.autoencoder import Decoder, Encoder, Positions
 from yanlm.nn.condition import Condition, Readings
 from yanlm.nn.denoiser import EncoderFlow
@@ -21,8 +20,11 @@ from yanlm.nn.slots import slot_groups
 from yanlm.tokenization.collation import Batch
 
 
-class YanNetwork(PreTrainedModel):
+class YanNetwork(nn.Module):
     """Modules of :class:`yanlm.modeling.yan.YanModel`, and how they are called; no loss and no generation.
+
+    It knows nothing of Hugging Face, whose models take longer to import than torch: its subclasses say what they build
+    on, and call :meth:`build`.
 
     With the methods ``mlm`` and ``mdlm`` there is no flow, and the decoder reads tokens off the encoder's states.
 
@@ -34,18 +36,10 @@ class YanNetwork(PreTrainedModel):
         length_head: States ``(..., d)`` at single masks to logits ``(..., max_span)`` of the number of tokens there.
     """
 
-    config_class = YanConfig
-    base_model_prefix = "yan"
-    main_input_name = "source_ids"
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _no_split_modules = ["Block"]  # noqa: RUF012 - the name and form that Hugging Face reads
+    config: YanConfig
 
-    def __init__(self, config: YanConfig) -> None:
-        super().__init__(config)
-        self._tied_weights_keys = (
-            {"decoder.head.weight": "encoder.embedding.weight"} if config.tie_word_embeddings else {}
-        )
+    def build(self, config: YanConfig) -> None:
+        """Make the modules."""
         self.positions = Positions(config) if config.positions == "learned" else None
         self.encoder = Encoder(config)
         if config.method != "flow" and config.form != "slots":
@@ -57,58 +51,21 @@ class YanNetwork(PreTrainedModel):
         self.length_head = nn.Sequential(
             nn.Linear(config.d_model, config.d_model), nn.GELU(), nn.Linear(config.d_model, config.max_span)
         )
-        self.post_init()
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Nothing: every module initializes itself."""
 
     @property
     def denoiser(self) -> EncoderFlow:
         """The flow, where the encoder is its denoiser."""
         return cast(EncoderFlow, self.flow)
 
-    def get_input_embeddings(self) -> nn.Module:
-        """Return the token embedding."""
-        return self.encoder.embedding
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
-        self.encoder.embedding = cast(nn.Embedding, value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        """Return the map to the vocabulary."""
-        return self.decoder.head
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        """Replace the map to the vocabulary."""
-        self.decoder.head = cast(nn.Linear, value)
-
-    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Embedding:
-        """Give embedding, map to the vocabulary, vectors of tokens and ``config.vocab_size`` another number of tokens.
-
-        Arguments and result are those of :meth:`transformers.PreTrainedModel.resize_token_embeddings`.
-
-        Raises:
-            ValueError: Padding or mask would have no place any more.
-        """
-        check_new_size(self.config, new_num_tokens)
-        embedding: nn.Embedding = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
-        vectors, size = getattr(self.flow, "vectors", None), embedding.num_embeddings
-        if vectors is not None and vectors.num_embeddings != size:
-            resized = nn.Embedding(size, vectors.embedding_dim).to(vectors.weight)
-            kept = min(vectors.num_embeddings, size)
-            resized.weight.data[:kept] = vectors.weight.data[:kept]
-            self.denoiser.vectors = resized
-        return embedding
-
-    def _set_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
-        """Called by :meth:`gradient_checkpointing_enable`."""
-        checkpoint = kwargs.get("gradient_checkpointing_func")
-        if getattr(checkpoint, "keywords", {}).get("use_reentrant"):
-            raise ValueError(
-                "use_reentrant must be False: blocks read a source beside their input, whose gradient would be lost"
-            )
-        super()._set_gradient_checkpointing(*args, **kwargs)
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return next(self.parameters()).dtype
 
     def encode(self, ids: Tensor, mask: Tensor | None = None, marks: Tensor | None = None) -> Tensor:
         """Latents ``(B, L, d)`` of tokens ``(B, L)``; ``marks`` ``(B, d)`` are added to every mask of a row."""

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from yanlm.runs.finetuning import finetune as finetune
     from yanlm.runs.finetuning import finetune_settings as finetune_settings
     from yanlm.runs.listener import Listener as Listener
+    from yanlm.runs.preset_facts import describe as describe
     from yanlm.runs.presets import PRESETS as PRESETS
-    from yanlm.runs.presets import describe as describe
     from yanlm.runs.presets import get_preset as get_preset
     from yanlm.runs.run import train as train
     from yanlm.runs.settings import RunSettings as RunSettings
@@ -21,7 +21,7 @@ _HOMES = {
     "Listener": "listener",
     "PRESETS": "presets",
     "RunSettings": "settings",
-    "describe": "presets",
+    "describe": "preset_facts",
     "finetune": "finetuning",
     "finetune_settings": "finetuning",
     "get_preset": "presets",

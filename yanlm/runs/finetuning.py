@@ -123,7 +123,7 @@ def _saved_settings(folder: Path) -> dict[str, Any]:
 
 
 def _flow_settings(config: Any) -> dict[str, Any]:
-    from yanlm.modeling.build import FLOW_SETTINGS
+    from yanlm.modeling.description import FLOW_SETTINGS
 
     return {name: getattr(config, name) for name in FLOW_SETTINGS}
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from moefm.checks import check_choice, check_count
-from yanlm.modeling.build import count_parameters, options_in_use
 from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.specs import trained_size
@@ -184,21 +183,3 @@ def get_preset(name: str) -> Preset:
     """
     check_choice("preset", name, PRESETS)
     return PRESETS[name]
-
-
-def describe(name: str) -> dict[str, Any]:
-    """Parameters and configuration of a preset, from the meta device: nothing is allocated.
-
-    Example:
-        >>> describe("paper-transformer")["parameters"]["experts"]
-        12598272
-    """
-    import torch
-
-    from yanlm.config import YanConfig
-    from yanlm.modeling.yan import YanModel
-
-    preset = get_preset(name)
-    with torch.device("meta"):
-        model = YanModel(YanConfig(**(preset.vocabulary | preset.model)))
-    return {"preset": name, "parameters": count_parameters(model), "config": options_in_use(model.config)}

@@ -50,19 +50,20 @@ def info(
     json_: Json = False,
 ) -> None:
     """Say how large a preset or a trained model is, and how it is made."""
-    need_extra()
-    from yanlm.modeling.build import count_parameters
-    from yanlm.runs.presets import describe
-
     if preset is not None and model is not None:
         raise UsageError("give --preset or --model, not both")
     if model is None:
-        facts = describe(preset or "tiny")
+        from yanlm.runs.preset_facts import preset_facts
+
+        facts = preset_facts(preset or "tiny")
     else:
-        from yanlm.modeling.build import options_in_use
+        need_extra()
         from yanlm.modeling.io import load_model, model_folder
 
-        loaded = load_model(model_folder(model))
+        folder = model_folder(model)
+        from yanlm.modeling.description import count_parameters, options_in_use
+
+        loaded = load_model(folder, writing=True)
         facts = {"model": str(model), "parameters": count_parameters(loaded), "config": options_in_use(loaded.config)}
     if json_:
         print_json(facts)

@@ -71,7 +71,7 @@ def generate(
         sampler=sampler,
     )
     texts, tokens = _texts(text, file), _length(length)
-    writer = Writer.load(model, pick_device(device))
+    writer = Writer.load(model, pick_device(device), writing=True)
     if note := coverage_note(writer.tokenizer, texts):
         err.print(f"note: {note}", style="dim", markup=False)
     began = time.perf_counter()

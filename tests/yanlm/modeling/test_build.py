@@ -9,13 +9,12 @@ import pytest
 import torch
 from toys import Batch, speaking
 
-from yanlm.config import ARConfig, YanConfig
+from yanlm.config import ARConfig
 from yanlm.modeling.autoregressive import ARModel
-from yanlm.modeling.build import count_parameters, matched_layers, options_in_use, with_flow, without_flow
+from yanlm.modeling.build import matched_layers, with_flow, without_flow
 from yanlm.modeling.yan import YanModel
 
 Make = Callable[..., YanModel]
-KINDS: dict[str, dict[str, Any]] = {"trunk": {}, "encoder": {"denoiser": "encoder"}, "mlm": {"method": "mlm"}}
 
 
 def test_another_flow_on_the_same_autoencoder(make_model: Make) -> None:
@@ -36,23 +35,6 @@ def test_what_has_no_effect_begins_no_new_flow(make_model: Make) -> None:
     trunk = make_model()
     assert with_flow(trunk, {"latent_dim": 9}, 0) is trunk
     assert with_flow(trunk, {"denoiser": "encoder"}, 0).can.denoises
-
-
-def test_options_that_say_something_of_a_model() -> None:
-    names = {kind: set(options_in_use(YanConfig(**kind_options))) for kind, kind_options in KINDS.items()}
-    assert "flow_layers" in names["trunk"] and not {"latent_dim", "expert_layer"} & names["trunk"]
-    assert {"latent_dim", "expert_layer", "num_experts", "form"} <= names["encoder"]
-    assert not {"sigma", "flow_layers", "cross_layers", "prediction", "align"} & names["encoder"]
-    assert "pad_to" in names["mlm"] and not {"num_experts", "sigma", "latent_dim"} & names["mlm"]
-
-
-@pytest.mark.parametrize("experts", ["heads", "source", "continuum"])
-def test_parts_add_up_to_the_whole(make_model: Make, experts: str) -> None:
-    model = make_model(denoiser="encoder", latent_dim=4, experts=experts)
-    parts = count_parameters(model)
-    assert parts["experts"] > 0 and (parts["gate"] > 0) == (experts != "continuum")
-    assert sum(size for part, size in parts.items() if part != "total") == parts["total"]
-    assert parts["total"] == sum(parameter.numel() for parameter in model.parameters())
 
 
 def test_without_its_flow_a_model_is_its_own_one_pass(make_model: Make, spans_batch: Batch, tokenizer: Any) -> None:

@@ -14,8 +14,8 @@ from yanlm.analysis.inspection import inspect_folder
 from yanlm.config import AUTOREGRESSIVE, BASELINES, MASKED, YanConfig
 from yanlm.evaluation.report import evaluate, example_of
 from yanlm.modeling.autoregressive import ARModel
-from yanlm.modeling.build import FLOW_SETTINGS as FLOW_OPTIONS
-from yanlm.modeling.build import count_parameters
+from yanlm.modeling.description import FLOW_SETTINGS as FLOW_OPTIONS
+from yanlm.modeling.description import count_parameters
 from yanlm.modeling.io import save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.runs.baseline import encoder_denoises, for_denoiser

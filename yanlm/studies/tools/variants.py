@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yanlm.config import YanConfig
-from yanlm.modeling.build import FLOW_SETTINGS
+from yanlm.modeling.description import FLOW_SETTINGS
 from yanlm.runs.settings import RunSettings
 
 Options = dict[str, Any]

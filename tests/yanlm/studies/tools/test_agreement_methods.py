@@ -8,7 +8,8 @@ from yanlm.config import YanConfig
 from yanlm.data.builtin.puzzles import PUZZLES
 from yanlm.generation.capabilities import capabilities
 from yanlm.generation.options import GenerationOptions
-from yanlm.modeling.build import baseline_config, count_parameters, fresh_model
+from yanlm.modeling.build import baseline_config, fresh_model
+from yanlm.modeling.description import count_parameters
 from yanlm.runs.settings import resolve
 from yanlm.studies.tools.agreement_methods import (
     METHODS,

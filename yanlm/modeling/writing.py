@@ -1,0 +1,144 @@
+"""A model that fills slots: all that writing needs, without what trains and without Hugging Face's own methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from yanlm.config import YanConfig
+from yanlm.generation.capabilities import Capabilities, capabilities
+from yanlm.generation.cuda_graphs import prepare
+from yanlm.generation.denoising import denoise, denoise_in_turns
+from yanlm.generation.flow_sampling import generate
+from yanlm.generation.options import GenerationOptions, generation_options
+from yanlm.generation.rereading import reread
+from yanlm.generation.result import Generation
+from yanlm.generation.unmasking import unmask
+from yanlm.modeling.weights import shapes_alone
+from yanlm.nn.network import YanNetwork
+
+TIED = {"decoder.head.weight": "encoder.embedding.weight"}
+"""A weight and the one that it is, where the configuration ties them."""
+
+
+class WritingModel(YanNetwork):
+    """What :class:`yanlm.modeling.yan.YanModel` fills slots with.
+
+    A program that only writes is up in half the time with it: PreTrainedModel, which saves, loads and shards, takes
+    longer to import than torch. It knows how to load itself, and no more.
+    """
+
+    config_class = YanConfig
+
+    def __init__(self, config: YanConfig) -> None:
+        nn.Module.__init__(self)
+        self.config = config
+        self.build(config)
+        if config.tie_word_embeddings:
+            self.decoder.head.weight = self.encoder.embedding.weight
+
+    @classmethod
+    def load(cls, file: Path, config: YanConfig) -> WritingModel:
+        """A model of this configuration with the weights of a safetensors file, in their type.
+
+        Raises:
+            RuntimeError: The weights are of another model.
+        """
+        from safetensors.torch import load_file
+
+        weights = load_file(file)
+        if config.tie_word_embeddings:  # of the two a file holds one
+            for name, source in TIED.items():
+                weights |= {name: weights[source]} if source in weights else {source: weights[name]}
+        with shapes_alone():
+            model = cls(config)
+        model.load_state_dict(weights, assign=True)
+        if config.tie_word_embeddings:
+            model.decoder.head.weight = model.encoder.embedding.weight
+        return model
+
+    @property
+    def can(self) -> Capabilities:
+        """What the model can, by its method and form."""
+        return capabilities(self.config)
+
+    def generate(
+        self,
+        source_ids: Tensor,
+        *,
+        slots: Tensor,
+        source_mask: Tensor | None = None,
+        slot_mask: Tensor | None = None,
+        choices: Tensor | None = None,
+        options: GenerationOptions | None = None,
+        **keywords: Any,
+    ) -> Generation:
+        """Fill slots by :func:`yanlm.generation.flow_sampling.generate`.
+
+        Without a flow it is :func:`yanlm.generation.unmasking.unmask`. With ``reread=True`` a flow reads what it wrote
+        after each step: :func:`yanlm.generation.rereading.reread`.
+
+        Args:
+            source_ids: Tokens ``(B, S)``, with the mask token at the slots (slots form) or one mask a span (separate
+                form).
+            slots: Positions to fill ``(B, M)``: in the source (slots form) or in the target (separate form).
+            source_mask: Boolean ``(B, S)``, True = a token.
+            slot_mask: Boolean ``(B, M)``, True = a slot.
+            choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
+            options: How slots are filled.
+            keywords: The same by name, as ``steps=8``; they have the last word.
+
+        Returns:
+            Tokens ``(B, samples, M)`` and what belongs to them.
+
+        Raises:
+            ValueError: An option is unknown, out of range, or of the other kind of model, or shapes do not fit.
+        """
+        options = generation_options(options, keywords)
+        where: dict[str, Any] = {"slots": slots, "source_mask": source_mask, "slot_mask": slot_mask, "options": options}
+        if self.flow is None or options.sampler == "diffusion":
+            return unmask(self, source_ids, **where, choices=choices)
+        if not options.reread:
+            return (denoise if self.can.denoises else generate)(self, source_ids, **where, choices=choices)
+        self.can.check(options, choosing=choices is not None)
+        return (denoise_in_turns if self.can.denoises else reread)(self, source_ids, **where)
+
+    def prepare_for_generation(
+        self,
+        shapes: Iterable[Sequence[int]],
+        *,
+        most: int | None = None,
+        memory: int | None = None,
+        options: GenerationOptions | None = None,
+        **keywords: Any,
+    ) -> int:
+        """Record generations as CUDA graphs before the first request; without a GPU there is nothing to record.
+
+        :meth:`generate` records by itself what comes a second time: the first request of a shape takes as long as ever,
+        and the second some tenths of a second more. A server that knows its shapes has that behind it. Lengths are
+        rounded up to the next of few, so texts of like lengths share a recording. One text alone is taken to come
+        without masks, several to come with them, as :class:`yanlm.Writer` has it.
+
+        Args:
+            shapes: Numbers of texts, of tokens and of slots, three for each shape.
+            most: Recordings that are kept, 32 if it was never said.
+            memory: Bytes that they may hold, 8 GB if it was never said.
+            options: How slots will be filled; seeds are of no consequence.
+            keywords: The same by name.
+
+        Returns:
+            How many recordings there are.
+
+        Raises:
+            ValueError: A shape is none, or an option is unknown or out of range.
+
+        Example:
+            >>> config = YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49)
+            >>> model = WritingModel(config)
+            >>> model.eval().prepare_for_generation([(1, 128, 16), (8, 128, 16)], steps=3)  # on a CPU
+            0
+        """
+        return prepare(self, shapes, generation_options(options, keywords), most=most, memory=memory)
