@@ -13,7 +13,7 @@ from moefm.io import load_field, save_field
 from moefm.losses import Loss, consistent_moefm_loss, moefm_loss, responsibilities, vfm_loss
 from moefm.objectives import VFM, ConsistentMoEFM, MoEFM, Objective
 from moefm.paths import BetaTime, LogitNormalTime, UniformTime, ZeroInflatedTime, linear_path
-from moefm.regularizers import gate_entropy, load_balance, mmd2, scale_penalty
+from moefm.regularizers import gate_entropy, load_balance, mmd2, normal_mmd2, scale_penalty
 from moefm.routing import Argmax, Frozen, Mean, Resampled, Routing
 from moefm.sampling import Sample, sample
 from moefm.solvers import integrate
@@ -64,6 +64,7 @@ __all__ = [
     "minibatch_ot",
     "mmd2",
     "moefm_loss",
+    "normal_mmd2",
     "ot_within",
     "responsibilities",
     "sample",

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moefm import gate_entropy, load_balance, mmd2, scale_penalty
+from moefm import gate_entropy, load_balance, mmd2, normal_mmd2, scale_penalty
 from moefm.regularizers import BANDWIDTHS
 
 
@@ -271,3 +271,55 @@ def test_a_single_row_without_batch(function, randn):
 def test_half_precision_is_computed_in_float32(function, randn, dtype):
     x = randn(50, 4, dtype=dtype)
     assert function(x) == function(x.float())
+
+
+# --- against a standard normal ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [1, 3, 20])
+def test_against_a_normal_it_is_the_mean_over_draws(clouds, randn, dim):
+    x, _ = clouds(12, 1, dim)
+    draws = [float(mmd2(x, randn(3000, dim, seed=seed, dtype=torch.float64))) for seed in range(8)]
+    spread = torch.tensor(draws).std() / 8**0.5
+    assert abs(float(normal_mmd2(x)) - sum(draws) / 8) < 5 * spread + 1e-12
+
+
+def test_against_a_normal_by_quadrature():
+    """In one dimension the integrals of the normal are sums over a fine grid."""
+    x = torch.tensor([[-1.0], [0.3], [2.0]], dtype=torch.float64)
+    grid = torch.linspace(-12, 12, 4001, dtype=torch.float64)
+    weight = torch.exp(-grid.square() / 2)
+    weight = weight / weight.sum()
+
+    def mean(a, wa, b, wb):
+        d = (a[:, None] - b[None]).square()
+        return sum(float(wa @ torch.exp(d / (-2 * s * s)) @ wb) for s in BANDWIDTHS)
+
+    points = x.flatten()
+    within = sum(kernel(x[i].tolist(), x[j].tolist()) for i in range(3) for j in range(3) if i != j) / 6
+    third = torch.full((3,), 1 / 3, dtype=torch.float64)
+    expected = within + mean(grid, weight, grid, weight) - 2 * mean(points, third, grid, weight)
+    assert float(normal_mmd2(x)) == pytest.approx(expected, rel=1e-10)
+
+
+def test_gradient_against_a_normal(clouds):
+    x, _ = clouds(7, 1, 3)
+    assert torch.autograd.gradcheck(lambda a: normal_mmd2(a, block=3), x.requires_grad_())
+
+
+@given(seed=st.integers(0, 2**31), block=st.integers(1, 9))
+def test_against_a_normal_turning_the_points_changes_nothing(seed, block):
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(6, 4, generator=g, dtype=torch.float64)
+    turn, _ = torch.linalg.qr(torch.randn(4, 4, generator=g, dtype=torch.float64))
+    assert float(normal_mmd2(x @ turn, block=block)) == pytest.approx(float(normal_mmd2(x)), abs=1e-12)
+
+
+def test_against_a_normal_the_padding_counts_nothing(randn):
+    x, mask = randn(4, 5, 3), torch.arange(5) < torch.tensor([[5], [3], [0], [1]])
+    padded = x.masked_fill(~mask.unsqueeze(-1), math.nan)
+    assert torch.equal(normal_mmd2(padded, mask=mask), normal_mmd2(x[mask]))
+    with pytest.raises(ValueError, match="x must hold at least two points, got 1"):
+        normal_mmd2(x, mask=mask & False | (torch.arange(20).reshape(4, 5) == 3))
+    with pytest.raises(ValueError, match=r"x must be \(\*batch, D\), got \(3,\)"):
+        normal_mmd2(x[0, 0])

@@ -120,5 +120,5 @@ def make_builder(model: YanModel, tokenizer: PreTrainedTokenizerFast, masking: M
     """What makes the examples of a stage, as the model takes them."""
     config = model.config
     form = config.form if stage == 2 else "slots"  # the autoencoder always decodes the text that it encodes
-    padding = {"lengths": "padding", "pad_to": config.pad_to} if config.pad_to else {}
+    padding: dict[str, Any] = {"lengths": "padding", "pad_to": config.pad_to} if config.pad_to else {}
     return Builder(tokenizer, form=form, max_length=config.max_length, masking=masking, **padding)

@@ -9,11 +9,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from moefm import mmd2
+from moefm import normal_mmd2
 from moefm import scale_penalty as mean_square
 from yanlm.objectives.settings import Stage1
 from yanlm.objectives.token_loss import Parts, decoded_loss, token_mean
-from yanlm.seeding import ENCODER, GAUSSIAN, generators, kept, row_normal, row_uniform
+from yanlm.seeding import ENCODER, generators, kept, row_normal, row_uniform
 from yanlm.tokenization.collation import Batch
 
 if TYPE_CHECKING:
@@ -106,14 +106,9 @@ def stage1_loss(
         total = ce + settings.slot * slot
     if settings.mmd:
         latents = gather_rows(regularizer_tokens(z, mask, settings.mmd_tokens))
-        parts["mmd"] = mmd2(latents, _gaussian_like(latents), settings.bandwidths)
+        parts["mmd"] = normal_mmd2(latents, settings.bandwidths)
         total = total + settings.mmd * parts["mmd"]
     if settings.scale:
         parts["scale"] = mean_square(z, mask) * counts[0] / totals[0]
         total = total + settings.scale * parts["scale"]
     return total, {name: part.detach() for name, part in parts.items()}
-
-
-def _gaussian_like(z: Tensor) -> Tensor:
-    """Standard normal draws, as many as ``z`` ``(n, d)``: always the same, since they stand for the distribution."""
-    return torch.randn(z.shape, generator=generators([0], GAUSSIAN, z.device)[0], device=z.device).to(z)
