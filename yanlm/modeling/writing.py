@@ -73,6 +73,7 @@ class WritingModel(YanNetwork):
         source_mask: Tensor | None = None,
         slot_mask: Tensor | None = None,
         choices: Tensor | None = None,
+        wanted: Tensor | None = None,
         options: GenerationOptions | None = None,
         **keywords: Any,
     ) -> Generation:
@@ -88,6 +89,8 @@ class WritingModel(YanNetwork):
             source_mask: Boolean ``(B, S)``, True = a token.
             slot_mask: Boolean ``(B, M)``, True = a slot.
             choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
+            wanted: Boolean ``(B, M)``, True = a slot whose token is wanted, for a flow behind its encoder that does not
+                reread; the others come back as padding.
             options: How slots are filled.
             keywords: The same by name, as ``steps=8``; they have the last word.
 
@@ -99,6 +102,10 @@ class WritingModel(YanNetwork):
         """
         options = generation_options(options, keywords)
         where: dict[str, Any] = {"slots": slots, "source_mask": source_mask, "slot_mask": slot_mask, "options": options}
+        if wanted is not None:
+            if self.flow is None or self.can.denoises or options.reread:
+                raise ValueError("wanted goes with a flow behind its encoder that does not reread: leave it out")
+            return generate(self, source_ids, **where, choices=choices, wanted=wanted)
         if self.flow is None or options.sampler == "diffusion":
             return unmask(self, source_ids, **where, choices=choices)
         if not options.reread:
@@ -112,6 +119,7 @@ class WritingModel(YanNetwork):
         *,
         most: int | None = None,
         memory: int | None = None,
+        compile: bool = False,
         options: GenerationOptions | None = None,
         **keywords: Any,
     ) -> int:
@@ -126,6 +134,8 @@ class WritingModel(YanNetwork):
             shapes: Numbers of texts, of tokens and of slots, three for each shape.
             most: Recordings that are kept, 32 if it was never said.
             memory: Bytes that they may hold, 8 GB if it was never said.
+            compile: Whether ``torch.compile`` fuses the operations of these and later recordings first. Each then takes
+                a minute or so; for the Mamba backbone only where mamba-ssm is not installed.
             options: How slots will be filled; seeds are of no consequence.
             keywords: The same by name.
 
@@ -141,4 +151,4 @@ class WritingModel(YanNetwork):
             >>> model.eval().prepare_for_generation([(1, 128, 16), (8, 128, 16)], steps=3)  # on a CPU
             0
         """
-        return prepare(self, shapes, generation_options(options, keywords), most=most, memory=memory)
+        return prepare(self, shapes, generation_options(options, keywords), most=most, memory=memory, compile=compile)
