@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class RowStream(Iterator[Slice]):
         seed: Of permutations and draws.
         rank: This process.
         world: How many processes there are; divides ``batch_size``.
-        bucket: Steps whose rows are sorted by length together; 1 leaves rows as they were drawn.
+        bucket: Steps whose rows are sorted by :attr:`length` together; 1 leaves rows as they were drawn.
 
     Raises:
         ValueError: The batch size is not positive or not divisible by ``world``, there is no such rank, or ``bucket``
@@ -68,6 +68,7 @@ class RowStream(Iterator[Slice]):
             raise ValueError(f"bucket must be 1 with the stream {streams[0]}, got {bucket}: its rows are not in memory")
         self.corpus, self.batch_size, self.seed, self.rank, self.world = corpus, batch_size, seed, rank, world
         self.bucket = bucket
+        self.length: Callable[[Row], int] = lambda row: len(words_of(row))  # may be set: what rows are sorted by
         self.step = 0
         """How many global batches were given."""
         self._positions = [0] * len(corpus.sources)  # rows taken from each source in memory, up to the current bucket
@@ -115,7 +116,7 @@ class RowStream(Iterator[Slice]):
             for chosen in self._draw_sources(step):
                 rows.append(self._row(chosen, self._after[chosen]))
                 self._after[chosen] += 1
-        rows.sort(key=lambda row: len(words_of(row)))
+        rows.sort(key=self.length)
         order = _generator(self.seed, first, self.bucket, _ORDER).permutation(self.bucket)
         return [rows[k * self.batch_size : (k + 1) * self.batch_size] for k in order]
 

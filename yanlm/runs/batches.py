@@ -63,4 +63,5 @@ def stage_draw(
         world=accelerator.num_processes,
         bucket=recipe.bucket,
     )
+    stream.length = lambda row: max(map(len, builder.example(row, 0)[:2]))  # tokens: characters leave more padding
     return BatchDraw(stream, builder, row_seed(settings.seed, stage, 0), with_lengths)

@@ -50,6 +50,7 @@ class RunSettings:
         recipe2: Training of stage 2.
         accumulate: Micro-batches of a step.
         precision: ``no`` or ``bf16``.
+        compile: Whether ``torch.compile`` fuses the operations of the model's blocks.
         save_every: Steps between checkpoints.
         log_every: Steps between lines of the log.
         sample_every: Steps between samples.
@@ -85,6 +86,7 @@ class RunSettings:
     recipe2: Recipe = field(default_factory=Recipe)
     accumulate: int = 1
     precision: str = "no"
+    compile: bool = False
     save_every: int = 200
     log_every: int = 10
     sample_every: int = 200

@@ -39,6 +39,7 @@ class TrainSettings:
         patience: Checks without a better score after which the stage stops; ``None`` for never.
         seed: Of everything random that the model does not derive from the seeds of the rows (dropout).
         precision: ``no`` (float32) or ``bf16`` (autocast).
+        compile: Have ``torch.compile`` fuse the operations of the model's blocks, at the cost of a minute or two.
 
     Raises:
         ValueError: A setting is out of range.
@@ -71,6 +72,7 @@ class TrainSettings:
     patience: int | None = None
     seed: int = 0
     precision: str = "no"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -100,6 +102,8 @@ class TrainSettings:
             raise ValueError(f"decay must lie in (0, 1), got {self.decay!r}")
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
+        if not isinstance(self.compile, bool):
+            raise ValueError(f"compile must be true or false, got {self.compile!r}")
         object.__setattr__(self, "betas", tuple(self.betas))  # a list from a file of settings
 
 

@@ -22,6 +22,7 @@ from yanlm.training.checkpoints import (
     state_folder,
     step_of,
 )
+from yanlm.training.compilation import compile_blocks
 from yanlm.training.distributed import Processes, restore, snapshot, wrap
 from yanlm.training.early_stopping import Best
 from yanlm.training.ema import MovingAverage, assign, local, whole
@@ -76,6 +77,8 @@ class StageState:
         self.saved_step: int | None = None
         self.checked_step: int | None = None
         model.prepare_stage(stage)
+        if settings.compile:
+            compile_blocks(model)
         self.wrapped, self.bare = wrap(model, accelerator)
         self.parameters = [p for p in self.bare.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(self.bare, settings)

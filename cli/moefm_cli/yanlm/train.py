@@ -54,6 +54,7 @@ _PLAIN = (
     "steps2",
     "tokenizer",
     "precision",
+    "compile",
     "accumulate",
     "save_every",
     "log_every",
@@ -96,6 +97,9 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of both stages.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="bpe:SIZE, words:SIZE, llama3, a folder, file or name.")] = None,
     precision: Annotated[str | None, typer.Option(help="no (float32) or bf16.")] = None,
+    compile: Annotated[
+        bool | None, typer.Option("--compile", help="Fuse the operations of the model's blocks with torch.compile.")
+    ] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
     log_every: Annotated[int | None, typer.Option(help="Steps between lines of the log.")] = None,
     eval_rows: EvalRows = None,

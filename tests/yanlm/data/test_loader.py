@@ -140,6 +140,14 @@ class TestBuckets:
         order = [batch[0] for batch in batches[:10]]
         assert order != sorted(order) and order != [batch[0] for batch in batches[10:]]
 
+    def test_a_length_of_ones_own(self) -> None:
+        corpus = memory(40)
+        rows = {row["text"]: k for k, row in enumerate(corpus.sources[0].rows or [])}
+        stream = RowStream(corpus, 4, seed=0, bucket=10)
+        stream.length = lambda row: -rows[row["text"]]
+        places = [[rows[row["text"]] for _, row in batch] for batch in taken(stream, 10)]
+        assert all(max(batch) - min(batch) == 3 for batch in places)
+
     def test_errors(self, hub_corpus: Corpus) -> None:
         with pytest.raises(ValueError, match="bucket must be"):
             RowStream(memory(5), 4, seed=0, bucket=0)

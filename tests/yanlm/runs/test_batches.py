@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from yanlm.data.corpus import load_corpus
 from yanlm.data.loader import RowStream
-from yanlm.runs.batches import BatchDraw
+from yanlm.runs.batches import BatchDraw, stage_draw
+from yanlm.runs.settings import resolve
 from yanlm.tokenization.examples import Builder
 
 
@@ -32,3 +35,17 @@ def test_batches_are_a_function_of_seed_and_step(tokenizer: Any) -> None:
     parts = [draw(rank, 2).next() for rank in range(2)]
     assert parts[0][1] + parts[1][1] == batches[0][1]
     assert len({seed for _, seeds in batches for seed in seeds}) == 12
+
+
+def test_rows_are_sorted_by_their_tokens(tokenizer: Any) -> None:
+    corpus = load_corpus("builtin:rooms")
+    settings = resolve({"data": "builtin:rooms", "recipe1": {"batch_size": 4, "bucket": 32}, "steps1": 1, "steps2": 1})
+    alone = SimpleNamespace(process_index=0, num_processes=1)
+    padding = {}
+    for bucket in (1, 32):
+        recipe = dataclasses.replace(settings.recipe1, bucket=bucket)
+        builder = Builder(tokenizer, max_length=128)
+        draw = stage_draw(dataclasses.replace(settings, recipe1=recipe), 1, corpus, builder, alone, False)  # type: ignore[arg-type]
+        masks = [draw.next()[0]["target_mask"] for _ in range(32)]
+        padding[bucket] = 1 - sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
+    assert padding[32] < 0.05 < 0.12 < padding[1]
