@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _FILLED = re.compile(r"[^\r\n]+")
@@ -27,7 +28,14 @@ def lines(text: str) -> list[str]:
     return parts if parts[-1] else parts[:-1]
 
 
-def line_ends(text: str | bytes, start: int = 0, stop: int | None = None) -> int:
+class Bytes(Protocol):
+    """Bytes, in memory or in a mapped file."""
+
+    def count(self, part: bytes, start: int, stop: int | None, /) -> int:
+        """How often a part stands between two positions."""
+
+
+def line_ends(text: str | Bytes, start: int = 0, stop: int | None = None) -> int:
     r"""How many lines end between two positions; 1 more is the number of the line that ``stop`` is in.
 
     Example:

@@ -51,7 +51,6 @@ WORST: dict[str, list[tuple[str, str, str]]] = {
     'data/delimited.[^\\r\\n\\t]*': [("", "x", ""), ("", "\n", "")],
     "data/formats._FILLED": [("", "\n", ""), ("", "x\n", ""), ("", "x", "")],
     "data/formats._FILLED_BYTES": [("", " ", "x"), ("", "\n ", ""), ("", "x", "")],
-    "data/formats._BLANK": [("\n", " ", "x"), ("", "\n ", "x"), ("", "\n\x0b", "")],
     "modeling/pretrained._LAYER": [("", ".h", ""), ("", "h.1", ""), ("h.", "1", "x")],
     'modeling/weights.encoder\\.blocks\\.(\\d+)\\.': [("encoder.blocks.", "1", "x"), ("", "encoder.blocks.1", "")],
     'modeling/weights.flow\\.blocks\\.(\\d+)\\.': [("flow.blocks.", "1", "x"), ("", "flow.blocks.1", "")],
@@ -66,6 +65,7 @@ WORST: dict[str, list[tuple[str, str, str]]] = {
     "tokenization/llama3.[A-Za-z0-9+/]+=* \\d+\\s*": [
         ("", "A", ""), ("A ", "1", "x"), ("", "=", ""), ("A 1", " ", "x"),
     ],
+    "data/formats._BLANK": [("\n", " ", "x"), ("", "\n ", "x"), ("", "\n\x0b", "")],
     "builtin/pydoc_text._BLANK": [("\n", " ", "x"), ("", "\n ", "x"), ("", "\nx", "")],
     "builtin/pydoc_text._CODE": [("", "\n", "x"), ("", " \n", "x"), ("", " ", "x"), ("", ">", ""), ("", ":", "")],
     "builtin/pydoc_text._ITEM": [("", "\n", "x"), ("", "\n ", "x"), ("\n", " ", "x")],

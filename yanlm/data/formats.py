@@ -12,6 +12,7 @@ from typing import NoReturn
 from yanlm.data import reading
 from yanlm.data.delimited import records, typed
 from yanlm.data.hub_records import FIELDS, known, outcomes
+from yanlm.data.mapped import Content
 from yanlm.data.rows import FORMS, MAY_BE_NUMBERS, Columns, DataError, Row, columns_wanted, listed
 
 Rows = Iterator[tuple[int, Row | DataError | str]]
@@ -23,6 +24,8 @@ _PARQUET_ROWS = 1024  # read at a time
 _BREAKS = r"\x0b\x0c\x1c-\x1f\x85\u2028\u2029"  # white space, but a line that holds nothing else is not blank
 _BREAK = re.compile(f"[{_BREAKS}]")
 _BLANK = re.compile(rf"(?:\n|\r(?!\n))[^\S\r\n{_BREAKS}]*+[\r\n]")
+_BLOCK = 2**24
+"""Bytes of a text that are decoded together, and then as many as its last line has."""
 
 
 def fail(path: Path, fault: str, cause: BaseException | None = None) -> NoReturn:
@@ -30,27 +33,50 @@ def fail(path: Path, fault: str, cause: BaseException | None = None) -> NoReturn
     raise DataError(f"{path}: {fault}") from cause
 
 
-def _decoded(path: Path, content: bytes) -> str:
+def _decoded(path: Path, content: Content, start: int = 0, stop: int | None = None) -> str:
+    piece = content[start:stop]
     try:
-        return content.decode()
+        return piece.decode()
     except UnicodeDecodeError as error:
-        line = 1 + reading.line_ends(content, 0, error.start)
-        fault = f"line {line} is not UTF-8 (byte {error.start} is 0x{content[error.start]:02x}, Latin-1 perhaps)"
+        at = start + error.start
+        line = 1 + reading.line_ends(content, 0, at)
+        fault = f"line {line} is not UTF-8 (byte {at} is 0x{piece[error.start]:02x}, Latin-1 perhaps)"
         fail(path, f"{fault}; save it as UTF-8, for example with iconv -f latin1 -t utf-8", error)
 
 
-def _read_txt(path: Path, content: bytes, columns: Columns) -> Rows:
+def _blocks(path: Path, content: Content) -> Iterator[str]:
+    """The text in pieces that end where a line does."""
+    start = 0
+    while start < len(content):
+        stop = _block_end(content, start)
+        yield _decoded(path, content, start, stop)
+        start = stop
+
+
+def _block_end(content: Content, start: int) -> int:
+    """Where the last line of a block ends, or the only one, if it is longer."""
+    least, marks = start + _BLOCK, (b"\n", b"\r")
+    if least >= len(content):
+        return len(content)
+    end = max(content.rfind(mark, start, least) for mark in marks) + 1
+    if not end:
+        end = min((at + 1 for mark in marks if (at := content.find(mark, least)) >= 0), default=len(content))
+    return end + (content[end - 1 : end + 1] == b"\r\n")
+
+
+def _read_txt(path: Path, content: Content, columns: Columns) -> Rows:
     if isinstance(columns, tuple):
         fail(path, "is plain text without fields; leave out --source-field and --target-field, or give a .jsonl file")
-    text = _decoded(path, content)
-    _, first, _ = next(_filled_lines(text), (1, "", False))
+    lines = _filled_lines(_blocks(path, content))
+    _, first, _ = next(lines, (1, "", False))
     if first.startswith("{") and isinstance(next(_read_jsonl(path, first.encode(), None), (1, {}))[1], dict):
         fail(path, "holds JSON, an object a line; rename it to .jsonl")
     # one text a line, unless a blank line stands between two that are not
-    joined = _BLANK.search(text, len(text) - len(text.lstrip()), len(text.rstrip())) is not None
+    blocks = (text if place == 0 else f"\n{text}" for place, text in enumerate(_blocks(path, content)))
+    joined = any(map(_BLANK.search, blocks)) and any(blank for _, _, blank in lines)  # the first is quick
     start, count, texts = 0, 0, 0
     paragraph: list[str] = []
-    for number, line, blank in _filled_lines(text):
+    for number, line, blank in _filled_lines(_blocks(path, content)):
         if paragraph and (blank or not joined):
             yield start, {"text": " ".join(paragraph)}
             paragraph = []
@@ -65,24 +91,29 @@ def _read_txt(path: Path, content: bytes, columns: Columns) -> Rows:
         yield 1, f"{note}; without blank lines each line is a text"
 
 
-def _filled_lines(text: str) -> Iterator[tuple[int, str, bool]]:
+def _filled_lines(blocks: Iterator[str]) -> Iterator[tuple[int, str, bool]]:
     """The lines that are not blank: number, the line stripped, and whether blank ones stand before it."""
-    number, end, blank = 1, 0, False
-    for match in _FILLED.finditer(text):
-        between = match.start() - end
-        ends = between if between < 2 else reading.line_ends(text, end, match.start())
-        number, end, blank = number + ends, match.end(), blank or ends > 1
-        if line := match[0].strip():
-            yield number, line, blank
-            blank = False
-        elif not _BREAK.search(match[0]):
-            blank = True
+    number, ends, blank = 1, 0, False
+    for text in blocks:
+        end = 0
+        for match in _FILLED.finditer(text):
+            between = match.start() - end
+            ends += between if between < 2 else reading.line_ends(text, end, match.start())
+            number, blank = number + ends, blank or ends > 1
+            end, ends = match.end(), 0
+            if line := match[0].strip():
+                yield number, line, blank
+                blank = False
+            elif not _BREAK.search(match[0]):
+                blank = True
+        ends += reading.line_ends(text, end)
 
 
-def _read_jsonl(path: Path, content: bytes, columns: Columns) -> Rows:
+def _read_jsonl(path: Path, content: Content, columns: Columns) -> Rows:
     number, end = 1, 0
     for match in _FILLED_BYTES.finditer(content):
-        number, end, line = number + reading.line_ends(content, end, match.start()), match.end(), match[0]
+        between, line = content[end : match.start()], match[0]
+        number, end = number + (1 if between == b"\n" else reading.line_ends(between)), match.end()
         try:
             record = json.loads(line.decode())
         except UnicodeDecodeError as error:
@@ -96,7 +127,7 @@ def _read_jsonl(path: Path, content: bytes, columns: Columns) -> Rows:
                 yield number, row
 
 
-def _read_csv(path: Path, content: bytes, columns: Columns) -> Rows:
+def _read_csv(path: Path, content: Content, columns: Columns) -> Rows:
     table = []
     for record in records(_decoded(path, content)):
         table.append(record)
@@ -128,7 +159,7 @@ def _read_csv(path: Path, content: bytes, columns: Columns) -> Rows:
         yield 1, f"quotes keep several lines together in {several} text{'s' * (several > 1)}, {lines}"
 
 
-def _read_parquet(path: Path, content: bytes, columns: Columns) -> Rows:
+def _read_parquet(path: Path, content: Content, columns: Columns) -> Rows:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -160,7 +191,7 @@ def _check_columns(path: Path, names: list[str], columns: Columns) -> list[str]:
     return [name for name in names if name in useful]
 
 
-Reader = Callable[[Path, bytes, Columns], Rows]
+Reader = Callable[[Path, Content, Columns], Rows]
 """Makes rows of the content of a file."""
 
 READERS: dict[str, tuple[Reader, str]] = {

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 from yanlm.data import reading
 from yanlm.data.formats import READERS, Reader, fail
+from yanlm.data.mapped import Content, Mapped, read_content
 from yanlm.data.row_store import LARGE, Rows, RowStore
 from yanlm.data.rows import Columns, DataError, Row, columns_wanted, printable_line
 
+_GZIP = b"\x1f\x8b"
 _TEXTS = 8  # a single text may have one of so many parts of the cap
 _UTF16 = "save it as UTF-8, for example with iconv -f utf-16 -t utf-8"
 _MAGIC = (
@@ -137,10 +139,10 @@ def _check_path(path: Path) -> None:
         fail(path, "does not exist; check the path")
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path) -> Content:
     try:
         _check_path(path)
-        content = reading.read_bytes(path)
+        content = read_content(path)
     except OSError as error:
         fail(path, f"cannot be read ({error.strerror or error}); check the path and its permissions", error)
     if not content:
@@ -148,9 +150,11 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _unpacked(path: Path, content: bytes) -> tuple[bytes, str]:
+def _unpacked(path: Path, content: Content) -> tuple[Content, str]:
     """The content without gzip, whatever the file is called, and what broke it off; the cut line is left out."""
-    text, fault = reading.unpacked(content)
+    if isinstance(content, Mapped) and content.startswith(_GZIP):
+        content = content[:]
+    text, fault = (content, "") if isinstance(content, Mapped) else reading.unpacked(content)
     if fault:
         text = text[: max(text.rfind(b"\n"), text.rfind(b"\r")) + 1]
         if not text:
@@ -160,7 +164,7 @@ def _unpacked(path: Path, content: bytes) -> tuple[bytes, str]:
     return text, fault
 
 
-def _check_lines(content: bytes) -> None:
+def _check_lines(content: Content) -> None:
     """Raises ``TooLargeError`` where lines are too long or too many, before anything is made of them."""
     reading.check_rows(reading.line_ends(content), "lines", 16)
     most, start = reading.max_bytes() // _TEXTS, 0
@@ -172,7 +176,7 @@ def _check_lines(content: bytes) -> None:
         start = end + 1
 
 
-def _check_text(path: Path, content: bytes) -> None:
+def _check_text(path: Path, content: Content) -> None:
     for magic, kind, remedy in _MAGIC:
         if content.startswith(magic):
             fail(path, f"is {kind} by its content; {remedy}")

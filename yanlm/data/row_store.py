@@ -65,9 +65,9 @@ class RowStore:
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         return self._map[first:last]
 
-    def key(self, number: int) -> bytes:
-        """What :func:`yanlm.data.row_keys.row_key` gives of a row."""
-        return bytes(self._keys[number * KEY_BYTES : (number + 1) * KEY_BYTES])
+    def keys(self, numbers: NDArray[np.int64]) -> bytes:
+        """What :func:`yanlm.data.row_keys.row_key` gives of rows, one behind the other."""
+        return np.frombuffer(bytes(self._keys), np.uint8).reshape(-1, KEY_BYTES)[numbers].tobytes()
 
     def rows(self) -> StoredRows:
         """All of them."""
@@ -108,20 +108,20 @@ class StoredRows(Sequence[Row]):
             raise ValueError("rows of two stores cannot be put together: make lists of them")
         return StoredRows(self.store, np.concatenate([self.numbers, other.numbers]))
 
-    def keys(self) -> list[bytes]:
-        """What :func:`yanlm.data.row_keys.row_key` gives of each."""
-        return [self.store.key(number) for number in self.numbers.tolist()]
+    def keys(self) -> bytes:
+        """What :func:`yanlm.data.row_keys.row_key` gives of each, one behind the other."""
+        return self.store.keys(self.numbers)
 
 
 Rows = list[Row] | StoredRows
 """Rows in memory, or in a store."""
 
 
-def picked(rows: Rows, places: Sequence[int]) -> Rows:
-    """The rows at these places, of the same kind of sequence."""
+def picked(rows: Rows, places: NDArray[np.int64]) -> Rows:
+    """The rows at these places, as the same kind of sequence."""
     if isinstance(rows, StoredRows):
-        return StoredRows(rows.store, rows.numbers[np.asarray(places, dtype=np.int64)])
-    return [rows[place] for place in places]
+        return StoredRows(rows.store, rows.numbers[places])
+    return [rows[place] for place in places.tolist()]
 
 
 def kinds_of(rows: Sequence[Row]) -> set[str]:

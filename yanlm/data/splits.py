@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from yanlm.data.readers import extension
-from yanlm.data.row_keys import canonical, row_key, text_hash
+from yanlm.data.row_keys import KEY_BYTES, canonical, row_key, text_hash
 from yanlm.data.row_store import Rows, StoredRows, in_memory, picked
 from yanlm.data.rows import DataError, Row
 
@@ -75,19 +78,29 @@ def split_rows(name: str, rows: Rows) -> tuple[Rows, Rows, Rows]:
         >>> [len(part) for part in split_rows("letters", [{"text": letter} for letter in "abcdefghij"])]
         [7, 2, 1]
     """
-    keys = rows.keys() if isinstance(rows, StoredRows) else [row_key(row) for row in rows]
-    if len(set(keys)) < 3:  # few contexts with many questions
-        keys = [text_hash(canonical(row)) for row in rows]
-    order = sorted(set(keys))
-    if len(order) < 3:
-        few = f"holds {len(order)} different row{'s' if len(order) > 1 else ''}"
+    keys = rows.keys() if isinstance(rows, StoredRows) else b"".join(map(row_key, rows))
+    order, distinct = _ranked(keys)
+    if distinct.size < 3:  # few contexts with many questions
+        order, distinct = _ranked(b"".join(text_hash(canonical(row)) for row in rows))
+    if distinct.size < 3:
+        few = f"holds {distinct.size} different row{'s' if distinct.size > 1 else ''}"
         need = "training, validation and test need one each: give at least 3 (.txt: with blank lines between them)"
         raise DataError(f"{name}: {few}; {need}")
-    points = [int.from_bytes(key[:8], "big") / 2**64 for key in order]
-    test, both = (sum(point < share for point in points) for share in (HELD_SHARE, 2 * HELD_SHARE))
-    most = len(order) // 3  # of a handful of rows, chance could take all
+    test, both = (int((distinct < share).sum()) for share in (HELD_SHARE, 2 * HELD_SHARE))
+    most = distinct.size // 3  # of a handful of rows, chance could take all
     first = min(max(test, 1), most)
     second = min(max(both, first + 1), first + most)
-    part = {key: 2 if rank < first else 1 if rank < second else 0 for rank, key in enumerate(order)}
-    train, validation, tests = (picked(rows, [i for i, key in enumerate(keys) if part[key] == p]) for p in range(3))
+    parts = (order >= second, (first <= order) & (order < second), order < first)
+    train, validation, tests = (picked(rows, np.flatnonzero(part)) for part in parts)
     return train, validation, tests
+
+
+def _ranked(keys: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The rank of each row's key among the different ones, and where these lie in [0, 1), in order."""
+    high, low = np.frombuffer(keys, ">u8").reshape(-1, KEY_BYTES // 8).T.astype(np.uint64)
+    by_key = np.lexsort((low, high))
+    new = np.ones(len(high), bool)
+    new[1:] = (np.diff(high[by_key]) != 0) | (np.diff(low[by_key]) != 0)
+    ranks = np.empty(len(high), np.int64)
+    ranks[by_key] = np.cumsum(new) - 1
+    return ranks, high[by_key][new] / 2.0**64

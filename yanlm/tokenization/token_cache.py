@@ -11,7 +11,8 @@ from yanlm.tokenization.pieces import encode_piece
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-MOST_TOKENS = 8_000_000  # four bytes each
+MOST_BYTES = 2**26
+_SHORT = 2**16  # ids below it take two bytes, others four
 
 
 class TokenCache:
@@ -27,6 +28,8 @@ class TokenCache:
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
         self.size = 0
+        self._code = "H" if len(tokenizer) <= _SHORT else "i"
+        self._most = MOST_BYTES // array(self._code).itemsize
         self._known: dict[tuple[str, str | None, str | None], array[int]] = {}
 
     def ids(self, text: str, before: str | None = None, following: str | None = None) -> Ids:
@@ -35,7 +38,7 @@ class TokenCache:
         if (known := self._known.get(key)) is not None:
             return known.tolist()
         ids = encode_piece(self.tokenizer, text, before=before, following=following)
-        if self.size + len(ids) <= MOST_TOKENS:
-            self._known[key] = array("i", ids)
+        if self.size + len(ids) <= self._most:
+            self._known[key] = array(self._code, ids)
             self.size += len(ids)
         return ids

@@ -1,13 +1,17 @@
 """What the formats hold: lines, paragraphs, columns, numbers."""
 
 import builtins
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from data_files import A, fault, lines, parquet
+from hypothesis import given
+from hypothesis import strategies as st
 
+from yanlm.data import formats
 from yanlm.data.readers import read_rows
 from yanlm.data.rows import DataError
 
@@ -138,3 +142,38 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(builtins, "__import__", without)
     assert "needs pyarrow to be read; pip install 'moefm[parquet]'" in fault(path)
+
+
+BREAKS = r"\x0b\x0c\x1c-\x1f\x85\u2028\u2029"
+BLANK = re.compile(rf"(?:\n|\r(?!\n))[^\S\r\n{BREAKS}]*+[\r\n]")
+"""A blank line, which parts paragraphs where it stands between two texts."""
+
+
+@given(st.lists(st.sampled_from(["a", "b", "\n", "\n", "\r", "\r\n", " ", "\t", "\x0c", "\u2028", "é"]), max_size=30))
+def test_lines_or_paragraphs_in_blocks_of_any_size(tmp_path_factory: pytest.TempPathFactory, parts: list[str]) -> None:
+    text = "".join(parts)
+    if not text.strip():
+        return
+    path = tmp_path_factory.mktemp("t") / "a.txt"
+    path.write_bytes(text.encode())
+    whole = read_rows(path)
+    bare = text.strip()
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text)]
+    assert (len(whole.rows) < len([line for line in lines if line])) <= (BLANK.search(bare) is not None)
+    if BLANK.search(bare) is None:
+        assert [row["text"] for row in whole.rows] == [line for line in lines if line]
+    assert " ".join(row["text"] for row in whole.rows) == " ".join(line for line in lines if line)
+    for block in (1, 2, 3, 7):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(formats, "_BLOCK", block)
+            assert read_rows(path) == whole
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 64])
+def test_a_byte_that_is_no_text_is_named_in_any_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(formats, "_BLOCK", block)
+    (tmp_path / "a.txt").write_bytes(b"One day.\r\nTwo\rthree \xe9 four\nfive")
+    with pytest.raises(DataError, match=r"line 3 is not UTF-8 \(byte 20 is 0xe9, Latin-1 perhaps\)"):
+        read_rows(tmp_path / "a.txt")

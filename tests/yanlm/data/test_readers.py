@@ -10,6 +10,7 @@ from data_files import A, B, fault, gzipped, lines, parquet, texts, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yanlm.data import formats, mapped
 from yanlm.data.readers import read_rows
 from yanlm.data.rows import DataError, Row, printable_line
 
@@ -85,6 +86,16 @@ def test_good_files_give_their_rows(tmp_path: Path, name: str, content: bytes, r
     table = read_rows(path)
     assert (table.rows, table.skipped) == (rows, [])
     assert [note for note in table.notes if "the paragraphs between blank lines" not in note] == []
+
+
+@pytest.mark.parametrize(("name", "content", "rows"), GOOD)
+def test_a_large_file_is_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, rows: list[Row]
+) -> None:
+    monkeypatch.setattr(mapped, "LARGE", 0)
+    monkeypatch.setattr(mapped, "_PIECE", 3)
+    monkeypatch.setattr(formats, "_BLOCK", 5)
+    test_good_files_give_their_rows(tmp_path, name, content, rows)
 
 
 def test_a_column_of_another_name(tmp_path: Path) -> None:
@@ -176,6 +187,15 @@ def test_broken_files_say_what_to_do(tmp_path: Path, name: str, content: bytes, 
     for fragment in fragments:
         assert fragment in message
     assert len(message) < 500
+
+
+@pytest.mark.parametrize(("name", "content", "fragments"), BROKEN)
+def test_broken_large_files_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, fragments: list[str]
+) -> None:
+    monkeypatch.setattr(mapped, "LARGE", 0)
+    monkeypatch.setattr(formats, "_BLOCK", 7)
+    test_broken_files_say_what_to_do(tmp_path, name, content, fragments)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:

@@ -8,8 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm.data.row_keys import row_key
-from yanlm.data.rows import DataError
+from yanlm.data.rows import DataError, Row
 from yanlm.data.splits import split_rows, training_file
+
+
+def by_rank(rows: list[Row]) -> list[list[Row]]:
+    """What the splits are: rows in the first twentieth of the keys are test rows, in the second validation rows."""
+    keys = [row_key(row) for row in rows]
+    order = sorted(set(keys))
+    shares = [int.from_bytes(key[:8], "big") / 2**64 for key in order]
+    test, both = (sum(share < most for share in shares) for most in (0.05, 0.1))
+    first = min(max(test, 1), len(order) // 3)
+    second = min(max(both, first + 1), first + len(order) // 3)
+    parts: list[list[Row]] = [[], [], []]
+    for row, key in zip(rows, keys, strict=True):
+        rank = order.index(key)
+        parts[2 if rank < first else 1 if rank < second else 0].append(row)
+    return parts
 
 
 class TestSplits:
@@ -48,6 +63,7 @@ class TestSplits:
         keys = [{row_key(row) for row in part} for part in parts]
         assert all(keys) and not keys[0] & keys[1] and not keys[0] & keys[2] and not keys[1] & keys[2]
         assert split_rows("x", rows[::-1])[2] == parts[2][::-1]
+        assert list(parts) == by_rank(rows)
 
     def test_shares(self) -> None:
         _, validation, test = split_rows("x", numbered(5000))

@@ -15,7 +15,7 @@ def builder():
 
 
 def test_the_cache_is_bounded_and_changes_nothing(monkeypatch):
-    monkeypatch.setattr(token_cache, "MOST_TOKENS", 40)
+    monkeypatch.setattr(token_cache, "MOST_BYTES", 80)
     small = builder()
     for _ in range(2):
         for seed, row in enumerate(ROWS * 3):
