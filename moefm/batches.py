@@ -21,16 +21,21 @@ Batch = tuple[Tensor, Tensor | None, Tensor | None]
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a tensor, with their conditions and masks."""
+    """Rows of a tensor, with their conditions, masks and weights."""
 
     data: Tensor
     cond: Tensor | None
     mask: Tensor | None
     device: torch.device
+    weight: Tensor | None = None
 
     def __call__(self, size: int, generator: Generator) -> Batch:
         """Draw ``size`` rows with replacement."""
-        rows = torch.randint(len(self.data), (size,), generator=generator, device=generator.device)
+        if self.weight is None:
+            rows = torch.randint(len(self.data), (size,), generator=generator, device=generator.device)
+        else:
+            weight = self.weight.to(generator.device)
+            rows = torch.multinomial(weight, size, replacement=True, generator=generator)
         c, m = (None if x is None else x[rows.to(x.device)].to(self.device) for x in (self.cond, self.mask))
         return self.data[rows.to(self.data.device)].to(self.device), c, m
 
@@ -67,7 +72,7 @@ def warn_scale(data: Tensor, mask: Tensor | None) -> None:
 
 
 def open_data(
-    data: Any, cond: Any, mask: Tensor | None, field: MixtureField, device: torch.device
+    data: Any, cond: Any, mask: Tensor | None, field: MixtureField, device: torch.device, weight: Any = None
 ) -> Callable[[int, Generator], Batch]:
     """Check what ``fit`` was given, and return what draws batches of it.
 
@@ -76,8 +81,8 @@ def open_data(
         ValueError: A shape does not fit, or the data is empty or not finite.
     """
     if callable(data):
-        if cond is not None or mask is not None:
-            raise ValueError("cond and mask need data as a tensor: fresh draws cannot be matched with their rows")
+        if cond is not None or mask is not None or weight is not None:
+            raise ValueError("cond, mask and weight need data as a tensor: fresh draws have no rows to match them with")
         return Draws(data, field, device)
     if not isinstance(data, Tensor) and not hasattr(data, "__array__"):
         raise TypeError(f"data must be a tensor, an array or a function that draws one, got {type(data).__name__}")
@@ -99,4 +104,15 @@ def open_data(
             )
     check_cond(field, cond, rows.shape[:-1])
     warn_scale(rows, mask)
-    return Rows(rows, cond, mask, device)
+    return Rows(rows, cond, mask, device, None if weight is None else _checked_weight(weight, len(rows)))
+
+
+def _checked_weight(weight: Any, count: int) -> Tensor:
+    """Weights ``(N,)`` on the CPU, where batches are drawn."""
+    weight = as_tensor("weight", weight).cpu().float()
+    if weight.shape != (count,) or not bool(weight.isfinite().all() & (weight >= 0).all() & (weight > 0).any()):
+        raise ValueError(
+            f"weight must be {count} finite numbers of at least 0, not all 0, one for each row of data, got shape "
+            f"{tuple(weight.shape)}" + (f" from {weight.min():g} to {weight.max():g}" if weight.numel() else "")
+        )
+    return weight

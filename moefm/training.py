@@ -90,6 +90,7 @@ def fit(
     coupling: str | Coupling = "independent",
     cond: Tensor | None = None,
     mask: Tensor | None = None,
+    weight: Tensor | None = None,
     generator: Generator | None = None,
     callback: Callback | None = None,
     log_every: int = 50,
@@ -116,6 +117,7 @@ def fit(
             function, see :mod:`moefm.couplings`.
         cond: Condition of every row of ``data``: vectors ``(N, C)``, or labels ``(N,)`` for a field with classes.
         mask: Boolean ``(N, ...)`` for data ``(N, ..., D)``: positions that count, for instance all but the padding.
+        weight: Weight of every row of ``data`` ``(N,)``: rows are drawn in proportion to it.
         generator: Source of all randomness here.
         callback: Called as ``callback(step, loss)`` after every step; raise to stop.
         log_every: How often the loss is recorded and checked.
@@ -151,7 +153,7 @@ def fit(
         field.time_change = information.to(device)
     cond = None if cond is None else as_tensor("cond", cond)
     couple = conditional_coupling(coupling, cond)
-    draw = open_data(data, cond, mask, field, device)
+    draw = open_data(data, cond, mask, field, device, weight)
     optimizer = _adamw(field, lr, weight_decay)
     scheduler = LambdaLR(optimizer, SCHEDULES[schedule](steps, warmup))
     average = AveragedModel(field, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None

@@ -68,3 +68,28 @@ def test_data_of_about_unit_scale_gets_none(randn, change):
         draw(lambda n, g: change(randn(n, 2)))
         padded = torch.cat([change(randn(20, 3, 2)), torch.full((20, 3, 2), 1e30)], 1)
         draw(padded, mask=(torch.arange(6) < 3).expand(20, 6))
+
+
+def test_rows_are_drawn_by_their_weight(gen):
+    data, weight = torch.tensor([[-1.0], [1.0], [2.0]]), [1.0, 3.0, 0.0]
+    draw = open_data(data, None, None, MLPMixtureField(1, 2), torch.device("cpu"), np.array(weight))
+    drawn = draw(4000, gen())[0]
+    assert drawn.max() == 1 and abs((drawn == 1).float().mean() - 0.75) < 0.03
+
+
+@pytest.mark.parametrize("weight", [[1.0], [1.0, -1.0, 1.0], [0.0, 0.0, 0.0], [1.0, torch.nan, 1.0]])
+def test_weights_that_are_none_are_refused(weight):
+    with pytest.raises(ValueError, match="weight must be 3 finite numbers of at least 0, not all 0"):
+        open_data(
+            torch.tensor([[-1.0], [1.0], [2.0]]),
+            None,
+            None,
+            MLPMixtureField(1, 2),
+            torch.device("cpu"),
+            torch.tensor(weight),
+        )
+
+
+def test_fresh_draws_have_no_weights():
+    with pytest.raises(ValueError, match="cond, mask and weight need data as a tensor"):
+        open_data(lambda n, g: None, None, None, MLPMixtureField(1, 2), torch.device("cpu"), torch.ones(3))

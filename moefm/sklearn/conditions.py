@@ -1,0 +1,117 @@
+"""What rows are given: a label each, or vectors of numbers and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from moefm.sklearn.columns import Category, Column, Constant, Integer, fit_column, from_config, to_config
+from moefm.sklearn.coordinates import same_columns
+from moefm.sklearn.tables import Table, is_frame, read_table
+
+MOST_CLASSES = 50
+"""Integers of a 1-D condition with more values than this are numbers, not labels."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Encodes conditions: one column of labels as classes ``(N,)``, all else as vectors ``(N, C)``.
+
+    In vectors, numbers are standardized and labels become one-hot.
+
+    Example:
+        >>> given = Conditions.fit(["a", "b", "a"], np.ones(3))
+        >>> given.encode(["b", "a"]), given.classes
+        (tensor([1, 0]), 2)
+        >>> Conditions.fit(np.array([[1.0], [3.0]]), np.ones(2)).encode([[3.0]])
+        tensor([[1.]])
+    """
+
+    names: list[str]
+    columns: list[Column]
+    labels: bool
+
+    @classmethod
+    def fit(cls, cond: Any, weight: NDArray[np.float64]) -> Self:
+        """Measure the columns of a condition; rows of weight 0 do not count.
+
+        Raises:
+            ValueError: It has missing values, none of its columns varies, or it has not a row for every weight.
+        """
+        table, single = read_condition(cond)
+        if len(table.rows) != len(weight):
+            raise ValueError(f"cond must have one row for each of the {len(weight)} rows of X, got {len(table.rows)}")
+        columns = [fit_column(values, weight) for values in table.columns]
+        if all(isinstance(column, Constant) for column in columns):
+            raise ValueError("cond must vary, got the same for all rows: leave it out")
+        labels = single and isinstance(columns[0], Category)
+        if single and isinstance(columns[0], Integer) and len(np.unique(table.columns[0])) <= MOST_CLASSES:
+            labels, columns = True, [Category.fit(table.columns[0][weight > 0], weight[weight > 0])]
+        return cls(table.form.names, columns, labels)
+
+    @property
+    def classes(self) -> int:
+        """Number of labels, 0 where conditions are vectors."""
+        column = self.columns[0]
+        return len(column.levels) if self.labels and isinstance(column, Category) else 0
+
+    def encode(self, cond: Any, kept: NDArray[np.bool_] | None = None) -> Tensor:
+        """Labels ``(N,)`` or vectors ``(N, C)`` of all rows, or of those kept; a single label or number is one row.
+
+        Raises:
+            ValueError: The columns are others than in ``fit``, a value is missing, or a label was not seen.
+        """
+        values = same_columns(self.names, read_condition(cond)[0]).columns
+        values = values if kept is None else [column[kept] for column in values]
+        parts = [_numbers(*named) for named in zip(self.names, self.columns, values, strict=True)]
+        if self.labels:
+            return parts[0].argmax(1)
+        return torch.cat(parts, 1)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What :meth:`from_config` rebuilds them from."""
+        return {"names": self.names, "columns": to_config(self.columns), "labels": self.labels}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Conditions from what :attr:`config` was."""
+        return cls(config["names"], from_config(config["columns"]), config["labels"])
+
+
+def read_condition(cond: Any) -> tuple[Table, bool]:
+    """The table of a condition, and whether it is a single column without a name.
+
+    A mapping from names to values, single ones or lists, is a table with these columns.
+    """
+    if isinstance(cond, Mapping):
+        columns = [np.atleast_1d(np.array(value, dtype=object)) for value in cond.values()]
+        table = read_table("cond", np.stack(np.broadcast_arrays(*columns), 1))
+        return replace(table, form=replace(table.form, names=[str(name) for name in cond])), False
+    if is_frame(cond):
+        return read_table("cond", cond), False
+    array = np.atleast_1d(np.asarray(cond))
+    if array.ndim > 2 or 0 in array.shape:
+        raise ValueError(f"cond must be labels (N,), an array (N, C) or a data frame, got shape {array.shape}")
+    return read_table("cond", array[:, None] if array.ndim == 1 else array), array.ndim == 1
+
+
+def _numbers(name: str, column: Column, values: NDArray[Any]) -> Tensor:
+    """One column of a condition as numbers ``(N, width)``; a constant has none."""
+    if isinstance(column, Constant):
+        return torch.zeros(len(values), 0)
+    if not isinstance(column, Category):
+        if values.dtype.kind not in "if":
+            raise ValueError(f"cond must hold numbers in column {name!r}, got {values[0]!r}")
+        return torch.as_tensor(column.encode(values, None), dtype=torch.float32)[:, None]
+    try:
+        codes = column.codes(values)
+    except ValueError as error:
+        raise ValueError(f"cond {error}") from None
+    return torch.nn.functional.one_hot(torch.as_tensor(codes), len(column.levels)).float()

@@ -1,0 +1,210 @@
+"""Tables in and out: NumPy arrays, and data frames of any library that narwhals knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
+MISSING = ("refuse", "drop")
+MOST_COLUMNS = 500
+_PARSED = ("String", "Categorical", "Enum", "Boolean")
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a table looked like: its library (``numpy`` for arrays), names, and dtype of every column."""
+
+    library: str
+    names: list[str]
+    dtypes: list[str]
+
+    def build(self, columns: Sequence[Values]) -> Any:
+        """A table of this form from columns: an array, or a data frame with the names."""
+        if self.library == "numpy":
+            dtype = self.dtypes[0]
+            array = np.empty((len(columns[0]), len(columns)), dtype)
+            for place, values in enumerate(columns):
+                array[:, place] = values
+            return array
+        import narwhals as nw
+
+        library: Any = self.library
+        series = [
+            nw.new_series(name, values.tolist(), getattr(nw, dtype)(), backend=library)
+            for name, dtype, values in zip(self.names, self.dtypes, columns, strict=True)
+        ]
+        return nw.concat([one_column.to_frame() for one_column in series], how="horizontal").to_native()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns without missing values: float64, int64 or objects (labels), and the rows that were kept."""
+
+    form: Form
+    columns: list[Values]
+    rows: NDArray[np.bool_]
+
+    def where(self, wanted: NDArray[np.bool_]) -> Table:
+        """The rows kept so far that are also ``wanted``, one truth value for every row that was read."""
+        return Table(self.form, [values[wanted[self.rows]] for values in self.columns], self.rows & wanted)
+
+
+def is_frame(table: Any) -> bool:
+    """Whether this is a data frame of a library that narwhals knows.
+
+    Example:
+        >>> is_frame(np.zeros((3, 2)))
+        False
+    """
+    if isinstance(table, np.ndarray | list | tuple):
+        return False
+    import narwhals as nw
+
+    return bool(nw.dependencies.is_into_dataframe(table))
+
+
+def check_names(name: str, frame: Any) -> None:
+    """Raise ``ValueError`` where two columns of a data frame have the same name."""
+    labels = [
+        str(label) for label in (frame.column_names if hasattr(frame, "column_names") else frame.columns)
+    ]  # pyarrow, others
+    twice = [label for place, label in enumerate(labels) if label in labels[:place]]
+    if twice:
+        raise ValueError(f"{name} must have a name of its own for every column, got {twice[0]!r} twice: rename one")
+
+
+def check_width(columns: int) -> None:
+    """Raise ``ValueError`` where a table has more columns than a flow on rows can learn."""
+    if columns > MOST_COLUMNS:
+        raise ValueError(
+            f"X must have at most {MOST_COLUMNS} columns, got {columns}: reduce them first, for instance with "
+            "sklearn.decomposition.PCA"
+        )
+
+
+def row_weights(weight: Any, count: int) -> NDArray[np.float64]:
+    """Weights of ``count`` rows, 1 where none are given.
+
+    Raises:
+        ValueError: They are not one number of at least 0 for each row, or all 0.
+
+    Example:
+        >>> row_weights(None, 2)
+        array([1., 1.])
+    """
+    if weight is None:
+        return np.ones(count)
+    weights = np.asarray(weight, dtype=np.float64)
+    if weights.size and not weights.any():
+        raise ValueError("sample_weight must not be zero for all rows")
+    if weights.shape != (count,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(
+            f"sample_weight must be one finite number of at least 0 for each of the {count} rows of X, got shape "
+            f"{weights.shape}"
+        )
+    return weights
+
+
+def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1) -> Table:
+    """Columns of a table, checked one by one.
+
+    Args:
+        name: The argument's name, for messages.
+        table: A 2-D array, or a data frame.
+        missing: ``refuse`` missing values, or ``drop`` the rows that hold one.
+        least: Rows that have to be there.
+
+    Raises:
+        ValueError: A value is missing or infinite, or a column is of a kind that no flow takes. The message names row
+            and column.
+        TypeError: A column holds objects other than numbers and labels.
+
+    Example:
+        >>> read_table("X", np.array([[1.0, 2.0], [np.nan, 3.0]]), "drop").columns
+        [array([1.]), array([2.])]
+    """
+    form, columns, absent = _from_frame(table) if is_frame(table) else _from_array(table)
+    kept = ~np.any(absent, axis=0)
+    if missing == "refuse" and not kept.all():
+        row = int(np.flatnonzero(~kept)[0])
+        column = form.names[int(np.flatnonzero([gone[row] for gone in absent])[0])]
+        raise ValueError(
+            f"{name} must have no missing values, got NaN in row {row}, column {column!r} ({int((~kept).sum())} rows "
+            "in all): fill them in, or give missing='drop' to leave such rows out"
+        )
+    if kept.sum() < least:
+        raise ValueError(f"{name} must have at least {least} rows without missing values, got {kept.sum()}")
+    columns = [_typed(name, label, values[kept]) for label, values in zip(form.names, columns, strict=True)]
+    return Table(form, columns, kept)
+
+
+def _from_array(array: Values) -> tuple[Form, list[Values], list[NDArray[np.bool_]]]:
+    columns = list(array.T)
+    names = [str(place) for place in range(len(columns))]
+    return Form("numpy", names, [str(array.dtype)] * len(columns)), columns, [_absent(values) for values in columns]
+
+
+def _from_frame(frame: Any) -> tuple[Form, list[Values], list[NDArray[np.bool_]]]:
+    import narwhals as nw
+
+    check_names("a data frame", frame)
+    narwhal = nw.from_native(frame, eager_only=True)
+    names, columns, dtypes = [str(label) for label in narwhal.columns], [], []
+    for label in narwhal.columns:
+        series = narwhal.get_column(label)
+        dtype = str(series.dtype).split("(")[0]
+        if not (series.dtype.is_numeric() or dtype in (*_PARSED, "Object")):
+            raise ValueError(
+                f"column {str(label)!r} is of type {series.dtype}, which no flow takes: leave it out, or turn it into "
+                "a number (a date into days since another, for instance)"
+            )
+        dtypes.append("String" if dtype in ("Enum", "Object") else "Float64" if dtype == "Decimal" else dtype)
+        columns.append(np.array(series.to_list(), dtype=object))
+    return Form(str(narwhal.implementation), names, dtypes), columns, [_absent(values) for values in columns]
+
+
+def _absent(values: Values) -> NDArray[np.bool_]:
+    """Where a value is missing: NaN, None or a library's NA, none of which equals itself or is anything."""
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    if values.dtype.kind != "O":
+        return np.zeros(len(values), bool)
+    return np.array([v is None or type(v).__name__ == "NAType" or (isinstance(v, float) and v != v) for v in values])
+
+
+def _typed(name: str, label: str, values: Values) -> Values:
+    """float64, int64, or objects that are all texts or all truth values."""
+    if values.dtype.kind == "O":
+        values = _parsed(name, label, values)
+    if values.dtype.kind in "USb":
+        return values.astype(object)
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    if values.dtype.kind != "f":
+        return values
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise ValueError(f"{name} must be finite, got infinity in row {bad[0]}, column {label!r}: remove or cap it")
+    return values.astype(np.float64)
+
+
+def _parsed(name: str, label: str, values: Values) -> Values:
+    """Objects as the array they could have been."""
+    kinds = {
+        "b" if isinstance(v, bool | np.bool_) else "i" if isinstance(v, int | np.integer)
+        else "f" if isinstance(v, float | np.floating) or hasattr(v, "as_tuple") else "s" if isinstance(v, str) else "?"
+        for v in values
+    }  # fmt: skip
+    if kinds <= {"i", "f"}:
+        return values.astype(np.int64 if kinds == {"i"} else np.float64)
+    if len(kinds) == 1 and kinds <= {"b", "s"}:
+        return values
+    raise TypeError(
+        f"{name} holds objects in column {label!r}: an argument must be a string or a number throughout a column, got "
+        f"{', '.join(sorted({type(v).__name__ for v in values}))}"
+    )

@@ -1,0 +1,82 @@
+"""Tables: arrays and data frames in and out, and what is refused."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from moefm.sklearn.tables import check_names, check_width, is_frame, read_table, row_weights
+
+FRAME = pd.DataFrame(
+    {"size": [1.5, 2.5, 3.5], "age": [30, 40, 50], "job": ["a", "b", "a"], "member": [True, False, True]}
+).assign(town=lambda frame: frame.job.astype("category"))
+
+
+@pytest.mark.parametrize("frame", [FRAME, pa.table({"size": [1.5, 2.5], "age": [30, 40], "job": ["a", "b"]})], ids=type)
+def test_frames_come_back_with_names_and_types(frame):
+    assert is_frame(frame)
+    table = read_table("X", frame)
+    assert [values.dtype.kind for values in table.columns] == list("fiOOO")[: len(table.columns)]
+    back = table.form.build(table.columns)
+    assert type(back) is type(frame) and back.equals(frame)
+
+
+@pytest.mark.parametrize(
+    "array", [np.eye(3, dtype=np.float32), np.arange(6).reshape(3, 2), np.array([["a", 1], ["b", 2]], object)]
+)
+def test_arrays_come_back(array):
+    table = read_table("X", array)
+    back = table.form.build(table.columns)
+    assert back.dtype == array.dtype and np.array_equal(back, array)
+
+
+def test_names_may_be_numbers():
+    assert read_table("X", pd.DataFrame([[1.0, 2.0], [3.0, 4.0]])).form.names == ["0", "1"]
+
+
+@pytest.mark.parametrize("gap", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("column", ["size", "age", "job"])
+def test_a_missing_value_is_refused_by_row_and_column_or_its_row_dropped(column, gap):
+    frame = FRAME.astype({"size": "Float64", "age": "Int64", "job": object})
+    frame.loc[1, column] = gap
+    with pytest.raises(ValueError, match=f"NaN in row 1, column '{column}' .1 rows in all.: .*missing='drop'"):
+        read_table("X", frame)
+    table = read_table("X", frame, "drop")
+    assert table.rows.tolist() == [True, False, True]
+    assert [len(values) for values in table.columns] == [2] * 5 and table.columns[1].dtype == np.int64
+    assert table.where(np.array([True, True, False])).columns[1].tolist() == [30]
+    with pytest.raises(ValueError, match="at least 3 rows without missing values, got 2"):
+        read_table("X", frame, "drop", least=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        ([1.0, np.inf], ValueError, "infinity in row 1, column 'c'"),
+        (pd.date_range("2020", periods=2), ValueError, "column 'c' is of type Datetime.*: leave it out"),
+        ([object(), object()], TypeError, "objects in column 'c': an argument must be a string or a number"),
+        (["a", 1], TypeError, "objects in column 'c'.*got int, str"),
+    ],
+)
+def test_other_values_are_refused_by_column(values, error, words):
+    with pytest.raises(error, match=words):
+        read_table("X", pd.DataFrame({"b": [1, 2], "c": values}))
+
+
+def test_names_are_given_once():
+    check_names("X", FRAME)
+    with pytest.raises(ValueError, match="got 'a' twice"):
+        check_names("X", pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
+def test_a_thousand_columns_are_refused_with_the_remedy():
+    check_width(500)
+    with pytest.raises(ValueError, match=r"at most 500 columns, got 1000.*PCA"):
+        check_width(1000)
+
+
+@pytest.mark.parametrize("weight", [[1.0], [1.0, -1.0], [1.0, np.nan], [[1.0], [1.0]], [0.0, 0.0]])
+def test_weights_that_are_none(weight):
+    with pytest.raises(ValueError, match="sample_weight must"):
+        row_weights(weight, 2)
+    assert row_weights([0, 2], 2).tolist() == [0, 2] and row_weights(None, 2).tolist() == [1, 1]
