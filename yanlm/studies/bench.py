@@ -6,6 +6,7 @@ ones will do.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from yanlm.studies.tools.rivals import described, rivals
 from yanlm.studies.tools.steps_timing import train_timed
 from yanlm.studies.tools.study import Json, integers, machine
 from yanlm.studies.tools.timing import CLOCKS, Contestant, Rules, compared, question, timed
+from yanlm.training.compilation import compile_blocks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,6 +47,7 @@ def bench(
     rate: float | None = None,
     precision: str = "float32",
     train: bool = False,
+    compile: bool = False,
     repeats: int = 5,
     slow: float = 60.0,
     clock: str = "wall",
@@ -65,6 +68,7 @@ def bench(
         rate: Share of the tokens to write; by default all of them, in training .15.
         precision: ``float32`` or ``bfloat16``; the reference is always in float32.
         train: Time steps of training in place of generation.
+        compile: In training, time the flow with compiled blocks, too.
         repeats: Rounds that count.
         slow: What takes more seconds than this is timed once.
         clock: ``wall``, or ``cpu`` for the processor's time of this process, which other programs disturb less.
@@ -86,18 +90,22 @@ def bench(
         raise ValueError("train takes --preset NAME, and has no reference to be compared with: generation has")
     lengths, batches = integers("lengths", lengths), integers("batch", batches)
     check_count("steps", steps), check_count("mdlm_steps", mdlm_steps)
+    if compile and not train:
+        raise ValueError("compile is of training: add train, or leave it out (generation on a GPU compiles by itself)")
     rate = (0.15 if train else 1.0) if rate is None else rate
     rules = checked_rules(rate, repeats, slow, clock, seed, device)
     dtype = PRECISIONS[check_choice("precision", precision, PRECISIONS)]
     flow = _flow(preset, model, max(lengths), device)
     lengths = _fitting(lengths, flow, say)
     others = rivals(flow, against, max(lengths), torch.float32 if train else dtype)
+    if compile:
+        others.insert(0, _compiled(flow))
     for named in (flow, *others):
         say(described(named))
     settings = {
         "preset": preset, "model": None if model is None else str(model), "steps": steps, "rate": rate,
-        "precision": precision, "train": train, "repeats": repeats, "slow": slow, "clock": clock, "seed": seed,
-        "threads": torch.get_num_threads(),
+        "precision": precision, "train": train, "compile": compile, "repeats": repeats, "slow": slow,
+        "clock": clock, "seed": seed, "threads": torch.get_num_threads(),
     }  # fmt: skip
     document: Json = {"device": machine(), "settings": settings, "load": _load(), "rows": [], "parts": {}}
     document["roofline"] = measured_rates(device, dtype, clock) | {"cells": {}}
@@ -156,6 +164,12 @@ def _flow(preset: str | None, folder: Path | None, length: int, device: str) -> 
     if named.method != "flow":
         raise ValueError(f"model must be a flow, got {named.method!r}; --against names what it is compared with")
     return replace(named, label=OURS)
+
+
+def _compiled(flow: Named) -> Named:
+    copied = copy.deepcopy(flow.model)
+    compile_blocks(copied)
+    return Named(f"{flow.label} compiled", copied)
 
 
 def _fitting(lengths: Sequence[int], flow: Named, say: Say) -> list[int]:

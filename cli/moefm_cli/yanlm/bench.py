@@ -32,6 +32,7 @@ def bench(
     rate: Annotated[float | None, typer.Option(help="Share of the tokens to write. Default: 1; to train .15.")] = None,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     train: Annotated[bool, typer.Option("--train", help="Time optimizer steps in place of generation.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="With --train: compiled blocks, too.")] = False,
     repeats: Annotated[int, typer.Option(help="Rounds that count.")] = 5,
     slow: Annotated[float, typer.Option(help="What takes more seconds than this is timed once.")] = 60.0,
     clock: Annotated[str, typer.Option(help="wall, or cpu for processor time.")] = "wall",
@@ -52,7 +53,7 @@ def bench(
     document = run(
         preset=preset, model=model, lengths=integers("--lengths", lengths), batches=integers("--batch", batch),
         steps=steps, against=names(against) if against else [], mdlm_steps=mdlm_steps, rate=rate, precision=precision,
-        train=train, repeats=repeats, slow=slow, clock=clock, seed=seed, device=pick_device(device),
+        train=train, compile=compile, repeats=repeats, slow=slow, clock=clock, seed=seed, device=pick_device(device),
         say=lambda line: err.print(line, style="dim", soft_wrap=True),
     )  # fmt: skip
     if drawn_to is not None:

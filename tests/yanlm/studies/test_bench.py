@@ -13,6 +13,7 @@ from yanlm.runs.presets import PRESETS
 from yanlm.studies import bench as module
 from yanlm.studies.bench import bench, bench_figure
 from yanlm.studies.tools import rivals
+from yanlm.training.compilation import compile_blocks
 
 QUICK: dict[str, Any] = {"preset": "tiny", "repeats": 1, "clock": "cpu"}
 
@@ -59,6 +60,17 @@ def test_training_has_both_stages() -> None:
     assert bench_figure(document).axes[0].get_ylabel() == "seconds of an optimizer step"
 
 
+def test_compiled_blocks_stand_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "compile_blocks", lambda model: compile_blocks(model, backend="aot_eager"))
+    document = bench(**QUICK, lengths=[8], batches=[2], train=True, compile=True)
+    names = [row["model"] for row in document["rows"]]
+    assert names == ["yan, stage 1", "yan, stage 2", "yan compiled, stage 1", "yan compiled, stage 2"]
+    cells = list(document["roofline"]["cells"].values())
+    assert cells[0]["tflop"] == pytest.approx(cells[2]["tflop"]) and cells[1]["tflop"] == pytest.approx(
+        cells[3]["tflop"]
+    )
+
+
 def test_bfloat16_leaves_the_reference_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     dtypes = {}
 
@@ -97,6 +109,7 @@ def test_trained_models(toys: Path) -> None:
         ({"precision": "float8"}, "precision"),
         ({"against": ["elmo"]}, "against"),
         ({"train": True, "against": ["reference"]}, "no reference"),
+        ({"compile": True}, "compile is of training"),
     ],
 )
 def test_mistakes(change: dict[str, Any], message: str) -> None:
