@@ -90,3 +90,15 @@ def test_a_stage_is_trained_as_the_run_and_its_recipe_say() -> None:
     assert own == {"steps", "betas", "decay"}, "what only the loop knows of"
     timed = resolve({"minutes": 10, "share1": 0.3})
     assert (timed.for_stage(1).minutes, timed.for_stage(2).minutes, timed.for_stage(1).steps) == (3, 7, None)
+
+
+@pytest.mark.parametrize("rows", [None, 7, "all"])
+def test_rows_of_the_evaluation(rows: int | str | None) -> None:
+    settings = resolve({"minutes": 1, "eval_rows": rows})
+    assert settings.eval_rows == rows and from_dict(settings.to_dict()) == settings
+
+
+@pytest.mark.parametrize("rows", [0, -1, "some", 1.5, True])
+def test_what_is_no_number_of_rows(rows: Any) -> None:
+    with pytest.raises(ValueError, match="eval_rows must be"):
+        resolve({"minutes": 1, "eval_rows": rows})
