@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_positive(name: str, value: float) -> float:
@@ -42,6 +43,9 @@ def check_mask(mask: Tensor | None, batch: tuple[int, ...]) -> None:
     """Raise unless ``mask`` is ``None`` or a boolean tensor of the shape ``batch``."""
     if mask is None:
         return
+    import torch
+    from torch import Tensor
+
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         given = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask must be a boolean tensor (True = counts), got {given}")

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    {"config_keys"},
+    {"config_keys", "kinds"},
     {"faces", "config", "seeding", "files", "figures"},
     {"data"},
     {"tasks", "tokenization"},
@@ -125,7 +125,7 @@ def needed(path: Path) -> set[Path]:
 @pytest.mark.parametrize(
     ("statement", "heavy"),
     [
-        ("import moefm", "transformers datasets matplotlib sklearn"),
+        ("import moefm", "torch numpy transformers datasets matplotlib sklearn"),
         ("import yanlm", "torch transformers datasets matplotlib"),
         ("import yanlm.data", "torch transformers datasets pyarrow pandas"),
         ("from yanlm.data import load_corpus", "torch transformers datasets pyarrow pandas"),

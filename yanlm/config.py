@@ -8,15 +8,14 @@ from transformers import PretrainedConfig
 
 from moefm.checks import check_choice, check_count, check_positive
 from yanlm.config_keys import check_experts, check_options, known_options
+from yanlm.kinds import AUTOREGRESSIVE as AUTOREGRESSIVE
+from yanlm.kinds import BASELINES as BASELINES
+from yanlm.kinds import MASKED as MASKED
 
 BACKBONES = ("transformer", "mamba")
 POSITIONS = ("rotary", "learned")
 PREDICTIONS = ("velocity", "data")
 FORMS = ("slots", "separate")
-MASKED = ("mdlm", "mlm")
-AUTOREGRESSIVE = ("gpt2", "bart")
-BASELINES = (*AUTOREGRESSIVE, *MASKED)
-"""Trained baselines. ``vfm``, plain flow matching, is the flow itself with one expert."""
 METHODS = ("flow", "mlm", "mdlm")
 EXPERTS = ("heads", "trunk", "source", "continuum")
 SCOPES = ("token", "span", "sentence", "sequence")

@@ -25,8 +25,13 @@ def run(code):
 
 def test_import_loads_nothing_heavy():
     loaded = run("import sys, moefm; print(*sorted({name.split('.')[0] for name in sys.modules}))").split()
-    assert "torch" in loaded
-    assert not set(HEAVY) & set(loaded)
+    assert not {"torch", "numpy", *HEAVY} & set(loaded)
+
+
+def test_names_are_loaded_when_they_are_used():
+    names = "'mmd2' in dir(moefm), moefm.losses.__name__, moefm.Gate.__name__, 'torch' in sys.modules"
+    assert run(f"import sys, moefm; print({names})").split() == ["True", "moefm.losses", "Gate", "True"]
+    assert "has no attribute 'Gaet'" in run("import moefm\ntry: moefm.Gaet\nexcept AttributeError as e: print(e)")
 
 
 # What is blocked is not found, exactly as if it were not installed.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from moefm.checks import check_choice, check_count, check_share
-from moefm.paths import BetaTime, TimeSampler, UniformTime, ZeroInflatedTime
-from moefm.regularizers import BANDWIDTHS
+from moefm.checks import check_choice, check_count, check_positive, check_share
+
+if TYPE_CHECKING:
+    from moefm.paths import TimeSampler
 
 
 def _not_negative(settings: Any, names: Sequence[str]) -> None:
@@ -41,7 +42,7 @@ class Stage1:
     scale: float = 0.01
     noise: float = 0.2
     mmd_tokens: int = 1024
-    bandwidths: tuple[float, ...] = BANDWIDTHS
+    bandwidths: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
 
     def __post_init__(self) -> None:
         """Check the weights."""
@@ -118,11 +119,15 @@ class Stage2:
         _not_negative(self, ("flow", "gate", "ce_weight", "latent", "entropy", "balance", "length"))
         check_count("steps", self.steps)
         check_share("reveal", self.reveal)
-        self.time  # noqa: B018 - builds the sampler, which checks the share and the exponents
+        check_share("zero_share", self.zero_share)
+        for name, value in zip(("a", "b"), self.beta or (), strict=False):
+            check_positive(f"beta's {name}", value)
 
     @property
     def time(self) -> TimeSampler:
         """The distribution of training times."""
+        from moefm.paths import BetaTime, UniformTime, ZeroInflatedTime
+
         base = UniformTime() if self.beta is None else BetaTime(*self.beta)
         return ZeroInflatedTime(self.zero_share, base)
 

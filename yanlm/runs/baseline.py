@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moefm.checks import check_choice
-from yanlm.config import BASELINES
+from yanlm.kinds import BASELINES
 from yanlm.runs.presets import PRESETS, Preset, Recipe
 
 PUBLISHED_LR = 5e-5

@@ -9,8 +9,6 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from yanlm.config import YanConfig
-
 _NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", type(None): "nothing"}
 
 
@@ -72,6 +70,8 @@ def checked_model(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: A name is unknown, or a value is of another type or out of range.
     """
+    from yanlm.config import YanConfig  # it takes an import of transformers
+
     values = parsed(YanConfig, "model", options)
     ids = {"vocab_size": 4, "pad_token_id": 2, "mask_token_id": 3}  # the tokenizer's, once it is known
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moefm.checks import check_choice, check_count, check_positive
-from yanlm.config import AUTOREGRESSIVE, BASELINES
+from yanlm.kinds import AUTOREGRESSIVE, BASELINES
 from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.runs.baseline import encoder_denoises, for_baseline, for_denoiser
 from yanlm.runs.parsing import checked_model, parsed, replaced
@@ -219,10 +219,11 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
     chosen: dict[str, Any] = {"tokenizer": preset.tokenizer, "share1": preset.share1} | dict(options)
     for name in _GROUPS:
         chosen[name] = replaced(getattr(preset, name), name, chosen.get(name, {}))
-    chosen["model"] = checked_model(preset.model | dict(chosen.get("model", {})))
+    chosen["model"] = preset.model | dict(chosen.get("model", {}))
     if all(chosen.get(name) is None for name in ("minutes", "steps1", "steps2")):
         chosen |= preset.length
-    return RunSettings(**chosen)
+    settings = RunSettings(**chosen)  # the model's options last: checking them takes an import of transformers
+    return dataclasses.replace(settings, model=checked_model(settings.model))
 
 
 def _listed(options: Mapping[str, Any]) -> dict[str, Any]:

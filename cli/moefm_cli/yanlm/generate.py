@@ -54,11 +54,15 @@ def generate(
 ) -> None:
     """Read texts, fill them, print them."""
     need_extra()
+    check_counts({"steps": steps, "samples": samples, "candidates": candidates, "batch_size": batch_size})
+    texts, tokens = _texts(text, file), _length(length)
+    from yanlm.modeling.io import model_folder
+
+    model_folder(model)  # mistakes are told before torch is loaded
     from yanlm.generation.options import GenerationOptions
     from yanlm.tokenization.coverage import coverage_note
     from yanlm.writer import Writer
 
-    check_counts({"steps": steps, "samples": samples, "candidates": candidates, "batch_size": batch_size})
     options = GenerationOptions(
         steps=steps,
         samples=samples,
@@ -70,7 +74,6 @@ def generate(
         candidates=candidates,
         sampler=sampler,
     )
-    texts, tokens = _texts(text, file), _length(length)
     writer = Writer.load(model, pick_device(device), writing=True)
     if note := coverage_note(writer.tokenizer, texts):
         err.print(f"note: {note}", style="dim", markup=False)

@@ -69,6 +69,27 @@ def test_mistakes_end_in_one_line_and_code_2(yanlm, name):
     assert sum(line.startswith("error:") for line in err.splitlines()) == 1
 
 
-def test_help_is_quick_and_imports_nothing_heavy():
-    code = "import sys, moefm_cli.yanlm.app; print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+LIGHT = {
+    "help": ("--help",),
+    "help of a command": ("train", "--help"),
+    "info": ("info", "--preset", "base"),
+    "unknown option": ("train", "--colour", "red"),
+    "unknown preset": ("train", "--preset", "huge"),
+    "both lengths": ("train", "--minutes", "1", "--steps1", "2"),
+    "no model": ("generate", "--model", "nowhere", "x <mask>"),
+    "no text": ("generate", "--model", "nowhere"),
+}
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_what_computes_nothing_loads_nothing_heavy(name, tmp_path):
+    code = (
+        f"import sys\nsys.argv = ['yanlm', *{LIGHT[name]!r}]\nfrom moefm_cli.yanlm.app import main\n"
+        "try: main()\nexcept SystemExit as stop: print('code', stop.code, file=sys.stderr)\n"
+        "heavy = {'torch', 'transformers', 'accelerate', 'datasets', 'matplotlib'} & set(sys.modules)\n"
+        "print('loaded', sorted(heavy), file=sys.stderr)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    *_, code, loaded = run.stderr.splitlines()
+    assert loaded == "loaded []", run.stderr
+    assert code == ("code 0" if name in ("help", "help of a command", "info") else "code 2"), run.stderr

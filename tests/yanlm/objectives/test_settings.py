@@ -33,3 +33,9 @@ def test_bad_settings_are_named() -> None:
 def test_posterior_has_a_routing_loss_of_its_own() -> None:
     with pytest.raises(ValueError, match="objective at 'paper'"):
         Stage2(ce="posterior", objective="consistent")
+
+
+def test_bandwidths_are_the_papers() -> None:
+    from moefm.regularizers import BANDWIDTHS
+
+    assert Stage1().bandwidths == BANDWIDTHS
