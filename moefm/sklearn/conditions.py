@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -50,7 +50,7 @@ class Conditions:
         columns = [fit_column(values, weight) for values in table.columns]
         if all(isinstance(column, Constant) for column in columns):
             raise ValueError("cond must vary, got the same for all rows: leave it out")
-        labels = single and isinstance(columns[0], Category)
+        labels = len(columns) == 1 and isinstance(columns[0], Category)
         if single and isinstance(columns[0], Integer) and len(np.unique(table.columns[0])) <= MOST_CLASSES:
             labels, columns = True, [Category.fit(table.columns[0][weight > 0], weight[weight > 0])]
         return cls(table.form.names, columns, labels)
@@ -74,6 +74,13 @@ class Conditions:
             return parts[0].argmax(1)
         return torch.cat(parts, 1)
 
+    def encode_for(self, cond: Any, count: int) -> Tensor:
+        """Conditions of ``count`` rows, of which a single one stands for all."""
+        encoded = self.encode(cond)
+        if len(encoded) not in (1, count):
+            raise ValueError(f"cond must have one row, or {count}, got {len(encoded)}")
+        return encoded.expand(count, *encoded.shape[1:])
+
     @property
     def config(self) -> dict[str, Any]:
         """What :meth:`from_config` rebuilds them from."""
@@ -91,9 +98,8 @@ def read_condition(cond: Any) -> tuple[Table, bool]:
     A mapping from names to values, single ones or lists, is a table with these columns.
     """
     if isinstance(cond, Mapping):
-        columns = [np.atleast_1d(np.array(value, dtype=object)) for value in cond.values()]
-        table = read_table("cond", np.stack(np.broadcast_arrays(*columns), 1))
-        return replace(table, form=replace(table.form, names=[str(name) for name in cond])), False
+        columns = np.broadcast_arrays(*(np.atleast_1d(np.array(value, dtype=object)) for value in cond.values()))
+        return read_table("cond", dict(zip(cond, columns, strict=True))), False
     if is_frame(cond):
         return read_table("cond", cond), False
     array = np.atleast_1d(np.asarray(cond))

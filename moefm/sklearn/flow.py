@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -101,14 +102,14 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """Train a flow on the rows of ``X``.
 
         Args:
-            X: Table ``(N, D)``: an array or a data frame.
+            X: Table ``(N, D)``: an array, a data frame, or a dictionary of columns.
             y: Ignored.
             sample_weight: How often each row counts, ``(N,)``.
             cond: What every row is given with: labels ``(N,)``, an array ``(N, C)`` or a data frame.
 
         Raises:
             ValueError: A value is missing or infinite, no column varies, or an option is out of range.
-            TypeError: A column holds objects other than numbers and labels.
+            TypeError: A column holds objects that are neither numbers nor labels.
         """
         objective, seed = self._objective(), int(check_random_state(self.random_state).randint(2**31 - 2))
         table = self._table(X, fitting=True)
@@ -182,10 +183,10 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def save(self, folder: str | Path) -> None:
         """Write the flow to a folder: weights, columns, settings, and a card. :meth:`load` brings it back."""
         check_is_fitted(self)
-        facts = {"rows": self.n_rows_, "losses": self.loss_curve_, "distances": getattr(self, "distances_", None)}
-        facts["named"] = hasattr(self, "feature_names_in_")
-        seed = self.random_state if isinstance(self.random_state, int) else None
-        settings = {**self.get_params(), "random_state": seed}
+        facts = {"rows": self.n_rows_, "losses": self.loss_curve_, "distances": getattr(self, "distances_", None),
+                 "named": hasattr(self, "feature_names_in_")}  # fmt: skip
+        settings = self.get_params()
+        settings["random_state"] = self.random_state if isinstance(self.random_state, int) else None
         save_parts(folder, self.field_, self.coordinates_, self.conditions_, settings, facts)
 
     @classmethod
@@ -214,7 +215,9 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _table(self, X: Any, fitting: bool) -> Table:
         """Columns of an array or a data frame, which are those of ``fit``."""
-        if is_frame(X):
+        if isinstance(X, Mapping):
+            self._check_mapping(X, fitting)
+        elif is_frame(X):
             check_names("X", X)
             validate_data(self, X, skip_check_array=True, reset=fitting)
         else:
@@ -223,18 +226,20 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
         check_width(self.n_features_in_)
         return read_table("X", X, self.missing if fitting else "refuse", least=LEAST_ROWS if fitting else 1)
 
+    def _check_mapping(self, X: Mapping[str, Any], fitting: bool) -> None:
+        """What ``validate_data`` does for data frames."""
+        if fitting:
+            self.n_features_in_, self.feature_names_in_ = len(X), np.array([str(name) for name in X], dtype=object)
+        elif list(map(str, X)) != self.coordinates_.form.names:
+            raise ValueError(f"X must have the columns {', '.join(self.coordinates_.form.names)}, got {', '.join(X)}")
+
     def _condition(self, cond: Any, count: int) -> Tensor | None:
         """Conditions of ``count`` rows, encoded; one row stands for all."""
         if (cond is None) != (self.conditions_ is None):
             if self.conditions_ is None:
                 raise ValueError("cond must be left out: the flow was fitted without one")
             raise ValueError(f"cond must be given: the flow was fitted given {', '.join(self.conditions_.names)}")
-        if self.conditions_ is None:
-            return None
-        encoded = self.conditions_.encode(cond)
-        if len(encoded) not in (1, count):
-            raise ValueError(f"cond must have one row, or {count}, got {len(encoded)}")
-        return encoded.expand(count, *encoded.shape[1:]).to(self.device)
+        return None if self.conditions_ is None else self.conditions_.encode_for(cond, count).to(self.device)
 
     def __sklearn_tags__(self) -> Tags:
         """Texts and labels are welcome, missing values are not."""

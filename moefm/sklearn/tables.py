@@ -1,8 +1,8 @@
-"""Tables in and out: NumPy arrays, and data frames of any library that narwhals knows."""
+"""Tables in and out: NumPy arrays, data frames of any library that narwhals knows, and dictionaries of columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +17,16 @@ _PARSED = ("String", "Categorical", "Enum", "Boolean")
 
 @dataclass(frozen=True)
 class Form:
-    """What a table looked like: its library (``numpy`` for arrays), names, and dtype of every column."""
+    """What a table looked like: its library (``numpy`` for arrays, or ``dict``), names, and dtype of every column."""
 
     library: str
     names: list[str]
     dtypes: list[str]
 
     def build(self, columns: Sequence[Values]) -> Any:
-        """A table of this form from columns: an array, or a data frame with the names."""
+        """A table of this form from columns: an array, or a data frame or dictionary with the names."""
+        if self.library == "dict":
+            return dict(zip(self.names, columns, strict=True))
         if self.library == "numpy":
             dtype = self.dtypes[0]
             array = np.empty((len(columns[0]), len(columns)), dtype)
@@ -115,7 +117,7 @@ def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1) -
 
     Args:
         name: The argument's name, for messages.
-        table: A 2-D array, or a data frame.
+        table: A 2-D array, a data frame, or a dictionary of columns.
         missing: ``refuse`` missing values, or ``drop`` the rows that hold one.
         least: Rows that have to be there.
 
@@ -128,7 +130,10 @@ def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1) -
         >>> read_table("X", np.array([[1.0, 2.0], [np.nan, 3.0]]), "drop").columns
         [array([1.]), array([2.])]
     """
-    form, columns, absent = _from_frame(table) if is_frame(table) else _from_array(table)
+    if isinstance(table, Mapping):
+        form, columns, absent = _from_mapping(table)
+    else:
+        form, columns, absent = _from_frame(table) if is_frame(table) else _from_array(table)
     kept = ~np.any(absent, axis=0)
     if missing == "refuse" and not kept.all():
         row = int(np.flatnonzero(~kept)[0])
@@ -147,6 +152,14 @@ def _from_array(array: Values) -> tuple[Form, list[Values], list[NDArray[np.bool
     columns = list(array.T)
     names = [str(place) for place in range(len(columns))]
     return Form("numpy", names, [str(array.dtype)] * len(columns)), columns, [_absent(values) for values in columns]
+
+
+def _from_mapping(table: Mapping[Any, Any]) -> tuple[Form, list[Values], list[NDArray[np.bool_]]]:
+    columns = [np.asarray(values) for values in table.values()]
+    if len({values.shape for values in columns}) != 1 or columns[0].ndim != 1:
+        raise ValueError(f"columns must be equally long, got {', '.join(str(len(np.atleast_1d(v))) for v in columns)}")
+    form = Form("dict", [str(name) for name in table], [str(values.dtype) for values in columns])
+    return form, columns, [_absent(values) for values in columns]
 
 
 def _from_frame(frame: Any) -> tuple[Form, list[Values], list[NDArray[np.bool_]]]:

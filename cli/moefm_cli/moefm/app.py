@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from moefm_cli.common import Screen, machine_facts, package_versions, print_json, run_app, show
+from moefm_cli.moefm import tables
 from moefm_cli.moefm import toy as moefm_toy
 
 app = typer.Typer(
@@ -18,6 +19,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(help=moefm_toy.HELP)(moefm_toy.toy)
+app.command(help=tables.FIT)(tables.fit)
+app.command(help=tables.SAMPLE)(tables.sample)
 
 
 def main() -> NoReturn:

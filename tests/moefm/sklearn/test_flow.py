@@ -38,6 +38,18 @@ def test_a_frame_in_is_a_frame_out(quick, people):
     assert not flow.sample(30, random_state=1).equals(drawn)
 
 
+def test_a_dictionary_of_columns_in_is_one_out(quick, people):
+    columns = {name: people[name].to_numpy() for name in people}
+    flow = quick().fit(columns)
+    drawn = flow.sample(4)
+    assert list(drawn) == list(columns) == list(flow.feature_names_in_) and drawn["age"].dtype == np.int64
+    np.testing.assert_allclose(flow.score_samples(columns), quick().fit(people).score_samples(people))
+    with pytest.raises(ValueError, match="X must have the columns height, age, job, member, land, got age"):
+        flow.score_samples({"age": columns["age"]})
+    with pytest.raises(ValueError, match="equally long, got 3, 2"):
+        quick().fit({"a": [1, 2, 3], "b": [1, 2]})
+
+
 def test_log_densities_are_in_the_units_of_the_table(quick, people):
     in_metres = people.assign(height=people.height / 100)
     centimetres, metres = quick().fit(people), quick().fit(in_metres)

@@ -1,0 +1,89 @@
+"""moefm fit and moefm sample: a csv in, a folder, a csv out."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from moefm_cli.moefm.tables import read_columns, typed
+
+
+@pytest.fixture
+def people(tmp_path):
+    random = np.random.RandomState(0)
+    rows = zip(random.normal(170, 9, 40), random.randint(18, 80, 40), random.choice(["red", "blue"], 40), strict=True)
+    with open(tmp_path / "people.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("height", "age", "team"), *rows])
+    return tmp_path / "people.csv"
+
+
+def test_a_file_becomes_a_flow_and_new_rows(moefm, people):
+    code, out, _ = moefm("fit", people, "--out", "flow", "--experts", "2", "--steps", "5", "--json")
+    assert code == 0 and json.loads(out)["rows"] == 40
+    code, out, err = moefm("sample", "flow", "-n", "7")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0 and not err and list(rows[0]) == ["height", "age", "team"] and len(rows) == 7
+    assert all(float(row["height"]) and int(row["age"]) and row["team"] in ("red", "blue") for row in rows)
+    assert moefm("sample", "flow", "-n", "7")[1] == out != moefm("sample", "flow", "-n", "7", "--seed", "1")[1]
+    moefm("sample", "flow", "-n", "7", "--out", "new.csv")
+    assert (people.parent / "new.csv").read_text() == out
+
+
+def test_rows_are_given_columns(moefm, people):
+    options = ("--out", "flow", "--experts", "1", "--steps", "5")
+    assert moefm("fit", people, *options, "--given", "age,team")[0] == 0
+    code, out, _ = moefm("sample", "flow", "-n", "3", "--given", "age=30", "--given", "team=red")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0 and list(rows[0]) == ["height", "age", "team"]
+    assert {(row["age"], row["team"]) for row in rows} == {("30", "red")}
+    for wrong, words in (
+        ([], "rows need --given age=..., --given team=..., got none"),
+        (["--given", "age=x", "--given", "team=red"], "--given age must be a number, got 'x'"),
+        (["--given", "age=3", "--given", "team=pink"], "labels seen in fit (blue, red), got 'pink'"),
+    ):
+        code, out, err = moefm("sample", "flow", "-n", "3", *wrong)
+        assert code == 2 and words in err and err.count("\n") == 1 and not out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--experts", "many"], "--experts must be auto or a number"),
+        (["--given", "size"], "--given must name some of the columns height, age, team, got 'size'"),
+        (["--out", "."], "--out must be a new folder"),
+    ],
+)
+def test_wrong_use_leaves_nothing_behind(moefm, people, options, words):
+    code, out, err = moefm("fit", people, "--out", "flow", *options)
+    assert code == 2 and words in err and err.count("\n") == 1 and not out
+    assert not (people.parent / "flow").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n3\n", "line 3 has 1 columns, 2 expected"),
+        ("a,a\n1,2\n", "must name every column once"),
+        ("a,b\n", "holds no rows"),
+        ("a,b\n" + "1,2\n" * 12 + "3,\n", "NaN in row 12, column 'b'"),
+    ],
+)
+def test_what_cannot_be_read_gets_one_line(moefm, tmp_path, text, words):
+    (tmp_path / "bad.csv").write_text(text)
+    code, _, err = moefm("fit", "bad.csv", "--out", "flow")
+    assert code == 2 and words in err and err.count("\n") == 1
+
+
+def test_rows_with_gaps_are_left_out_on_request(moefm, tmp_path):
+    (tmp_path / "gaps.csv").write_text("a,b\n" + "".join(f"{i},{i % 5}\n" for i in range(20)) + "3,\n")
+    code, out, _ = moefm("fit", "gaps.csv", "--out", "f", "--experts", "1", "--steps", "3", "--drop-missing", "--json")
+    assert code == 0 and json.loads(out)["rows"] == 20
+
+
+def test_columns_are_typed_by_their_cells(tmp_path):
+    (tmp_path / "t.csv").write_text("n;x;w\n1;1.5;a\n2;2;b\n")
+    columns = read_columns(tmp_path / "t.csv")
+    assert [column.dtype.kind for column in columns.values()] == ["i", "f", "O"]
+    assert typed(["1", "", "NA"]).tolist() == [1, None, None]
