@@ -128,7 +128,7 @@ def can_record(model: YanNetwork, options: GenerationOptions) -> bool:
 
 def replayed(fill: Fill, model: YanNetwork, given: Given, options: GenerationOptions, replays: Replays) -> Filled:
     """The result of a recording of these shapes, rounded up to one of few lengths."""
-    options = replace(options, seeds=None, z0_scale=1.0)  # both are in the numbers given
+    options = replace(options, seeds=None, z0_scale=1.0, device_noise=False)  # they are in the numbers given
     where = addresses(model)
     if where is None:
         return fill(model, given, options, None)

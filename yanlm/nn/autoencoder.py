@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from yanlm.config import YanConfig
 from yanlm.nn.best_tokens import best_tokens
-from yanlm.nn.blocks import Block, FeedForward, rotary
+from yanlm.nn.blocks import Block, FeedForward, is_plain, rotary
 from yanlm.nn.cross_entropy import token_cross_entropy
 from yanlm.nn.versions import Versions
 
@@ -121,5 +121,8 @@ class Decoder(nn.Module):
     def best(self, z: Tensor, chunk: int | None = None) -> tuple[Tensor, Tensor]:
         """Most probable tokens of latents ``(*, d)`` and their logits, both ``(*,)``: :func:`best_tokens`."""
         features = self.features(z.reshape(-1, z.shape[-1]))
+        if not is_plain(self.head):
+            out = self.head(features)
+            return out.argmax(-1).reshape(z.shape[:-1]), out.amax(-1).float().reshape(z.shape[:-1])
         tokens, logits = best_tokens(features, self.head.weight, self.head.bias, chunk=chunk)
         return tokens.reshape(z.shape[:-1]), logits.reshape(z.shape[:-1])

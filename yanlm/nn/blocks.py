@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -47,6 +48,10 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """
     keys = None if mask is None else mask[:, None] if mask.ndim == 3 else mask[:, None, None, :]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=keys).transpose(-2, -3).flatten(-2)
+
+
+Time = Tensor | Iterator[Tensor] | None
+"""An embedded time, what :class:`Modulations` make of it, or none."""
 
 
 class ShortConv(nn.Module):
@@ -129,12 +134,37 @@ class Norm(nn.Module):
             nn.init.normal_(self.modulation.weight, std=0.02)
             nn.init.zeros_(self.modulation.bias)
 
-    def forward(self, x: Tensor, time: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, time: Time) -> Tensor:
         x = self.norm(x)
-        if self.modulation is None:
+        if self.modulation is None or time is None:
             return x
-        scale, shift = self.modulation(time).chunk(2, -1)
+        scale, shift = (self.modulation(time) if isinstance(time, Tensor) else next(time)).chunk(2, -1)
         return x * (1 + scale) + shift
+
+
+def is_plain(linear: nn.Module) -> bool:
+    """Whether a linear map is its weight and bias and nothing more: no adapter, no quantized weights, no hooks."""
+    hooked = linear._forward_hooks or linear._forward_pre_hooks or hasattr(linear, "_hf_hook")
+    return type(linear) is nn.Linear and not hooked
+
+
+class Modulations(NamedTuple):
+    """The maps from time to scales and shifts of several norms, as one map."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def joined(cls, norms: Iterable[Norm]) -> Modulations | None:
+        """Those of norms, in the order in which they will be called; ``None`` where one of them is no plain map."""
+        maps = [norm.modulation for norm in norms if norm.modulation is not None]
+        if not all(map(is_plain, maps)):
+            return None
+        return cls(torch.cat([one.weight for one in maps]), torch.cat([one.bias for one in maps]))
+
+    def at(self, time: Tensor, width: int) -> Iterator[Tensor]:
+        """Scale and shift ``(*, 2 d)`` of one norm after the other."""
+        return iter(F.linear(time, self.weight, self.bias).split(2 * width, -1))
 
 
 class FeedForward(nn.Sequential):
@@ -175,12 +205,17 @@ class Block(nn.Module):
         self.cross = CrossAttention(config) if cross else None
         self.ffn = FeedForward(d, config.ffn_mult, config.dropout)
 
+    @property
+    def norms(self) -> list[Norm]:
+        """Its norms, in the order in which they are called."""
+        return [norm for norm in (self.mixer_norm, self.cross_norm, self.ffn_norm) if norm is not None]
+
     def forward(
         self,
         x: Tensor,
         mask: Tensor | None,
         at: Rotary | None,
-        time: Tensor | None = None,
+        time: Time = None,
         source: KeysValues | None = None,
         source_mask: Tensor | None = None,
         versions: Versions | None = None,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from moefm.finite import can_look
-from yanlm.nn.blocks import KeysValues, Rotary
+from yanlm.nn.blocks import KeysValues, Modulations, Rotary
 
 
 class Condition(NamedTuple):
@@ -18,7 +18,7 @@ class Condition(NamedTuple):
     ``sources`` holds keys and values of each cross-attending block, ``start`` what is added to the flow's input at
     every slot, ``guess`` the encoder's own state there, ``pooled`` the mean encoding ``(B, 1, d)`` that the gate reads,
     ``scope`` which slots share one expert (:mod:`moefm.scope`), ``readings`` the source as each expert reads it, where
-    experts do.
+    experts do, ``modulations`` what times do to all norms, where no gradients are recorded.
     """
 
     sources: tuple[KeysValues, ...]
@@ -30,6 +30,7 @@ class Condition(NamedTuple):
     mask: Tensor | None
     scope: Tensor | None = None
     readings: Readings | None = None
+    modulations: Modulations | None = None
 
     def take(self, rows: Tensor) -> Condition:
         """The rows of these numbers, in this order."""

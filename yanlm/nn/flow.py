@@ -14,7 +14,7 @@ from moefm.experts import Dispatch, ExpertLinear, check_index
 from moefm.paths import expand_time
 from yanlm.config import YanConfig
 from yanlm.nn.autoencoder import Positions
-from yanlm.nn.blocks import Block, Norm, rotary
+from yanlm.nn.blocks import Block, Modulations, Norm, Time, rotary
 from yanlm.nn.condition import Condition, pool
 from yanlm.nn.slots import gather_tokens, slot_groups
 
@@ -141,7 +141,11 @@ class LatentFlow(MixtureField):
             start = positions(slots) if start is None else start + positions(slots)
         own = rotary(slots, self.head_dim) if self.is_rotary else None
         groups = slot_groups(slots, self.scope)
-        return Condition(sources, source_mask, start, guess, pool(states, source_mask), own, slot_mask, groups)
+        cond = Condition(sources, source_mask, start, guess, pool(states, source_mask), own, slot_mask, groups)
+        if torch.is_grad_enabled() or self.modulations is not None:
+            return cond
+        norms = [norm for block in self.blocks for norm in cast(Block, block).norms]
+        return cond._replace(modulations=Modulations.joined([*norms, self.norm]))
 
     def trunk(self, z: Tensor, t: Tensor | float, cond: Condition | None = None) -> Features:
         """One evaluation of the shared blocks at states ``(B, M, d)``."""
@@ -162,11 +166,13 @@ class LatentFlow(MixtureField):
 
     def _through(self, x: Tensor, time: Tensor, cond: Condition) -> Tensor:
         """Blocks and last norm."""
-        sources = iter(cond.sources)
+        sources, changes = iter(cond.sources), cast(Time, time)
+        if cond.modulations is not None and not torch.is_grad_enabled():
+            changes = cond.modulations.at(time, x.shape[-1])
         for block in self.blocks:
             source = next(sources) if block.cross is not None else None
-            x = block(x, cond.mask, cond.at, time, source, cond.source_mask)
-        out: Tensor = self.norm(x, time)
+            x = block(x, cond.mask, cond.at, changes, source, cond.source_mask)
+        out: Tensor = self.norm(x, changes)
         return out
 
     def _velocity(self, output: Tensor, features: Features, guess: Tensor | None) -> Tensor:

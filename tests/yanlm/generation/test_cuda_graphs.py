@@ -90,6 +90,12 @@ def test_inference_mode_has_recordings_of_its_own(make_model: Make, batch_of_one
     assert len(replays_of(model)) == 2 and all(out == outs[0] for out in outs)
 
 
+def test_noise_of_the_device_has_no_recording_of_its_own(make_model: Make, batch_of_one: Batch, recorded: None) -> None:
+    model = speaking(make_model())
+    outs = [generate(model, batch_of_one, [1], device_noise=own).tokens for own in (False, True, False, True)]
+    assert len(replays_of(model)) == 1 and all(torch.equal(out, outs[0]) for out in outs)
+
+
 def test_hooks_are_called(make_model: Make, batch_of_one: Batch, recorded: None) -> None:
     model, calls = speaking(make_model()), []
     for _ in range(3):

@@ -40,3 +40,15 @@ def test_padding_on_the_left_changes_no_encoding_either(make_model: Make, builde
     left = model.encode(turned, part["source_mask"].flip(1))
     for row, count in enumerate(lengths):
         torch.testing.assert_close(left[row, -count:], right[row, :count], atol=2e-5, rtol=1e-4)
+
+
+def test_a_head_with_an_adapter_is_called(make_model: Make) -> None:
+    class Adapted(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).index_fill(-1, torch.tensor([7]), 100.0)
+
+    decoder, z = make_model().decoder, torch.randn(2, 3, 16)
+    assert (decoder.tokens(z) != 7).any()
+    decoder.head.__class__ = Adapted
+    tokens, logits = decoder.best(z)
+    assert (tokens == 7).all() and (logits == 100).all() and tokens.shape == logits.shape == (2, 3)

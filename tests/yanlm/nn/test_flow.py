@@ -38,3 +38,29 @@ def test_one_head_is_that_of_all_heads(model: YanModel, batch: dict[str, torch.T
         index = index[:, :1].expand_as(index)
     chosen = model.flow.heads(features).take_along_dim(index[..., None, None], -2).squeeze(-2)
     torch.testing.assert_close(model.flow.head(features, index), chosen, atol=1e-5, rtol=1e-4)
+
+
+def test_one_map_makes_the_modulations_of_all_norms(model: YanModel, batch: dict[str, torch.Tensor]) -> None:
+    """Without gradients; with them, or where a map is more than its weights, every norm has its own."""
+    ids, mask, slots, slot_mask = (batch[name] for name in ("source_ids", "source_mask", "slots", "slot_mask"))
+    calls: list[int] = []
+    z, index = torch.randn(*slots.shape, model.config.d_model), torch.zeros_like(slots)
+
+    def velocity() -> torch.Tensor:
+        cond = model.condition(model.encode(ids, mask), ids, mask, slots, slot_mask)
+        return model.flow.head(model.flow.trunk(z, 0.3, cond), index)[slot_mask]
+
+    wanted = velocity()
+    with torch.no_grad():
+        together = velocity()
+        handle = model.flow.norm.modulation.register_forward_hook(lambda *_: calls.append(1))  # type: ignore[union-attr]
+        apart = velocity()
+        handle.remove()
+    torch.testing.assert_close(together, wanted, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(apart, wanted, atol=1e-5, rtol=1e-4)
+    assert calls == [1]
+    assert torch.autograd.grad(wanted.sum(), model.flow.norm.modulation.weight)[0].abs().max() > 0  # type: ignore[union-attr]
+    with torch.no_grad():
+        cond = model.condition(model.encode(ids, mask), ids, mask, slots, slot_mask)
+    late = model.flow.head(model.flow.trunk(z, 0.3, cond), index)[slot_mask].sum()
+    assert torch.autograd.grad(late, model.flow.norm.modulation.weight)[0].abs().max() > 0  # type: ignore[union-attr]
