@@ -47,7 +47,7 @@ class CudaGraph:
         device = given.source_ids.device
         with torch.cuda.device(device):
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-            self._given = Given(*(None if x is None else x.clone() for x in given))
+            self._given = Given._make(None if x is None else x.clone() for x in given)
             aside.wait_stream(here)
             with torch.cuda.stream(aside):
                 for _ in range(WARM_UPS):
@@ -67,10 +67,10 @@ class CudaGraph:
             here = torch.cuda.current_stream()
             here.wait_event(self._done)  # the last replay may have been on another stream
             for own, new in zip(self._given, given, strict=True):
-                if own is not None:
+                if own is not None and new is not None:
                     own.copy_(new)
             self._graph.replay()
-            filled = Filled(*(x.clone() if isinstance(x, torch.Tensor) else x for x in self._filled))
+            filled = Filled._make(x.clone() if isinstance(x, torch.Tensor) else x for x in self._filled)
             self._done.record(here)
         return filled
 
