@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from yanlm.config import YanConfig
 from yanlm.nn.best_tokens import best_tokens
-from yanlm.nn.blocks import Block, FeedForward, is_plain, rotary
+from yanlm.nn.blocks import Block, FeedForward, rotary
 from yanlm.nn.cross_entropy import token_cross_entropy
+from yanlm.nn.norms import is_plain
 from yanlm.nn.versions import Versions
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yanlm.config import YanConfig
+from yanlm.nn.norms import Norm, Time
 from yanlm.nn.versions import Versions
 
 
@@ -48,10 +48,6 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """
     keys = None if mask is None else mask[:, None] if mask.ndim == 3 else mask[:, None, None, :]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=keys).transpose(-2, -3).flatten(-2)
-
-
-Time = Tensor | Iterator[Tensor] | None
-"""An embedded time, what :class:`Modulations` make of it, or none."""
 
 
 class ShortConv(nn.Module):
@@ -123,50 +119,6 @@ class CrossAttention(nn.Module):
         return out
 
 
-class Norm(nn.Module):
-    """LayerNorm, whose scale and shift follow the time where there is one (adaptive LayerNorm)."""
-
-    def __init__(self, width: int, time_width: int = 0) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=time_width == 0)
-        self.modulation = nn.Linear(time_width, 2 * width) if time_width else None
-        if self.modulation is not None:
-            nn.init.normal_(self.modulation.weight, std=0.02)
-            nn.init.zeros_(self.modulation.bias)
-
-    def forward(self, x: Tensor, time: Time) -> Tensor:
-        x = self.norm(x)
-        if self.modulation is None or time is None:
-            return x
-        scale, shift = (self.modulation(time) if isinstance(time, Tensor) else next(time)).chunk(2, -1)
-        return x * (1 + scale) + shift
-
-
-def is_plain(linear: nn.Module) -> bool:
-    """Whether a linear map is its weight and bias and nothing more: no adapter, no quantized weights, no hooks."""
-    hooked = linear._forward_hooks or linear._forward_pre_hooks or hasattr(linear, "_hf_hook")
-    return type(linear) is nn.Linear and not hooked
-
-
-class Modulations(NamedTuple):
-    """The maps from time to scales and shifts of several norms, as one map."""
-
-    weight: Tensor
-    bias: Tensor
-
-    @classmethod
-    def joined(cls, norms: Iterable[Norm]) -> Modulations | None:
-        """Those of norms, in the order in which they will be called; ``None`` where one of them is no plain map."""
-        maps = [norm.modulation for norm in norms if norm.modulation is not None]
-        if not all(map(is_plain, maps)):
-            return None
-        return cls(torch.cat([one.weight for one in maps]), torch.cat([one.bias for one in maps]))
-
-    def at(self, time: Tensor, width: int) -> Iterator[Tensor]:
-        """Scale and shift ``(*, 2 d)`` of one norm after the other."""
-        return iter(F.linear(time, self.weight, self.bias).split(2 * width, -1))
-
-
 class FeedForward(nn.Sequential):
     """Linear, GELU, linear."""
 
@@ -207,8 +159,8 @@ class Block(nn.Module):
 
     @property
     def norms(self) -> list[Norm]:
-        """Its norms, in the order in which they are called."""
-        return [norm for norm in (self.mixer_norm, self.cross_norm, self.ffn_norm) if norm is not None]
+        """Its norms, the one ahead of cross-attention last."""
+        return [norm for norm in (self.mixer_norm, self.ffn_norm, self.cross_norm) if norm is not None]
 
     def forward(
         self,
@@ -232,14 +184,15 @@ class Block(nn.Module):
         x: Tensor,
         mask: Tensor | None,
         at: Rotary | None,
-        time: Tensor | None,
+        time: Time,
         source: KeysValues | None,
         source_mask: Tensor | None,
         versions: Versions | None,
     ) -> Tensor:
-        mixed = self.mixer_norm(x, time)
+        times = time if isinstance(time, tuple) else (time, time, time)
+        mixed = self.mixer_norm(x, times[0])
         attends = isinstance(self.mixer, SelfAttention)
         x = x + (self.mixer(mixed, mask, at, versions) if attends else self.mixer(mixed, mask))
         if self.cross is not None and self.cross_norm is not None and source is not None:
-            x = x + self.cross(self.cross_norm(x, time), source, source_mask, at)
-        return x + self.ffn(self.ffn_norm(x, time))
+            x = x + self.cross(self.cross_norm(x, times[2]), source, source_mask, at)
+        return x + self.ffn(self.ffn_norm(x, times[1]))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from moefm.finite import can_look
-from yanlm.nn.blocks import KeysValues, Modulations, Rotary
+from yanlm.nn.blocks import KeysValues, Rotary
+from yanlm.nn.norms import Modulations
 
 
 class Condition(NamedTuple):

@@ -14,8 +14,9 @@ from moefm.experts import Dispatch, ExpertLinear, check_index
 from moefm.paths import expand_time
 from yanlm.config import YanConfig
 from yanlm.nn.autoencoder import Positions
-from yanlm.nn.blocks import Block, Modulations, Norm, Time, rotary
+from yanlm.nn.blocks import Block, rotary
 from yanlm.nn.condition import Condition, pool
+from yanlm.nn.norms import Change, Modulations, Norm
 from yanlm.nn.slots import gather_tokens, slot_groups
 
 SHORTEST = 0.02
@@ -166,13 +167,15 @@ class LatentFlow(MixtureField):
 
     def _through(self, x: Tensor, time: Tensor, cond: Condition) -> Tensor:
         """Blocks and last norm."""
-        sources, changes = iter(cond.sources), cast(Time, time)
+        sources = iter(cond.sources)
+        changes: tuple[Change, ...] = ()
         if cond.modulations is not None and not torch.is_grad_enabled():
             changes = cond.modulations.at(time, x.shape[-1])
         for block in self.blocks:
             source = next(sources) if block.cross is not None else None
-            x = block(x, cond.mask, cond.at, changes, source, cond.source_mask)
-        out: Tensor = self.norm(x, changes)
+            own, changes = changes[: len(block.norms)], changes[len(block.norms) :]
+            x = block(x, cond.mask, cond.at, own or time, source, cond.source_mask)
+        out: Tensor = self.norm(x, *(changes or (time,)))
         return out
 
     def _velocity(self, output: Tensor, features: Features, guess: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm.config import YanConfig
-from yanlm.nn.blocks import Block, CrossAttention, Norm, SelfAttention, ShortConv, rotary, rotate
+from yanlm.nn.blocks import Block, CrossAttention, SelfAttention, ShortConv, rotary, rotate
 
 KINDS: dict[str, dict[str, Any]] = {"transformer": {}, "conv": {"conv": 3}, "mamba": {"backbone": "mamba"}}
 
@@ -72,14 +72,6 @@ def test_a_source_without_any_token_adds_only_the_bias() -> None:
     update = cross(x, cross.read(source, None), mask, None)
     torch.testing.assert_close(update[1], cross.out.bias.expand(3, 16))
     assert not torch.allclose(update[0], cross.out.bias.expand(3, 16))
-
-
-def test_norms_follow_the_time() -> None:
-    x, time = normal(2, 3, 16), normal(2, 1, 8, seed=1)
-    norm = Norm(16, 8)
-    torch.testing.assert_close(norm(x, torch.zeros(2, 1, 8)), torch.nn.functional.layer_norm(x, (16,)))
-    assert not torch.allclose(norm(x, time), norm(x, 2 * time))
-    assert torch.equal(Norm(16)(x, time), Norm(16)(x, None))
 
 
 def test_a_block_looks_at_a_source_where_asked_to() -> None:

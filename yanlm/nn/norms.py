@@ -1,0 +1,66 @@
+"""Norms whose scales and shifts follow the time, one by one or all from one product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Change(NamedTuple):
+    """What a time does to a norm, each ``(*, d)``."""
+
+    scale: Tensor
+    shift: Tensor
+
+
+Time = Tensor | tuple[Change, ...] | None
+"""An embedded time, what :class:`Modulations` make of it for the norms of a block, or none."""
+
+
+class Norm(nn.Module):
+    """LayerNorm, whose scale and shift follow the time where there is one (adaptive LayerNorm)."""
+
+    def __init__(self, width: int, time_width: int = 0) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=time_width == 0)
+        self.modulation = nn.Linear(time_width, 2 * width) if time_width else None
+        if self.modulation is not None:
+            nn.init.normal_(self.modulation.weight, std=0.02)
+            nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x: Tensor, time: Tensor | Change | None) -> Tensor:
+        x = self.norm(x)
+        if self.modulation is None:
+            return x
+        scale, shift = time if isinstance(time, Change) else self.modulation(time).chunk(2, -1)
+        return x * (1 + scale) + shift
+
+
+def is_plain(linear: nn.Module) -> bool:
+    """Whether a linear map is its weight and bias and nothing more: no adapter, no quantized weights, no hooks."""
+    hooked = linear._forward_hooks or linear._forward_pre_hooks or hasattr(linear, "_hf_hook")
+    return type(linear) is nn.Linear and not hooked
+
+
+class Modulations(NamedTuple):
+    """The maps from time to scales and shifts of several norms, as one map."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def joined(cls, norms: Iterable[Norm]) -> Modulations | None:
+        """Those of norms; ``None`` where one of them is no plain map."""
+        maps = [norm.modulation for norm in norms if norm.modulation is not None]
+        if not all(map(is_plain, maps)):
+            return None
+        return cls(torch.cat([one.weight for one in maps]), torch.cat([one.bias for one in maps]))
+
+    def at(self, time: Tensor, width: int) -> tuple[Change, ...]:
+        """What a time does to each of the norms."""
+        both = F.linear(time, self.weight, self.bias).split(width, -1)
+        return tuple(map(Change, both[::2], both[1::2]))
