@@ -58,7 +58,7 @@ class Modulations(NamedTuple):
         maps = [norm.modulation for norm in norms if norm.modulation is not None]
         if not all(map(is_plain, maps)):
             return None
-        return cls(torch.cat([one.weight for one in maps]), torch.cat([one.bias for one in maps]))
+        return cls(torch.cat([linear.weight for linear in maps]), torch.cat([linear.bias for linear in maps]))
 
     def at(self, time: Tensor, width: int) -> tuple[Change, ...]:
         """What a time does to each of the norms."""
