@@ -173,7 +173,8 @@ class LatentFlow(MixtureField):
             changes = cond.modulations.at(time, x.shape[-1])
         for block in self.blocks:
             source = next(sources) if block.cross is not None else None
-            own, changes = changes[: len(block.norms)], changes[len(block.norms) :]
+            count = len(cast(Block, block).norms)
+            own, changes = changes[:count], changes[count:]
             x = block(x, cond.mask, cond.at, own or time, source, cond.source_mask)
         out: Tensor = self.norm(x, *(changes or (time,)))
         return out
