@@ -53,6 +53,8 @@ def load_parts(folder: str | Path) -> tuple[MLPMixtureField, Coordinates, Condit
     """
     field = load_field(folder)
     try:
+        if not isinstance(field, MLPMixtureField):
+            raise ValueError(f"a {type(field).__name__}")
         table = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["extra"]["table"]
         if table["format"] != FORMAT:
             raise ValueError(f"format {table['format']!r}, of another version of moefm, which reads {FORMAT}")
