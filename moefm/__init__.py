@@ -164,13 +164,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = globals()[name] = getattr(importlib.import_module(f"moefm.{_HOMES[name]}"), name)
-        return value
-    if name in _HOMES.values():  # moefm.losses, without an import of its own
-        return importlib.import_module(f"moefm.{name}")
-    raise AttributeError(f"module 'moefm' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            value = globals()[name] = getattr(importlib.import_module(f"moefm.{_HOMES[name]}"), name)
+            return value
+        if name in _HOMES.values():  # moefm.losses, without an import of its own
+            return importlib.import_module(f"moefm.{name}")
+        raise AttributeError(f"module 'moefm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
