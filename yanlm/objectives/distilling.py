@@ -15,6 +15,7 @@ from yanlm.seeding import EXPERT, NOISE, TIME, generators, row_normal
 from yanlm.tokenization.collation import Batch
 
 if TYPE_CHECKING:
+    from yanlm.nn.denoiser import EncoderFlow
     from yanlm.nn.network import YanNetwork
 
 
@@ -30,6 +31,17 @@ def refined(times: Tensor, parts: int) -> Tensor:
     return torch.cat([inner.flatten(), times[-1:]])
 
 
+def teacher_times(flow: EncoderFlow, student_steps: int, teacher_steps: int) -> Tensor:
+    """The teacher's times ``(teacher_steps + 1,)``: equal steps of information within each step of the student.
+
+    Equal steps of time would cross in two or three of them the short part where words are decided.
+    """
+    shares = flow.information.cdf(flow.times(student_steps))
+    times = flow.information.quantile(refined(shares, teacher_steps // student_steps))
+    times[0], times[-1] = 0.0, 1.0
+    return times
+
+
 def distillation_loss(
     student: YanNetwork, teacher: YanNetwork, batch: Batch, settings: Denoising, seeds: Sequence[int], totals: Tensor
 ) -> tuple[Tensor, Parts]:
@@ -37,7 +49,8 @@ def distillation_loss(
 
     The teacher carries fresh noise to the slots' vectors in ``settings.teacher_steps`` steps, as many within each step
     of the student, under experts that it draws at t = 0; the student learns to go ``settings.student_steps`` steps
-    along the same way. What the slots' words are has no say: the student learns what the teacher writes.
+    along the same way. What the slots' words are has no say: the student learns what the teacher writes. Where its last
+    step begins, the cross-entropy of the teacher's words is added: that step ends in words, not only near them.
 
     Args:
         student: The model that is trained.
@@ -48,10 +61,11 @@ def distillation_loss(
         totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
 
     Returns:
-        The loss, a mean over slots of the square error a dimension, and its detached parts by name.
+        The loss, means over slots of the square error a dimension and of the words' cross-entropy; and its detached
+        parts by name.
     """
     flow, mask = student.denoiser, batch["slot_mask"]
-    times = refined(flow.times(settings.student_steps), settings.teacher_steps // settings.student_steps)
+    times = teacher_times(flow, settings.student_steps, settings.teacher_steps)
     objective = Distillation(
         teacher.denoiser, settings.student_steps, teacher_steps=settings.teacher_steps, times=times
     )
@@ -63,5 +77,11 @@ def distillation_loss(
     z0 = row_normal(generators(seeds, NOISE), mask.sum(1).tolist(), slots.shape[1], flow.dim).to(of_student.embedded)
     along = objective.follow(z0, cond=of_teacher, mask=mask, scope=of_teacher.scope, generator=experts)
     loss = objective.loss(flow, along._replace(cond=of_student), generators(seeds, TIME))
+    tokens = (along.states[-1] @ teacher.denoiser.codebook(teacher.encoder).T).argmax(-1)
+    before = len(times) - 1 - settings.teacher_steps // settings.student_steps
+    features = flow.trunk(along.states[before], times[before], of_student)
+    written = flow.losses(flow.one_feature(features, along.expert), tokens, of_student)
+    words = (written * mask).sum() / totals[1].clamp_min(1)
     weight = mask.sum() / totals[1].clamp_min(1) / flow.dim
-    return loss.total * weight, {"distill": loss.velocity * weight, "gate": loss.gate * weight}
+    parts = {"distill": loss.velocity * weight, "gate": loss.gate * weight, "words": words.detach()}
+    return loss.total * weight + words, parts

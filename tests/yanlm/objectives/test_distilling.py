@@ -29,9 +29,13 @@ def loss_of(student: YanModel, teacher: YanModel, batch: Any, seeds: list[int], 
 def test_a_copy_of_the_teacher_takes_its_steps(make_model: Make, spans_batch: Any, kind: Any) -> None:
     teacher = make_model(denoiser="encoder", **kind)
     student = make_model(denoiser="encoder", **kind)
-    exact = loss_of(student, teacher, spans_batch, [1, 2, 3], student_steps=4, teacher_steps=4)
-    assert float(exact.detach()) == pytest.approx(0, abs=1e-6)
-    assert loss_of(student, teacher, spans_batch, [1, 2, 3], student_steps=1) > 1e-3
+    totals = student.counts(spans_batch)
+    _, exact = distillation_loss(
+        student, teacher, spans_batch, Denoising(student_steps=4, teacher_steps=4), [1, 2, 3], totals
+    )
+    assert float(exact["distill"]) == pytest.approx(0, abs=1e-6)
+    _, far = distillation_loss(student, teacher, spans_batch, Denoising(student_steps=1), [1, 2, 3], totals)
+    assert far["distill"] > 1e-3
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
