@@ -62,6 +62,8 @@ class ContinuumField(MixtureField):
         torch.Size([5, 64, 2])
     """
 
+    place: Tensor
+
     def __init__(
         self, dim: int, num_experts: int = 16, hidden: int = 128, layers: int = 3, *, cond_dim: int = 0
     ) -> None:

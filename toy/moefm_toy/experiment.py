@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -113,7 +113,7 @@ def train(
     if resume and folder is not None and (folder / "config.json").exists():
         extra = json.loads((folder / "config.json").read_text(encoding="utf-8"))["extra"]
         if {k: extra.get(k) for k in identity} == identity:
-            return load_field(folder, settings.device), sigma, float(extra["train_seconds"])
+            return cast(MLPMixtureField, load_field(folder, settings.device)), sigma, float(extra["train_seconds"])
     field = build_field(dataset.dim, experts, identity["hidden"], seed).to(settings.device)
     goal = objective(method, sigma)
     result = fit(

@@ -92,7 +92,7 @@ def task_rows(
     corpus = load_task(list(specs), task, text_column=text_column, on_note=say)
     test = [dict(row) for row in repeated(corpus.test or corpus.validation, rows)]
     settings = {"data": list(specs), "task": task, "metric": metric, "rows": rows, "text_column": text_column}
-    return TaskRows(task, metric, corpus.rows or [], test, corpus.name, settings | options, options)
+    return TaskRows(task, metric, list(corpus.rows or []), test, corpus.name, settings | options, options)
 
 
 def scores(
