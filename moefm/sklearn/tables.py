@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 Values = NDArray[Any]
 MISSING = ("refuse", "drop")
@@ -63,7 +64,7 @@ def is_frame(table: Any) -> bool:
         >>> is_frame(np.zeros((3, 2)))
         False
     """
-    if isinstance(table, np.ndarray | list | tuple):
+    if isinstance(table, np.ndarray | list | tuple) or issparse(table):  # some sparse arrays are dictionaries
         return False
     import narwhals as nw
 

@@ -38,7 +38,21 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "gpt2": ("yanlm", "train", "--baseline", "gpt2", "--config", "c.toml", "--steps1", "3", "--out", "gpt2", "--json"),
     "generate": ("yanlm", "generate", "--model", "run", "Where is <mask> ?", "--samples", "3", "--json"),
     "evaluate": ("yanlm", "evaluate", "--model", "run", "--task", "qa", *ROOMS, "--limit", "8", "--steps", "1,2"),
-    "finetune": ("yanlm", "finetune", "--model", "run", "--task", "qa", *ROOMS, "--steps", "3", "--out", "tuned"),
+    "finetune": (
+        "yanlm",
+        "finetune",
+        "--model",
+        "run",
+        "--task",
+        "qa",
+        *ROOMS,
+        "--steps",
+        "3",
+        "--out",
+        "tuned",
+        "--eval-rows",
+        "12",
+    ),
     "inspect": ("yanlm", "inspect", "--model", "run", "--json"),
 }
 DIFFER = {

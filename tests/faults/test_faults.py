@@ -46,7 +46,7 @@ FAULTS = {
     TRAIN + "texts.txt --denoiser encoder": "has one stage: give --minutes or --steps1",
     TRAIN + "texts.txt --denoiser encoder --stage 2 --minutes 1": "has one stage",
     TRAIN + "texts.txt --denoiser encoder --ce rollout": "leave out ce",
-    TRAIN + "texts.txt --denoiser encoder --preset paper-mamba": "needs form='slots'",
+    TRAIN + "texts.txt --denoiser encoder --minutes 1 --preset paper-mamba": "needs form='slots'",
     TRAIN + "texts.txt --init encoder": "--denoiser encoder to go on with it",
     TRAIN + "texts.txt --backbone rnn": "backbone must be one of",
     TRAIN + "texts.txt --precision fp8": "precision must be one of",

@@ -43,7 +43,7 @@ class Oracle:
 
     def __init__(self, builder: Builder, rows: list[Any], task: str, answer: Callable[[list[int]], list[int]]) -> None:
         self.config = SimpleNamespace(
-            method="mdlm", stage=1, max_length=48, pad_to=builder.pad_to or 0, form=builder.form
+            d_model=16, method="mdlm", stage=1, max_length=48, pad_to=builder.pad_to or 0, form=builder.form
         )
         made = [item.example for item in items(builder, rows, task)]
         self.known = {tuple(one.source): answer([one.target[slot] for slot in one.slots]) for one in made}

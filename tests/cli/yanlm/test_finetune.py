@@ -87,14 +87,14 @@ def test_a_flow_whose_encoder_denoises(finetune, models):
 
 def test_a_sample_and_then_all_test_rows(finetune, models):
     quick = ("--steps", 4, "--check-every", 4, "--check-rows", 2, "--batch-size", 4)
-    Path("test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rooms_rows("test", 25)))
+    Path("test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rooms_rows("test", 600)))
     Path("rooms.jsonl").rename("train.jsonl")
     command = ("--model", models / "mlm", "--task", "qa", "--data", "train.jsonl", *quick, "--out", "out")
     code, _, err = finetune(*command)
-    assert code == 0 and "20 of 25 test rows, ±" in err and "--resume out --eval-rows all" in err, err
+    assert code == 0 and " of 600 test rows, ±" in err and "--resume out --eval-rows all" in err, err
     assert json.loads(Path("out/seed-0/run.json").read_text())["settings"]["eval_rows"] is None
     code, _, err = finetune("--resume", "out", "--eval-rows", "all")
-    assert code == 0 and "all 25 test rows" in err and "finished already" in err and "--eval-rows all" not in err, err
+    assert code == 0 and "all 600 test rows" in err and "finished already" in err and "--eval-rows all" not in err, err
     code, _, err = finetune("--resume", "out", "--eval-rows", "no")
     assert code == 2 and "--eval-rows must be a positive number or all" in err
 

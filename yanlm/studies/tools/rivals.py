@@ -87,6 +87,6 @@ def described(named: Named) -> str:
     Example:
         >>> from yanlm.studies.tools.models import fresh_models
         >>> described(fresh_models("tiny", ["flow"], 16)[0])
-        'flow: 1.8M parameters, 5 blocks'
+        'flow: 2.1M parameters, 5 blocks'
     """
     return f"{named.label}: {size_of(named.model) / 1e6:.1f}M parameters, {blocks_of(named.model)} blocks"

@@ -67,7 +67,7 @@ def test_what_is_nearer_to_the_method_counts() -> None:
 
 def test_data_of_a_task_with_settings() -> None:
     assert data_of(TaskPlan(1.0), "builtin:codes:groups=4") == ["builtin:codes:groups=4"]
-    assert data_of(PLANS["statements"], "builtin:statements")[1] == "builtin:statements@0.75"
+    assert data_of(PLANS["statements"], "builtin:statements")[1] == "builtin:statements@0.5"
     assert plan_of("codes") is PLANS["codes"] and all(plan_of(name).minutes > 0 for name in PUZZLES)
 
 
