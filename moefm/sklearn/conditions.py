@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from torch import Tensor
 
 from moefm.sklearn.columns import Category, Column, Constant, Integer, fit_column, from_config, to_config
@@ -97,6 +98,8 @@ def read_condition(cond: Any) -> tuple[Table, bool]:
 
     A mapping from names to values, single ones or lists, is a table with these columns.
     """
+    if issparse(cond):
+        raise TypeError("cond must not be sparse; give cond.toarray()")
     if isinstance(cond, Mapping):
         columns = np.broadcast_arrays(*(np.atleast_1d(np.array(value, dtype=object)) for value in cond.values()))
         return read_table("cond", dict(zip(cond, columns, strict=True))), False

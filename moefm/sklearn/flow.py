@@ -21,7 +21,7 @@ from moefm.sklearn.conditions import Conditions
 from moefm.sklearn.coordinates import Coordinates
 from moefm.sklearn.saving import load_parts, save_parts
 from moefm.sklearn.selection import Recipe, Rows, choose_experts
-from moefm.sklearn.tables import MISSING, Table, check_names, check_width, is_frame, read_table, row_weights
+from moefm.sklearn.tables import MISSING, Table, check_names, check_width, is_frame, is_mapping, read_table, row_weights
 
 LOSSES = {"consistent": ConsistentMoEFM, "paper": MoEFM}
 LEAST_ROWS = 10
@@ -215,7 +215,7 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _table(self, X: Any, fitting: bool) -> Table:
         """Columns of an array or a data frame, which are those of ``fit``."""
-        if isinstance(X, Mapping):
+        if is_mapping(X):
             self._check_mapping(X, fitting)
         elif is_frame(X):
             check_names("X", X)

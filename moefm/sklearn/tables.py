@@ -64,11 +64,21 @@ def is_frame(table: Any) -> bool:
         >>> is_frame(np.zeros((3, 2)))
         False
     """
-    if isinstance(table, np.ndarray | list | tuple) or issparse(table):  # some sparse arrays are dictionaries
+    if isinstance(table, np.ndarray | list | tuple):
         return False
     import narwhals as nw
 
     return bool(nw.dependencies.is_into_dataframe(table))
+
+
+def is_mapping(table: Any) -> bool:
+    """Whether this is a dictionary of columns; some sparse arrays are dictionaries, too.
+
+    Example:
+        >>> is_mapping({"age": [30, 31]})
+        True
+    """
+    return isinstance(table, Mapping) and not issparse(table)
 
 
 def check_names(name: str, frame: Any) -> None:
@@ -131,7 +141,7 @@ def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1) -
         >>> read_table("X", np.array([[1.0, 2.0], [np.nan, 3.0]]), "drop").columns
         [array([1.]), array([2.])]
     """
-    if isinstance(table, Mapping):
+    if is_mapping(table):
         form, columns, absent = _from_mapping(table)
     else:
         form, columns, absent = _from_frame(table) if is_frame(table) else _from_array(table)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from moefm.sklearn.conditions import Conditions, read_condition
 
@@ -66,3 +67,8 @@ def test_fit_refuses_what_says_nothing():
 
 def test_only_a_bare_column_is_single():
     assert read_condition([1, 2])[1] and not read_condition([[1], [2]])[1] and not read_condition({"a": 1})[1]
+
+
+def test_a_sparse_condition_is_refused():
+    with pytest.raises(TypeError, match=r"cond must not be sparse; give cond.toarray\(\)"):
+        read_condition(csr_array(np.eye(3)))
