@@ -1,6 +1,6 @@
 """Runs that come again with the same shapes: recorded the second time, replayed from then on.
 
-What a recording is, whoever makes it decides: on a GPU it is a CUDA graph (:mod:`yanlm.generation.cuda_graphs`). This
+What a recording is, whoever makes it decides: on a GPU it is a CUDA graph (``yanlm.generation.cuda_graphs``). This
 file knows no device.
 """
 
