@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from moefm.checks import check_count
 from moefm.conditions import check_vectors, expand_vectors
 from moefm.experts import check_index
-from moefm.fields import MixtureField
+from moefm.fields import MixtureField, sizes_of
 from moefm.inputs import as_tensor
 from moefm.paths import expand_time
 
@@ -136,5 +136,4 @@ class ContinuumField(MixtureField):
 
     def __repr__(self) -> str:
         """One line with the sizes and the number of parameters."""
-        sizes = ", ".join(f"{name}={value}" for name, value in self.config.items())
-        return f"ContinuumField({sizes}, parameters={sum(p.numel() for p in self.parameters())})"
+        return sizes_of(self, self.config)

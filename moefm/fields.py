@@ -77,6 +77,12 @@ class MixtureField(nn.Module, ABC):
         return self.gate_logits(self.trunk(z, t, cond))
 
 
+def sizes_of(field: nn.Module, config: dict[str, Any]) -> str:
+    """Class, arguments and number of parameters of a field in one line."""
+    sizes = ", ".join(f"{name}={value}" for name, value in config.items())
+    return f"{type(field).__name__}({sizes}, parameters={sum(p.numel() for p in field.parameters())})"
+
+
 MOST_EMBEDDED = 16
 """Numbers that stand for a class label, where there are as many classes or more."""
 
@@ -233,5 +239,4 @@ class MLPMixtureField(MixtureField):
 
     def __repr__(self) -> str:
         """One line with the sizes and the number of parameters."""
-        sizes = ", ".join(f"{name}={value}" for name, value in self.config.items())
-        return f"MLPMixtureField({sizes}, parameters={sum(p.numel() for p in self.parameters())})"
+        return sizes_of(self, self.config)
