@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm.config import YanConfig
-from yanlm.nn.blocks import Block, CrossAttention, SelfAttention, ShortConv, rotary, rotate
+from yanlm.nn.blocks import Block, CrossAttention, SelfAttention, ShortConv, _attend_in_products, rotary, rotate
 
 KINDS: dict[str, dict[str, Any]] = {"transformer": {}, "conv": {"conv": 3}, "mamba": {"backbone": "mamba"}}
 
@@ -59,6 +59,33 @@ def test_padding_changes_no_token(kind: str) -> None:
     mask, at = torch.tensor([[True] * 7, [True] * 4 + [False] * 3]), rotary(torch.arange(7).expand(2, 7), 8)
     alone = block(x[1:, :4], None, rotary(torch.arange(4)[None], 8))
     torch.testing.assert_close(block(x, mask, at)[1:, :4], alone, atol=2e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_two_products_are_the_attention_of_torch(masked: bool) -> None:
+    keys = torch.tensor([[True] * 5, [True] * 2 + [False] * 3, [False] * 5])[:, None, None] if masked else None
+    results = []
+    for attend in (_attend_in_products, torch.nn.functional.scaled_dot_product_attention):
+        q, k, v = (normal(3, 2, 5, 8, seed=i).requires_grad_() for i in range(3))
+        out = attend(q, k, v, keys)
+        results.append((out, *torch.autograd.grad(out.square().sum(), (q, k, v))))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_training_in_bfloat16_takes_the_two_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, x, at = Block(config()), normal(2, 7, 16), rotary(torch.arange(7).expand(2, 7), 8)
+    exact = block(x, torch.ones(2, 7, dtype=torch.bool), at)
+    called = []
+    monkeypatch.setattr(
+        "yanlm.nn.blocks._attend_in_products", lambda *args: called.append(1) or _attend_in_products(*args)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = block(x, torch.ones(2, 7, dtype=torch.bool), at)
+        with torch.no_grad():
+            block(x, torch.ones(2, 7, dtype=torch.bool), at)
+    assert len(called) == 1  # in training alone
+    torch.testing.assert_close(rounded.float(), exact, atol=0.1, rtol=0.1)
 
 
 def test_heads_start_out_looking_for_tokens_like_their_own() -> None:
