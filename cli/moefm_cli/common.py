@@ -21,6 +21,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from moefm_cli import governor
+from moefm_cli.usage import called, with_dashes
 from yanlm.files import printable
 
 
@@ -63,9 +64,11 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
         code = app(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False)
         sys.stdout.flush()  # results are seen before the program is taken down: with torch a third of a second
     except typer.TyperException as error:
-        fail(f"{error.format_message().rstrip('.')}; see {name} --help", error.exit_code)
-    except (UsageError, ValueError) as error:
+        fail(f"{error.format_message().rstrip('.')}; see {called(app, name, sys.argv[1:])[0]} --help", error.exit_code)
+    except UsageError as error:
         fail(str(error), 2)
+    except ValueError as error:
+        fail(with_dashes(str(error), called(app, name, sys.argv[1:])[1], sys.argv[1:]), 2)
     except Failure as error:
         fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):

@@ -11,16 +11,21 @@ from rich.table import Table
 from moefm_cli.common import Screen, machine_facts, package_versions, print_json, run_app, show
 from moefm_cli.moefm import tables
 from moefm_cli.moefm import toy as moefm_toy
+from moefm_cli.usage import Version
 
 app = typer.Typer(
     help="Mixture-of-experts flow matching.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(help=moefm_toy.HELP)(moefm_toy.toy)
 app.command(help=tables.FIT)(tables.fit)
 app.command(help=tables.SAMPLE)(tables.sample)
+
+
+@app.callback()
+def moefm(version: Version = False) -> None:
+    """Options of the program itself."""
 
 
 def main() -> NoReturn:

@@ -20,6 +20,7 @@ from moefm_cli.common import (
     show,
 )
 from moefm_cli.max_bytes import MaxBytes
+from moefm_cli.usage import Version
 from moefm_cli.yanlm import bench as yanlm_bench
 from moefm_cli.yanlm import evaluate as yanlm_evaluate
 from moefm_cli.yanlm import finetune as yanlm_finetune
@@ -29,13 +30,17 @@ from moefm_cli.yanlm.study import study_app
 
 app = typer.Typer(
     help="A language model that writes all its words at once.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(study_app, name="study")
 app.command(help=yanlm_train.HELP)(yanlm_train.train)
 app.command(help=yanlm_generate.HELP)(yanlm_generate.generate)
+
+
+@app.callback()
+def yanlm(version: Version = False) -> None:
+    """Options of the program itself."""
 
 
 def main() -> NoReturn:

@@ -22,6 +22,7 @@ from moefm_cli.common import (
     print_json,
 )
 from moefm_cli.max_bytes import MaxBytes
+from moefm_cli.yanlm import train_options as options
 from moefm_cli.yanlm.eval_rows import EvalRows, rows_setting
 
 if TYPE_CHECKING:
@@ -65,56 +66,37 @@ _PLAIN = (
 
 def train(
     ctx: typer.Context,
-    preset: Annotated[str, typer.Option(help="tiny, small, base, paper-transformer, paper-mamba.")] = "tiny",
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="builtin:pydoc, rooms, codes, statements, lookups, shuffle, replace, latin, sudoku or sums (settings "
-            "behind a colon: builtin:codes:groups=4), a file, hf:NAME, paper; repeatable, SPEC@0.75 weighs it."
-        ),
-    ] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="gpt2, bart, mdlm, mlm or vfm (one expert) instead of the mixture flow.")
-    ] = None,
-    stage: Annotated[str, typer.Option(help="both, 1 (autoencoder) or 2 (flow).")] = "both",
-    minutes: Annotated[
-        float | None, typer.Option(help="Training time of all stages; evaluation comes on top. Default: the preset's.")
-    ] = None,
-    steps1: Annotated[int | None, typer.Option(help="Steps of stage 1, instead of --minutes.")] = None,
-    steps2: Annotated[int | None, typer.Option(help="Steps of stage 2, instead of --minutes.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="transformer or mamba.")] = None,
-    objective: Annotated[str | None, typer.Option(help="paper or consistent.")] = None,
-    denoiser: Annotated[
-        str | None, typer.Option(help="What denoises: a trunk behind the encoder, or the encoder itself, in one stage.")
-    ] = None,
-    experts: Annotated[int | None, typer.Option(help="Experts K.")] = None,
-    prediction: Annotated[str | None, typer.Option(help="velocity or data.")] = None,
-    ce: Annotated[str | None, typer.Option(help="unrolled, onestep, rollout, mixture or posterior.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows of a step, over all processes.")] = None,
-    bucket: Annotated[int | None, typer.Option(help="Steps whose rows are sorted by length together.")] = None,
-    accumulate: Annotated[int | None, typer.Option(help="Micro-batches a step is split into.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate of both stages.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="bpe:SIZE, words:SIZE, llama3, a folder, file or name.")] = None,
-    precision: Annotated[str | None, typer.Option(help="no (float32) or bf16.")] = None,
-    compile: Annotated[
-        bool | None, typer.Option("--compile", help="Fuse the operations of the model's blocks with torch.compile.")
-    ] = None,
-    save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
-    log_every: Annotated[int | None, typer.Option(help="Steps between lines of the log.")] = None,
+    preset: options.Preset = "tiny",
+    baseline: options.Baseline = None,
+    stage: options.Stage = "both",
+    init: options.Init = None,
+    init_from: options.InitFrom = None,
+    config: options.Config = None,
+    data: options.Data = None,
+    text_column: options.TextColumn = None,
+    tokenizer: options.Tokenizer = None,
+    backbone: options.Backbone = None,
+    denoiser: options.Denoiser = None,
+    experts: options.Experts = None,
+    prediction: options.Prediction = None,
+    objective: options.Objective = None,
+    ce: options.CE = None,
+    minutes: options.Minutes = None,
+    steps1: options.Steps1 = None,
+    steps2: options.Steps2 = None,
+    batch_size: options.BatchSize = None,
+    bucket: options.Bucket = None,
+    accumulate: options.Accumulate = None,
+    lr: options.LearningRate = None,
+    precision: options.Precision = None,
+    compile: options.Compile = None,
+    out: options.Out = None,
+    resume: options.Resume = None,
+    save_every: options.SaveEvery = None,
+    log_every: options.LogEvery = None,
     eval_rows: EvalRows = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     device: Device = "auto",
-    init: Annotated[Path | None, typer.Option(help="Model folder to begin from.")] = None,
-    init_from: Annotated[
-        Path | None, typer.Option(help="Folder of a published GPT-2 or BART that the baseline begins from.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the run. Default: runs/yanlm.")] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(help="Go on with the run in this folder; rate, length, intervals and device may change."),
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of settings; options here win over it.")] = None,
     max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:
@@ -125,7 +107,7 @@ def train(
         changes = given | ({"eval_rows": rows_setting(eval_rows)} if "eval_rows" in given else {})
         settings = _resumed(resume, changes)
     else:
-        options: dict[str, Any] = {
+        typed: dict[str, Any] = {
             **{name: given.get(name) for name in _PLAIN},
             "eval_rows": rows_setting(eval_rows),
             "init": None if init is None else str(init),
@@ -135,7 +117,7 @@ def train(
             "recipe1": {"batch_size": batch_size, "bucket": bucket, "lr": lr},
             "recipe2": {"batch_size": batch_size, "bucket": bucket, "lr": lr},
         }
-        settings = _settings(options, config)
+        settings = _settings(typed, config)
     folder = resume or out or _unused(Path("runs/yanlm"))
     _train(settings, folder, resume is not None, device, json_)
 

@@ -35,14 +35,14 @@ def test_doctor(yanlm):
 MISTAKES = {
     "no such data": (("train", "--data", "nowhere.txt"), "nowhere.txt"),
     "unknown builtin": (("train", "--data", "builtin:cats"), "builtin:rooms"),
-    "unknown preset": (("train", "--preset", "huge"), "preset must be one of"),
+    "unknown preset": (("train", "--preset", "huge"), "--preset must be one of"),
     "both lengths": (("train", "--minutes", "1", "--steps1", "2"), "minutes"),
     "one stage": (("train", "--steps1", "2"), "steps2"),
-    "bad objective": (("train", "--objective", "vfm"), "objective must be one of"),
-    "bad ce": (("train", "--ce", "none"), "ce must be one of"),
-    "bad experts": (("train", "--experts", "0"), "num_experts"),
-    "bad seed": (("train", "--seed", "-1"), "seed"),
-    "bad bucket": (("train", "--bucket", "0"), "bucket"),
+    "bad objective": (("train", "--objective", "vfm"), "--objective must be one of"),
+    "bad ce": (("train", "--ce", "none"), "--ce must be one of"),
+    "bad experts": (("train", "--experts", "0"), "--experts must be"),
+    "bad seed": (("train", "--seed", "-1"), "--seed must be"),
+    "bad bucket": (("train", "--bucket", "0"), "--bucket must be"),
     "stage 2 without stage 1": (("train", "--stage", "2", "--minutes", "1"), "stage 1"),
     "resume nothing": (("train", "--resume", "nowhere"), "run.json"),
     "resume with options": (("train", "--resume", "nowhere", "--lr", "1"), "--resume"),
@@ -54,7 +54,7 @@ MISTAKES = {
     "no model": (("generate", "--model", "nowhere", "x <mask>"), "nowhere"),
     "bad device": (("train", "--device", "tpu"), "--device"),
     "info of both": (("info", "--preset", "tiny", "--model", "x"), "not both"),
-    "info unknown": (("info", "--preset", "x"), "preset must be one of"),
+    "info unknown": (("info", "--preset", "x"), "--preset must be one of"),
 }
 
 
