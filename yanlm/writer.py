@@ -77,8 +77,8 @@ class Writer:
             )
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu", *, writing: bool = False) -> Writer:
-        """Load a model folder that ``yanlm train`` wrote (``DIR``, ``DIR/stage2`` or ``DIR/stage1``).
+    def load(cls, folder: str | Path | None = None, device: str = "cpu", *, writing: bool = False) -> Writer:
+        """Load a model folder that ``yanlm train`` wrote (``DIR``, ``DIR/stage2`` or ``DIR/stage1``), or the shipped.
 
         ``writing`` is that of :func:`yanlm.load_model`: a model that only writes, ready sooner.
 

@@ -19,13 +19,17 @@ WEIGHTS_FILE = "model.safetensors"
 MOST_CONFIG = 2**20
 
 
-def model_folder(folder: str | Path) -> Path:
-    """Folder that holds the model: ``folder`` itself, or its ``stage2``, or its ``stage1``.
+SHIPPED = Path(__file__).parents[1] / "shipped"
+"""The model that comes with the package: it fills English sentences of stories. Its README.md says how it was made."""
+
+
+def model_folder(folder: str | Path | None = None) -> Path:
+    """Folder that holds the model: ``folder`` itself, or its ``stage2``, or its ``stage1``; ``None`` for the shipped.
 
     Raises:
         ValueError: There is none; runs inside it, as of a fine-tuning with several seeds, are listed.
     """
-    root = Path(folder)
+    root = SHIPPED if folder is None else Path(folder)
     if holder := _model_in(root):
         return holder
     if not root.exists():
@@ -69,7 +73,7 @@ def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run
             write_json(beside / "run.json", run)
 
 
-def load_config(folder: str | Path) -> Any:
+def load_config(folder: str | Path | None = None) -> Any:
     """The configuration of a model folder, or of its last stage, without reading the weights.
 
     Raises:
@@ -93,13 +97,14 @@ def load_config(folder: str | Path) -> Any:
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
 
 
-def load_model(folder: str | Path, device: str = "cpu", *, writing: bool = False) -> Any:
+def load_model(folder: str | Path | None = None, device: str = "cpu", *, writing: bool = False) -> Any:
     """Load the model of a folder, or of its last stage: a ``YanModel``, or an ``ARModel`` if its config.json says so.
 
-    Only JSON and safetensors are read, never a pickle.
+    Only JSON and safetensors are read, never a pickle. Weights stored in 16 bits become float32, in which a CPU
+    computes and every model trains.
 
     Args:
-        folder: Folder of a run, or of a model.
+        folder: Folder of a run, or of a model; ``None`` for the model that comes with the package.
         device: Where the model goes.
         writing: In place of a ``YanModel`` load a :class:`yanlm.modeling.writing.WritingModel`, which only writes and
             spares the import of Hugging Face's base class.
@@ -107,6 +112,8 @@ def load_model(folder: str | Path, device: str = "cpu", *, writing: bool = False
     Raises:
         ValueError: There is no model, its files are damaged, they do not fit together, or a weight is not finite.
     """
+    import torch
+
     from yanlm.modeling.weights import check_finite, check_shapes, read_shapes
 
     folder = model_folder(folder)
@@ -122,6 +129,8 @@ def load_model(folder: str | Path, device: str = "cpu", *, writing: bool = False
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
     check_finite(folder, model)
+    if model.dtype in (torch.bfloat16, torch.float16):
+        model.float()
     model.to(device)
     return model.eval()
 

@@ -1,0 +1,152 @@
+"""Make the model that comes with the package again, yanlm/shipped/, from texts that are free.
+
+    python scripts/shipped_model.py DATA --out runs/shipped --minutes 85 30
+
+DATA holds a folder for each of the sets below, with train.jsonl.gz in it and, for stories, validation.jsonl.gz and
+test.jsonl.gz. The texts are cut into runs of whole sentences. A first training keeps its learning rate, so that it can
+be made longer (yanlm train --resume runs/shipped/long --minutes 170); a second one begins from it, lets the rate fall,
+and also learns how long masked spans are. The weights are stored in 16 bits. Run it again after an interruption: it
+goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import yanlm
+from yanlm.files import write_json
+from yanlm.modeling.io import SHIPPED
+from yanlm.runs.listener import Listener
+from yanlm.tasks.sentences import sentence_spans
+
+SETS = ("stories", "fairytale_stories", "tinystories", "sherlock")
+HELD_OUT = ("stories",)
+"""Whose other splits are held out: whole books."""
+WORDS = (16, 80)
+"""A run of sentences ends with the sentence that reaches a length drawn from here."""
+
+FEWEST = 4
+"""Words of a run; shorter ones are what is left of a text."""
+
+SETTINGS: dict[str, Any] = {
+    "preset": "tiny",
+    "tokenizer": "bpe:8192",
+    "precision": "bf16",
+    "log_every": 50,
+    "sample_every": 1000,
+    "save_every": 400,
+    "model": {
+        "denoiser": "encoder",
+        "d_model": 192,
+        "num_heads": 6,
+        "encoder_layers": 6,
+        "conv": 9,
+        "max_length": 128,
+        "num_experts": 4,
+        "experts": "heads",
+        "scope": "token",
+    },
+    "denoising": {"plain": 0.9, "reveal": 0.05, "length": 0.0},
+    "recipe1": {
+        "batch_size": 32,
+        "bucket": 32,
+        "lr": 0.002,
+        "warmup": 300,
+        "schedule": "constant",
+        "masking": {"rate": [0.1, 0.45], "spans": [1, 1, 1, 2, 3], "tail": 0.05},
+    },
+}
+FINISH: dict[str, Any] = {
+    "denoising": {"plain": 0.6, "reveal": 0.1, "length": 1.0},
+    "recipe1": {
+        "schedule": "wsd",
+        "warmup": 50,
+        "masking": {"rate": [0.05, 0.35], "spans": [1, 1, 1, 2, 3], "tail": 0.1},
+    },
+}
+
+
+def runs_of_sentences(text: str, draw: random.Random) -> Iterator[str]:
+    """A text in runs of whole sentences of different lengths."""
+    start, want, count = None, 0, 0
+    for begin, end in sentence_spans(text):
+        if start is None:
+            start, want, count = begin, draw.randint(*WORDS), 0
+        count += len(text[begin:end].split())
+        if count >= want:
+            yield text[start:end]
+            start = None
+    if start is not None:
+        yield text[start:end]
+
+
+def cut(data: Path, out: Path) -> None:
+    """Write the rows of every split."""
+    out.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "validation", "test"):
+        draw, rows = random.Random(0), list[str]()
+        for name in SETS if split == "train" else HELD_OUT:
+            with gzip.open(data / name / f"{split}.jsonl.gz", "rt", encoding="utf-8") as file:
+                runs = (run for line in file for run in runs_of_sentences(json.loads(line)["text"], draw))
+                rows += [run for run in runs if len(run.split()) >= FEWEST]
+        draw.shuffle(rows)
+        lines = "".join(json.dumps({"text": row}) + "\n" for row in rows)
+        (out / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+
+
+class Printed(Listener):
+    """Prints notes and the log."""
+
+    def note(self, text: str) -> None:
+        print(text, flush=True)
+
+    def log(self, stage: int, record: dict[str, Any]) -> None:
+        print(json.dumps(record), flush=True)
+
+
+def train(name: str, settings: dict[str, Any], minutes: float, rows: Path, out: Path) -> dict[str, Any]:
+    """Train into a folder, or go on with what is there, or return its record when it is done."""
+    record = out / name / "run.json"
+    if record.is_file() and "report" in (saved := json.loads(record.read_text(encoding="utf-8"))):
+        return saved
+    chosen = yanlm.resolve({**settings, "data": [str(rows / "train.jsonl")], "minutes": minutes})
+    done = yanlm.train(chosen, out / name, resume=record.is_file(), listener=Printed())
+    assert done is not None
+    return done
+
+
+def facts(record: dict[str, Any]) -> dict[str, Any]:
+    """What of a run's record holds on any machine."""
+    settings = {name: value for name, value in record["settings"].items() if name not in ("data", "init")}
+    rows = {name: record["data"][name] for name in ("rows", "validation", "test")}
+    return {"settings": settings, "rows": rows, **{name: record[name] for name in ("versions", "stages", "report")}}
+
+
+def make(data: Path, out: Path, minutes: tuple[float, float]) -> None:
+    """Cut, train twice, store."""
+    rows = out / "rows"
+    cut(data, rows)
+    first = train("long", SETTINGS, minutes[0], rows, out)
+    second = {**SETTINGS, **{name: {**SETTINGS[name], **FINISH[name]} for name in FINISH}, "init": str(out / "long")}
+    last = train("last", second, minutes[1], rows, out)
+    model = yanlm.load_model(out / "last").to(torch.bfloat16)
+    tokenizer = yanlm.load_tokenizer(out / "last" / "stage1")
+    yanlm.save_model(SHIPPED, model, tokenizer)
+    write_json(SHIPPED / "training.json", {"long": facts(first), "last": facts(last)})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
+    parser.add_argument("--minutes", type=float, nargs=2, default=(85.0, 30.0), metavar=("LONG", "LAST"))
+    asked = parser.parse_args()
+    make(asked.data, asked.out, tuple(asked.minutes))
