@@ -17,6 +17,7 @@ from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Tempe
 HELP = """Fill <mask> in a text, all of it at once, in a few steps.
 
 \b
+yanlm generate "Once upon a time there was a little <mask> who lived in the <mask> ."
 yanlm generate --model runs/yanlm "The <mask> statement is used to <mask> names ."
 yanlm generate --model runs/yanlm "A text without a mask is continued"
 yanlm generate --model runs/yanlm --samples 4 --z0-scale 1.5 "The <mask> ."
@@ -27,7 +28,10 @@ cat texts.txt | yanlm generate --model runs/yanlm - --json
 
 
 def generate(
-    model: Annotated[Path, typer.Option(help="Folder of a run, or of one of its stages.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run, or of one of its stages. Default: the model in the package, for stories."),
+    ] = None,
     text: Annotated[
         str | None, typer.Argument(help="Text with <mask>, or - for one text a line on standard input.")
     ] = None,
