@@ -37,7 +37,7 @@ def rotate(x: Tensor, at: Rotary | None) -> Tensor:
     return torch.cat([a * at.cos - b * at.sin, a * at.sin + b * at.cos], -1).to(x.dtype)
 
 
-SHORT = 512
+SHORT = 256
 """Most keys for which all scores are held at once."""
 
 
