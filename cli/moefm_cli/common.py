@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.segment import Segment
 from rich.text import Text
 
+from moefm.installation import install
 from moefm_cli import governor
 from moefm_cli.usage import called, with_dashes
 from yanlm.files import printable
@@ -109,7 +110,7 @@ def need_extra() -> None:
     """
     for name in ("accelerate", "transformers"):  # not imported: that takes seconds, and not every command needs both
         if find_spec(name) is None:
-            raise UsageError(f"yanlm needs {name}, which is not installed: pip install 'moefm[lm]'")
+            raise UsageError(f"yanlm needs {name}, which is not installed: {install('lm')}")
 
 
 def show(text: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from moefm.installation import install
 from moefm.plain_text import MISSING, lines, printable, separator
 from moefm.reading import TooLargeError, check_size, read_bytes
 
@@ -204,7 +205,7 @@ def _read_parquet(path: Path, content: bytes) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        _fail(path, 'needs pyarrow to be read; pip install "moefm[parquet]"', error)
+        _fail(path, f"needs pyarrow to be read; {install('parquet')}", error)
     file = _load(path, lambda: pq.ParquetFile(pa.BufferReader(content)))
     fields = [field for field in file.schema_arrow if not _INDEX.fullmatch(field.name)]  # the row index of pandas
     for field in fields:

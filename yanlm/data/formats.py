@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from moefm.installation import install
 from yanlm.data import reading
 from yanlm.data.delimited import records, typed
 from yanlm.data.hub_records import FIELDS, known, outcomes
@@ -164,7 +165,7 @@ def _read_parquet(path: Path, content: Content, columns: Columns) -> Rows:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        fail(path, "needs pyarrow to be read; pip install 'moefm[parquet]'", error)
+        fail(path, f"needs pyarrow to be read; {install('parquet')}", error)
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         useful = _check_columns(path, file.schema_arrow.names, columns)

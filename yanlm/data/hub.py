@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from moefm.installation import install
 from yanlm.data.connection import hub_address, reachable
 from yanlm.data.hub_records import outcomes
 from yanlm.data.rows import Columns, DataError, Row, columns_wanted
@@ -64,7 +65,7 @@ def open_hub(spec: str) -> HubData:
     try:
         import datasets
     except ImportError as error:
-        raise DataError(f"{spec}: needs the package datasets; pip install 'moefm[lm]'") from error
+        raise DataError(f"{spec}: needs the package datasets; {install('lm')}") from error
     try:
         if local and any((folder / mark).exists() for mark in ("dataset_dict.json", "state.json")):
             loaded = datasets.load_from_disk(str(folder))

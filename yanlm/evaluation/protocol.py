@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_choice, check_count
+from moefm.installation import install
 from yanlm.generation.capabilities import Capabilities
 from yanlm.generation.options import DEFAULTS, FLOW_OPTIONS, GenerationOptions
 from yanlm.modeling.ensemble import Ensemble
@@ -140,4 +141,4 @@ def _need_packages(samples: int) -> None:
     wanted = {"rouge_score": True, "sacrebleu": samples > 1}
     missing = [name for name, needed in wanted.items() if needed and find_spec(name) is None]
     if missing:
-        raise ValueError(f"evaluation needs {', '.join(missing)}, which is not installed: pip install 'moefm[eval]'")
+        raise ValueError(f"evaluation needs {', '.join(missing)}, which is not installed: {install('eval')}")

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from moefm.installation import install
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -187,7 +189,7 @@ def self_bleu(texts: Sequence[str]) -> float:
     try:
         from sacrebleu.metrics.bleu import BLEU
     except ImportError:
-        raise ValueError("self-BLEU needs the package sacrebleu; pip install 'moefm[eval]'") from None
+        raise ValueError(f"self-BLEU needs the package sacrebleu; {install('eval')}") from None
 
     bleu = BLEU(smooth_method="exp", effective_order=True)
     others = ([*texts[:i], *texts[i + 1 :]] for i in range(len(texts)))

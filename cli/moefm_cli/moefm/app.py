@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 
+from moefm.installation import install
 from moefm_cli.common import Screen, machine_facts, package_versions, print_json, run_app, show
 from moefm_cli.moefm import tables
 from moefm_cli.moefm import toy as moefm_toy
@@ -69,8 +70,8 @@ def doctor(
         print_json(facts)
         return
     missing = {
-        "pyarrow": "reads .parquet: pip install 'moefm[parquet]'",
-        "pot": "faster exact OT: pip install 'moefm[ot]'",
+        "pyarrow": f"reads .parquet: {install('parquet')}",
+        "pot": f"faster exact OT: {install('ot')}",
     }
     for name, value in facts.items():
         if name != "packages":

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from moefm.installation import install
 from moefm_cli.common import UsageError, command_line, err, print_json, show
 
 
@@ -17,7 +18,7 @@ def run_study(name: str, out: Path | None, page: Path | None, json_: bool, **opt
         module = import_module(f"yanlm.studies.{name}")
         from yanlm.studies.tools.study import Study
     except ModuleNotFoundError as error:
-        raise UsageError(f"yanlm needs {error.name}, which is not installed: pip install 'moefm[lm,eval]'") from None
+        raise UsageError(f"yanlm needs {error.name}, which is not installed: {install('lm,eval')}") from None
 
     def say(line: str) -> None:
         err.print(line, style="dim", soft_wrap=True)

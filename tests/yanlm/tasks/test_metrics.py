@@ -250,7 +250,7 @@ class TestDiversity:
     def test_self_bleu_without_sacrebleu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("sacrebleu", "sacrebleu.metrics", "sacrebleu.metrics.bleu"):
             monkeypatch.setitem(sys.modules, name, None)
-        with pytest.raises(ValueError, match=r"pip install 'moefm\[eval\]'"):
+        with pytest.raises(ValueError, match=r"pip install .*\[eval\]"):
             self_bleu(["a", "b"])
 
 

@@ -1,0 +1,55 @@
+"""How an extra of the package is added: the one place that every message about a missing package asks."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+CLONE = Path(__file__).resolve().parents[1]
+
+
+def install(extra: str) -> str:
+    """The command that adds an extra of the package, from where the package itself was installed.
+
+    No index holds the package yet, so that ``pip install "moefm[lm]"`` would find nothing. pip writes down what it
+    installed a package from: a clone, an address of git, or a wheel.
+
+    Args:
+        extra: Name of an extra of ``pyproject.toml``; several are separated by commas.
+
+    Returns:
+        The command, or where nothing is known what to do in a clone.
+
+    Example:
+        >>> print(install("lm"))
+        pip install ...[lm]...
+    """
+    origin = _origin()
+    address = str(origin.get("url", ""))
+    path = Path(unquote(urlsplit(address).path)) if address.startswith("file:") else None
+    if "vcs_info" in origin:
+        revision = origin["vcs_info"].get("requested_revision")
+        source = f"moefm[{extra}] @ {origin['vcs_info']['vcs']}+{address}" + (f"@{revision}" if revision else "")
+    elif path is None:
+        source = f"moefm[{extra}] @ {address}" if address else ""
+    elif path.is_dir():
+        edit = "-e " if origin.get("dir_info", {}).get("editable") else ""
+        return f"pip install {edit}{shlex.quote(f'{path}[{extra}]')}"
+    else:
+        source = f"moefm[{extra}] @ {address}" if path.exists() else ""
+    return f"pip install {shlex.quote(source)}" if source else f"pip install '.[{extra}]' in a clone of the repository"
+
+
+def _origin() -> dict[str, Any]:
+    """What pip wrote down (PEP 610), or the clone that Python runs from."""
+    try:
+        written = json.loads(distribution("moefm").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        written = {}
+    if isinstance(written, dict) and written:
+        return written
+    return {"url": CLONE.as_uri()} if (CLONE / "pyproject.toml").is_file() else {}
