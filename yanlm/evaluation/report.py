@@ -14,6 +14,7 @@ from yanlm.evaluation.held_out import HELD_OUT, Row, held_out_examples, marked_t
 from yanlm.evaluation.inference import BATCH, ONE_PASS, Way, Written, write_ways
 from yanlm.evaluation.portions import Portions
 from yanlm.evaluation.token_scores import token_baselines, token_scores
+from yanlm.evaluation.windows import windows
 from yanlm.generation.options import GenerationOptions
 from yanlm.tokenization.collation import Example, Ids
 from yanlm.tokenization.examples import Builder
@@ -106,7 +107,7 @@ def evaluate(
     return report
 
 
-def example_of(model: YanModel, builder: Builder, row: Row, flow: bool, steps: int = SHOWN) -> dict[str, str]:
+def example_of(model: YanModel, builder: Builder, row: Row, flow: bool, steps: int = SHOWN) -> dict[str, Any]:
     """One held-out row as the model fills it: by one pass of the decoder alone before there is a flow."""
     prompts = held_out_examples(builder, [row])
     fills = flow or not model.can.routing
@@ -141,10 +142,11 @@ def _expert_use(experts: Counter[int], count: int) -> dict[str, Any]:
     return {"experts": shares, "effective_experts": math.exp(-sum(p * math.log(p) for p in shares if p))}
 
 
-def _example(builder: Builder, example: Example, ids: Ids) -> dict[str, str]:
-    """Source with masks, the filled text and the truth."""
+def _example(builder: Builder, example: Example, ids: Ids) -> dict[str, Any]:
+    """Source with masks, the filled text, the truth, and what was written into each mask."""
     return {
         "source": marked_text(builder, example.source, repeat(" <mask>")),
         "filled": decode(builder.tokenizer, ids).strip(),
         "truth": decode(builder.tokenizer, example.target).strip(),
+        "masks": windows(builder, example, ids),
     }

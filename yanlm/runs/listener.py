@@ -24,8 +24,8 @@ class Listener:
     def log(self, stage: int, record: dict[str, Any]) -> None:
         """A line of the log."""
 
-    def sample(self, stage: int, step: int, example: dict[str, str]) -> None:
-        """A held-out text as the model fills it now."""
+    def sample(self, stage: int, step: int, example: dict[str, Any]) -> None:
+        """A held-out text as the model fills it now: an example of :func:`yanlm.evaluation.report.evaluate`."""
 
     def check(self, step: int, name: str, score: float) -> None:
         """A score on validation rows."""

@@ -41,7 +41,7 @@ def test_a_report(make_model: Callable[..., YanModel], tokenizer: Any, rows: lis
     assert sum(report["experts"]) == pytest.approx(1)
     assert 1 <= report["effective_experts"] <= model.config.num_experts
     assert ("one_pass" in report) == (form == "slots")
-    assert len(report["examples"]) == 1 and set(report["examples"][0]) == {"source", "filled", "truth"}
+    assert len(report["examples"]) == 1 and set(report["examples"][0]) == {"source", "filled", "truth", "masks"}
     assert report == evaluate(model, build, rows, rows, steps=(1, 3), examples=1)
     assert "by_steps" not in evaluate(model, build, rows, rows, flow=False)
     low, high = report["by_steps"]["3"]["masked_accuracy_ci95"]
