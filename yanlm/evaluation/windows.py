@@ -33,7 +33,7 @@ def windows(builder: Builder, example: Example, ids: Sequence[int]) -> list[Wind
 
     Example:
         >>> from yanlm.tokenization.tokenizer import encode, train_tokenizer
-        >>> tokenizer = train_tokenizer(["a b c"], 260)
+        >>> tokenizer = train_tokenizer(["a b c a b c"], 270)
         >>> builder, target = Builder(tokenizer), encode(tokenizer, "a b c")
         >>> source = [*target[:1], tokenizer.mask_token_id, *target[2:]]
         >>> windows(builder, Example(source, target, [1], [1]), encode(tokenizer, "a c c"))
@@ -43,11 +43,8 @@ def windows(builder: Builder, example: Example, ids: Sequence[int]) -> list[Wind
     spans = _runs(masked_positions(example, builder))
     if spans == [(0, len(target))] and builder.form == "separate":  # an answer: its text is the source
         before, _, after = marked_text(builder, example.source, repeat(" <mask>")).partition(" <mask>")
-        return [
-            Window(
-                before=before, written=" " + decode(tokenizer, ids), truth=" " + decode(tokenizer, target), after=after
-            )
-        ]
+        written, truth = (" " + decode(tokenizer, tokens).strip() for tokens in (ids, target))
+        return [Window(before=before, written=written, truth=truth, after=after)]
 
     def piece(tokens: Sequence[int], start: int) -> str:
         return decode_piece(tokenizer, tokens) if start else decode(tokenizer, tokens)
