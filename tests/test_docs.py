@@ -248,18 +248,3 @@ def test_docstrings_become_markdown(package: str) -> None:
     everything = "\n".join(texts(loaded))
     assert "$$" in everything
     assert not re.search(r":[a-z]+:`|^ *\.\. \w+::|^ *Example:$", everything, re.M)
-
-
-@pytest.mark.slow
-def test_site_builds(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs", reason="needs the docs extra")
-    pytest.importorskip("mkdocstrings_handlers.python", reason="needs the docs extra")
-    run = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"],
-        cwd=ROOT,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
-    assert (tmp_path / "site" / "how-it-works" / "index.html").stat().st_size > 10_000
