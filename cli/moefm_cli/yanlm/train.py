@@ -189,7 +189,7 @@ def _unused(folder: Path) -> Path:
 
 
 def _train(settings: RunSettings, folder: Path, resume: bool, device: str, json_: bool) -> None:
-    from moefm_cli.yanlm.training_report import show_report
+    from moefm_cli.yanlm.training_report import longer_command, show_report
     from moefm_cli.yanlm.training_view import watched
     from yanlm.runs.run import train as run
 
@@ -203,4 +203,4 @@ def _train(settings: RunSettings, folder: Path, resume: bool, device: str, json_
     if json_:
         print_json(record)
         return
-    show_report(record["report"], folder)
+    show_report(record["report"], folder, None if resume else longer_command(command, settings))

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from moefm_cli.common import err, labelled, show
+from moefm_cli.common import err, show
 from moefm_cli.yanlm.eval_rows import score_cell
-from yanlm.files import pasted, printable
+from moefm_cli.yanlm.mask_lines import mask_lines
+from yanlm.evaluation.windows import prompt_of
+from yanlm.files import pasted
+
+if TYPE_CHECKING:
+    from yanlm.runs.settings import RunSettings
 
 
-def show_report(report: dict[str, Any], folder: Path) -> None:
-    """A table of methods by measure, five examples, and where the files are."""
+TIMES = 4
+"""So many times as long is proposed to a training that learned too little: twice is hardly seen in the scores."""
+
+
+def show_report(report: dict[str, Any], folder: Path, longer: str | None = None) -> None:
+    """A table of methods by measure, masks of five examples, and where the files are.
+
+    ``longer`` is the command of a longer training, for a model that is no better than a baseline.
+    """
     for example in report["examples"]:
-        err.print(labelled([("masked", example["source"]), ("filled", example["filled"])]), soft_wrap=True)
+        err.print(mask_lines(example["masks"], most=2), soft_wrap=True)
     names = {"masked_accuracy": "masked", "exact_match": "exact", "copied_accuracy": "copied"}
     rows: dict[str, dict[str, Any]] = dict(report["baselines"])
     if one_pass := report.get("stage1", {}).get("one_pass"):
@@ -38,6 +50,8 @@ def show_report(report: dict[str, Any], folder: Path) -> None:
     for label, scores in rows.items():
         table.add_row(label.replace("_", " "), *(score_cell(scores, column) for column in columns))
     err.print(table)
+    if longer is not None and (beaten := below_baseline(report)):
+        err.print(f"note: {beaten}; train longer: {longer}", soft_wrap=True)
     if report["rows"] < report["of"]:
         more = f"yanlm train --resume {pasted(folder)} --eval-rows {report['of']}"
         err.print(f"note: as many rows as a quarter of the training time allows; more: {more}", soft_wrap=True)
@@ -51,18 +65,41 @@ def show_report(report: dict[str, Any], folder: Path) -> None:
     stages = [f"{name}/" for name in ("stage1", "stage2") if (folder / name).is_dir()]
     show(f"more:    {folder}/{', '.join(['run.json', 'losses.png', 'samples.txt', *stages])}")
     if "by_steps" in report:
-        prompt = f"{opening(report['examples'][0]['source'])} <mask>".strip()
+        prompt = prompt_of(report["examples"][0]["masks"][0])
         show(f"try:     {shlex.join(['yanlm', 'generate', '--model', str(folder), prompt])}")
 
 
-def opening(text: str, most: int = 60) -> str:
-    """Whole words from near the beginning of a masked text, for a command to paste.
+def below_baseline(report: dict[str, Any]) -> str | None:
+    """What a model does not do better than the best that needs no model; ``None`` where it is better in all.
 
-    The first word is left out, since a text that was cropped begins inside one, and so are words that a terminal would
-    not show as they are.
+    Example:
+        >>> scores = {"masked_accuracy": 0.04}
+        >>> below_baseline({"baselines": {"unigram": {"masked_accuracy": 0.05}}, "by_steps": {"3": scores}})
+        '.040 of the masked tokens right, where unigram has .050'
     """
-    words = [word for word in text.split() if word == printable(word)]
-    start = next((at for at, word in enumerate(words) if at and word[0].isalnum()), None)
-    if start is None:  # a script without spaces, or nothing to begin with
-        return words[0][:most] if words and words[0][0].isalnum() else ""
-    return " ".join(words[start:])[: most + 1].rpartition(" ")[0] or words[start][:most]
+    for score, words in (("masked_accuracy", "of the masked tokens right"), ("exact_match", "of the rows all right")):
+        known = {name: scores[score] for name, scores in report["baselines"].items() if score in scores}
+        own = [scores[score] for scores in report.get("by_steps", {}).values() if score in scores]
+        if known and own and max(own) <= max(known.values()):
+            best = max(known, key=lambda name: known[name])
+            shares = [f"{share:.3f}".removeprefix("0") for share in (max(own), known[best])]
+            return f"{shares[0]} {words}, where {best.replace('_', ' ')} has {shares[1]}"
+    return None
+
+
+def longer_command(command: str, settings: RunSettings) -> str:
+    """The command of a training that is :data:`TIMES` times as long, into a folder of its own.
+
+    Example:
+        >>> from yanlm.runs.settings import resolve
+        >>> longer_command("yanlm train --minutes 3 --out runs/a", resolve({"minutes": 3}))
+        'yanlm train --minutes 12'
+    """
+    words = shlex.split(command)
+    for option in ("--minutes", "--steps1", "--steps2", "--out"):
+        while (at := next((i for i, word in enumerate(words) if word.partition("=")[0] == option), None)) is not None:
+            del words[at : at + (1 if "=" in words[at] else 2)]
+    if settings.minutes is not None:
+        return shlex.join([*words, "--minutes", f"{TIMES * settings.minutes:g}"])
+    counts = {f"--steps{stage}": settings.steps1 if stage == 1 else settings.steps2 for stage in settings.stages}
+    return shlex.join([*words, *(str(w) for option, n in counts.items() if n for w in (option, TIMES * n))])

@@ -17,8 +17,12 @@ from rich.text import Text
 
 from moefm_cli import governor
 from moefm_cli.common import Failure, UsageError, err
+from moefm_cli.yanlm.loss_parts import explained
+from moefm_cli.yanlm.mask_lines import mask_lines
 from yanlm.files import pasted
 from yanlm.runs.listener import Listener
+from yanlm.runs.remaining import later_seconds
+from yanlm.runs.validation import evaluation_seconds
 from yanlm.training.checkpoints import CheckpointError
 from yanlm.training.loop import DivergedError
 
@@ -29,9 +33,6 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 15
 """Time between two lines where standard error is a file or a pipe."""
 NAMES = {1: "stage 1: autoencoder", 2: "stage 2: flow"}
-ROWS = "loss: plain, of rows with plain masks, as one pass; denoise, of rows with noise at the masks, under all experts"
-STUDENT = "loss: distill, the distance of a student's steps from its teacher's; gate, that of its gate"
-"""What the parts of the loss are where the encoder denoises: means over the slots."""
 
 
 def duration(seconds: float | None) -> str:
@@ -43,11 +44,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes}:{rest:02d}"
 
 
-def describe(record: dict[str, Any]) -> str:
-    """One line of a record: the loss, its parts, the speed, the time left."""
+def describe(record: dict[str, Any], left: str = "") -> str:
+    """One line of a record: the loss, its parts, the speed, and the time left in words."""
     parts = "  ".join(f"{name} {value:.3g}" for name, value in record["parts"].items())
-    left = f"  {duration(record['eta'])} left" if record.get("eta") is not None else ""
-    return f"loss {record['loss']:.3f}  ({parts})  {record['tokens_per_second']:,.0f} tokens/s{left}"
+    speed = f"{record['tokens_per_second']:,.0f} tokens/s"
+    return "  ".join([f"loss {record['loss']:.3f}", f"({parts})", speed, *([left] if left else [])])
 
 
 class TrainingView(Listener, AbstractContextManager["TrainingView"]):
@@ -60,6 +61,9 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
         )
         self.task: Any = None
         self.line, self.example = Text(), Text()
+        self.settings: RunSettings | None = None
+        self.explained = False  # whether the parts of this stage's loss are
+        self.later = 0.0  # seconds of the stages behind this one
         self.spoke = 0.0
         self.evaluating = (0.0, 0, 0)  # when the first rows of an evaluation were done, how many, and how many by now
 
@@ -84,8 +88,7 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
         name = NAMES[stage] if settings.kind is None else settings.kind
         name = f"baseline: {name}" if settings.baseline else name
         err.print(Text.assemble((name, "bold"), f"  {size / 1e6:.1f}M parameters"), soft_wrap=True)
-        if settings.denoises:
-            err.print(Text(STUDENT if settings.denoising.student_steps else ROWS, "dim"), soft_wrap=True)
+        self.settings, self.explained = settings, False
         if self.task is not None:
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(name, total=1.0, at="")
@@ -102,20 +105,30 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
         done = elapsed / (elapsed + left) if left is not None and elapsed + left > 0 else 0.0
         total = record.get("total")
         self.bar.update(self.task, completed=done, at=f"step {record['step']}" + (f" of {total}" if total else ""))
-        self.line = Text(describe(record))
+        line = describe(record, "" if left is None else self._left(stage, record))
+        self.line = Text(line)
+        if not self.explained:
+            self.explained = True
+            err.print(Text(explained(record["parts"]), "dim"), soft_wrap=True)
         if self.live is None and time.monotonic() - self.spoke > QUIET_SECONDS:
             self.spoke = time.monotonic()
-            err.print(f"step {record['step']}  {describe(record)}", soft_wrap=True)
+            err.print(f"step {record['step']}  {line}", soft_wrap=True)
         self._draw()
 
-    def sample(self, stage: int, step: int, example: dict[str, str]) -> None:
-        """Show a held-out text as it is filled now."""
-        self.example = Text.assemble(
-            ("masked  ", "dim"), _short(example["source"]), "\n", ("filled  ", "dim"), _short(example["filled"])
-        )
+    def _left(self, stage: int, record: dict[str, Any]) -> str:
+        """How long the whole run still takes: this stage, the later ones, and all evaluations."""
+        left, evaluation = record["eta"], None
+        if self.settings is not None:
+            self.later = later_seconds(self.settings, stage, record["seconds"], record["step"])
+            evaluation = evaluation_seconds(self.settings, record["seconds"] + left)
+        counted = ", then the evaluation" if evaluation is None else ""
+        return f"{duration(left + self.later + (evaluation or 0.0))} left{counted}"
+
+    def sample(self, stage: int, step: int, example: dict[str, Any]) -> None:
+        """Show what is written into the masks of a held-out text now."""
+        self.example = mask_lines(example["masks"])
         if self.live is None:
-            err.print(f"  masked  {_short(example['source'], 160)}", soft_wrap=True)
-            err.print(f"  filled  {_short(example['filled'], 160)}", soft_wrap=True)
+            err.print(self.example, soft_wrap=True)
         self._draw()
 
     def check(self, step: int, name: str, score: float) -> None:
@@ -133,7 +146,7 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
             self.task = self.bar.add_task("evaluation", total=total, at="")
         self.evaluating = began, first, done
         left = (now - began) * (total - done) / (done - first) if done > first else None
-        at = f"{done:,} of {total:,} rows" + (f"  {duration(left)} left" if left is not None else "")
+        at = f"{done:,} of {total:,} rows" + (f"  {duration(left + self.later)} left" if left is not None else "")
         self.bar.update(self.task, completed=done, total=total, at=at)
         self.line, self.example = Text(), Text()
         if self.live is None and now - self.spoke > QUIET_SECONDS:
@@ -171,8 +184,3 @@ def watched(resume: str, folder: Path) -> Iterator[TrainingView]:
         raise UsageError(str(error)) from None
     except DivergedError as error:
         raise Failure(f"{error}: {resume} {pasted(folder)} --lr RATE") from None
-
-
-def _short(text: str, most: int = 400) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -14,6 +14,8 @@ from yanlm.runs.settings import resolve
 from yanlm.training.checkpoints import CheckpointError
 from yanlm.training.loop import DivergedError
 
+MASK = {"before": "The cat", "written": " sad", "truth": " sat", "after": " on the mat."}
+
 
 def test_seconds_as_people_say_them() -> None:
     assert [duration(seconds) for seconds in (None, 0, 59.6, 61, 3600, 7322)] == [
@@ -29,7 +31,7 @@ def test_seconds_as_people_say_them() -> None:
 def test_a_record_is_one_line() -> None:
     record = {"loss": 1.23456, "parts": {"ce": 1.0, "mmd": 0.001}, "tokens_per_second": 12345.6}
     assert describe(record) == "loss 1.235  (ce 1  mmd 0.001)  12,346 tokens/s"
-    assert describe({**record, "eta": 65.0}).endswith("tokens/s  1:05 left")
+    assert describe(record, "1:05 left").endswith("tokens/s  1:05 left")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,6 @@ def test_a_stage_is_named(capsys: pytest.CaptureFixture[str], options: dict[str,
             view.stage(stage, model, settings)  # type: ignore[arg-type]
     text = capsys.readouterr().err
     assert all(f"{name}  0.0M parameters" in text for name in names)
-    assert ("denoise, of rows with noise" in text) == settings.denoises
 
 
 def test_notes_scores_and_texts_are_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,10 +56,46 @@ def test_notes_scores_and_texts_are_lines_where_there_is_no_terminal(capsys: pyt
         assert view.live is None
         view.note("one [bold]thing[/]")
         view.check(3, "f1", 0.5)
-        view.sample(2, 3, {"source": "a  <mask>\n", "filled": "word " * 100})
+        view.sample(2, 3, {"masks": [MASK, MASK | {"written": " sat"}]})
     lines = capsys.readouterr().err.splitlines()
-    assert lines[1:3] == ["validation, step 3: f1 0.500", "  masked  a <mask>"]
-    assert lines[0].startswith("note: one") and lines[3].endswith("…") and len(lines) == 4
+    assert lines[0] == "note: one [bold]thing[/]" and lines[1] == "validation, step 3: f1 0.500"
+    assert [line.strip() for line in lines[2:]] == [
+        "The cat [sad] on the mat.   right: sat",
+        "The cat [sat] on the mat.",
+    ]
+
+
+def record_of(step: int, seconds: float, eta: float | None) -> dict[str, Any]:
+    parts = {"ce": 1.0, "slot_ce": 2.0}
+    return {"step": step, "seconds": seconds, "eta": eta, "loss": 3.0, "parts": parts, "tokens_per_second": 9.0}
+
+
+def test_the_parts_of_a_loss_are_explained_once_a_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingView() as view:
+        for stage in (1, 2):
+            view.stage(stage, Linear(3, 4), resolve({"minutes": 1}))  # type: ignore[arg-type]
+            for step in (1, 10, 20):
+                view.log(stage, record_of(step, step, 60.0))
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("parts of the loss: ")]
+    assert len(lines) == 2 and "slot_ce, the same of masked words" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "stage", "left"),
+    [
+        ({"minutes": 10}, 1, "11:30 left"),  # 3 + 1 of evaluation + 6 + 1.5
+        ({"minutes": 10}, 2, "6:30 left"),  # of 6: 5 + 1.5
+        ({"minutes": 10, "eval_rows": 20}, 1, "9:00 left, then the evaluation"),
+        ({"steps1": 80, "steps2": 100}, 1, "10:15 left"),  # 3 + 1, and 5 + 1.25 at 3 s a step
+    ],
+)
+def test_the_time_left_is_that_of_the_whole_run(
+    capsys: pytest.CaptureFixture[str], options: dict[str, Any], stage: int, left: str
+) -> None:
+    with TrainingView() as view:
+        view.stage(stage, Linear(3, 4), resolve(options))  # type: ignore[arg-type]
+        view.log(stage, record_of(20, 60.0, 180.0 if stage == 1 else 300.0))
+    assert capsys.readouterr().err.rstrip().endswith(f"tokens/s  {left}")
 
 
 def test_stopping_says_how_to_go_on_once_there_is_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

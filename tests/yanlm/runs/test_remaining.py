@@ -1,0 +1,25 @@
+"""How long later stages take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from yanlm.runs.remaining import later_seconds
+from yanlm.runs.settings import resolve
+
+
+@pytest.mark.parametrize(
+    ("options", "stage", "seconds"),
+    [
+        ({"minutes": 10}, 1, 450.0),
+        ({"minutes": 10}, 2, 0.0),
+        ({"minutes": 10, "eval_rows": 50}, 1, 360.0),
+        ({"steps1": 10, "steps2": 40}, 1, 40 * 2.0 * 1.25),
+        ({"minutes": 10, "baseline": "gpt2"}, 1, 0.0),
+        ({"minutes": 10, "model": {"denoiser": "encoder"}}, 1, 0.0),
+    ],
+)
+def test_later_stages_count_with_their_evaluation(options: dict[str, Any], stage: int, seconds: float) -> None:
+    assert later_seconds(resolve(options), stage, trained=20.0, step=10) == pytest.approx(seconds)
