@@ -1,12 +1,14 @@
 """Saving and loading fields."""
 
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
 import torch
 
-from moefm import InformationTime, MLPMixtureField, load_field, save_field
+from moefm import InformationTime, MixtureField, MLPMixtureField, load_field, save_field
 
 
 @pytest.fixture
@@ -116,30 +118,37 @@ def truncate(folder):
 
 
 CONFIG = {"dim": 2, "num_experts": 4, "hidden": 16, "layers": 2}
+MLP = "MLPMixtureField"
 DAMAGE = {
-    "no config": lambda folder: (folder / "config.json").unlink(),
-    "no weights": lambda folder: (folder / "model.safetensors").unlink(),
-    "not JSON": rewrite("{"),
-    "not UTF-8": lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe{"),
-    "a list": rewrite([1]),
-    "no class": rewrite({"config": CONFIG}),
-    "foreign class": rewrite({"class": "Linear", "config": CONFIG}),
-    "unknown option": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "colour": "red"}}),
-    "bad option": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "dim": -1}}),
-    "other sizes": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "hidden": 8}}),
-    "missing gate": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "num_experts": 1}}),
-    "huge sizes": rewrite({"class": "MLPMixtureField", "config": {**CONFIG, "hidden": 10**7}}),
-    "empty weights": lambda folder: (folder / "model.safetensors").write_bytes(b""),
-    "garbage weights": lambda folder: (folder / "model.safetensors").write_bytes(b"\x80\x04garbage" * 20),
-    "truncated weights": truncate,
+    "no config": (lambda folder: (folder / "config.json").unlink(), "there is no config.json"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "there is no model.safetensors"),
+    "not JSON": (rewrite("{"), "config.json is damaged"),
+    "not UTF-8": (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe{"), "config.json is damaged"),
+    "a list": (rewrite([1]), "config.json has no 'class'"),
+    "no class": (rewrite({"config": CONFIG}), "config.json has no 'class'"),
+    "no arguments": (rewrite({"class": MLP}), "config.json has no 'config'"),
+    "foreign class": (rewrite({"class": "Linear", "config": CONFIG}), "unknown class 'Linear'; known are MLPMixtureF"),
+    "unknown option": (rewrite({"class": MLP, "config": {**CONFIG, "colour": "red"}}), "argument 'colour'"),
+    "bad option": (rewrite({"class": MLP, "config": {**CONFIG, "dim": -1}}), "dim must be"),
+    "other sizes": (rewrite({"class": MLP, "config": {**CONFIG, "hidden": 8}}), "(16, 3) in model.safetensors, (8, 3)"),
+    "missing gate": (rewrite({"class": MLP, "config": {**CONFIG, "num_experts": 1}}), "by config.json"),
+    "huge sizes": (rewrite({"class": MLP, "config": {**CONFIG, "hidden": 10**7}}), "(10000000, 3) by config.json"),
+    "empty weights": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "model.safetensors is damaged"),
+    "garbage weights": (
+        lambda folder: (folder / "model.safetensors").write_bytes(b"\x80\x04garbage" * 20),
+        "model.safetensors is damaged",
+    ),
+    "truncated weights": (truncate, "model.safetensors is damaged"),
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_damaged_folder(folder, damage):
+@pytest.mark.parametrize(("damage", "reason"), DAMAGE.values(), ids=DAMAGE)
+def test_damaged_folder(folder, damage, reason):
     damage(folder)
-    with pytest.raises(ValueError, match=r"folder must hold a field written by save_field, got .*field"):
+    with pytest.raises(ValueError, match=r"^folder must hold a field written by save_field, got .*field") as error:
         load_field(folder)
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -158,13 +167,101 @@ def test_missing_folder(tmp_path):
         load_field(tmp_path / "nothing")
 
 
-class Mine(MLPMixtureField):
-    pass
+class Mine(MixtureField):
+    """A field of somebody else: tied weights, and a buffer that is no part of its state."""
+
+    def __init__(self, dim, num_experts, width=5, tied=True):
+        super().__init__()
+        self.num_experts, self.config = num_experts, {"dim": dim, "num_experts": num_experts, "width": width}
+        self.inner = torch.nn.Linear(dim, width)
+        self.outer = torch.nn.Linear(width, dim * num_experts)
+        self.again = self.inner if tied else torch.nn.Linear(dim, width)
+        self.register_buffer("scale", torch.tensor(3.0), persistent=False)
+
+    def trunk(self, z, t, cond=None):
+        return self.scale * (self.inner(z) + self.again(z)).tanh()
+
+    def heads(self, features):
+        return self.outer(features).unflatten(-1, (self.num_experts, -1))
+
+    def head(self, features, index):
+        return self.heads(features).take_along_dim(index[..., None, None], -2).squeeze(-2)
+
+    def gate_logits(self, features):
+        return features[..., : self.num_experts]
 
 
-@pytest.mark.parametrize("field", [Mine(2), torch.nn.Linear(2, 2)], ids=["subclass", "module"])
-def test_what_could_not_be_loaded_is_not_saved(field, tmp_path):
-    with pytest.raises(ValueError, match=r"field must be one of MLPMixtureField, ContinuumField, got (Mine|Linear)"):
+@pytest.mark.parametrize("given", [True, False], ids=["given", "imported"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_field_of_somebody_else(tmp_path, randn, monkeypatch, given, dtype):
+    module = types.ModuleType("somebody")
+    module.Mine = Mine
+    monkeypatch.setattr(Mine, "__module__", "somebody")
+    monkeypatch.setitem(sys.modules, "somebody", module)
+    field = Mine(2, 3).to(dtype)
+    field.time_change = InformationTime(8)
+    save_field(field, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["class"] == "somebody:Mine"
+    assert config["config"] == {"dim": 2, "num_experts": 3, "width": 5}
+    state = torch.get_rng_state()
+    again = load_field(tmp_path, field_class=Mine if given else None)
+    assert torch.equal(torch.get_rng_state(), state), "building it left the global generator as it was"
+    assert type(again) is Mine and again.inner is again.again and not again.training
+    assert again.time_change.config == field.time_change.config
+    z = randn(4, 2, dtype=dtype)
+    for a, b in zip(field(z, 0.5), again(z, 0.5), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_nothing_is_imported_because_a_folder_says_so(tmp_path, monkeypatch):
+    (tmp_path / "hostile.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(Mine, "__module__", "hostile")
+    save_field(Mine(2, 3), tmp_path / "field")
+    message = "field_class must be given as Mine, or its module hostile be imported before: .*field' holds a field"
+    with pytest.raises(ValueError, match=message):
+        load_field(tmp_path / "field")
+    assert type(load_field(tmp_path / "field", field_class=Mine)) is Mine
+
+
+@pytest.mark.parametrize("path", ["json:loads", "torch.nn:Linear", "builtins:eval", "os:system", ":", "moefm:"])
+def test_what_is_no_class_of_fields_is_not_called(folder, path):
+    rewrite({"class": path, "config": {}})(folder)
+    with pytest.raises(ValueError, match="field_class must be given"):
+        load_field(folder)
+
+
+def test_another_class_than_that_of_the_folder(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"Mine\(\*\*config\) raised TypeError: .*unexpected keyword argument"):
+        load_field(folder, field_class=Mine)
+    with pytest.raises(TypeError, match="field_class must be a subclass of MixtureField, got"):
+        load_field(folder, field_class=torch.nn.Linear)
+
+
+def subclass(config):
+    field = MLPMixtureFieldOfMine(2, 4, hidden=8)
+    field.given = config
+    return field
+
+
+class MLPMixtureFieldOfMine(MLPMixtureField):
+    config = property(lambda self: self.given)
+
+
+REFUSED = {
+    "a module": (torch.nn.Linear(2, 2), "field must be a MixtureField, got Linear"),
+    "no arguments": (subclass(None), r"field must have config, .* MLPMixtureFieldOfMine has none"),
+    "a list": (subclass([2]), r"field must have config, .* has \[2\]"),
+    "too few": (subclass({}), r"MLPMixtureFieldOfMine\(\*\*config\) raised TypeError: .*missing 1 required"),
+    "others": (subclass({"dim": 2, "num_experts": 4}), r"is \(8, 3\) in the field, \(128, 3\) in MLPMixtureFieldOfM"),
+    "no gate": (subclass({"dim": 2, "num_experts": 1, "hidden": 8}), r"in the field"),
+}
+
+
+@pytest.mark.parametrize(("field", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_could_not_be_loaded_is_not_saved(field, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
         save_field(field, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
