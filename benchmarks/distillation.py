@@ -39,7 +39,7 @@ def run(dataset: Dataset, method: str, seed: int, train_steps: int) -> dict[str,
     """Train a teacher and its students, and measure them from the same noise and draws of experts."""
     settings = Settings()
     clouds = draw_clouds(dataset, settings.points, seed, settings.clouds)
-    teacher, _, seconds = train(dataset, method, settings, seed, None, False, lambda *_: None)
+    teacher, _, seconds, _ = train(dataset, method, settings, seed, None, False, lambda *_: None)
     target, goal = measure(teacher, MANY, settings, seed, clouds)
     numbers: dict[str, Any] = {"floor": clouds.floor, "train_seconds": seconds, "teacher": {str(MANY): target}}
 

@@ -97,7 +97,7 @@ def descend(field: MixtureField, dataset: Dataset, goal: Objective, settings: Se
 def ours(method: str, coupling: str = "independent") -> Trainer:
     def run(dataset: Dataset, settings: Settings, seed: int) -> Trained:
         coupled = replace(settings, coupling=coupling)
-        field, _, seconds = experiment.train(dataset, method, coupled, seed, None, False, lambda *_: None)
+        field, _, seconds, _ = experiment.train(dataset, method, coupled, seed, None, False, lambda *_: None)
         return field, seconds, {}
 
     return run

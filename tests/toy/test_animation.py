@@ -5,17 +5,20 @@ from typing import Any
 
 from PIL import Image
 
-from moefm_toy.animation import FRAMES, HOLD, animate
+from moefm_toy.animation import FRAMES, HELD, MILLISECONDS, animate
+from moefm_toy.datasets import load_dataset
 
 
 def test_the_end_is_held_for_a_moment(runs: Any, tmp_path: Path) -> None:
     path = tmp_path / "transport.gif"
-    animate(runs[0], path, "moons")
+    animate(runs[0], path, load_dataset("moons"))
     with Image.open(path) as film:
         durations, frames = [], []
         for number in range(film.n_frames):
             film.seek(number)
             durations.append(film.info["duration"])
             frames.append(film.convert("RGB").tobytes())
-    assert len(set(frames)) == len(frames) == FRAMES, "each frame moves the points; those that are held are one"
-    assert durations[-1] >= HOLD * durations[0]
+        size = film.size
+    assert len(set(frames)) == len(frames) == FRAMES, "each frame moves the points"
+    assert durations == [MILLISECONDS] * (FRAMES - 1) + [HELD]
+    assert size[0] >= 900, "as wide as a page"

@@ -11,7 +11,7 @@ import torch
 from toy_runs import MEMBERS, SHAPES, seeded
 
 from moefm_toy.datasets import Dataset, list_datasets, load_dataset
-from moefm_toy.readers import DataError
+from moefm_toy.named_points import DataError
 
 MODES = {"moons": 2, "grid": 9, "checkerboard": 8, "spirals": 2, "pinwheel": 5, "rings": 3}
 

@@ -8,7 +8,7 @@ import torch
 from toy_runs import seeded
 
 from moefm_toy.datasets import Dataset, load_dataset
-from moefm_toy.readers import DataError
+from moefm_toy.named_points import DataError
 
 SIZES = {"digits": (1438, 359), "iris": (120, 30), "file": (160, 40)}
 

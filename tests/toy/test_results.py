@@ -27,15 +27,16 @@ def test_files_are_there_in_the_units_of_the_data_or_none_is(
 ) -> None:
     dataset, result = load_dataset("moons"), document("moons", TINY, runs)
     (tmp_path / "broken").mkdir()
-    monkeypatch.setattr(figures, "experts_figure", lambda run: 1 / 0)
+    monkeypatch.setattr(figures, "experts_figure", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        write_results(tmp_path / "broken", "moons", dataset, result, runs[0], gif=False)
+        write_results(tmp_path / "broken", dataset, result, runs[0], gif=False)
     assert not list((tmp_path / "broken").iterdir())
     monkeypatch.undo()
     (tmp_path / "whole").mkdir()
-    write_results(tmp_path / "whole", "moons", dataset, result, runs[0], gif=False)
-    written = {"metrics.json", "figure.png", "figure.svg", "curves.png", "experts.png", "samples.npz"}
-    assert {path.name for path in (tmp_path / "whole").iterdir()} == written
+    names = write_results(tmp_path / "whole", dataset, result, runs[0], gif=False)
+    figure_files = ["curves.png", "experts.png", "figure.png", "losses.png", "figure.svg"]
+    assert names == [*figure_files, "metrics.json", "samples.npz"]
+    assert {path.name for path in (tmp_path / "whole").iterdir()} == set(names)
     samples = np.load(tmp_path / "whole" / "samples.npz")
     assert np.array_equal(samples["moefm_4"], dataset.inverse(runs[0].methods["moefm"].samples[4].z1).numpy())
 

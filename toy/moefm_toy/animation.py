@@ -4,48 +4,72 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
-from matplotlib.animation import FuncAnimation, PillowWriter
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from moefm.plain_text import printable
+from moefm_toy.datasets import Dataset
 from moefm_toy.experiment import SeedRun
-from moefm_toy.figures import TITLES, colours_of, dot_size
+from moefm_toy.figures import dot_size
+from moefm_toy.palette import DATA, TITLES, colours_of
 from moefm_toy.plane import Plane
+from moefm_toy.units import columns_of
 
-FRAMES = 34
-HOLD = 8
+FRAMES = 36
+MILLISECONDS, HELD = 70, 2000
+"""How long a frame is shown, and how long the last."""
+MOST_POINTS = 600
+COLOURS = 96
 
 
-def animate(run: SeedRun, path: Path, title: str) -> None:
+def animate(run: SeedRun, path: Path, dataset: Dataset) -> None:
     """Write a GIF of all methods side by side: 100 fine steps from t = 0 to t = 1, the end held for a moment."""
-    plane = Plane(run.data)
-    figure = Figure(figsize=(3.2 * len(run.methods), 3.5), dpi=80, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(run.methods), squeeze=False)[0]
-    title = printable(title)
-    heading = figure.suptitle(f"{title}   t = 0.00", parse_math=False)
+    plane = Plane(run.data, columns_of(dataset))
+    figure = Figure(
+        figsize=(3.4 * len(run.methods) + 0.4, 4.4 if dataset.columns else 4.0), dpi=96, layout="constrained"
+    )
+    canvas = FigureCanvasAgg(figure)
+    title = printable(dataset.name)
+    heading = figure.suptitle(f"{title}   t = 0.00", parse_math=False, fontsize=13)
+    shown = slice(0, MOST_POINTS)
+    size = 2.2 * dot_size(min(MOST_POINTS, len(run.data)))
     clouds = []
-    for ax, (name, method) in zip(axes, run.methods.items(), strict=True):
+    for ax, (name, method) in zip(
+        figure.subplots(1, len(run.methods), squeeze=False)[0], run.methods.items(), strict=True
+    ):
         assert method.fine.trajectory is not None
-        states = [plane(state) for state in method.fine.trajectory]
-        ax.scatter(*plane(run.data).T, s=2, c="#d0d0d0", linewidths=0)
-        dots = ax.scatter(
-            *states[0].T, s=dot_size(len(run.data)), c=colours_of(method, method.fine.assignment), linewidths=0
-        )
+        states = [plane(state) for state in method.fine.trajectory[:, shown]]
+        ax.scatter(*plane(run.data).T, s=5, c=DATA, linewidths=0)
+        assignment = None if method.fine.assignment is None else method.fine.assignment[shown]
+        dots = ax.scatter(*states[0].T, s=size, c=colours_of(method, assignment), linewidths=0)
         clouds.append((dots, states))
         spread = max(3.0, *(abs(edge) for pair in plane.limits for edge in pair))
-        ax.set(xlim=(-spread, spread), ylim=(-spread, spread), xticks=[], yticks=[], aspect="equal", title=TITLES[name])
-        ax.title.set_fontsize(10)
-
-    def draw(frame: int) -> None:
-        position = round(min(frame, FRAMES - 1) / (FRAMES - 1) * (len(clouds[0][1]) - 1))
+        ax.set(xlim=(-spread, spread), ylim=(-spread, spread), xticks=[], yticks=[], aspect="equal")
+        ax.set_title(TITLES[name], fontsize=12)
+        plane.label(ax, left=ax.get_subplotspec().is_first_col())
+        ax.spines[:].set_color("#cccccc")
+    canvas.draw()
+    figure.set_layout_engine("none")  # laid out once: doing it again for every frame takes most of the time
+    frames = []
+    last = len(clouds[0][1]) - 1
+    for frame in range(FRAMES):
+        position = round(frame / (FRAMES - 1) * last)
         for dots, states in clouds:
             dots.set_offsets(states[position])
-        heading.set_text(f"{title}   t = {position / (len(clouds[0][1]) - 1):.2f}")
+        heading.set_text(f"{title}   t = {position / last:.2f}")
+        canvas.draw()
+        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+    _write(frames, path)
 
-    figure.canvas.draw()
-    figure.set_layout_engine("none")  # laid out once: doing it again for every frame takes most of the time
-    with matplotlib.rc_context({"animation.embed_limit": 50}):
-        FuncAnimation(figure, draw, frames=FRAMES + HOLD, blit=False).save(path, writer=PillowWriter(fps=15))
+
+def _write(frames: list[Image.Image], path: Path) -> None:
+    """One palette for all frames and no dithering: what stands still is the same in every frame, and takes no space."""
+    palette = frames[-1].quantize(COLOURS)
+    entries = np.array(palette.getpalette()).reshape(-1, 3)
+    entries[entries.sum(1).argmax()] = 255  # the mean of white and what is nearly so would be a grey page
+    palette.putpalette(entries.astype(np.uint8).tobytes())
+    first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    durations = [MILLISECONDS] * (len(frames) - 1) + [HELD]
+    first.save(path, save_all=True, append_images=others, duration=durations, loop=0, optimize=True)

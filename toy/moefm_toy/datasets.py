@@ -45,6 +45,7 @@ class Dataset:
         max_test: How many held-out points exist, None for any number.
         methods: The methods that are compared on it unless others are asked for.
         hidden: Width of VFM's layers on it, unless another is asked for.
+        columns: Names of the D coordinates; none where they are just places in the plane.
 
     Example:
         >>> moons = load_dataset("moons")
@@ -65,6 +66,7 @@ class Dataset:
     max_test: int | None = None
     methods: tuple[str, ...] = METHODS
     hidden: int = 128
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,9 +208,9 @@ def _iris(seed: int) -> Dataset:
 
 
 def _file(path: Path, seed: int) -> Dataset:
-    points = usable_points(path)
-    description = f"{len(points)} points of dimension {points.shape[1]} from {path.name}"
-    return _finite(path.stem, description, FILE_EXPERTS, standardised(points, seed))
+    named = usable_points(path)
+    description = f"{len(named.points)} points of dimension {named.points.shape[1]} from {path.name}"
+    return _finite(path.stem, description, FILE_EXPERTS, standardised(named, seed))
 
 
 def _finite(name: str, description: str, experts: int, scaled: Scaled) -> Dataset:
@@ -238,4 +240,5 @@ def _finite(name: str, description: str, experts: int, scaled: Scaled) -> Datase
         scaled.inverse,
         len(rows),
         len(held_out),
+        columns=scaled.columns,
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from moefm import (
     VFM,
     ConsistentMoEFM,
     InformationTime,
+    Loss,
     MLPMixtureField,
     MoEFM,
     Objective,
@@ -47,6 +48,7 @@ class MethodRun:
     sigma: float
     samples: Mapping[int, Sample]
     fine: Sample
+    losses: Sequence[tuple[int, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,31 @@ def loss_of(method: str) -> str:
     return IN_INFORMATION_TIME.get(method, method)
 
 
+def thinned(totals: Sequence[Tensor], points: int = 100) -> list[tuple[int, float]]:
+    """Means over equal stretches of the losses of all steps, each with the last of its steps.
+
+    Example:
+        >>> thinned([torch.tensor(float(i)) for i in range(6)], points=3)
+        [(2, 0.5), (4, 2.5), (6, 4.5)]
+    """
+    parts = torch.stack(list(totals)).double().cpu().tensor_split(min(points, len(totals)))
+    ends = torch.tensor([len(part) for part in parts]).cumsum(0).tolist()
+    return [(end, float(part.mean())) for end, part in zip(ends, parts, strict=True)]
+
+
+class Trained(NamedTuple):
+    """A trained field, its sigma, the seconds it took, and ``(step, loss)`` pairs."""
+
+    field: MLPMixtureField
+    sigma: float
+    seconds: float
+    losses: Sequence[tuple[int, float]]
+
+
 def train(
     dataset: Dataset, method: str, settings: Settings, seed: int, folder: Path | None, resume: bool, report: Report
-) -> tuple[MLPMixtureField, float, float]:
-    """Train one method, or load it from ``folder`` where the same was trained; returns field, sigma and seconds."""
+) -> Trained:
+    """Train one method, or load it from ``folder`` where the same was trained."""
     loss = loss_of(method)
     experts = 1 if loss == "vfm" else settings.experts or dataset.experts
     sigma = SIGMA[loss] if loss == "vfm" or settings.sigma is None else settings.sigma
@@ -113,9 +136,16 @@ def train(
     if resume and folder is not None and (folder / "config.json").exists():
         extra = json.loads((folder / "config.json").read_text(encoding="utf-8"))["extra"]
         if {k: extra.get(k) for k in identity} == identity:
-            return cast(MLPMixtureField, load_field(folder, settings.device)), sigma, float(extra["train_seconds"])
+            known = cast(MLPMixtureField, load_field(folder, settings.device))
+            return Trained(known, sigma, float(extra["train_seconds"]), extra.get("losses", ()))
     field = build_field(dataset.dim, experts, identity["hidden"], seed).to(settings.device)
     goal = objective(method, sigma)
+    totals: list[Tensor] = []
+
+    def callback(step: int, loss: Loss) -> None:
+        totals.append(loss.total.detach())
+        report(f"train {method}", step, settings.train_steps)
+
     result = fit(
         field,
         dataset.draw,
@@ -126,11 +156,12 @@ def train(
         ema=settings.ema or None,
         coupling=COUPLINGS[settings.coupling],
         generator=generator(seed, 0),
-        callback=lambda step, _: report(f"train {method}", step, settings.train_steps),
+        callback=callback,
     )
+    losses = thinned(totals)
     if folder is not None:
-        save_field(field, folder, **identity, train_seconds=result.seconds)
-    return field, sigma, result.seconds
+        save_field(field, folder, **identity, train_seconds=result.seconds, losses=losses)
+    return Trained(field, sigma, result.seconds, losses)
 
 
 def run_seed(
@@ -154,10 +185,10 @@ def run_seed(
     methods = {}
     for method in settings.methods or dataset.methods:
         where = None if folder is None else folder / f"seed-{seed}" / method
-        field, sigma, seconds = train(dataset, method, settings, seed, where, resume, report)
+        field, sigma, seconds, losses = train(dataset, method, settings, seed, where, resume, report)
         report(f"measure {method}", 0, 1)
         numbers, samples, fine = measure(field, settings, seed, clouds)
         metrics = {"parameters": parameters(field), "train_seconds": seconds, **numbers}
-        methods[method] = MethodRun(metrics, field.cpu(), sigma, samples, fine)
+        methods[method] = MethodRun(metrics, field.cpu(), sigma, samples, fine, losses)
         report(f"measure {method}", 1, 1)
     return SeedRun(seed, clouds.floor, clouds.held_out[0], methods)

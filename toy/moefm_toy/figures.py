@@ -5,49 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from torch import Tensor
 
 from moefm.losses import responsibilities
 from moefm.paths import linear_path
 from moefm.plain_text import printable
+from moefm_toy.datasets import Dataset
 from moefm_toy.experiment import MethodRun, SeedRun, loss_of
+from moefm_toy.palette import DATA, LINES, TITLES, colours_of, expert_colours
 from moefm_toy.plane import Plane
 from moefm_toy.settings import IN_INFORMATION_TIME, generator
+from moefm_toy.units import columns_of
 
-TITLES = {"vfm": "VFM (one field)", "moefm": "MoE-FM (paper's loss)", "consistent": "MoE-FM (consistent loss)"}
-LINES = {"vfm": "#555555", "moefm": "#d95f02", "consistent": "#1b6fb4"}
-for _name, _method in IN_INFORMATION_TIME.items():
-    TITLES[_name] = f"{TITLES[_method]},\ninformation time"
-    LINES[_name] = LINES[_method]
 SHOWN_TRAJECTORIES = 80
 _NOISE_REACH = 3.0  # standard normal noise hardly ever lies farther out
-
-
-def expert_colours(count: int) -> Tensor:
-    """RGBA of every expert, ``(K, 4)``; neighbouring numbers differ clearly."""
-    if count == 1:
-        return torch.tensor([[0.17, 0.37, 0.60, 1.0]])
-    if count <= 20:
-        order = [*range(0, 20, 2), *range(1, 20, 2)]
-        return torch.tensor([colormaps["tab20"](order[k]) for k in range(count)])
-    return torch.tensor([colormaps["turbo"](k / (count - 1)) for k in range(count)])
-
-
-def colours_of(run: MethodRun, assignment: Tensor | None) -> Any:
-    """Colours of samples by their expert; one colour where no expert was assigned."""
-    palette = expert_colours(run.field.num_experts)
-    return palette[:1].numpy() if assignment is None else palette[assignment].numpy()
 
 
 def _bare(ax: Axes, plane: Plane) -> None:
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.set_aspect("equal" if plane.dim > 1 else "auto")
+    ax.set_aspect("equal" if plane.equal else "auto")
     (x0, x1), (y0, y1) = plane.limits
     ax.set_xlim(x0, x1)
     ax.set_ylim(y0, y1)
@@ -64,19 +44,19 @@ def _dots(ax: Axes, points: Any, size: float, colour: Any, **style: Any) -> None
     ax.scatter(points[:, 0], points[:, 1], s=size, c=colour, **{"linewidths": 0, "rasterized": True, **style})
 
 
-def samples_figure(run: SeedRun, title: str) -> Figure:
+def samples_figure(run: SeedRun, dataset: Dataset) -> Figure:
     """Like the paper's Fig. 2: a row per step count, a column per method, trajectories in the last row.
 
     Data is grey, samples are coloured by expert; each panel says its W2.
     """
-    plane = Plane(run.data)
+    plane = Plane(run.data, columns_of(dataset))
     steps = list(next(iter(run.methods.values())).samples)
     rows, columns = len(steps) + 1, len(run.methods)
     heights = [plane.aspect] * len(steps) + [1.0]
     width = 3.2
     size_inches = (max(width * columns + 0.3, 5.0), sum(width * h + 0.32 for h in heights) + 0.7)
     figure = Figure(figsize=size_inches, layout="constrained")
-    heading = f"{printable(title)}: data grey, samples coloured by expert; noise floor of W2 {run.floor:.3f}"
+    heading = f"{printable(dataset.name)}: data grey, samples coloured by expert; noise floor of W2 {run.floor:.3f}"
     figure.suptitle(heading, fontsize=11, parse_math=False)  # the name of a file is no formula
     axes = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     ground = plane(run.data)
@@ -85,18 +65,26 @@ def samples_figure(run: SeedRun, title: str) -> Figure:
         for row, count in enumerate(steps):
             ax, drawn = axes[row][column], method.samples[count]
             points = plane(drawn.z1)
-            _dots(ax, ground, size, "#c8c8c8")
+            _dots(ax, ground, size, DATA)
             _dots(ax, points, size, colours_of(method, drawn.assignment), alpha=0.8)
             _bare(ax, plane)
+            plane.label(ax, left=column == 0, bottom=row == len(steps) - 1)
             distance = method.metrics["by_steps"][str(count)]["w2"]
             head = f"{TITLES[name]}\n" if row == 0 else ""
             ax.set_title(f"{head}W2 {distance:.3f}", fontsize=10)
             if column == 0:
-                ax.set_ylabel(f"{count} step{'s' if count > 1 else ''}", fontsize=11)
+                _name_row(ax, f"{count} step{'s' if count > 1 else ''}")
         _trajectories(axes[-1][column], method, plane, ground)
+        plane.label(axes[-1][column], left=column == 0)
         if column == 0:
-            axes[-1][0].set_ylabel("trajectories", fontsize=11)
+            _name_row(axes[-1][0], "trajectories")
     return figure
+
+
+def _name_row(ax: Axes, name: str) -> None:
+    """Say at the left what a row shows, above the name of the axis if it has one."""
+    own = printable(ax.get_ylabel())
+    ax.set_ylabel(f"{name}\n{own}" if own else name, fontsize=9 if own else 11, parse_math=False)
 
 
 def _trajectories(ax: Axes, method: MethodRun, plane: Plane, ground: Any) -> None:
@@ -112,8 +100,7 @@ def _trajectories(ax: Axes, method: MethodRun, plane: Plane, ground: Any) -> Non
     _bare(ax, plane)
     reach = max(_NOISE_REACH, *(abs(edge) for pair in plane.limits for edge in pair))
     ax.set_xlim(-reach, reach)
-    if plane.dim > 1:
-        ax.set_ylim(-reach, reach)
+    ax.set_ylim(-reach, reach)
     ax.set_title(f"straightness {method.metrics['straightness']:.3f} (0 is straight)", fontsize=10)
 
 
@@ -125,7 +112,7 @@ def curves_figure(result: dict[str, Any]) -> Figure:
         "mmd2": "MMD²",
         "off_support": "share of samples off the support",
     }
-    figure = Figure(figsize=(13, 3.4), layout="constrained")
+    figure = Figure(figsize=(13, 3.8), layout="constrained")
     for ax, (key, label) in zip(figure.subplots(1, 4), panels.items(), strict=True):
         for name, method in result["methods"].items():
             steps = [int(t) for t in method["by_steps"]]
@@ -146,19 +133,22 @@ def curves_figure(result: dict[str, Any]) -> Figure:
         ax.set_title(label, fontsize=10)
         ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
         ax.grid(alpha=0.25)
-    figure.axes[0].legend(fontsize=7.5)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    labels = [label.replace("\n", " ") for label in labels]
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=9.5, frameon=False)
     return figure
 
 
-def experts_figure(run: SeedRun) -> Figure:
+def experts_figure(run: SeedRun, dataset: Dataset) -> Figure:
     """For each mixture: regions of the gate at t = 0 and t = .75, responsibilities on the data, and usage."""
-    plane = Plane(run.data)
+    plane = Plane(run.data, columns_of(dataset))
     shown = {name: method for name, method in run.methods.items() if method.field.num_experts > 1} or run.methods
     figure = Figure(figsize=(13, 3.1 * len(shown) + 0.3), layout="constrained")
     axes = figure.subplots(len(shown), 4, squeeze=False)
     for row, (name, method) in zip(axes, shown.items(), strict=True):
-        row[0].set_ylabel(TITLES[name], fontsize=10)
         _gate_regions(row[0], method, plane, 0.0)
+        plane.label(row[0])
+        _name_row(row[0], TITLES[name])
         if loss_of(name) == "consistent":  # its gate is only ever trained, and only ever read, at t = 0
             row[1].axis("off")
             note = "this gate is trained\nand used at t = 0 only"
@@ -204,4 +194,5 @@ def _responsibilities(ax: Axes, method: MethodRun, run: SeedRun, plane: Plane) -
     colours[:, 3] = best.values
     _dots(ax, plane(run.data), dot_size(len(run.data)), colours.numpy())
     _bare(ax, plane)
+    plane.label(ax)
     ax.set_title("data by most responsible expert (t = 0)", fontsize=10)

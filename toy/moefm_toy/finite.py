@@ -10,18 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moefm_toy.readers import DataError, Points, read_points
+from moefm_toy.named_points import DataError, NamedPoints, Points
+from moefm_toy.readers import read_named
 
 DIGITS_DIMS = range(2, 17)
 MIN_POINTS = 10
 
 
 class Scaled(NamedTuple):
-    """Points to train on and held-out ones, float64 `(n, D)` at unit scale, and the way back to their units."""
+    """Points to train on and held-out ones, float64 `(n, D)` at unit scale, the way back, names of the columns."""
 
     train: Points
     test: Points
     inverse: Callable[[Tensor], Tensor]
+    columns: tuple[str, ...]
 
 
 def digits(dim: int, seed: int) -> Scaled:
@@ -43,6 +45,7 @@ def digits(dim: int, seed: int) -> Scaled:
         pca.transform(train) / scale,
         pca.transform(test) / scale,
         lambda points: points.cpu().double() @ basis + center,
+        tuple(f"component {k + 1}" for k in range(dim)),
     )
 
 
@@ -50,16 +53,17 @@ def iris(seed: int) -> Scaled:
     """Four measurements of 150 iris flowers."""
     from sklearn.datasets import load_iris
 
-    return standardised(load_iris().data, seed)
+    flowers = load_iris()
+    return standardised(NamedPoints(flowers.data, tuple(flowers.feature_names)), seed)
 
 
-def usable_points(path: Path) -> Points:
+def usable_points(path: Path) -> NamedPoints:
     """The points of a file, enough of them and of numbers that can be standardised.
 
     Raises:
         DataError: They are not; see also :func:`moefm_toy.readers.read_points`.
     """
-    points = read_points(path)
+    points, names = read_named(path)
     distinct = len(np.unique(points, axis=0))
     if distinct < MIN_POINTS:
         held = f"{len(points)} point{'s' * (len(points) != 1)}, {distinct} distinct"
@@ -70,18 +74,20 @@ def usable_points(path: Path) -> Points:
     if not usable.all():
         column = int(np.argmin(usable)) + 1
         raise DataError(f"{path}: column {column} is too large or too small to standardise; rescale it")
-    return points
+    return NamedPoints(points, names)
 
 
-def standardised(points: Points, seed: int) -> Scaled:
+def standardised(named: NamedPoints, seed: int) -> Scaled:
     """Every column less its mean and divided by its standard deviation in the training part; constant ones by 1.
 
+    Columns without a name are called by their number.
+
     Example:
-        >>> scaled = standardised(np.arange(20.0)[:, None], seed=0)
+        >>> scaled = standardised(NamedPoints(np.arange(20.0)[:, None]), seed=0)
         >>> len(scaled.train), len(scaled.test), scaled.train.std().round(6)
         (16, 4, np.float64(1.0))
     """
-    train, test = _split(points, seed)
+    train, test = _split(named.points, seed)
     constant = train.min(axis=0) == train.max(axis=0)  # rounding may give such a column a std above 0
     center = np.where(constant, train[0], train.mean(axis=0))
     scale = np.where(constant, 1.0, train.std(axis=0))
@@ -90,6 +96,7 @@ def standardised(points: Points, seed: int) -> Scaled:
         (train - center) / scale,
         (test - center) / scale,
         lambda points: points.cpu().double() * factor + shift,
+        named.names or tuple(f"column {k + 1}" for k in range(len(center))),
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor
+
+from moefm_toy.units import Column
 
 Limits = tuple[tuple[float, float], tuple[float, float]]
 
@@ -15,6 +19,7 @@ class Plane:
 
     Args:
         data: Points ``(N, D)``.
+        columns: Names and units of the D coordinates, if they have any.
         margin: Space around them, as a share of their extent.
 
     Example:
@@ -23,8 +28,9 @@ class Plane:
         (5, 2)
     """
 
-    def __init__(self, data: Tensor, margin: float = 0.2) -> None:
+    def __init__(self, data: Tensor, columns: Sequence[Column] = (), margin: float = 0.2) -> None:
         self.dim = data.shape[-1]
+        self.columns = columns
         self.centre = data.mean(0) if self.dim > 2 else torch.zeros(self.dim)
         if self.dim > 2:
             _, _, axes = torch.linalg.svd(data - self.centre, full_matrices=False)
@@ -46,11 +52,29 @@ class Plane:
             flat = torch.cat([flat, height.unsqueeze(-1).to(flat)], -1)
         return flat.numpy()
 
+    def label(self, ax: Axes, left: bool = True, bottom: bool = True) -> None:
+        """Name the axes at the left and at the bottom, with ticks in units where an axis is a column."""
+        if self.dim > 2:
+            if left:
+                ax.set_ylabel("2nd principal component", fontsize=9)
+            if bottom:
+                ax.set_xlabel("1st principal component", fontsize=9)
+        elif self.columns:
+            if left and self.dim == 2:
+                self.columns[1].label(ax, "y")
+            if bottom:
+                self.columns[0].label(ax, "x")
+
+    @property
+    def equal(self) -> bool:
+        """Whether both axes have one scale: not where they are columns of different units."""
+        return self.dim > 2 or (self.dim == 2 and not self.columns)
+
     @property
     def aspect(self) -> float:
-        """Height of the data's frame over its width, within what a panel can bear; 0.6 for points on a line."""
+        """Height of a panel over its width: the data's where it means something, within what a page can bear."""
         (x0, x1), (y0, y1) = self.limits
-        return 0.6 if self.dim == 1 else min(1.4, max(0.4, (y1 - y0) / (x1 - x0)))
+        return min(1.4, max(0.4, (y1 - y0) / (x1 - x0))) if self.equal else 0.75
 
     def grid(self, count: int, limits: Limits) -> tuple[Tensor, tuple[int, int]]:
         """A ``count x count`` grid over the plane, as points ``(count^2, D)``, and its shape (rows go up)."""

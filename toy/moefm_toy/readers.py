@@ -6,37 +6,26 @@ Nothing is guessed silently and no pickle is ever loaded.
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from moefm.installation import install
-from moefm.plain_text import MISSING, lines, printable, separator
 from moefm.reading import TooLargeError, check_size, read_bytes
-
-Points = NDArray[np.float64]
+from moefm_toy.csv_points import read_csv
+from moefm_toy.named_points import NamedPoints, Points, fail
 
 NPZ_NAMES = ("points", "x", "X", "data")
 """The arrays looked for, in this order, in an .npz file that holds several."""
 
 
 _INDEX = re.compile(r"__index_level_\d+__")
-_UNCLOSED = "a quote opened here is never closed in its line"
-
-
-class DataError(ValueError):
-    """A data file that cannot be used: one line that names the file, the fault and the remedy."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
 
 
 def read_points(path: str | os.PathLike[str]) -> Points:
@@ -69,30 +58,37 @@ def read_points(path: str | os.PathLike[str]) -> Points:
         array([[1. , 2.5],
                [3. , 0.4]])
     """
+    return read_named(path).points
+
+
+def read_named(path: str | os.PathLike[str]) -> NamedPoints:
+    """Points as :func:`read_points` reads them, and the names that a csv header or parquet columns give them.
+
+    Raises:
+        DataError: See :func:`read_points`.
+    """
     path = Path(path)
     try:
         if path.is_dir():
-            _fail(path, "is a folder; give one file of points")
+            fail(path, "is a folder; give one file of points")
         if not path.exists():
-            _fail(path, "does not exist; check the path")
+            fail(path, "does not exist; check the path")
         read = _READERS.get(path.suffix.lower())
         if read is None:
             given = f"has the extension '{path.suffix}'" if path.suffix else "has no extension"
-            _fail(path, f"{given}; accepted are {', '.join(_READERS)}")
+            fail(path, f"{given}; accepted are {', '.join(_READERS)}")
         content = read_bytes(path)
         if not content:
-            _fail(path, "is empty (0 bytes); it needs one point per row")
-        return _checked(path, read(path, content))
+            fail(path, "is empty (0 bytes); it needs one point per row")
+        values = read(path, content)
+        named = values if isinstance(values, NamedPoints) else NamedPoints(values)
+        return named._replace(points=_checked(path, named.points))
     except OSError as error:
-        _fail(path, f"cannot be read ({error.strerror or error}); check its permissions", error)
+        fail(path, f"cannot be read ({error.strerror or error}); check its permissions", error)
     except TooLargeError as error:
-        _fail(path, str(error), error)
+        fail(path, str(error), error)
     except MemoryError as error:
-        _fail(path, "does not fit into memory, or is damaged; save fewer points", error)
-
-
-def _fail(path: Path, fault: str, cause: Exception | None = None) -> NoReturn:
-    raise DataError(f"{path}: {fault}") from cause
+        fail(path, "does not fit into memory, or is damaged; save fewer points", error)
 
 
 def _load(path: Path, load: Callable[[], Any]) -> Any:
@@ -105,99 +101,29 @@ def _load(path: Path, load: Callable[[], Any]) -> Any:
         raise
     except Exception as error:  # damaged files raise nearly anything: zlib, struct, tokenizer errors
         if "pickle" in str(error):
-            _fail(path, "holds Python objects (a pickle), never loaded here; save an array of floats", error)
-        _fail(path, f"is damaged or not a {path.suffix.lower()} file ({error}); save it again", error)
+            fail(path, "holds Python objects (a pickle), never loaded here; save an array of floats", error)
+        fail(path, f"is damaged or not a {path.suffix.lower()} file ({error}); save it again", error)
 
 
 def _read_npy(path: Path, content: bytes) -> Any:
     array = _load(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
     if not isinstance(array, np.ndarray):
-        _fail(path, "is an .npz archive by its content; rename it to .npz")
+        fail(path, "is an .npz archive by its content; rename it to .npz")
     return array
 
 
 def _read_npz(path: Path, content: bytes) -> Any:
     archive = _load(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
     if isinstance(archive, np.ndarray):
-        _fail(path, "is an .npy array by its content; rename it to .npy")
+        fail(path, "is an .npy array by its content; rename it to .npy")
     names = list(archive.files)
     arrays = names if len(names) == 1 else [name for name in NPZ_NAMES if name in names]
     if not arrays:
         held = f"the arrays {', '.join(names)}" if names else "no array"
-        _fail(path, f"holds {held}; save one array, or call the points one of {', '.join(NPZ_NAMES)}")
+        fail(path, f"holds {held}; save one array, or call the points one of {', '.join(NPZ_NAMES)}")
     size = sum(info.file_size for info in archive.zip.infolist() if info.filename.removesuffix(".npy") == arrays[0])
     check_size(size, f"the array {arrays[0]} unpacks to")
     return _load(path, lambda: archive[arrays[0]])
-
-
-def _read_csv(path: Path, content: bytes) -> Points:
-    try:
-        text = content.decode("utf-8-sig")  # also takes off the mark that spreadsheets write first
-    except UnicodeDecodeError as error:
-        _fail(path, f"is not UTF-8 text (byte {error.start}); save it as 'CSV UTF-8'", error)
-    mark = separator(text)
-    rows = _rows(path, text, mark)
-    header = _header(path, rows[0][1]) if rows else []
-    body = rows[1:] if header else rows
-    inside = lines(text.replace('"', ""))[rows[0][0] : rows[0][2]] if header else []
-    if any(None not in map(_number, line.split(mark)) for line in inside):
-        _fail(path, f"line {rows[0][0]}: {_UNCLOSED}; name each column in one line")
-    if not body:
-        _fail(path, "holds no row of numbers; it needs one point per row")
-    width = len(rows[0][1])
-    for line, row, _ in body:
-        if any("\n" in cell.strip() for cell in row):
-            _fail(path, f"line {line}: {_UNCLOSED}; leave the quotes out")
-        if len(row) != width:
-            _fail(path, f"line {line} has {len(row)} columns, {width} expected; make all rows equally long")
-    return np.array([_numbers(path, line, row, header) for line, row, _ in body], dtype=np.float64)
-
-
-def _rows(path: Path, text: str, mark: str) -> list[tuple[int, list[str], int]]:
-    """The rows with their first and last line; one of empty cells, as spreadsheets append them, is a blank line."""
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=mark, skipinitialspace=True)
-    rows = []
-    line = 1
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append((line, row, reader.line_num))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        _fail(path, f"line {line} is not valid CSV ({error}); save it again", error)
-    return rows
-
-
-def _header(path: Path, row: list[str]) -> list[str]:
-    """The names of the columns, or [] where the first row is data: a cell is a number or has no letter."""
-    cells = [cell.strip() for cell in row]
-    if all(cell.lower() in MISSING for cell in cells):
-        return []
-    if any(cell and (_number(cell) is not None or not any(map(str.isalpha, cell))) for cell in cells):
-        return []  # cells such as 1,5 or 1 2 are broken data, to be reported and not skipped as names
-    if "" in cells:  # what pandas and R write above the row index, which would pass for a coordinate
-        column = cells.index("") + 1
-        _fail(path, f"column {column} has no name in the header (a row index?); name it or leave it out")
-    return cells
-
-
-def _numbers(path: Path, line: int, row: list[str], header: list[str]) -> list[float]:
-    numbers = [np.nan if cell.strip().lower() in MISSING else _number(cell) for cell in row]
-    if None in numbers:
-        column = numbers.index(None)
-        name = f" ('{header[column]}')" if header else ""
-        cell = row[column].strip()
-        fault = f"{cell[:40]!r} is not a number" if cell else "the cell is empty"
-        hint = "columns are separated by comma, semicolon or tab, decimals by a point"
-        _fail(path, f"line {line}, column {column + 1}{name}: {fault}; {hint}")
-    return [number for number in numbers if number is not None]
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return None if "_" in cell else float(cell)  # Python would read 1_000 as a number
-    except ValueError:
-        return None
 
 
 def _read_parquet(path: Path, content: bytes) -> Any:
@@ -205,27 +131,27 @@ def _read_parquet(path: Path, content: bytes) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        _fail(path, f"needs pyarrow to be read; {install('parquet')}", error)
+        fail(path, f"needs pyarrow to be read; {install('parquet')}", error)
     file = _load(path, lambda: pq.ParquetFile(pa.BufferReader(content)))
     fields = [field for field in file.schema_arrow if not _INDEX.fullmatch(field.name)]  # the row index of pandas
     for field in fields:
         if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
-            _fail(path, f"column '{field.name}' is of type {field.type}, not a number; leave it out")
+            fail(path, f"column '{field.name}' is of type {field.type}, not a number; leave it out")
     names = [field.name for field in fields]
     if len(set(names)) < len(names):
-        _fail(path, "has several columns of one name; give each its own")
+        fail(path, "has several columns of one name; give each its own")
     check_size(8 * file.metadata.num_rows * len(names), "unpacks to")
     table = _load(path, lambda: file.read(names))
     columns = [np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in names]
     if not columns:
-        _fail(path, "holds no column; it needs one column per coordinate")
-    return np.stack(columns, axis=1)
+        fail(path, "holds no column; it needs one column per coordinate")
+    return NamedPoints(np.stack(columns, axis=1), tuple(names))
 
 
 _READERS: dict[str, Callable[[Path, bytes], Any]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
-    ".csv": _read_csv,
+    ".csv": read_csv,
     ".parquet": _read_parquet,
 }
 
@@ -233,18 +159,18 @@ _READERS: dict[str, Callable[[Path, bytes], Any]] = {
 def _checked(path: Path, array: Any) -> Points:
     """The array as finite float64 `(n, D)`, or the reason why it cannot be one."""
     if array.dtype.kind not in "iuf":
-        _fail(path, f"holds values of type {array.dtype}; save them as integers or floats")
+        fail(path, f"holds values of type {array.dtype}; save them as integers or floats")
     check_size(8 * array.size, "unpacks to")
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
-        _fail(path, f"holds an array of shape {array.shape}; reshape it to (points, dimensions)")
+        fail(path, f"holds an array of shape {array.shape}; reshape it to (points, dimensions)")
     if 0 in array.shape:
-        _fail(path, f"holds no points (shape {array.shape}); it needs one point per row")
+        fail(path, f"holds no points (shape {array.shape}); it needs one point per row")
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite, reported below
         points: Points = np.ascontiguousarray(array, dtype=np.float64)
     broken = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if broken.size:
         held = f"{broken.size} of {len(points)} rows hold NaN, infinity or a missing value"
-        _fail(path, f"{held}, the first is row {broken[0] + 1}; remove them")
+        fail(path, f"{held}, the first is row {broken[0] + 1}; remove them")
     return points

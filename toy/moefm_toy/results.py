@@ -17,6 +17,8 @@ from torch.nn.functional import pad
 from moefm_toy.datasets import Dataset
 from moefm_toy.experiment import SeedRun
 
+_KINDS = [".gif", ".png", ".svg", ".json", ".npz"]
+
 
 def prepare_folder(folder: Path) -> None:
     """Make the folder and prove that it can be written to, before any training.
@@ -34,33 +36,47 @@ def prepare_folder(folder: Path) -> None:
         ) from None
 
 
-def write_results(folder: Path, name: str, dataset: Dataset, result: dict[str, Any], run: SeedRun, gif: bool) -> None:
-    """Write numbers, figures and samples into ``folder``: all into a scratch folder first, then moved over."""
-    from moefm_toy import figures
+def write_results(folder: Path, dataset: Dataset, result: dict[str, Any], run: SeedRun, gif: bool) -> list[str]:
+    """Write numbers, figures and samples into ``folder``: all into a scratch folder first, then moved over.
+
+    Returns:
+        The names of the files, the figures first.
+    """
+    from moefm_toy import densities, figures, pairs, training_curves
 
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
     try:
         (scratch / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        main = figures.samples_figure(run, name)
-        main.savefig(scratch / "figure.png", dpi=110)
-        main.savefig(scratch / "figure.svg", dpi=110)
-        figures.curves_figure(result).savefig(scratch / "curves.png", dpi=110)
-        figures.experts_figure(run).savefig(scratch / "experts.png", dpi=110)
-        image = digit_images(run, dataset)
-        if image is not None:
-            image.savefig(scratch / "images.png", dpi=110)
+        main = densities.density_figure(run, dataset) if dataset.dim == 1 else figures.samples_figure(run, dataset)
+        drawn: dict[str, Figure | None] = {
+            "figure.png": main,
+            "figure.svg": main,
+            "curves.png": figures.curves_figure(result),
+            "losses.png": training_curves.losses_figure(run),
+            "experts.png": figures.experts_figure(run, dataset),
+            "images.png": digit_images(run, dataset),
+        }
+        if dataset.dim in pairs.DIMS:
+            drawn |= {f"pairs-{name}.png": pairs.pairs_figure(run, dataset, name) for name in run.methods}
+        for name, figure in drawn.items():
+            if figure is not None:
+                figure.savefig(scratch / name, dpi=110)
         samples: dict[str, Any] = {
-            f"{method}_{steps}": dataset.inverse(drawn.z1).numpy()
-            for method, result in run.methods.items()
-            for steps, drawn in result.samples.items()
+            f"{method}_{steps}": dataset.inverse(sample.z1).numpy()
+            for method, trained in run.methods.items()
+            for steps, sample in trained.samples.items()
         }
         np.savez_compressed(scratch / "samples.npz", **samples)
         if gif:
             from moefm_toy.animation import animate
 
-            animate(run, scratch / "transport.gif", name)
-        for file in sorted(scratch.iterdir()):
-            os.replace(file, folder / file.name)
+            animate(run, scratch / "transport.gif", dataset)
+        names = sorted(
+            (file.name for file in scratch.iterdir()), key=lambda name: (_KINDS.index(Path(name).suffix), name)
+        )
+        for name in names:
+            os.replace(scratch / name, folder / name)
+        return names
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -137,16 +137,16 @@ def toy(
             f"note: the consistent loss trains its gate at t = 0 alone; {routing} routing reads it at every t",
             soft_wrap=True,
         )
-    result, folder = _run_toy(dataset, dim, settings, range(seed, seed + seeds), out, resume, animate)
+    result, folder, files = _run_toy(dataset, dim, settings, range(seed, seed + seeds), out, resume, animate)
     if json_:
         print_json(result)
     else:
-        _show_toy(result, folder, time.perf_counter() - began)
+        _show_toy(result, folder, files, time.perf_counter() - began)
 
 
 def _run_toy(
     name: str, dim: int | None, settings: Settings, seeds: range, out: Path | None, resume: bool, animate: bool
-) -> tuple[dict[str, Any], Path]:
+) -> tuple[dict[str, Any], Path, list[str]]:
     import torch
 
     from moefm_toy.datasets import load_dataset
@@ -177,11 +177,11 @@ def _run_toy(
         raise
     result = document(data.name, settings, runs)
     with err.status("drawing figures"):
-        write_results(folder, data.name, data, result, runs[0], animate)
-    return result, folder
+        files = write_results(folder, data, result, runs[0], animate)
+    return result, folder, files
 
 
-def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
+def _show_toy(result: dict[str, Any], folder: Path, files: list[str], seconds: float) -> None:
     """A table of W2 by step count that names the winners, and where the files are."""
     from moefm_toy.report import winners
 
@@ -209,5 +209,8 @@ def _show_toy(result: dict[str, Any], folder: Path, seconds: float) -> None:
     table.add_row("parameters", *(f"{scores['parameters']:,}" for scores in methods.values()), "", style="dim")
     err.print(table)
     err.print(f"done in {seconds:.0f} s", soft_wrap=True)
-    show(f"figure: {folder / 'figure.png'}")
-    show(f"more:   {folder}/curves.png, experts.png, metrics.json, samples.npz, fields/")
+    for name, about in (("figure.png", "figure:"), ("transport.gif", "film:  ")):
+        if name in files:
+            show(f"{about} {folder / name}")
+    more = [name for name in files if not name.startswith(("figure.png", "transport"))]
+    show(f"more:   {folder}/{', '.join(more)}, fields/")

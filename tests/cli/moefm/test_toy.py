@@ -9,7 +9,7 @@ import pytest
 TINY = ("--train-steps", "3", "--points", "40", "--hidden", "16", "--steps", "1,2")
 
 
-FILES = {"figure.png", "figure.svg", "curves.png", "experts.png", "metrics.json", "samples.npz", "fields"}
+FILES = {"figure.png", "figure.svg", "curves.png", "losses.png", "experts.png", "metrics.json", "samples.npz", "fields"}
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def no_figures(monkeypatch):
     """Leave out the drawing, which takes most of the time of a tiny run."""
     import moefm_toy.results
 
-    monkeypatch.setattr(moefm_toy.results, "write_results", lambda *args: None)
+    monkeypatch.setattr(moefm_toy.results, "write_results", lambda *args: [])
 
 
 def strip_seconds(document):
@@ -32,7 +32,7 @@ def test_toy_writes_everything(moefm, tmp_path):
     folder = tmp_path / "runs" / "toy-moons"
     assert code == 0
     assert {path.name for path in folder.iterdir()} == FILES
-    assert "figure.png" in out
+    assert all(name in out for name in FILES)
     assert "winner" in err
     assert {p.name for p in (folder / "fields" / "seed-0").iterdir()} == {"vfm", "moefm", "consistent"}
 
@@ -138,13 +138,16 @@ def test_own_points_of_any_dimension(moefm, tmp_path):
         assert moefm("toy", *TINY, "--dataset", name)[0] == 0
         samples = np.load(tmp_path / "runs" / f"toy-{Path(name).stem}" / "samples.npz")
         assert samples["moefm_2"].shape[1] == dim
+    assert (tmp_path / "runs/toy-cloud/pairs-moefm.png").stat().st_size > 5000
     cloud = np.load(tmp_path / "runs" / "toy-cloud" / "samples.npz")["consistent_2"]
     assert abs(cloud.mean() - 50) < 10  # original units
 
 
 def test_animation_and_digit_images(moefm, tmp_path):
-    assert moefm("toy", *TINY, "--dataset", "digits", "--dim", "2", "--animate", "--out", "d")[0] == 0
+    code, out, _ = moefm("toy", *TINY, "--dataset", "digits", "--dim", "2", "--animate", "--out", "d")
+    assert code == 0
     for name in ("transport.gif", "images.png"):
+        assert name in out
         assert (tmp_path / "d" / name).stat().st_size > 5000
 
 
@@ -239,7 +242,7 @@ def test_failed_writing_leaves_the_old_results_whole(moefm, tmp_path, monkeypatc
     assert moefm("toy", *TINY, "--out", "o")[0] == 0
     before = {p.name: p.read_bytes() for p in (tmp_path / "o").iterdir() if p.is_file()}
 
-    def disk_full(run):
+    def disk_full(*args):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(figures, "experts_figure", disk_full)
