@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
@@ -30,7 +31,7 @@ from moefm.diagnostics import w2
 
 DIM = 16
 STEPS = (1, 2, 4, 8, 100)
-SHOWN_STEPS, SHOWN = 2, 8
+SHOWN_EXPERTS, SHOWN_STEPS, SHOWN = 1, 4, 7
 # By its name `ot` pairs within the labels that `fit` is given; as a function it is given noise and data alone.
 COUPLINGS: dict[str, str | Coupling] = {"independent": "independent", "OT": minibatch_ot, "OT within classes": "ot"}
 EXPERTS = (1, 8)
@@ -103,20 +104,24 @@ def draw(field: MLPMixtureField, wanted: Tensor, steps: int, seed: int) -> Tenso
 
 
 def sheet(digits: Digits, samples: dict[str, Tensor]) -> Figure:
-    """A block of images for each coupling beside real ones: a row for each class."""
-    figure = Figure(figsize=(9.2, 3.5), layout="constrained")
+    """A block of images for each coupling beside real ones: a row for each class, misread ones in a frame."""
+    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+    wanted = torch.arange(10).repeat_interleave(SHOWN)
     real = torch.cat([digits.test[digits.test_class == c][:SHOWN] for c in range(10)])
     blocks = {"real, held out": real, **samples}
     for ax, (name, latents) in zip(figure.subplots(1, len(blocks)), blocks.items(), strict=True):
         tiles = np.pad(digits.pixels(latents), ((0, 0), (1, 1), (1, 1)))
         rows = tiles.reshape(10, SHOWN, 10, 10).transpose(0, 2, 1, 3).reshape(100, 10 * SHOWN)
         ax.imshow(rows, cmap="gray_r", vmin=0, vmax=16, interpolation="none")
+        misread = np.flatnonzero(digits.reader.predict(latents.numpy()) != wanted.numpy())
+        for row, column in zip(*np.divmod(misread, SHOWN), strict=True):
+            corner = (10 * column - 0.2, 10 * row - 0.2)
+            ax.add_patch(Rectangle(corner, 9.4, 9.4, fill=False, color="#d95f02", linewidth=1.5))
         ax.set_title(name, fontsize=10)
         ax.set_xticks([])
         ax.set_yticks([10 * c + 4.5 for c in range(10)], [str(c) for c in range(10)])
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-    figure.get_layout_engine().set(wspace=0.03)  # type: ignore[union-attr]
     return figure
 
 
@@ -133,7 +138,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--train-steps", type=int, default=2000)
-    parser.add_argument("--figure", type=Path, help="where to draw samples of each class, two steps, first seed")
+    parser.add_argument(
+        "--figure", type=Path, help="where to draw samples of one field for each class, four steps, first seed"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     digits, shown = load(), {}
@@ -152,7 +159,7 @@ def main() -> None:
                 drawn = [draw(field, wanted, steps, seed) for steps in STEPS]
                 rows.setdefault((experts, name, "right"), []).append([digits.right(z, wanted) for z in drawn])
                 rows.setdefault((experts, name, "w2"), []).append([digits.within(z, wanted) for z in drawn])
-                if experts == EXPERTS[-1] and seed == 0:
+                if experts == SHOWN_EXPERTS and seed == 0:
                     shown[name] = draw(field, torch.arange(10).repeat_interleave(SHOWN), SHOWN_STEPS, seed)
     for metric, title in (("right", "read as the class asked for, %"), ("w2", "W2 within the class")):
         print(f"| {title} | coupling |", " | ".join(f"{steps} step{'s' * (steps > 1)}" for steps in STEPS), "|")

@@ -160,21 +160,37 @@ def get_coupling(coupling: str | Coupling) -> Coupling:
     return COUPLINGS[check_choice("coupling", coupling, COUPLINGS)]
 
 
+FEWEST_ALIKE = 8
+"""Rows that share a condition, on average, where ``ot`` accepts conditions that are vectors."""
+
+
 def conditional_coupling(coupling: str | Coupling, cond: Tensor | None) -> Callable[[Tensor, Tensor, Any], Pair]:
     """Return the coupling as a function of noise, data and the condition of every pair.
 
-    By its name, ``ot`` pairs within the classes of integer labels; any other condition it refuses, since pairing across
-    conditions ties the noise to them. A coupling given as a function is called with noise and data alone.
+    By its name, ``ot`` pairs among rows of the same condition: labels, or vectors that repeat, such as one-hot ones.
+    Where hardly two rows share a condition it refuses, since pairing across conditions ties the noise to them. A
+    coupling given as a function is called with noise and data alone.
 
     Raises:
-        ValueError: The name is unknown, or is ``ot`` beside a condition that is not one label a row.
+        ValueError: The name is unknown, or is ``ot`` beside conditions that hardly repeat.
+
+    Example:
+        >>> one_hot = torch.eye(2).repeat(20, 1)
+        >>> couple = conditional_coupling("ot", one_hot)
+        >>> z0, z1 = torch.tensor([[0.0], [5.0], [9.0]]), torch.tensor([[4.0], [1.0], [0.0]])
+        >>> couple(z0, z1, torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]]))[0].flatten()
+        tensor([5., 0., 9.])
     """
     couple = get_coupling(coupling)
     if coupling != "ot" or cond is None:
         return lambda z0, z1, _: couple(z0, z1)
-    if cond.ndim != 1 or cond.is_floating_point():
+    if cond.ndim == 1 and not cond.is_floating_point():
+        return ot_within
+    distinct = len(cond.flatten(1).unique(dim=0)) if cond.ndim > 1 else len(cond)
+    if distinct * FEWEST_ALIKE > max(len(cond), FEWEST_ALIKE):
         raise ValueError(
-            f"coupling 'ot' pairs within classes, so cond must be integer labels (N,), got {cond.dtype} of shape "
-            f"{tuple(cond.shape)}: use 'independent', or a function that pairs within each condition"
+            f"coupling 'ot' pairs rows of the same condition, so cond must be labels (N,) or vectors that repeat, got "
+            f"{cond.dtype} of shape {tuple(cond.shape)}, {distinct} different ones: use 'independent', or a function "
+            "that pairs within like conditions"
         )
-    return ot_within
+    return lambda z0, z1, c: ot_within(z0, z1, c.flatten(1).unique(dim=0, return_inverse=True)[1])

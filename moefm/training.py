@@ -113,7 +113,7 @@ def fit(
         weight_decay: Of AdamW.
         ema: Decay of an exponential moving average of the weights, which the field ends with; ``None`` for none.
         clip: Largest gradient norm, or ``None``.
-        coupling: Pairs noise with data: ``independent``, ``ot`` (within each class where ``cond`` holds labels), or a
+        coupling: Pairs noise with data: ``independent``, ``ot`` (among rows of the same ``cond``, if given), or a
             function, see :mod:`moefm.couplings`.
         cond: Condition of every row of ``data``: vectors ``(N, C)``, or labels ``(N,)`` for a field with classes.
         mask: Boolean ``(N, ...)`` for data ``(N, ..., D)``: positions that count, for instance all but the padding.

@@ -220,7 +220,16 @@ def test_by_name_ot_pairs_within_classes(randn):
     assert conditional_coupling("independent", randn(40, 5))(z0, z1, None)[0] is z0
 
 
-@pytest.mark.parametrize("cond", [torch.zeros(4, 2), torch.zeros(4), torch.zeros(4, 2, dtype=torch.long)])
-def test_by_name_ot_refuses_conditions_that_are_not_labels(cond):
-    with pytest.raises(ValueError, match=r"cond must be integer labels \(N,\), got .*'independent'"):
+def test_by_name_ot_pairs_within_vectors_that_repeat(randn):
+    z0, z1, labels = randn(40, 2), randn(40, 2, seed=1), torch.arange(40) % 3
+    vectors = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))[labels]
+    couple = conditional_coupling("ot", vectors)
+    assert torch.equal(couple(z0, z1, vectors)[0], ot_within(z0, z1, labels)[0])
+    alone = torch.arange(40.0)[:, None]  # a batch whose conditions all differ stays as it was drawn
+    assert torch.equal(couple(z0, z1, alone)[0], z0)
+
+
+@pytest.mark.parametrize("cond", [torch.arange(40.0), torch.arange(80.0).view(40, 2), torch.eye(6).repeat(7, 1)])
+def test_by_name_ot_refuses_conditions_that_hardly_repeat(cond):
+    with pytest.raises(ValueError, match=r"cond must be labels \(N,\) or vectors that repeat, got .*'independent'"):
         conditional_coupling("ot", cond)

@@ -18,7 +18,9 @@ def test_the_end_is_held_for_a_moment(runs: Any, tmp_path: Path) -> None:
             film.seek(number)
             durations.append(film.info["duration"])
             frames.append(film.convert("RGB").tobytes())
+        corner = film.convert("RGB").getpixel((0, 0))
         size = film.size
     assert len(set(frames)) == len(frames) == FRAMES, "each frame moves the points"
     assert durations == [MILLISECONDS] * (FRAMES - 1) + [HELD]
+    assert corner == (255, 255, 255), "a white page"
     assert size[0] >= 900, "as wide as a page"

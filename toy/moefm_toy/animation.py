@@ -18,7 +18,7 @@ from moefm_toy.plane import Plane
 from moefm_toy.units import columns_of
 
 FRAMES = 36
-MILLISECONDS, HELD = 70, 2000
+MILLISECONDS, HELD = 80, 2000
 """How long a frame is shown, and how long the last."""
 MOST_POINTS = 600
 COLOURS = 96
@@ -32,7 +32,8 @@ def animate(run: SeedRun, path: Path, dataset: Dataset) -> None:
     )
     canvas = FigureCanvasAgg(figure)
     title = printable(dataset.name)
-    heading = figure.suptitle(f"{title}   t = 0.00", parse_math=False, fontsize=13)
+    heading = figure.text(0.5, 0.985, f"{title}   t = 0.00", ha="center", va="top", parse_math=False, fontsize=13)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.925))  # type: ignore[union-attr, call-arg]
     shown = slice(0, MOST_POINTS)
     size = 2.2 * dot_size(min(MOST_POINTS, len(run.data)))
     clouds = []
@@ -41,7 +42,7 @@ def animate(run: SeedRun, path: Path, dataset: Dataset) -> None:
     ):
         assert method.fine.trajectory is not None
         states = [plane(state) for state in method.fine.trajectory[:, shown]]
-        ax.scatter(*plane(run.data).T, s=5, c=DATA, linewidths=0)
+        ax.scatter(*plane(run.data).T, s=max(5.0, size / 2), c=DATA, linewidths=0)
         assignment = None if method.fine.assignment is None else method.fine.assignment[shown]
         dots = ax.scatter(*states[0].T, s=size, c=colours_of(method, assignment), linewidths=0)
         clouds.append((dots, states))
@@ -68,7 +69,7 @@ def _write(frames: list[Image.Image], path: Path) -> None:
     """One palette for all frames and no dithering: what stands still is the same in every frame, and takes no space."""
     palette = frames[-1].quantize(COLOURS)
     entries = np.array(palette.getpalette()).reshape(-1, 3)
-    entries[entries.sum(1).argmax()] = 255  # the mean of white and what is nearly so would be a grey page
+    entries[entries.min(1) > 240] = 255  # else white is drawn in the mean of white and what is nearly so
     palette.putpalette(entries.astype(np.uint8).tobytes())
     first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [MILLISECONDS] * (len(frames) - 1) + [HELD]

@@ -26,7 +26,7 @@ def bandwidth(data: Tensor) -> float:
 
     Example:
         >>> round(bandwidth(torch.linspace(-1, 1, 32)), 3)
-        0.134
+        0.136
     """
     spread = data.double().quantile(torch.tensor([0.25, 0.75]).double())
     scale = min(float(data.std()), float(spread[1] - spread[0]) / 1.34) or float(data.std())
@@ -56,7 +56,8 @@ def draw_densities(ax: Axes, data: Tensor, samples: Tensor, assignment: Tensor |
         experts: K.
     """
     low, high = ax.get_xlim()
-    heights, edges = np.histogram(data.numpy(), bins=30, range=(low, high), density=True)
+    bins = int(min(30, max(8, 1.5 * len(data) ** 0.5)))
+    heights, edges = np.histogram(data.numpy(), bins=bins, range=(low, high), density=True)
     ax.stairs(heights, edges, fill=True, color=DATA)
     grid, width = torch.linspace(low, high, POINTS), bandwidth(data)
     colours = expert_colours(experts).numpy()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import NDArray
 
 from moefm_toy.experiment import SeedRun, loss_of
 from moefm_toy.palette import LINES, TITLES
@@ -22,7 +23,7 @@ LOG_RATIO = 4.0
 """A loss above 0 that falls by such a factor is drawn on a log scale."""
 
 
-def smoothed(values: Sequence[float], window: int = SMOOTHED) -> list[float]:
+def smoothed(values: Sequence[float] | NDArray[np.float64], window: int = SMOOTHED) -> list[float]:
     """Centred running means: over fewer values at the beginning, which is steep, and over what is left at the end.
 
     Example:
@@ -40,10 +41,11 @@ def losses_figure(run: SeedRun) -> Figure:
         figure.subplots(1, len(run.methods), squeeze=False)[0], run.methods.items(), strict=True
     ):
         steps, values = zip(*method.losses, strict=True) if method.losses else ((), ())
-        curve = smoothed(values)
+        falls_far = bool(values) and min(values) > 0 and max(values) / min(values) > LOG_RATIO
+        curve = np.exp(smoothed(np.log(values))) if falls_far else smoothed(values)
         ax.plot(steps, values, color=LINES[name], alpha=0.3, linewidth=1)
         ax.plot(steps, curve, color=LINES[name], linewidth=1.8)
-        if values and min(values) > 0 and max(values) / min(values) > LOG_RATIO:
+        if falls_far:
             ax.set_yscale("log")
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
