@@ -41,7 +41,7 @@ class Screen(Console):
 err = Screen(stderr=True)
 """People read standard error; standard output is for results and JSON."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 

@@ -24,5 +24,5 @@ def _raise_cap(size: str | None) -> str | None:
 
 MaxBytes = Annotated[
     str | None,
-    typer.Option(callback=_raise_cap, help="Most bytes of a data file, once unpacked, such as 4G. Default: 1G."),
+    typer.Option(callback=_raise_cap, help="Largest data file after decompression, such as 4G. Default: 1G."),
 ]

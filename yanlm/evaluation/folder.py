@@ -51,7 +51,7 @@ def evaluate_folder(
             evaluated whole, and baselines learn from the file called ``train`` beside it.
         task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
         split: ``test`` or ``validation``.
-        limit: Most rows, taken evenly from the split.
+        limit: Largest number of rows: a random sample of the split.
         source_field: The field of the text or context, where it has another name.
         target_field: The field of the answer or label.
         text_column: The field of the text.

@@ -36,7 +36,7 @@ def main() -> NoReturn:
 
 @app.command()
 def datasets(
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")] = False,
 ) -> None:
     """List the data sets of `moefm toy`."""
     from moefm_toy.datasets import list_datasets
@@ -54,7 +54,7 @@ def datasets(
 
 @app.command()
 def doctor(
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")] = False,
 ) -> None:
     """Say which versions, devices and optional packages are in use."""
     import torch

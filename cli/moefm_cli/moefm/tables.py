@@ -96,16 +96,16 @@ def typed(cells: Sequence[Any]) -> Any:
 
 
 def fit(
-    file: Annotated[Path, typer.Argument(help="A table: .csv with a line of names, .parquet, .npy or .npz.")],
+    file: Annotated[Path, typer.Argument(help="A table: .csv with a header line, .parquet, .npy or .npz.")],
     out: Annotated[Path, typer.Option(help="Folder for the flow.")],
-    given: Annotated[str | None, typer.Option(help="Columns that rows are given, such as age,team.")] = None,
-    experts: Annotated[str, typer.Option(help="Number of experts, or auto: chosen by rows held out.")] = "auto",
+    given: Annotated[str | None, typer.Option(help="Columns that are given as conditions, such as age,team.")] = None,
+    experts: Annotated[str, typer.Option(help="Number of experts, or auto (chosen on held-out rows).")] = "auto",
     steps: Annotated[int, typer.Option(help="Training steps.")] = 3000,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")] = False,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     max_bytes: MaxBytes = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")] = False,
 ) -> None:
     """Read the table, fit, save."""
     if experts != "auto" and not (experts.isdecimal() and int(experts) > 0):
@@ -136,9 +136,11 @@ def fit(
 
 
 def sample(
-    folder: Annotated[Path, typer.Argument(help="What moefm fit wrote.")],
+    folder: Annotated[Path, typer.Argument(help="Folder written by moefm fit.")],
     n: Annotated[int, typer.Option("-n", "--rows", help="Number of rows.")],
-    given: Annotated[list[str] | None, typer.Option(help="What rows are given, such as age=30; once a column.")] = None,
+    given: Annotated[
+        list[str] | None, typer.Option(help="Value of a given column, such as age=30; one option for each column.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Steps of the sampler.")] = 4,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     out: Annotated[Path | None, typer.Option(help="File for the rows. Default: standard output.")] = None,

@@ -24,8 +24,8 @@ HELP = """Train vanilla and mixture-of-experts flow matching on points and show 
 moefm toy                              moons, three methods, a minute
 moefm toy --dataset grid --seeds 5     medians and ranges of five seeds
 moefm toy --dataset my.csv --experts 6 your points (csv npy npz parquet)
-moefm toy --dataset codes              uniform beside information time
-moefm toy --quick --json               numbers alone on standard output
+moefm toy --dataset codes              uniform time and information time
+moefm toy --quick --json               only numbers, on standard output
 """
 QUICK = {"train_steps": 700, "points": 400}
 
@@ -65,14 +65,15 @@ def toy(
     sigma: Annotated[float | None, typer.Option(help="Mixture sigma. Default: .1 moefm, .2 consistent.")] = None,
     steps: Annotated[str, typer.Option(help="Step counts to sample with.")] = "1,2,4,8,100",
     train_steps: Annotated[int | None, typer.Option(help="Optimizer steps. Default: 3000; 700 with --quick.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Evaluations of the network a training step.")] = 256,
+    batch_size: Annotated[int, typer.Option(help="Network evaluations in a training step.")] = 256,
     points: Annotated[int | None, typer.Option(help="Samples measured. Default: 1000; 400 with --quick.")] = None,
-    clouds: Annotated[int, typer.Option(help="Measurements averaged, each with its own held-out points.")] = 3,
+    clouds: Annotated[int, typer.Option(help="Measurements to average, each with its own held-out points.")] = 3,
     hidden: Annotated[
-        int | None, typer.Option(help="VFM's width; mixtures get as many parameters. Default: the data set's.")
+        int | None,
+        typer.Option(help="Width of VFM; mixtures get the same number of parameters. Default: the data set's."),
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate. Default: .001 moefm, else .002.")] = None,
-    ema: Annotated[float, typer.Option(help="Decay of a weight average, 0 for none.")] = 0.0,
+    ema: Annotated[float, typer.Option(help="Decay of a weight average; 0 is none.")] = 0.0,
     coupling: Annotated[str, typer.Option(help="independent or ot.")] = "independent",
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     solver: Annotated[str, typer.Option(help="euler, midpoint, heun, rk4, or one of torchdiffeq.")] = "euler",
@@ -82,10 +83,10 @@ def toy(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: runs/toy-<dataset>.")] = None,
     max_bytes: MaxBytes = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print metrics.json alone on standard output.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print only metrics.json on standard output.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A rough result in seconds.")] = False,
     animate: Annotated[bool, typer.Option("--animate", help="Also write transport.gif.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from an interrupted run of this command.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of this command.")] = False,
 ) -> None:
     """Check the options, run the experiment, show it."""
     began = time.perf_counter()

@@ -51,7 +51,7 @@ def main() -> NoReturn:
 @app.command()
 def info(
     preset: Annotated[str | None, typer.Option(help="tiny, small, base, paper-transformer, paper-mamba.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Folder of a trained model instead.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Or the folder of a trained model.")] = None,
     json_: Json = False,
 ) -> None:
     """Say how large a preset or a trained model is, and how it is made."""

@@ -10,7 +10,7 @@ import typer
 from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
 from moefm_cli.yanlm.study_run import integers, names, set_threads
 
-HELP = """Time a model beside others: seconds, spread, memory, parts, and its share of what the machine can do.
+HELP = """Time a model next to others: seconds, spread, memory, parts, and its share of the machine's peak rates.
 
 \b
 yanlm bench --preset tiny                                              seconds on this machine
@@ -22,22 +22,24 @@ yanlm bench --preset small --lengths 256 --batch 8 --train             seconds o
 
 
 def bench(
-    preset: Annotated[str | None, typer.Option(help="Random weights, the size of this preset.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Instead: folder of a trained model.")] = None,
-    lengths: Annotated[str, typer.Option(help="Lengths of a text in tokens.")] = "64,128,256",
+    preset: Annotated[str | None, typer.Option(help="Use a model of this preset with random weights.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Or the folder of a trained model.")] = None,
+    lengths: Annotated[str, typer.Option(help="Text lengths in tokens.")] = "64,128,256",
     batch: Annotated[str, typer.Option(help="Texts written together.")] = "1",
     steps: Annotated[int, typer.Option(help="Steps T of the flow.")] = 3,
-    against: Annotated[str | None, typer.Option(help="Names of: reference, gpt2, bart, mdlm.")] = None,
+    against: Annotated[str | None, typer.Option(help="Rivals: reference, gpt2, bart, mdlm.")] = None,
     mdlm_steps: Annotated[int, typer.Option(help="Passes of masked diffusion.")] = 32,
-    rate: Annotated[float | None, typer.Option(help="Share of the tokens to write. Default: 1; to train .15.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Share of the tokens to write. Default: 1, or .15 with --train.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
-    train: Annotated[bool, typer.Option("--train", help="Time optimizer steps in place of generation.")] = False,
-    compile: Annotated[bool, typer.Option("--compile", help="With --train: compiled blocks, too.")] = False,
-    repeats: Annotated[int, typer.Option(help="Rounds that count.")] = 5,
-    slow: Annotated[float, typer.Option(help="What takes more seconds than this is timed once.")] = 60.0,
-    clock: Annotated[str, typer.Option(help="wall, or cpu for processor time.")] = "wall",
-    threads: Annotated[int | None, typer.Option(help="Threads of the CPU. Default: as torch has it.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the texts and everything drawn.")] = 0,
+    train: Annotated[bool, typer.Option("--train", help="Time optimizer steps instead of generation.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="With --train: also time compiled blocks.")] = False,
+    repeats: Annotated[int, typer.Option(help="Measured rounds.")] = 5,
+    slow: Annotated[float, typer.Option(help="Time a model only once if it takes more seconds than this.")] = 60.0,
+    clock: Annotated[str, typer.Option(help="wall, or cpu (CPU time).")] = "wall",
+    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the texts and of all random numbers.")] = 0,
     device: Device = "auto",
     figure: Annotated[Path | None, typer.Option(help="Also draw time against length, FILE.png, .svg or .pdf.")] = None,
     json_: Json = False,

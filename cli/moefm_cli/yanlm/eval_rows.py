@@ -23,7 +23,7 @@ EvalRows = Annotated[
     typer.Option(
         callback=_rows,
         metavar="N|all",
-        help="Held-out rows evaluated at the end. Default: as many as a quarter of the training time allows.",
+        help="Held-out rows to evaluate at the end. Default: as many as a quarter of the training time allows.",
     ),
 ]
 

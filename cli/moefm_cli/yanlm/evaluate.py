@@ -27,7 +27,7 @@ from moefm_cli.yanlm.eval_rows import score_cell
 from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
 from yanlm.tasks.task import TASKS, get_task
 
-HELP = """Score a model on the held-out rows of a task, beside copying, guessing and simple classifiers.
+HELP = """Score a model on the held-out rows of a task, next to copying, guessing and simple classifiers.
 
 \b
 yanlm evaluate --model runs/yanlm --task infill --data builtin:pydoc
@@ -47,21 +47,25 @@ _SHOWN = 3  # examples
 def evaluate(
     model: Annotated[
         list[Path],
-        typer.Option(help="Folder of a run, or of one of its stages; several answer together (known labels)."),
+        typer.Option(
+            help="Folder of a run or of one of its stages; several models answer together (with known labels)."
+        ),
     ],
     task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
     data: Annotated[list[str], typer.Option(help="Data as for yanlm train; repeatable.")],
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
     steps: Annotated[str, typer.Option(help="Numbers of steps T.")] = "1,2,3,4,8",
-    seeds: Annotated[int, typer.Option(help="Number of seeds, of which scores are the mean.")] = 3,
-    samples: Annotated[int, typer.Option(help="Results for each row; above 1 their diversity is measured.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Number of seeds to average over.")] = 3,
+    samples: Annotated[
+        int, typer.Option(help="Results for each row; if more than 1, their diversity is measured.")
+    ] = 1,
     labels: Annotated[
         str, typer.Option(help="any (written as text) or known (the most probable label of the training rows).")
     ] = "any",
-    length: Annotated[str, typer.Option(help="given (as many tokens as the truth has) or predicted.")] = "given",
+    length: Annotated[str, typer.Option(help="given (the number of tokens in the true text) or predicted.")] = "given",
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     z0_scale: Annotated[float, typer.Option(help="Scale of the flow's noise: lower is less diverse.")] = 1.0,
-    reread: Annotated[bool, typer.Option(help="Let a flow read what it wrote after each step.")] = False,
+    reread: Annotated[bool, typer.Option(help="A flow reads what it wrote after each step.")] = False,
     temperature: Temperature = 0.0,
     order: Order = "confidence",
     candidates: Candidates = 1,
@@ -73,12 +77,12 @@ def evaluate(
         int | None, typer.Option(help="Layer of the encoder for BERTScore. Default: bert-score's, else the last.")
     ] = None,
     bert_baseline: Annotated[
-        str | None, typer.Option(help="Rescale BERTScore: what unrelated texts score, or a table of bert-score.")
+        str | None, typer.Option(help="Rescale BERTScore: the score of unrelated texts, or a table of bert-score.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Most rows, taken evenly from the split.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Largest number of rows, a random sample of the split.")] = None,
     source_field: Annotated[str | None, typer.Option(help="Field of the text or context.")] = None,
     target_field: Annotated[str | None, typer.Option(help="Field of the answer or label.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text, if it is not called text.")] = None,
     batch_size: Annotated[int, typer.Option(help="Rows generated together.")] = 50,
     device: Device = "auto",
     out: Annotated[

@@ -27,13 +27,13 @@ from moefm_cli.yanlm.eval_rows import EvalRows, rows_setting, score_cell
 from yanlm.files import pasted
 from yanlm.tasks.task import TASKS
 
-HELP = """Train a model on a task, keep the weights that do best on validation, evaluate them on the test rows.
+HELP = """Train a model on a task, keep the weights that are best on validation, and evaluate them on the test rows.
 
 \b
 yanlm finetune --model runs/yanlm --task qa --data squad/train.jsonl.gz --minutes 10
 yanlm finetune --model runs/yanlm --task classify --data reviews.csv --source-field review --target-field stars
 yanlm finetune --model runs/mlm --task infill --data stories.txt --seeds 3
-yanlm finetune --resume runs/finetune            go on after Ctrl-C, a crash, a full disk
+yanlm finetune --resume runs/finetune            continue after Ctrl-C, a crash or a full disk
 """
 
 
@@ -44,36 +44,39 @@ def finetune(
     ctx: typer.Context,
     model: Annotated[Path | None, typer.Option(help="Folder of a trained model of any kind.")] = None,
     task: Annotated[str | None, typer.Option(help=f"One of {', '.join(TASKS)}.")] = None,
-    data: Annotated[list[str] | None, typer.Option(help="As for yanlm train; repeatable.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Data as for yanlm train; repeatable.")] = None,
     source_field: Annotated[
         str | None, typer.Option(help="Field of the text or context, if it has another name.")
     ] = None,
     target_field: Annotated[str | None, typer.Option(help="Field of the answer or label.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")] = None,
-    seeds: Annotated[int, typer.Option(help="Runs, each with a seed of its own.")] = 1,
-    seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text, if it is not called text.")] = None,
+    seeds: Annotated[int, typer.Option(help="Number of runs, each with its own seed.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the first run.")] = 0,
     minutes: Annotated[
-        float | None, typer.Option(help="Longest training of a run, looks at validation included. Default: 5.")
+        float | None, typer.Option(help="Longest training of a run, validation included. Default: 5.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Most steps of a run, instead of --minutes.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Largest number of steps of a run, instead of --minutes.")] = None,
     lr: Annotated[
         float | None, typer.Option(help="Peak learning rate. Default: the preset's (the paper's: 1e-5).")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows of a step.")] = None,
-    bucket: Annotated[int | None, typer.Option(help="Steps whose rows are sorted by length together.")] = None,
-    check_every: Annotated[int, typer.Option(help="Steps between two looks at validation.")] = 50,
-    check_rows: Annotated[int, typer.Option(help="Validation rows looked at.")] = 200,
-    patience: Annotated[int, typer.Option(help="Looks without a better score before it stops.")] = 10,
+    batch_size: Annotated[int | None, typer.Option(help="Rows in a step.")] = None,
+    bucket: Annotated[
+        int | None, typer.Option(help="Number of steps whose rows are sorted by length together.")
+    ] = None,
+    check_every: Annotated[int, typer.Option(help="Steps between two validations.")] = 50,
+    check_rows: Annotated[int, typer.Option(help="Rows used in a validation.")] = 200,
+    patience: Annotated[int, typer.Option(help="Stop after this many validations without a better score.")] = 10,
     pad_to: Annotated[
-        int | None, typer.Option(help="Slots of every answer; 0: as many as it has tokens. Default: labels padded.")
+        int | None,
+        typer.Option(help="Slots of every answer; 0 is as many as it has tokens. Default: labels are padded."),
     ] = None,
     experts: Annotated[
-        int | None, typer.Option(help="Experts K; another number than the model's begins a new flow.")
+        int | None, typer.Option(help="Experts K; a number other than the model's starts a new flow.")
     ] = None,
     eval_rows: EvalRows = None,
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder. Default: finetune-TASK in the model's.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the fine-tuning in this folder.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the fine-tuning in this folder.")] = None,
     max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:

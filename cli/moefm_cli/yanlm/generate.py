@@ -14,7 +14,7 @@ from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_dev
 from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
 
-HELP = """Fill <mask> in a text, all of it at once, in a few steps.
+HELP = """Fill all <mask> of a text at once, in a few steps.
 
 \b
 yanlm generate "Once upon a time there was a little <mask> who lived in the <mask> ."
@@ -33,17 +33,15 @@ def generate(
         typer.Option(help="Folder of a run, or of one of its stages. Default: the model in the package, for stories."),
     ] = None,
     text: Annotated[
-        str | None, typer.Argument(help="Text with <mask>, or - for one text a line on standard input.")
+        str | None, typer.Argument(help="Text with <mask>, or - to read one text per line from standard input.")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="File with one text a line.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one text per line.")] = None,
     steps: Annotated[int, typer.Option(help="Euler steps T.")] = 3,
     samples: Annotated[int, typer.Option(help="Results for each text.")] = 1,
-    length: Annotated[
-        str, typer.Option(help="Tokens behind each mask: auto (predicted), source, or a number.")
-    ] = "auto",
+    length: Annotated[str, typer.Option(help="Tokens for each mask: auto (predicted), source, or a number.")] = "auto",
     z0_scale: Annotated[float, typer.Option(help="Scale of the noise: lower is less diverse.")] = 1.0,
     reread: Annotated[
-        bool, typer.Option(help="Read what was written after each step: longer spans hold together.")
+        bool, typer.Option(help="Read what was written after each step, so that longer spans hold together.")
     ] = False,
     temperature: Temperature = 0.0,
     order: Order = "confidence",
@@ -51,7 +49,7 @@ def generate(
     sampler: Sampler = "flow",
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     device: Device = "auto",
     max_bytes: MaxBytes = None,
     json_: Json = False,

@@ -11,21 +11,19 @@ from moefm_cli.common import UsageError
 
 Temperature = Annotated[
     float,
-    typer.Option(
-        help="0 takes the most probable token. Of a baseline, of a flow whose encoder denoises, or with --reread."
-    ),
+    typer.Option(help="0 takes the most probable token. For baselines, flows whose encoder denoises, and --reread."),
 ]
 Order = Annotated[
     str,
     typer.Option(
-        help="confidence, random or margin first. Of masked models, with --sampler diffusion, or with --reread."
+        help="Slots to fill first: confidence, random or margin. For masked models, --sampler diffusion and --reread."
     ),
 ]
 Candidates = Annotated[
-    int, typer.Option(help="Results computed for each sample, the most probable is kept; where the encoder denoises.")
+    int, typer.Option(help="If the encoder denoises: results for each sample, of which the most probable is kept.")
 ]
 Sampler = Annotated[
-    str, typer.Option(help="flow, or diffusion: masked diffusion by a flow whose encoder denoises, a pass a step.")
+    str, typer.Option(help="flow, or diffusion (masked diffusion with a model whose encoder denoises).")
 ]
 
 

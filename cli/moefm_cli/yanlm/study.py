@@ -22,20 +22,20 @@ study_app = typer.Typer(
 Models = Annotated[list[str], typer.Option("--model", help="Folder of a run, or LABEL=DIR; repeatable.")]
 Data = Annotated[list[str], typer.Option(help="builtin:NAME, a file, hf:NAME; repeatable.")]
 Task = Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")]
-Metric = Annotated[str | None, typer.Option(help="Score that counts. Default: the task's first.")]
+Metric = Annotated[str | None, typer.Option(help="Score that measures quality. Default: the task's first.")]
 Rows = Annotated[int, typer.Option(help="Held-out rows.")]
 Steps = Annotated[str, typer.Option(help="Numbers of steps T.")]
 Tokens = Annotated[int, typer.Option(help="Latents to look at.")]
-Column = Annotated[str | None, typer.Option(help="Column of the text where it is not called text.")]
-Seeds = Annotated[str, typer.Option(help="Seeds, as 0,1,2.")]
-Seed = Annotated[int, typer.Option(help="Of everything drawn.")]
+Column = Annotated[str | None, typer.Option(help="Column of the text, if it is not called text.")]
+Seeds = Annotated[str, typer.Option(help="Seeds, such as 0,1,2.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Minutes = Annotated[float | None, typer.Option(help="Training time of a run. Default: as configured.")]
 Config = Annotated[Path | None, typer.Option(help="TOML file of settings that all trainings share.")]
 Encoder = Annotated[str | None, typer.Option(help="Folder of a sentence encoder, or auto.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Out = Annotated[Path | None, typer.Option(help="Folder, to go on with or new. Default: runs/study-NAME.")]
-Page = Annotated[Path | None, typer.Option(help="Also write the page here, as FILE.md, with the figure beside it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+Out = Annotated[Path | None, typer.Option(help="Folder, new or of a study to continue. Default: runs/study-NAME.")]
+Page = Annotated[Path | None, typer.Option(help="Also write the page to this FILE.md, and the figure next to it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")]
 
 
 @study_app.callback()
@@ -65,16 +65,16 @@ def steps(
 @study_app.command(help=study_help.LENGTHS)
 def lengths(
     model: Annotated[list[str] | None, typer.Option("--model", help="Folder or LABEL=DIR; repeatable.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Instead: random weights, as large as this preset.")] = None,
-    methods: Annotated[str, typer.Option(help="Methods of these.")] = "flow,gpt2,bart,mdlm",
+    preset: Annotated[str | None, typer.Option(help="Or a preset, with random weights.")] = None,
+    methods: Annotated[str, typer.Option(help="Methods to run.")] = "flow,gpt2,bart,mdlm",
     lengths: Annotated[str, typer.Option(help="Lengths in tokens.")] = "32,64,128,256",
     steps: Annotated[str, typer.Option(help="Steps T of flows; 3 is always among them.")] = "1,3",
-    mdlm_steps: Annotated[str, typer.Option(help="Steps of masked diffusion; L: a step a token.")] = "8,32,L",
-    rate: Annotated[float, typer.Option(help="Share of the tokens to write: 1 for all.")] = 1.0,
-    repeats: Annotated[int, typer.Option(help="Rounds that count, after two that do not.")] = 5,
-    slow: Annotated[float, typer.Option(help="What takes more seconds than this is timed once.")] = 60.0,
-    clock: Annotated[str, typer.Option(help="wall, or cpu for processor time.")] = "wall",
-    threads: Annotated[int | None, typer.Option(help="Threads of the CPU. Default: as torch has it.")] = None,
+    mdlm_steps: Annotated[str, typer.Option(help="Steps of masked diffusion; L is one step per token.")] = "8,32,L",
+    rate: Annotated[float, typer.Option(help="Share of the tokens to write; 1 is all.")] = 1.0,
+    repeats: Annotated[int, typer.Option(help="Measured rounds, after two for warming up.")] = 5,
+    slow: Annotated[float, typer.Option(help="Time a model only once if it takes more seconds than this.")] = 60.0,
+    clock: Annotated[str, typer.Option(help="wall, or cpu (CPU time).")] = "wall",
+    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's.")] = None,
     seed: Seed = 0, device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
 ) -> None:
     """Run the study of lengths."""
@@ -156,7 +156,7 @@ def language(
 @study_app.command(help=study_help.ABLATION)
 def ablation(
     data: Data, task: Task = "infill", minutes: Minutes = None, seeds: Seeds = "0,1,2",
-    only: Annotated[list[str] | None, typer.Option(help="K, sigma, ..., or a variant as 'K = 1'; repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="K, sigma, ..., or a variant: 'K = 1'; repeatable.")] = None,
     config: Config = None, steps: Steps = "1,2,3,8", metric: Metric = None, rows: Rows = 300,
     text_column: Column = None, device: Device = "auto", out: Out = None, page: Page = None,
     max_bytes: MaxBytes = None, json_: Json = False,
@@ -172,14 +172,14 @@ def ablation(
 @study_app.command(help=study_help.AGREEMENT)
 def agreement(
     task: Annotated[str, typer.Option(help="codes, statements, shuffle, latin, sudoku, sums, or a spec of one.")],
-    setting: Annotated[list[str] | None, typer.Option(help="Of the task, as groups=4; repeatable.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Name of a method; repeatable. Default: the usual.")] = None,
+    setting: Annotated[list[str] | None, typer.Option(help="A task setting, such as groups=4; repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A method; repeatable. Default: the usual ones.")] = None,
     steps: Steps = "1,2,3,4,8,16",
-    minutes: Annotated[float | None, typer.Option(help="Training time of each model. Default: the task's.")] = None,
-    train_steps: Annotated[int | None, typer.Option(help="Instead: optimizer steps of each model.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes for each model. Default: the task's.")] = None,
+    train_steps: Annotated[int | None, typer.Option(help="Or the number of optimizer steps for each model.")] = None,
     seeds: Seeds = "0",
     rows: Annotated[int, typer.Option(help="Test rows.")] = 200,
-    samples: Annotated[int, typer.Option(help="Texts for each.")] = 8,
+    samples: Annotated[int, typer.Option(help="Texts for each row.")] = 8,
     test: Annotated[Path | None, typer.Option(help="Folder of ParallelBench's test rows, instead of our own.")] = None,
     config: Config = None, device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
 ) -> None:
@@ -196,12 +196,12 @@ def agreement(
 @study_app.command(help=study_help.TABLE)
 def table(
     sets: Annotated[list[str], typer.Option("--set", help="TASK=SPEC; repeatable.")],
-    methods: Annotated[str, typer.Option(help="Methods of these.")] = "flow,vfm,gpt2,bart,mdlm,mlm",
-    text: Annotated[list[str] | None, typer.Option(help="Data all models begin with. Default: each set's own.")] = None,
+    methods: Annotated[str, typer.Option(help="Methods to run.")] = "flow,vfm,gpt2,bart,mdlm,mlm",
+    text: Annotated[list[str] | None, typer.Option(help="Data to train on first. Default: each set's own.")] = None,
     first: Annotated[float, typer.Option(help="Minutes of training before the task.")] = 4.0,
     second: Annotated[float, typer.Option(help="Minutes of fine-tuning on the task.")] = 2.0,
     seeds: Seeds = "0,1,2", steps: Steps = "1,2,3,4,8",
-    rows: Annotated[int, typer.Option(help="Most test rows.")] = 1000,
+    rows: Annotated[int, typer.Option(help="Largest number of test rows.")] = 1000,
     encoder: Encoder = None, config: Config = None,
     device: Device = "auto", out: Out = None, page: Page = None, json_: Json = False,
 ) -> None:

@@ -28,18 +28,18 @@ from moefm_cli.yanlm.eval_rows import EvalRows, rows_setting
 if TYPE_CHECKING:
     from yanlm.runs.settings import RunSettings
 
-HELP = """Train a model, then say what it learned. A flow behind its encoder takes two stages, all others one.
+HELP = """Train a model, then report what it has learned. A flow behind its encoder has two stages, all others one.
 
 \b
 yanlm train                                   a tiny model on built-in text, 6 minutes
 yanlm train --data stories.jsonl.gz --minutes 20
 yanlm train --data builtin:rooms --batch-size 32    questions about small worlds
 yanlm train --backbone mamba --experts 6 --objective consistent
-yanlm train --denoiser encoder --data builtin:statements    words that have to agree: the encoder denoises
-yanlm train --baseline gpt2                   a baseline instead, on the same data, in as much time
-yanlm train --baseline gpt2 --init-from models/gpt2    a published one, which goes on learning
-yanlm train --resume runs/yanlm               go on after Ctrl-C, a crash, a full disk
-yanlm train --resume runs/yanlm --lr 0.0003   the same at another rate, after the loss diverged
+yanlm train --denoiser encoder --data builtin:statements    words that have to agree
+yanlm train --baseline gpt2                   a baseline, on the same data, for the same time
+yanlm train --baseline gpt2 --init-from models/gpt2    a published model, trained further
+yanlm train --resume runs/yanlm               continue after Ctrl-C, a crash or a full disk
+yanlm train --resume runs/yanlm --lr 0.0003   the same with another rate, after the loss diverged
 accelerate launch --num_processes 8 $(which yanlm) train --preset paper-transformer --data paper
 """
 
@@ -95,7 +95,7 @@ def train(
     save_every: options.SaveEvery = None,
     log_every: options.LogEvery = None,
     eval_rows: EvalRows = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
     device: Device = "auto",
     max_bytes: MaxBytes = None,
     json_: Json = False,

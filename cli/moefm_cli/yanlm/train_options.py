@@ -45,13 +45,13 @@ Stage = Annotated[
         help="both, 1 (autoencoder) or 2 (flow).", rich_help_panel=TRAINED, autocompletion=among("both", "1", "2")
     ),
 ]
-Init = Annotated[Path | None, typer.Option(help="Model folder to begin from.", rich_help_panel=TRAINED)]
+Init = Annotated[Path | None, typer.Option(help="Model folder to start from.", rich_help_panel=TRAINED)]
 InitFrom = Annotated[
     Path | None,
-    typer.Option(help="Folder of a published GPT-2 or BART that the baseline begins from.", rich_help_panel=TRAINED),
+    typer.Option(help="Folder of a published GPT-2 or BART to start the baseline from.", rich_help_panel=TRAINED),
 ]
 Config = Annotated[
-    Path | None, typer.Option(help="TOML file of settings; options here win over it.", rich_help_panel=TRAINED)
+    Path | None, typer.Option(help="TOML file of settings; options override it.", rich_help_panel=TRAINED)
 ]
 
 Data = Annotated[
@@ -63,7 +63,7 @@ Data = Annotated[
     ),
 ]
 TextColumn = Annotated[
-    str | None, typer.Option(help="Column of the text where it is not called text.", rich_help_panel=DATA)
+    str | None, typer.Option(help="Column of the text, if it is not called text.", rich_help_panel=DATA)
 ]
 Tokenizer = Annotated[
     str | None,
@@ -77,7 +77,7 @@ Backbone = Annotated[
 Denoiser = Annotated[
     str | None,
     typer.Option(
-        help="What denoises: a trunk behind the encoder, or the encoder itself, in one stage.",
+        help="trunk (behind the encoder), or encoder (the encoder itself denoises, in one stage).",
         rich_help_panel=MODEL,
         autocompletion=among("trunk", "encoder"),
     ),
@@ -103,17 +103,18 @@ CE = Annotated[
 Minutes = Annotated[
     float | None,
     typer.Option(
-        help="Training time of all stages; evaluation comes on top. Default: the preset's.", rich_help_panel=LENGTH
+        help="Training time of all stages, without evaluation. Default: the preset's.", rich_help_panel=LENGTH
     ),
 ]
 Steps1 = Annotated[int | None, typer.Option(help="Steps of stage 1, instead of --minutes.", rich_help_panel=LENGTH)]
 Steps2 = Annotated[int | None, typer.Option(help="Steps of stage 2, instead of --minutes.", rich_help_panel=LENGTH)]
 
-BatchSize = Annotated[int | None, typer.Option(help="Rows of a step, over all processes.", rich_help_panel=OPTIMIZER)]
+BatchSize = Annotated[int | None, typer.Option(help="Rows in a step, over all processes.", rich_help_panel=OPTIMIZER)]
 Bucket = Annotated[
-    int | None, typer.Option(help="Steps whose rows are sorted by length together.", rich_help_panel=OPTIMIZER)
+    int | None,
+    typer.Option(help="Number of steps whose rows are sorted by length together.", rich_help_panel=OPTIMIZER),
 ]
-Accumulate = Annotated[int | None, typer.Option(help="Micro-batches a step is split into.", rich_help_panel=OPTIMIZER)]
+Accumulate = Annotated[int | None, typer.Option(help="Number of micro-batches in a step.", rich_help_panel=OPTIMIZER)]
 LearningRate = Annotated[
     float | None, typer.Option(help="Peak learning rate of both stages.", rich_help_panel=OPTIMIZER)
 ]
@@ -134,7 +135,7 @@ Out = Annotated[Path | None, typer.Option(help="Folder for the run. Default: run
 Resume = Annotated[
     Path | None,
     typer.Option(
-        help="Go on with the run in this folder; rate, length, intervals and device may change.",
+        help="Continue the run in this folder; rate, length, intervals and device may change.",
         rich_help_panel=RECORD,
     ),
 ]
