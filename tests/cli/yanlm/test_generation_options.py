@@ -15,6 +15,6 @@ def test_numbers_of_options_are_at_least_1():
 @pytest.mark.parametrize("command", ["generate", "evaluate"])
 def test_help_says_which_models_take_an_option(yanlm, command):
     words = " ".join("".join(c if c not in "│╭╮╰╯─" else " " for c in yanlm(command, "--help")[1]).split())
-    assert "Of a baseline, of a flow whose encoder denoises, or with --reread" in words
-    assert "Of masked models, with --sampler diffusion, or with --reread" in words
+    assert "For baselines, flows whose encoder denoises, and --reread" in words
+    assert "For masked models, --sampler diffusion and --reread" in words
     assert "--candidates" in words and "the most probable is kept" in words
