@@ -4,8 +4,8 @@ The loss of Eq. (4) and (5) with a categorical component in place of the Gaussia
 
 .. math:: -\log \sum_k \pi_k(z_t, t) \prod_{l \in g} p_k(y_l \mid z_t, t)
 
-Ours, beyond the paper. Where a network predicts tokens it is the likelihood of what is asked for: an expert that writes
-one of several right answers whole is not pulled towards the others.
+Not in the paper. If a network predicts tokens, this is the likelihood of what is asked for: an expert that writes one
+of several right answers completely is not pulled towards the others.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from moefm.scope import Scope, group_size, group_sum
 
 
 class CategoricalLoss(NamedTuple):
-    """A categorical loss and what belongs to it.
+    """A categorical loss and its parts.
 
     Attributes:
-        total: Scalar to call ``backward`` on, in nats a position.
-        nll: Detached negative log-likelihood a position, ``(*batch,)``: that of the position's group over its size,
-            and 0 outside the mask.
+        total: Scalar to call ``backward`` on, in nats per position.
+        nll: Detached negative log-likelihood per position, ``(*batch,)``: that of the position's group divided by its
+            size, and 0 outside the mask.
         responsibilities: Detached posterior over experts ``(*batch, K)``, equal within each group.
     """
 
@@ -57,7 +57,7 @@ def categorical_mixture_loss(
     .. math:: L = -\frac{1}{N} \sum_g \log \sum_k \pi_k \exp\Big(-\sum_{l \in g} \ell_{kl}\Big), \qquad
               r_k \propto \pi_k \exp\Big(-\sum_{l \in g} \ell_{kl}\Big).
 
-    The gate's logits are averaged over the group, as everywhere in this library.
+    The gate's logits are averaged over the group, as elsewhere in this library.
 
     Args:
         losses: Cross-entropy of the true token under every expert, ``(*batch, K)``, as
@@ -108,9 +108,9 @@ def drawn_categorical_loss(
 
     .. math:: \nabla \log \sum_k \pi_k p_k = \sum_k r_k \nabla \log \pi_k + E_{k \sim r} \nabla \log p_k,
 
-    so only the expert that is drawn from r has to be differentiated: the stochastic EM of Celeux and Diebolt (1985), a
-    gradient step at a time. The gate's sum is taken whole. Where experts enter early in a network, the others are then
-    evaluated without gradients, which saves most of the memory and two thirds of the time.
+    so only the expert drawn from r has to be differentiated. This is the stochastic EM of Celeux and Diebolt (1985),
+    one gradient step at a time. The sum over the gate is computed in full. If experts enter early in a network, the
+    others are evaluated without gradients, which saves most of the memory and two thirds of the time.
 
     Args:
         loss: Cross-entropy of the true token under the expert drawn for each position, ``(*batch,)``.

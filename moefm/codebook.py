@@ -1,4 +1,4 @@
-"""What a noisy sight of a code word tells about it."""
+"""What a noisy view of a code word tells about it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def codebook_cross_entropy(
     samples: int = 1024,
     generator: Generator | None = None,
 ) -> Tensor:
-    r"""Cross-entropy of the exact posterior over words, seen as :math:`z_t = t e_y + (1 - t) z_0`.
+    r"""Cross-entropy of the exact posterior over words, given :math:`z_t = t e_y + (1 - t) z_0`.
 
     Given :math:`z_t`, the words have the posterior
     :math:`p(v | z_t) \propto p_v \exp(-|z_t - t e_v|^2 / 2 (1 - t)^2)`, so that
@@ -34,8 +34,8 @@ def codebook_cross_entropy(
     Args:
         codebook: The vectors e of all words ``(V, D)``.
         times: Times t ``(N,)``, at least 0 and below 1.
-        probabilities: Of the words ``(V,)``, normalised here; ``None`` for equal ones.
-        samples: Draws of y and of the noise.
+        probabilities: Probabilities of the words ``(V,)``, normalized here; ``None`` for equal ones.
+        samples: Number of draws of y and of the noise.
         generator: Source of the draws.
 
     Returns:

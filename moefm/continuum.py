@@ -1,4 +1,4 @@
-"""A continuum of experts: velocities that follow a number from 0 to 1, in place of K heads and a gate."""
+"""A continuum of experts: one velocity for every number from 0 to 1, in place of K heads and a gate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOLDEN = 0.6180339887
 
 
 class Marked(NamedTuple):
-    """One evaluation of what all experts share, and the numbers of those that are asked."""
+    """One evaluation of what all experts share, and the points to evaluate."""
 
     hidden: Tensor  # (*batch, H)
     numbers: Tensor  # (K,)
@@ -30,23 +30,23 @@ class Marked(NamedTuple):
 class ContinuumField(MixtureField):
     r"""A mixture field whose experts are the points :math:`\lambda` of [0, 1]: velocities :math:`u(z_t, t; \lambda)`.
 
-    The mixture of Eq. (4) with its sum become an integral, all points alike probable:
+    The sum in the mixture of Eq. (4) becomes an integral in which all points are equally likely:
 
     .. math:: p(u \mid z_t) = \int_0^1 N\big(u;\, u(z_t, t; \lambda),\, \sigma^2 I\big)\, d\lambda
 
-    Every evaluation asks K points, one from each of K equal parts of [0, 1]. In evaluation mode they are the middles of
-    the parts; in training mode each evaluation takes another place in them, so that the losses of a mixture estimate
-    the integral's. So losses, routing and samplers see K experts, and K may be changed at any time by
-    ``field.num_experts = n``: more points in a sampler than in training, if you like. Where the data lie on curves,
+    Every evaluation uses K points, one from each of K equal parts of [0, 1]. In evaluation mode they are the middles of
+    the parts. In training mode each evaluation moves them within the parts, so that the loss of the mixture estimates
+    that of the integral. Losses, routing and samplers see K experts. You may change K at any time by
+    ``field.num_experts = n``, for example to sample with more points than in training. If the data lie on curves,
     neighbouring points take neighbouring parts of them.
 
-    Ours, beyond the paper; the idea of a number that words share is that of Di4C (Hayakawa et al., 2024).
+    Not in the paper. The idea of a number that words share is from Di4C (Hayakawa et al., 2024).
 
     Args:
         dim: Dimension D of the state.
-        num_experts: K, the points of an evaluation.
+        num_experts: K, the number of points in an evaluation.
         hidden: Width of the layers.
-        layers: Number of hidden layers that all points share; two more read the number.
+        layers: Number of hidden layers that all points share; two more layers read the point.
         cond_dim: Width of an optional condition ``(*batch, cond_dim)``; leading dimensions broadcast from the left.
 
     Raises:
@@ -118,7 +118,7 @@ class ContinuumField(MixtureField):
         return self._read(features.hidden.unsqueeze(-2), features.numbers)
 
     def head(self, features: Marked, index: Tensor) -> Tensor:
-        """Velocity at point ``index`` ``(*batch,)`` alone, ``(*batch, D)``."""
+        """Velocity at point ``index`` ``(*batch,)`` only, ``(*batch, D)``."""
         check_index("index", index, features.hidden.shape[:-1], self.num_experts)
         return self._read(features.hidden, features.numbers[index.long()])
 
@@ -131,7 +131,7 @@ class ContinuumField(MixtureField):
         return velocity
 
     def gate_logits(self, features: Marked) -> Tensor:
-        """Zeros ``(*batch, K)``: all points are alike probable."""
+        """Zeros ``(*batch, K)``: all points are equally likely."""
         return features.hidden.new_zeros(*features.hidden.shape[:-1], self.num_experts)
 
     def __repr__(self) -> str:

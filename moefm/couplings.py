@@ -26,11 +26,11 @@ def minibatch_ot(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
 
     .. math:: \min_{\tau} \sum_i |z_{0, \tau(i)} - z_{1, i}|^2 \quad \text{over permutations } \tau
 
-    (Pooladian et al., 2023; Tong et al., 2023.) Computed in float64 on the CPU, by POT where it is installed, else by
-    SciPy, in about B^2.5 operations. No rows have no pairs.
+    (Pooladian et al., 2023; Tong et al., 2023.) It is computed in float64 on the CPU, by POT if that is installed and
+    by SciPy otherwise, in about B^2.5 operations. An empty batch has no pairs.
 
-    With conditions use :func:`ot_within`: pairing across them ties the noise to the condition, of which the sampler's
-    noise knows nothing.
+    With conditions use :func:`ot_within`. Pairing across conditions ties the noise to them, while the sampler draws
+    noise that is independent of them.
 
     Raises:
         ValueError: The shapes differ, or a row is not finite.
@@ -77,9 +77,9 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
 def ot_within(z0: Tensor, z1: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
     r"""Pair noise and data by exact optimal transport among the pairs of the same group.
 
-    With the condition of every pair as ``group``, noise stays independent of the condition. With the expert of every
-    pair, drawn from its responsibilities, the laws of (z0, expert) and (z1, expert) stay what they were: frozen routing
-    remains exact while each expert's coupling becomes nearly a map.
+    If ``group`` is the condition of every pair, the noise stays independent of the condition. It may also be the expert
+    of every pair, drawn from its responsibilities. Then the distributions of (z0, expert) and (z1, expert) do not
+    change, so frozen routing remains exact, while each expert's coupling becomes nearly a map.
 
     Args:
         z0: Noise ``(B, ..., D)``.
@@ -107,8 +107,7 @@ def optimal_permutation(cost: Tensor) -> Tensor:
     """Column assigned to each row of a square cost matrix, by exact optimal transport.
 
     POT's network simplex is preferred where it is exact: with 2000 points it took about 1 s, SciPy's assignment from
-    .1 s to 18 s. Its stopping rule knows no costs below 1e-15 of the largest, so where the pairs lie that close, SciPy
-    decides.
+    .1 s to 18 s. Its stopping rule ignores costs below 1e-15 of the largest, so if pairs are that close, SciPy is used.
 
     Raises:
         ValueError: ``cost`` is not square, or not finite.
@@ -167,9 +166,9 @@ FEWEST_ALIKE = 8
 def conditional_coupling(coupling: str | Coupling, cond: Tensor | None) -> Callable[[Tensor, Tensor, Any], Pair]:
     """Return the coupling as a function of noise, data and the condition of every pair.
 
-    By its name, ``ot`` pairs among rows of the same condition: labels, or vectors that repeat, such as one-hot ones.
-    Where hardly two rows share a condition it refuses, since pairing across conditions ties the noise to them. A
-    coupling given as a function is called with noise and data alone.
+    The name ``ot`` pairs rows with the same condition: labels, or vectors that repeat, such as one-hot ones. If hardly
+    any two rows share a condition it refuses, since pairing across conditions ties the noise to them. A coupling given
+    as a function is called with noise and data only.
 
     Raises:
         ValueError: The name is unknown, or is ``ot`` beside conditions that hardly repeat.

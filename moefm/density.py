@@ -32,21 +32,21 @@ def log_prob(
 ) -> Tensor:
     r"""Log-density of the distribution that frozen routing samples from.
 
-    Each expert k is a flow :math:`\phi_k` of its own, so the density is a mixture pulled back to the noise:
+    Each expert k is its own flow :math:`\phi_k`, so the density is a mixture pulled back to the noise:
 
     .. math:: \log p_1(z_1) = \log \sum_k \pi_k(z_0^k, 0)\, \mathcal N(z_0^k; 0, I)\,
               e^{-\int_0^1 \nabla \cdot u_k(z_t^k, t)\,dt}, \qquad z_0^k = \phi_k^{-1}(z_1)
 
-    K backward integrations with the divergence beside the state. The divergence is exact, one backward pass per
-    coordinate, unless ``probes`` asks for Hutchinson's estimate. This is the density of the continuous flow; a
-    sampler with few steps has another one.
+    This takes K backward integrations of the state together with the divergence. The divergence is exact, with one
+    backward pass per coordinate, unless ``probes`` asks for Hutchinson's estimate. The result is the density of the
+    continuous flow; a sampler with few steps has a different one.
 
     Args:
         field: The field.
         z1: Points ``(*batch, D)``; a tensor or an array.
-        cond: Passed to the field as it is.
-        steps: Steps of the solver, 50 where neither this nor ``times`` says.
-        times: Where the steps lie, as for :func:`moefm.sample`.
+        cond: Passed to the field unchanged.
+        steps: Steps of the solver, by default 50 or as many as ``times`` lists.
+        times: Times of the steps, as for :func:`moefm.sample`.
         solver: A solver's name, see :func:`moefm.solvers.integrate`.
         event_dims: Trailing dimensions that make up one sample: 1 for vectors; 2 for sequences ``(B, L, D)`` that share
             one expert (routing scope -1).

@@ -62,16 +62,16 @@ def nearest_distance(x: Tensor, y: Tensor, block: int = 2048) -> Tensor:
 
 
 def off_support(samples: Tensor, data: Tensor, fresh: Tensor, quantile: float = 0.99) -> float:
-    """Share of samples that lie farther from the data than nearly all fresh data does.
+    """Share of samples that are farther from the data than nearly all fresh data.
 
     The radius is the given quantile of the distance from ``fresh`` to its nearest neighbour in ``data``: a perfect
-    sampler scores ``1 - quantile``. A collapsed one scores 0: read it beside W2.
+    sampler scores ``1 - quantile``. A collapsed one scores 0, so read it together with W2.
 
     Args:
         samples: Points ``(N, D)``.
         data: Reference points ``(M, D)``.
         fresh: Points ``(N', D)`` of the data distribution that are not in ``data``.
-        quantile: Which share of fresh data counts as on the support.
+        quantile: Share of fresh data that counts as on the support.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -127,7 +127,7 @@ def path_ratio(trajectory: Tensor) -> float:
 
 
 def expert_usage(assignment: Tensor, num_experts: int) -> Tensor:
-    """Share of positions that each expert was given, ``(K,)``.
+    """Share of positions assigned to each expert, ``(K,)``.
 
     Args:
         assignment: Integers of any shape.
@@ -146,7 +146,7 @@ def expert_usage(assignment: Tensor, num_experts: int) -> Tensor:
 
 
 def effective_experts(usage: Tensor) -> float:
-    r"""Number of experts in use, :math:`e^{H(\mathrm{usage})}`: K when all are used alike, 1 when one does it all.
+    r"""Number of experts in use, :math:`e^{H(\mathrm{usage})}`: K if all are used equally, 1 if only one is used.
 
     Example:
         >>> round(effective_experts(torch.tensor([0.5, 0.5, 0.0, 0.0])), 4)

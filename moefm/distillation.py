@@ -23,10 +23,10 @@ from moefm.solvers import Times, solver_times
 
 
 class Trajectory(NamedTuple):
-    """Where a teacher went from a batch of noise, and what decided it.
+    """The path of a teacher from a batch of noise, and what determined it.
 
     Attributes:
-        states: At every time of the teacher's grid, ``(teacher_steps + 1, *batch, D)``.
+        states: States at every time of the teacher's grid, ``(teacher_steps + 1, *batch, D)``.
         expert: The expert that moved every position, ``(*batch,)``.
         logits: The teacher's gate logits at t = 0, pooled over the scope, ``(*batch, K)``.
         cond: The condition.
@@ -51,12 +51,12 @@ class Distillation:
     Here :math:`z_t, z_s` are states of the teacher at two neighbouring times of the student's grid, reached in the
     teacher's own fine steps from fresh noise by the expert e that frozen routing drew at t = 0; the student's expert e
     learns the average velocity between them. Given noise and expert nothing is random, so the student can be exact up
-    to its capacity. The second part keeps the shares of the experts, see :func:`divergence`.
+    to its capacity. The second part keeps the shares of the experts (:func:`divergence`).
 
-    Called as any :class:`moefm.Objective`, with data whose values do not matter. It remembers ``reuse`` batches.
+    It is called like any :class:`moefm.Objective`, with data whose values do not matter. It stores ``reuse`` batches.
 
     Args:
-        teacher: The field to learn from. It is used as it is: put it into ``eval()``.
+        teacher: The field to learn from. Its mode is not changed, so put it into ``eval()``.
         steps: Steps of the student, a divisor of ``teacher_steps``. Several for a :class:`moefm.FlowMap`: a row
             then trains a step of one of them.
         teacher_steps: Euler steps of the teacher.
@@ -142,7 +142,7 @@ class Distillation:
         scope: Scope = None,
         generator: Generators = None,
     ) -> Trajectory:
-        """Let the teacher go from noise ``(B, ..., D)``: ``teacher_steps`` evaluations, and one for its gate.
+        """Follow the teacher from noise ``(B, ..., D)``: ``teacher_steps`` evaluations, and one for its gate.
 
         With a generator for each row of the first dimension, a row's expert does not depend on the others.
         """
@@ -157,7 +157,7 @@ class Distillation:
     def loss(self, field: MixtureField, along: Trajectory, generator: Generators = None) -> Loss:
         """Loss of the student at one random step per row of the first dimension; rows may have their own generators.
 
-        A student that encodes its condition itself is given ``along._replace(cond=its_own)``.
+        For a student that encodes its condition itself, pass ``along._replace(cond=its_own)``.
         """
         check_student(field, self.steps)
         states, cond, mask = along.states, along.cond, along.mask
@@ -183,7 +183,7 @@ class Distillation:
 
 
 def check_student(field: MixtureField, steps: Sequence[int]) -> None:
-    """Raise ``TypeError`` where a field of one time shall learn steps of several lengths."""
+    """Raise ``TypeError`` if a field of one time is to learn steps of several lengths."""
     if len(steps) > 1 and not isinstance(field, FlowMap):
         raise TypeError(
             f"field must be a FlowMap to learn several step counts {tuple(steps)}, got {type(field).__name__}: "

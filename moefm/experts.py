@@ -88,7 +88,7 @@ class ExpertLinear(nn.Module):
         return out.unflatten(-1, self.bias.shape)
 
     def sorted(self, rows: Tensor, dispatch: Dispatch) -> Tensor:
-        """Apply to each sorted row its own expert alone: ``(N, in)`` to ``(N, out)``."""
+        """Apply to each sorted row only its own expert: ``(N, in)`` to ``(N, out)``."""
         device = rows.device.type
         autocast = torch.is_autocast_enabled(device)  # grouped matmul is not on autocast's own list
         dtype = torch.get_autocast_dtype(device) if autocast else self.weight.dtype
@@ -114,7 +114,7 @@ class ExpertLinear(nn.Module):
 def check_index(name: str, index: Tensor, batch: torch.Size, num_experts: int) -> None:
     """Raise unless ``index`` holds an expert for every leading index ``(*batch,)``.
 
-    The range is looked at on the CPU alone: elsewhere the look would wait for the device.
+    The range is checked only on the CPU: elsewhere the check would wait for the device.
     """
     if index.dtype.is_floating_point or index.dtype == torch.bool:
         raise TypeError(f"{name} must hold integers, got {index.dtype}")

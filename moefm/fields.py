@@ -24,8 +24,8 @@ class MixtureField(nn.Module, ABC):
     """A mixture-of-experts vector field, Eq. (4): experts :math:`u_k(z_t, t)` and routing :math:`\\pi(z_t, t)`.
 
     Write your own by implementing four methods. ``trunk`` does the work that experts and gate share and counts as one
-    evaluation; the other three read its result, whatever it is. Everything else (losses, routing, sampling, densities)
-    follows from them.
+    evaluation; the other three read its result, which may be anything. Everything else (losses, routing, sampling,
+    densities) follows from them.
 
     Attributes:
         num_experts: K.
@@ -57,7 +57,7 @@ class MixtureField(nn.Module, ABC):
         """Routing logits ``(*batch, K)``."""
 
     def check_cond(self, cond: Any, batch: torch.Size) -> None:
-        """Raise where ``cond`` does not fit states ``(*batch, D)``; ``fit``, ``sample`` and ``log_prob`` ask once."""
+        """Raise if ``cond`` does not fit states ``(*batch, D)``. ``fit``, ``sample`` and ``log_prob`` call it once."""
 
     def forward(self, z: Tensor, t: Tensor | float, cond: Any = None) -> tuple[Tensor, Tensor]:
         """Velocities of all experts ``(*batch, K, D)`` and gate logits ``(*batch, K)`` from one evaluation."""
@@ -101,12 +101,12 @@ class MLPMixtureField(MixtureField):
         hidden: Width of the layers.
         layers: Number of hidden layers.
         cond_dim: Width of an optional condition ``(*batch, cond_dim)``; leading dimensions broadcast from the left.
-        num_classes: Instead of ``cond_dim``: conditions are class labels, integers ``(*batch,)`` that are embedded.
+        num_classes: In place of ``cond_dim``, for class labels: integers ``(*batch,)`` that are embedded.
         separate: Give each expert its own MLP (batched matmuls) instead of a head on the shared trunk.
         gate_hidden: Width of the gate's hidden layer.
 
     Raises:
-        ValueError: A count is out of range, an input has another width, or a label is no class.
+        ValueError: A count is out of range, an input has the wrong width, or a label is not a class.
         TypeError: Labels are not integers.
 
     Example:
@@ -216,9 +216,9 @@ class MLPMixtureField(MixtureField):
         return self.out(hidden)
 
     def head(self, features: _Features, index: Tensor) -> Tensor:
-        """Velocity of the chosen expert alone: rows are sorted by expert and multiplied group by group.
+        """Velocity of the chosen expert only: rows are sorted by expert and multiplied group by group.
 
-        Where all heads together are no wider than the rows that sorting would copy, they are computed and picked from.
+        If all heads together are no wider than the rows that sorting would copy, all are computed and one is picked.
         """
         batch = features.hidden.shape[:-1]
         check_index("index", index, batch, self.num_experts)

@@ -1,7 +1,7 @@
-"""Numbers that are not finite: where they are looked for, and the error that names them.
+"""Numbers that are not finite: where they are checked, and the error that names them.
 
 On the CPU every check costs a pass over the values. On an accelerator it would wait for the device, so hot loops do not
-look there: :class:`moefm.routing.Router` turns what it cannot look at into NaN, which shows in the samples or the loss.
+check there: :class:`moefm.routing.Router` turns what it cannot check into NaN, which shows in the samples or the loss.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class NotFiniteError(ValueError):
-    """Numbers that have to be finite are NaN or infinite. Within a training this is a divergence."""
+    """Numbers that have to be finite are NaN or infinite. In a training this means divergence."""
 
 
 def can_look(values: Tensor) -> bool:

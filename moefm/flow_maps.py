@@ -27,9 +27,9 @@ class FlowMap(MixtureField):
     .. math:: u_k(z_t, t, s) = \frac{1}{s - t} \int_t^s v_k(z_\tau, \tau)\, d\tau, \qquad
               z_s = z_t + (s - t)\, u_k(z_t, t, s)
 
-    (Boffi et al., 2024; Geng et al., 2025, for one velocity :math:`v`.) One such field serves any grid of times: a step
-    of any length is one evaluation. Write your own by implementing the methods of a :class:`moefm.MixtureField`, the
-    trunk with ``end``; a field whose method ``to_flow_map()`` returns one can be distilled into it.
+    (Boffi et al., 2024; Geng et al., 2025, for one velocity :math:`v`.) One such field serves any grid of times, since
+    a step of any length is one evaluation. To write your own, implement the methods of a :class:`moefm.MixtureField`,
+    the trunk with ``end``. A field can be distilled into it if its method ``to_flow_map()`` returns one.
     """
 
     @abstractmethod
@@ -44,7 +44,7 @@ class FlowMap(MixtureField):
             times: Where they lie, as for :func:`moefm.sample`; ``None`` is a uniform grid.
 
         Raises:
-            ValueError: The times do not increase from 0 to 1, or are not as many as ``steps`` says.
+            ValueError: The times do not increase from 0 to 1, or do not agree with ``steps``.
 
         Example:
             >>> from moefm import sample
@@ -56,7 +56,7 @@ class FlowMap(MixtureField):
 
 
 class OnGrid(MixtureField):
-    """A flow map on one grid of times: every step ends where the next begins. For Euler steps on that grid alone.
+    """A flow map on one grid of times, only for Euler steps on that grid: every step ends where the next begins.
 
     Args:
         flow_map: The flow map.
@@ -98,7 +98,7 @@ class MLPFlowMap(FlowMap):
     """The flow map of an :class:`moefm.MLPMixtureField`: the length of the step is one more number of its condition.
 
     Its parameters are those of ``field``, so ``save_field(flow_map.field, folder)`` keeps it, and
-    ``MLPFlowMap(load_field(folder))`` brings it back.
+    ``MLPFlowMap(load_field(folder))`` loads it again.
 
     Args:
         field: A field with ``cond_dim`` at least ``num_classes + 1``; the last number is the length of the step.
@@ -192,7 +192,7 @@ def to_flow_map(field: MixtureField) -> FlowMap:
     """Return a flow map that starts as ``field``; a flow map itself is returned as it is.
 
     Raises:
-        TypeError: ``field`` is no :class:`moefm.MLPMixtureField` and has no method ``to_flow_map``.
+        TypeError: ``field`` is not a :class:`moefm.MLPMixtureField` and has no method ``to_flow_map``.
     """
     if isinstance(field, FlowMap):
         return field

@@ -31,7 +31,7 @@ def child(generator: Generator) -> Generator:
 
 
 def fork(generator: Generator) -> Generator:
-    """Hand over the stream of ``generator``, which goes on from a seed of its own, whatever the fork draws."""
+    """Hand over the stream of ``generator``, which continues from a new seed, whatever the fork draws."""
     stream = generator.clone_state()
     generator.manual_seed(int(torch.randint(0, 2**62, (), generator=generator, device=generator.device)))
     return stream

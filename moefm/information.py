@@ -24,16 +24,16 @@ class InformationTime(nn.Module):
 
     .. math:: F(t) = (1 - \varepsilon)\, \frac{\bar c(0) - \bar c(t)}{\bar c(0) - \bar c(1)} + \varepsilon\, t
 
-    Here :math:`\bar c` is the falling curve nearest to c, so the fraction is the share of the loss that is gone at
-    ``t``, and :math:`\varepsilon` is ``uniform``. Equal steps of u take away equal shares of the loss. In many
+    Here :math:`\bar c` is the non-increasing curve closest to c, and :math:`\varepsilon` is ``uniform``. The fraction
+    is the share of the loss that is gone at ``t``, so equal steps of u remove equal shares of the loss. In many
     dimensions most of it falls within a short interval, where uniform time has few training points and few steps.
 
-    The curve is a mean loss in each of ``bins`` equal bins of [0, 1]: measured while training (:meth:`observe`), given
-    at once (:meth:`fit_from`), or computed from a codebook (:meth:`from_codebook`). Bins that no time fell into are
-    interpolated. Without any curve, and for one that does not fall, F is the identity. As the time of an
+    The curve is the mean loss in each of ``bins`` equal bins of [0, 1]. It is measured during training
+    (:meth:`observe`), given as a whole (:meth:`fit_from`), or computed from a codebook (:meth:`from_codebook`). Empty
+    bins are interpolated. Without a curve, or if it does not fall, F is the identity. As the time of an
     :class:`moefm.Objective` it measures itself, unless its curve was given.
 
-    Calling it draws training times, so it is a :class:`moefm.paths.TimeSampler`, alone or as the base of
+    Calling it draws training times, so it is a :class:`moefm.paths.TimeSampler`. It can also be the base of
     :class:`moefm.ZeroInflatedTime`. :meth:`grid` gives a sampler its times.
 
     Args:
@@ -44,7 +44,7 @@ class InformationTime(nn.Module):
 
     Attributes:
         errors: The curve: mean loss in each bin ``(bins,)``.
-        counts: How many losses were observed in each bin ``(bins,)``; 0 marks a bin that is not known.
+        counts: Number of losses observed in each bin ``(bins,)``; 0 marks an unknown bin.
 
     Raises:
         ValueError: ``bins`` or ``uniform`` is out of range.
@@ -75,7 +75,7 @@ class InformationTime(nn.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The arguments that rebuild this object, its curve aside."""
+        """The arguments that rebuild this object, without its curve."""
         return {"bins": self.bins, "uniform": self.uniform, "learn": self.learn}
 
     def extra_repr(self) -> str:
@@ -129,8 +129,9 @@ class InformationTime(nn.Module):
     def grid(self, steps: int, *, last: float = 1.0) -> Tensor:
         """Times ``(steps + 1,)`` of a sampler, from exactly 0 to exactly 1, each step over an equal share of F.
 
-        The last step ends at what is predicted at its beginning, so what is not known there stays undecided. A share
-        ``last`` below 1, that of the last step to the others, begins it later: .25 is often better in few steps.
+        The last step lands on what is predicted at its beginning, so what is unknown there stays undecided. With
+        ``last`` below 1 its share is smaller than that of the others by this factor, so it begins later. In few steps
+        .25 is often better.
         """
         steps, last = check_count("steps", steps), check_positive("last", check_share("last", last))
         u = torch.arange(steps + 1, device=self.errors.device) / (steps - 1 + last)
@@ -138,14 +139,14 @@ class InformationTime(nn.Module):
 
     @torch.no_grad()
     def observe(self, t: Tensor, errors: Tensor, rate: float = 0.02) -> None:
-        """Update the curve in place by losses ``(*)`` at times ``(*)``.
+        """Update the curve in place with losses ``(*)`` at times ``(*)``.
 
-        The mean of a bin's n new losses enters with the weight 1 - (1 - rate)^n; the first ones of a bin set it.
+        The mean of a bin's n new losses enters with the weight 1 - (1 - rate)^n; the first losses of a bin set it.
         Losses that are not finite, and times outside [0, 1], are left out. Nothing here waits for a device.
 
         Args:
             t: Times ``(*)``.
-            errors: A loss at each time ``(*)``; its scale does not matter, and constants added to it neither.
+            errors: A loss at each time ``(*)``; neither its scale nor a constant added to it matters.
             rate: Weight of one loss.
 
         Raises:
@@ -210,14 +211,14 @@ class InformationTime(nn.Module):
         bins: int = 64,
         uniform: float = 0.1,
     ) -> InformationTime:
-        """That of one code word seen through noise, by its :func:`moefm.codebook.codebook_cross_entropy`.
+        """Information time of one code word seen through noise (:func:`moefm.codebook.codebook_cross_entropy`).
 
-        It leaves aside what a word's neighbours tell: a network that sees them decides earlier (:meth:`observe`).
+        It ignores what a word's neighbours tell. A network that sees them decides earlier (:meth:`observe`).
 
         Args:
             codebook: The vectors of all words ``(V, D)``.
-            probabilities: Of the words ``(V,)``, normalised here; ``None`` for equal ones.
-            samples: Draws of a word and of the noise.
+            probabilities: Probabilities of the words ``(V,)``, normalized here; ``None`` for equal ones.
+            samples: Number of draws of a word and of the noise.
             generator: Source of the draws.
             bins: Resolution of the curve.
             uniform: Weight of uniform time.
@@ -236,7 +237,7 @@ class InformationTime(nn.Module):
 
 
 def information_of(sampler: object) -> InformationTime | None:
-    """The information time that a sampler of training times is, or is based on; ``None`` where there is none.
+    """The information time behind a sampler of training times, or ``None`` if there is none.
 
     Example:
         >>> from moefm import UniformTime, ZeroInflatedTime

@@ -139,7 +139,8 @@ def moefm_loss(
     Args:
         velocities: Velocity of every expert ``(*batch, K, D)``. Half precision is computed in float32, and gradients
             beyond its range saturate.
-        logits: Gate logits ``(*batch, K)``; ``-inf`` means a probability of 0, and one a row at least has to be finite.
+        logits: Gate logits ``(*batch, K)``; ``-inf`` means a probability of 0; at least one in each row has to be
+            finite.
         target: ``z1 - z0``, ``(*batch, D)``.
         sigma: Standard deviation of the mixture components, in units of the velocity.
         mask: Boolean ``(*batch,)``, True = counts.
@@ -195,14 +196,14 @@ def consistent_moefm_loss(
     velocity_scale: float = 1.0,
     gate_scale: float = 1.0,
 ) -> Loss:
-    r"""Mixture loss whose experts keep the share of the data that they were given at t = 0.
+    r"""Mixture loss whose experts keep the share of the data that they have at t = 0.
 
     .. math:: -\sigma^2 \log \sum_k \pi_k(z_0, 0) e^{-|u_k(z_0, 0) - u^*|^2 / 2\sigma^2}
               + \tfrac12 \sum_k \gamma_k |u_k(z_t, t) - u^*|^2
 
     The responsibilities :math:`\gamma` are those of the first term, detached. With
     :math:`\pi_k(z_0) = E[\gamma_k | z_0]` every expert is plain flow matching on its own coupling, and frozen routing
-    reproduces the data distribution in continuous time, which Eq. (5) does not ask for. Ours, beyond the paper.
+    reproduces the data distribution in continuous time. Eq. (5) does not ensure this. Not in the paper.
 
     Args:
         velocities: Velocities at ``(z_t, t)``, ``(*batch, K, D)``.

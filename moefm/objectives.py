@@ -32,17 +32,17 @@ class PathPoint(NamedTuple):
 
 
 class Objective(ABC):
-    r"""A training objective: call it with a field and a batch of pairs, get a :class:`moefm.Loss`.
+    r"""A training objective: call it with a field and a batch of pairs to get a :class:`moefm.Loss`.
 
     Write your own by implementing ``loss``.
 
-    With an :class:`moefm.InformationTime` as ``time``, alone or as the base of another, each call on a field in
-    training mode measures the time's curve: for every row the squared error of the :math:`z_1` that is predicted,
+    If ``time`` is an :class:`moefm.InformationTime`, or is based on one, each call on a field in training mode measures
+    its curve. For every row this is the squared error of the predicted :math:`z_1`,
 
     .. math:: |\hat z_1 - z_1|^2 = (1 - t)^2 |u - u^*|^2, \qquad \hat z_1 = z_t + (1 - t) u,
 
-    the part of the data that is not known yet, as a mean over positions that count. The plain error of the velocity
-    would not do: it does not fall with t. A loss without ``errors`` is not measured.
+    the part of the data that is not known yet, as a mean over positions that count. The error of the velocity
+    itself would not do, since it does not fall with t. A loss without ``errors`` is not measured.
 
     Attributes:
         evaluations: Evaluations of the trunk per pair, for fair budgets.
@@ -155,7 +155,9 @@ class MoEFM(Objective):
 
 @dataclass(frozen=True)
 class ConsistentMoEFM(MoEFM):
-    """The consistent mixture loss: responsibilities fixed at t = 0. Two evaluations a pair; options of :class:`MoEFM`.
+    """The consistent mixture loss: responsibilities fixed at t = 0. It has the options of :class:`MoEFM`.
+
+    Each pair costs two evaluations.
 
     Example:
         >>> from moefm import MLPMixtureField

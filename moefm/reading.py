@@ -27,14 +27,14 @@ class TooLargeError(ValueError):
 
 
 class DamagedError(ValueError):
-    """Compressed data that breaks off; the message says how."""
+    """Compressed data that is cut short; the message says how."""
 
 
 def parse_bytes(text: str) -> int:
     """The number of bytes that a text such as ``4G`` stands for (powers of 1024).
 
     Raises:
-        ValueError: It is no positive size.
+        ValueError: It is not a positive size.
 
     Example:
         >>> parse_bytes("1.5G"), parse_bytes("200 MB"), parse_bytes("1000")
@@ -48,10 +48,10 @@ def parse_bytes(text: str) -> int:
 
 
 def max_bytes() -> int:
-    """The cap on what one file holds once unpacked: ``MOEFM_MAX_BYTES``, or :data:`MAX_BYTES`.
+    """The cap on the content of one file after decompression: ``MOEFM_MAX_BYTES``, or :data:`MAX_BYTES`.
 
     Raises:
-        ValueError: The environment variable is no size.
+        ValueError: The environment variable is not a size.
 
     Example:
         >>> max_bytes() == MAX_BYTES or VARIABLE in os.environ
@@ -144,7 +144,7 @@ def read_stream(file: BinaryIO) -> bytes:
 
 
 def unpacked(content: bytes) -> tuple[bytes, str]:
-    """The content without gzip, if it is gzip, and what broke it off ("" if nothing did).
+    """The content, decompressed if it is gzip, and what cut it short ("" if nothing did).
 
     Raises:
         TooLargeError: It holds more than :func:`max_bytes`. This is known before memory is taken.

@@ -88,11 +88,11 @@ def mmd2(
 
     Args:
         x: Points ``(*batch, D)``; leading dimensions are flattened.
-        y: Points ``(*batch', D)`` of the other distribution. Where it is a standard normal, as for the regularizer of
-            Eq. (8), :func:`normal_mmd2` needs no draws and a third of the time.
+        y: Points ``(*batch', D)`` of the other distribution. For a standard normal, as in the regularizer of Eq. (8),
+            :func:`normal_mmd2` needs no draws and a third of the time.
         bandwidths: Kernel bandwidths s.
         mask: Boolean ``(*batch,)``: which points of ``x`` count, for instance all but the padding.
-        block: Points a block.
+        block: Points in a block.
 
     Raises:
         ValueError: Widths differ, a bandwidth is not positive, or fewer than two points on a side.
@@ -129,18 +129,18 @@ def normal_mmd2(
 ) -> Tensor:
     r"""Squared maximum mean discrepancy of points to a standard normal, Eq. (10), without draws from it.
 
-    The two terms with the normal are integrals that are known:
+    The two terms with the normal are known integrals:
 
     .. math:: \frac{1}{n(n-1)} \sum_{i \ne j} \kappa(x_i, x_j) + \sum_s \Big(\frac{s^2}{s^2 + 2}\Big)^{D/2}
               - \frac{2}{n} \sum_i \sum_s \Big(\frac{s^2}{s^2 + 1}\Big)^{D/2} e^{-|x_i|^2 / 2 (s^2 + 1)}
 
-    This is the mean of :func:`mmd2` over all draws of the normal points: as unbiased, with less variance.
+    This is the mean of :func:`mmd2` over all draws of the normal points: also unbiased, and with less variance.
 
     Args:
         x: Points ``(*batch, D)``; leading dimensions are flattened.
         bandwidths: Kernel bandwidths s.
         mask: Boolean ``(*batch,)``: which points count, for instance all but the padding.
-        block: Points a block.
+        block: Points in a block.
 
     Raises:
         ValueError: A bandwidth is not positive, or there are fewer than two points.
@@ -214,10 +214,10 @@ def gate_entropy(logits: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def load_balance(logits: Tensor, mask: Tensor | None = None) -> Tensor:
-    r"""Imbalance of the mean routing, :math:`\log K - H(E[\pi])`, in nats: 0 when all experts are used alike.
+    r"""Imbalance of the mean routing, :math:`\log K - H(E[\pi])`, in nats: 0 if all experts are used equally.
 
-    This is the Kullback-Leibler divergence of the average routing from uniform. It leaves each single routing free
-    to be as sharp as it likes.
+    This is the Kullback-Leibler divergence of the average routing from uniform. Each single routing may still be as
+    sharp as it likes.
 
     Args:
         logits: Gate logits ``(*batch, K)``.

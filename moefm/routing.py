@@ -19,7 +19,7 @@ from moefm.scope import Scope, group_mean, share_first
 
 
 def draw_expert(logits: Tensor, generator: Generators = None, scope: Scope = None) -> Tensor:
-    """Draw experts from their probabilities by inverting the distribution function, one uniform a group.
+    """Draw experts from their probabilities by inverting the distribution function, with one uniform per group.
 
     Args:
         logits: ``(*batch, K)``, equal within each group of ``scope``; ``-inf`` is a probability of 0.
@@ -30,8 +30,8 @@ def draw_expert(logits: Tensor, generator: Generators = None, scope: Scope = Non
         Integers ``(*batch,)``.
 
     Raises:
-        NotFiniteError: A row is ``-inf`` throughout, or holds NaN or ``+inf``. Looked for on the CPU alone: elsewhere
-            the look would wait for the device.
+        NotFiniteError: A row is ``-inf`` throughout, or holds NaN or ``+inf``. Checked only on the CPU: elsewhere
+            the check would wait for the device.
 
     Example:
         >>> draw_expert(torch.tensor([[0.0, 9.0], [9.0, 0.0]]), torch.Generator().manual_seed(0))
@@ -48,7 +48,7 @@ def _at(logits: Tensor, u: Tensor) -> Tensor:
 
 
 def draw_uniforms(draws: int, batch: Sequence[int], generator: Generators = None) -> Tensor:
-    """The uniforms of this many draws of experts, ``(draws, *batch)``, made ahead of a sampling run.
+    """Uniforms for this many draws of experts, ``(draws, *batch)``, made before a sampling run.
 
     The run's :class:`Router` would draw the same ones from the same generators.
 
@@ -75,9 +75,9 @@ class Router:
         generator: One generator, or one per leading index.
         scope: Which positions share one expert.
         mask: Positions that count.
-        doubt: ``(*batch, 1)``, 0 or NaN where the gate's logits are no distribution; ``None`` where that was looked at.
+        doubt: ``(*batch, 1)``, NaN if the gate's logits are not a distribution, else 0; ``None`` if that was checked.
         uniforms: Numbers ``(draws, *batch)`` of :func:`draw_uniforms`, in place of ``generator``.
-        drawn: How many draws were made.
+        drawn: Number of draws made so far.
     """
 
     generator: Generators = None
@@ -91,7 +91,7 @@ class Router:
         """Gate logits, averaged over each group of the scope.
 
         Raises:
-            NotFiniteError: On the CPU, where no expert can be drawn. Elsewhere the look would wait for the device, so
+            NotFiniteError: On the CPU, if no expert can be drawn. Elsewhere the check would wait for the device, so
                 ``doubt`` becomes NaN, which the sampler adds to the velocity.
         """
         logits = group_mean(field.gate_logits(features), self.scope, self.mask)
@@ -105,7 +105,7 @@ class Router:
     def draw(self, logits: Tensor) -> Tensor:
         """Draw experts.
 
-        Every draw has a stream of its own, so that the next one does not depend on how long the batch is padded.
+        Every draw has its own stream, so that the next draw does not depend on the padding of the batch.
 
         Raises:
             ValueError: Uniforms are given, and all of them are used.
@@ -125,7 +125,7 @@ class Routing(ABC):
     """A policy. Subclass it and pass an instance to :func:`moefm.sample` to try your own.
 
     Attributes:
-        stochastic_in_time: It draws at every evaluation, which adaptive solvers cannot bear.
+        stochastic_in_time: It draws at every evaluation, so it cannot be combined with adaptive solvers.
         uses_assignment: It reads the assignment that it is given.
     """
 
@@ -168,7 +168,7 @@ class Greedy(Routing):
 
 
 class Resampled(Routing):
-    """Draw the expert anew at every evaluation."""
+    """Draw a new expert at every evaluation."""
 
     stochastic_in_time = True
     uses_assignment = False

@@ -25,7 +25,7 @@ class Sample(NamedTuple):
         z1: Samples ``(*batch, D)``.
         assignment: Expert of every sample ``(*batch,)``; under time-varying routing the last one used, under ``mean``
             routing ``None``.
-        trajectory: States ``(steps + 1, *batch, D)`` when asked for, else ``None``.
+        trajectory: States ``(steps + 1, *batch, D)`` if requested, else ``None``.
         times: The grid, ``(steps + 1,)``.
         nfe: Evaluations of the trunk.
     """
@@ -38,7 +38,7 @@ class Sample(NamedTuple):
 
 
 def check_pair(routing: Routing, solver: str) -> None:
-    """Raise ``ValueError`` where a routing defeats the error control of the solver."""
+    """Raise ``ValueError`` if the routing defeats the error control of the solver."""
     if routing.stochastic_in_time and solver in ADAPTIVE:
         raise ValueError(f"routing {routing!r} draws at every evaluation: use a fixed-step solver, not {solver!r}")
 
@@ -64,35 +64,35 @@ def sample(
     r"""Transport noise to data: draw an expert from the gate, then integrate :math:`dz = u_e(z, t)\,dt` (section 3.2).
 
     ``steps`` Euler steps cost exactly ``steps`` evaluations of the trunk: the one at t = 0 serves the gate and the
-    first step, and a field computes the chosen expert's head alone where that is cheaper than all. Gradients flow
+    first step. A field only computes the head of the chosen expert, unless computing all is cheaper. Gradients flow
     through the states; wrap the call in ``torch.no_grad()`` for inference.
 
     Args:
         field: The field.
         z0: Noise ``(*batch, D)``, standard normal as in training; a tensor or an array.
-        steps: Steps of the solver, 4 where neither this nor ``times`` says; adaptive solvers only report there.
-        times: Where the steps lie: an :class:`moefm.InformationTime` (a field trained with one has it as
+        steps: Steps of the solver, by default 4 or as many as ``times`` lists; adaptive solvers only report there.
+        times: Times of the steps: an :class:`moefm.InformationTime` (a field trained with one has it as
             ``field.time_change``), or all times from 0 to 1 in place of ``steps``. ``None`` is a uniform grid.
         solver: ``euler``, ``midpoint``, ``heun``, ``rk4`` or a method of torchdiffeq.
         routing: ``frozen``, ``greedy``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.routing.Routing`.
-        cond: Passed to the field as it is.
+        cond: Passed to the field unchanged.
         assignment: Use these experts ``(*batch,)`` instead of drawing them (frozen routing).
         scope: Which positions share one expert.
         mask: Boolean ``(*batch,)``: positions that count when gate logits are pooled over the scope.
         generator: One generator, or one per leading index, for results that do not depend on the rest of the batch.
-        uniforms: Numbers in [0, 1) that experts are drawn by, ``(draws, *batch)``, in place of ``generator``
-            (:func:`moefm.routing.draw_uniforms`). A run that is given them touches no random numbers and, on a GPU,
-            never waits for the device while a CUDA graph captures it.
+        uniforms: Numbers in [0, 1) for drawing experts, ``(draws, *batch)``, in place of ``generator``
+            (:func:`moefm.routing.draw_uniforms`). With them a run draws no random numbers and, on a GPU, never
+            waits for the device while a CUDA graph captures it.
         trajectory: Keep all states.
         rtol: Relative tolerance of adaptive solvers.
         atol: Absolute tolerance of adaptive solvers.
 
     Raises:
-        ValueError: An option is unknown, a shape does not fit, ``times`` do not increase from 0 to 1 or are not as many
-            as ``steps`` says, or a routing that draws anew at every evaluation is combined with an adaptive solver,
-            whose error control it would defeat.
-        NotFiniteError: A velocity or a gate logit is not finite where the mask counts it. On an accelerator the result
-            is looked at once, and only where no gradients are recorded: in training NaN shows in the loss.
+        ValueError: An option is unknown, a shape does not fit, ``times`` do not increase from 0 to 1 or do not
+            agree with ``steps``, or a routing that draws at every evaluation is combined with an adaptive solver, whose
+            error control it would defeat.
+        NotFiniteError: A velocity or a gate logit is not finite at a position that counts. On an accelerator only the
+            final result is checked, and only if no gradients are recorded: in training NaN shows in the loss.
 
     Example:
         >>> import torch

@@ -2,8 +2,8 @@
 
 A scope is ``None`` (every leading index has its own expert: the paper's token-level routing), an integer or a tuple of
 integers (batch dimensions over which one assignment is shared; ``-1`` is the last batch dimension, so on a state
-``(B, L, D)`` it means one expert a sequence), or an integer tensor ``(*batch,)`` of group numbers in ``0 .. L - 1``
-along the last batch dimension (one expert a span, spans of any length).
+``(B, L, D)`` it means one expert for each sequence), or an integer tensor ``(*batch,)`` of group numbers in
+``0 .. L - 1`` along the last batch dimension (one expert for each span, of any length).
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def time_grid(steps: int, device: torch.device | str | None = None) -> Tensor:
 
 
 class TimeGrid(Protocol):
-    """Anything that spaces steps as it sees fit, such as :class:`moefm.InformationTime`."""
+    """Anything that chooses the times of the steps, such as :class:`moefm.InformationTime`."""
 
     def grid(self, steps: int) -> Tensor:
         """Increasing times ``(steps + 1,)`` from exactly 0 to exactly 1."""
@@ -93,14 +93,14 @@ def solver_times(
     """The grid of a solver, ``(steps + 1,)`` in float32.
 
     Args:
-        steps: Number of steps. ``None`` is as many as ``times`` lists, and otherwise ``default``.
+        steps: Number of steps. ``None`` is the number that ``times`` lists, or else ``default``.
         times: What spaces the steps, or all of their ends from 0 to 1.
-        default: Number of steps where neither says it.
-        device: Of the grid.
+        default: Number of steps if neither gives one.
+        device: Device of the grid.
 
     Raises:
-        ValueError: The times do not increase from 0 to 1, or are not as many as ``steps`` says.
-        TypeError: ``times`` is nothing of the kind.
+        ValueError: The times do not increase from 0 to 1, or do not agree with ``steps``.
+        TypeError: ``times`` is neither.
 
     Example:
         >>> solver_times(None, [0, 0.1, 0.3, 1], default=4)
@@ -156,7 +156,7 @@ def integrate(
     Args:
         velocity: The vector field.
         z0: State at ``times[0]``.
-        times: At least two monotone times. An adaptive solver steps as it sees fit and reports at these.
+        times: At least two monotone times. An adaptive solver chooses its own steps and reports at these times.
         solver: ``euler``, ``midpoint``, ``heun``, ``rk4``, or a method of torchdiffeq such as ``dopri5``.
         trajectory: Keep the state at every time.
         rtol: Relative tolerance of adaptive solvers.

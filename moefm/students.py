@@ -49,37 +49,37 @@ def distill(
 ) -> tuple[MixtureField, FitResult]:
     """Train a student that takes a few steps where ``field`` takes ``teacher_steps``.
 
-    The student learns from whole trajectories of the field itself, see :class:`moefm.Distillation`: the expert drawn
-    at t = 0 moves both, and the gate stays.
+    The student learns from whole trajectories of the field itself (:class:`moefm.Distillation`). The expert drawn at
+    t = 0 moves both, and the gate stays the same.
 
-    - ``progressive``: a student of the field's own class for one number of steps, sampled as any field,
-      ``sample(student, z0, steps)``. It is a map of those steps and no velocity: other grids, other solvers and
-      ``log_prob`` mean nothing for it.
+    - ``progressive``: a student of the field's own class for one number of steps, sampled like any field,
+      ``sample(student, z0, steps)``. It is a map over those steps, not a velocity, so other grids, other solvers and
+      ``log_prob`` have no meaning for it.
     - ``flow_map``: one :class:`moefm.FlowMap` for every number of steps that divides ``teacher_steps``, told where each
       step ends: ``sample(student.on(n), z0, n)``.
 
-    A student that was given ``times`` is sampled with the same ``times``.
+    Sample a student with the same ``times`` that it was trained with.
 
     Args:
-        field: The teacher. It is left as it is.
-        data: What :func:`moefm.fit` was given: rows ``(N, ..., D)``, or a function that draws them. Only their shape
-            counts, with their conditions and masks; trajectories start from fresh noise.
+        field: The teacher. It is not changed.
+        data: The data of :func:`moefm.fit`: rows ``(N, ..., D)``, or a function that draws them. Only their shape,
+            conditions and masks are used; trajectories start from fresh noise.
         steps: Steps of a progressive student, 1 by default; not for a flow map.
         method: ``progressive`` or ``flow_map``.
         teacher_steps: Euler steps of the teacher, a multiple of ``steps``.
         times: Where the teacher's steps lie, as for :func:`moefm.sample`; ``None`` is a uniform grid. The student's
             grid is every ``teacher_steps / steps``-th time of it: that of the same :class:`moefm.InformationTime`.
-        student: Begin with a copy of this field in place of the teacher: a student of more steps, or a larger field.
+        student: Start from a copy of this field instead of the teacher: a student of more steps, or a larger field.
         scope: Which positions share one expert, as in sampling.
         gate_scale: Weight of the gate's part of the loss.
         reuse: How often each batch of trajectories is trained on, on average: 1 is fresh noise at every step.
         train_steps: Optimizer steps.
-        batch_size: Rows a step.
+        batch_size: Rows in a step.
         lr: Peak learning rate of AdamW.
         warmup: Steps of linear warm-up.
         schedule: ``cosine`` or ``constant`` after the warm-up.
-        weight_decay: Of AdamW.
-        ema: Decay of an exponential moving average of the weights, which the student ends with; ``None`` for none.
+        weight_decay: Weight decay of AdamW.
+        ema: Decay of a moving average of the weights, which the student has at the end; ``None`` for none.
         clip: Largest gradient norm, or ``None``.
         cond: Condition of every row of ``data``.
         mask: Boolean ``(N, ...)``: positions that count.
@@ -93,7 +93,7 @@ def distill(
 
     Raises:
         ValueError: An argument is out of range.
-        TypeError: An argument is of another type, or the field has no flow map.
+        TypeError: An argument has the wrong type, or the field has no flow map.
         DivergedError: The loss or the weights became NaN or infinite.
 
     Example:

@@ -98,20 +98,22 @@ def fit(
 ) -> FitResult:
     """Train ``field`` in place on ``data``.
 
-    An objective in :class:`moefm.InformationTime` leaves it, measured, as ``field.time_change``: give it to ``sample``.
+    If the objective's time is a :class:`moefm.InformationTime`, it is measured here and stored as
+    ``field.time_change``. Give it to ``sample``.
 
     Args:
-        field: The field, on the device it shall train on.
+        field: The field, on the device to train on.
         data: Rows ``(N, ..., D)``, a tensor or an array, or a function ``(n, generator) -> (n, ..., D)`` that draws
-            fresh ones. Scale it to unit variance or so: the noise it is paired with is standard normal.
-        objective: :class:`VFM`, :class:`MoEFM` (default), :class:`ConsistentMoEFM`, or whatever is called as they are.
+            fresh ones. Scale it to about unit variance: it is paired with standard normal noise.
+        objective: :class:`VFM`, :class:`MoEFM` (default), :class:`ConsistentMoEFM`, or any function called in the same
+            way.
         steps: Optimizer steps.
-        batch_size: Pairs a step.
+        batch_size: Pairs in a step.
         lr: Peak learning rate of AdamW.
         warmup: Steps of linear warm-up.
         schedule: ``cosine`` or ``constant`` after the warm-up.
-        weight_decay: Of AdamW.
-        ema: Decay of an exponential moving average of the weights, which the field ends with; ``None`` for none.
+        weight_decay: Weight decay of AdamW.
+        ema: Decay of a moving average of the weights, which becomes the field's weights at the end; ``None`` for none.
         clip: Largest gradient norm, or ``None``.
         coupling: Pairs noise with data: ``independent``, ``ot`` (among rows of the same ``cond``, if given), or a
             function, see :mod:`moefm.couplings`.
@@ -125,7 +127,7 @@ def fit(
 
     Raises:
         ValueError: An argument is out of range.
-        TypeError: An argument is of another type.
+        TypeError: An argument has the wrong type.
         DivergedError: The loss or the weights became NaN or infinite; the field is set back to the last good state.
 
     Warns:

@@ -32,20 +32,20 @@ DENSITY_ROWS = 1024
 class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
     """Mixture-of-experts flow on the rows of a table: new rows in few steps, and log-densities, in the table's units.
 
-    Floating-point columns are standardized, integers spread over their unit interval, texts and truth values become
-    labels, and a constant column is repeated. Arrays give arrays, data frames give data frames with the same columns.
+    Floating-point columns are standardized, and integers are spread over their unit interval. Texts and booleans become
+    labels, and constant columns are repeated. Arrays give arrays, data frames give data frames with the same columns.
 
     Args:
-        n_experts: K, or ``auto``: the number of 1, 2, 3, 4, 8 and 16 whose samples come nearest to a fifth of the rows,
-            held out, after a third of the training (so ``auto`` takes three times as long).
+        n_experts: K, or ``auto``: of 1, 2, 3, 4, 8 and 16 the number whose samples are closest to a held-out fifth of
+            the rows after a third of the training steps (so ``auto`` takes three times as long).
         loss: ``consistent``, or ``paper`` for the paper's mixture likelihood.
         sigma: Softness of the assignment, in standard deviations; ``None`` takes the loss's own.
         coupling: Pairs noise with rows: ``independent``, or ``ot`` (within the labels of a 1-D ``cond``), which makes
-            paths so straight that few steps do. ``None`` is ``ot``, but ``independent`` where ``cond`` is vectors.
+            paths so straight that few steps are enough. ``None`` is ``ot``, or ``independent`` if ``cond`` is vectors.
         hidden: Width of the network.
         layers: Hidden layers of the network.
         train_steps: Optimizer steps.
-        batch_size: Rows a step.
+        batch_size: Rows in a step.
         lr: Peak learning rate.
         missing: ``refuse`` missing values, or ``drop`` the rows that hold one when fitting.
         random_state: Seed of the training.
@@ -55,10 +55,10 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         field_: The trained :class:`moefm.MLPMixtureField`.
         n_experts_: Its number of experts.
-        distances_: W2 to the rows held out, of every number of experts tried (``auto`` alone).
+        distances_: W2 to the held-out rows for every number of experts tried (only with ``auto``).
         loss_curve_: ``(step, loss)`` pairs.
         n_features_in_: Number of columns.
-        feature_names_in_: Their names, where the table had any.
+        feature_names_in_: Their names, if the table has any.
 
     Example:
         >>> X = np.random.RandomState(0).normal([170.0, 70.0], [8.0, 12.0], (200, 2))
@@ -105,7 +105,7 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
             X: Table ``(N, D)``: an array, a data frame, or a dictionary of columns.
             y: Ignored.
             sample_weight: How often each row counts, ``(N,)``.
-            cond: What every row is given with: labels ``(N,)``, an array ``(N, C)`` or a data frame.
+            cond: Condition of every row: labels ``(N,)``, an array ``(N, C)`` or a data frame.
 
         Raises:
             ValueError: A value is missing or infinite, no column varies, or an option is out of range.
@@ -144,7 +144,7 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             n: Number of rows.
             steps: Euler steps, one evaluation of the network each.
-            cond: What the rows are given, as in ``fit`` and with ``n`` rows, or a single one for all.
+            cond: Conditions of the rows, as in ``fit`` and with ``n`` rows, or a single one for all.
             random_state: Seed.
 
         Raises:
@@ -161,11 +161,12 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def score_samples(self, X: Any, cond: Any = None, steps: int = 20) -> Any:
         """Log-density of every row in the units of the table, ``(N,)``, in nats.
 
-        An integer's density over its unit interval and a label's share count as probabilities. It is the density of the
-        continuous flow, integrated backwards in ``steps`` steps of fourth order; K flows, so its cost grows with K.
+        For integers it is a density over their unit interval, for labels a probability. It is the density of the
+        continuous flow, integrated backwards in ``steps`` steps of fourth order. There are K flows, so its cost grows
+        with K.
 
         Raises:
-            ValueError: The columns are others than in ``fit``, or a label was not seen there.
+            ValueError: The columns differ from those of ``fit``, or a label was not seen there.
         """
         check_is_fitted(self)
         table = self._table(X, fitting=False)
@@ -181,7 +182,7 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return float(np.mean(self.score_samples(X, cond)))
 
     def save(self, folder: str | Path) -> None:
-        """Write the flow to a folder: weights, columns, settings, and a card. :meth:`load` brings it back."""
+        """Write the flow to a folder: weights, columns, settings and a model card. :meth:`load` reads it."""
         check_is_fitted(self)
         facts = {"rows": self.n_rows_, "losses": self.loss_curve_, "distances": getattr(self, "distances_", None),
                  "named": hasattr(self, "feature_names_in_")}  # fmt: skip
