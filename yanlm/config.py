@@ -27,10 +27,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def check_new_size(config: Any, size: int | None) -> None:
-    """Check that a vocabulary of another ``size`` still has the padding and the mask of a configuration.
+    """Check that a vocabulary of a new ``size`` still has the padding and the mask of a configuration.
 
     Raises:
-        ValueError: It has not.
+        ValueError: It does not.
     """
     for name in ("pad_token_id", "mask_token_id"):
         if size is not None and (id := getattr(config, name)) is not None and size <= id:
@@ -51,32 +51,32 @@ class YanConfig(PretrainedConfig):
         backbone: Token mixer of every block, ``transformer`` (self-attention) or ``mamba`` (bidirectional).
         positions: ``rotary`` or ``learned`` (one table for encoder and flow, the paper's).
         max_length: Longest text in tokens.
-        method: ``flow``, or a baseline of the same blocks without one: ``mlm`` (masked language model, one pass) or
+        method: ``flow``, or a baseline with the same blocks and no flow: ``mlm`` (masked language model, one pass) or
             ``mdlm`` (masked diffusion, unmasking in steps).
         num_experts: K.
         scope: Which slots share one expert: each ``token`` has its own (the paper's), each ``span`` of adjacent slots,
             all slots of a ``sentence``, or the whole ``sequence``.
-        sentence_ends: Tokens that end a sentence, where that is the scope; they come from the tokenizer.
+        sentence_ends: Tokens that end a sentence, for the scope ``sentence``; they come from the tokenizer.
         denoiser: What predicts the tokens from noise: a ``trunk`` behind the encoder (the paper's), or the ``encoder``
             itself, which sees the noisy vectors in place of the masks (:mod:`yanlm.nn.denoiser`).
-        latent_dim: Width e of the token vectors that carry the noise, where the encoder is the denoiser; 0 takes the
-            encoder's own embeddings, so that a noisy vector looks to it like the token.
-        experts: ``heads`` on a shared trunk (the paper's), or ``trunk``: each expert also modulates the whole trunk,
-            and can look for other things in the source, or ``source``: each expert also has the encoder read the source
-            anew, with a mark of its own on the masks; both need ``scope="sequence"`` behind an encoder. In an encoder
-            that denoises: ``heads``, or ``source``, marks on the slots that enter at ``expert_layer``, or
-            ``continuum``: marks that follow one number in [0, 1], of which ``num_experts`` are drawn.
+        latent_dim: Width e of the token vectors that carry the noise if the encoder is the denoiser; 0 uses the
+            encoder's own embeddings, so that a noisy vector looks like the token to it.
+        experts: ``heads`` on a shared trunk (the paper's). ``trunk``: each expert also modulates the whole trunk, so it
+            can look for other things in the source. ``source``: each expert also makes the encoder read the source
+            again, with its own mark on the masks. Both need ``scope="sequence"`` behind an encoder. In an encoder that
+            denoises: ``heads``; ``source``, marks on the slots that enter at ``expert_layer``; or ``continuum``, marks
+            that depend on a number in [0, 1], of which ``num_experts`` are drawn.
         expert_layer: Block of the encoder at which marks enter: the blocks before it are shared.
         sigma: Standard deviation of the mixture components, Eq. (4).
         prediction: What an expert outputs: the ``velocity``, or the ``data`` z1 from which the velocity follows.
         form: ``slots`` (text with mask slots, filled in place) or ``separate`` (the paper's source and target).
         align: Add the encoder's state at each slot to the flow's input; needs the slots form.
-        conv: Odd width of a depthwise convolution ahead of self-attention, 0 for none (the paper's). It lets a token
-            see its neighbours before it attends, which makes binding facts to names many times faster to learn.
+        conv: Odd width of a depthwise convolution before self-attention, 0 for none (the paper's). It lets a token see
+            its neighbours before it attends, so that connecting facts to names is learned many times faster.
         d_time: Width of the time embedding.
-        dropout: Of the decoder's input and the feed-forward layers, in training.
+        dropout: Dropout of the decoder's input and the feed-forward layers, in training.
         max_span: Longest span that the length head can predict.
-        stage: Last stage the weights went through; 0 when they are fresh.
+        stage: Last stage in which the weights were trained; 0 if they are untrained.
         pad_to: Slots given to an answer whose end the model was trained to mark with padding, 0 if it was not.
         tie_word_embeddings: Decode with the embedding's weight.
         pad_token_id: Id of ``<|padding|>``.
@@ -182,10 +182,10 @@ class ARConfig(PretrainedConfig):
         vocab_size: V, the padding and mask tokens included.
         d_model: Width.
         num_heads: Attention heads.
-        layers: Layers; of ``bart`` half of them, rounded up, are the encoder's.
+        layers: Number of layers; for ``bart`` half of them, rounded up, belong to the encoder.
         ffn_mult: Width of feed-forward layers over d.
         max_length: Longest text in tokens.
-        dropout: Everywhere, in training.
+        dropout: Dropout of all layers, in training.
         stage: 1 once the model is trained.
         pad_to: Slots given to an answer whose end the model was trained to mark with padding, 0 if it was not.
         pad_token_id: Id of ``<|padding|>``, which ends what is written.

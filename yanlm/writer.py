@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Written:
-    """One source and what became of it.
+    """One source and its results.
 
     Attributes:
         source: The text as given.
@@ -36,7 +36,7 @@ class Written:
         samples: All samples, whole texts.
         fills: For each sample, what was written into each ``<mask>``, or after the text.
         tokens: Number of slots filled in one sample.
-        nfe: Evaluations of the network that it took, together with the texts of its batch.
+        nfe: Evaluations of the network, shared with the texts of the same batch.
     """
 
     source: str
@@ -48,7 +48,7 @@ class Written:
 
 
 class Writer:
-    """Fills ``<mask>`` in texts; a text without one is continued, or answered, as the model was trained.
+    """Fills ``<mask>`` in texts. A text without one is continued or answered, depending on the model's training.
 
     Args:
         model: A model with a trained flow, or a trained baseline.
@@ -80,7 +80,7 @@ class Writer:
     def load(cls, folder: str | Path | None = None, device: str = "cpu", *, writing: bool = False) -> Writer:
         """Load a model folder that ``yanlm train`` wrote (``DIR``, ``DIR/stage2`` or ``DIR/stage1``), or the shipped.
 
-        ``writing`` is that of :func:`yanlm.load_model`: a model that only writes, ready sooner.
+        ``writing`` is passed to :func:`yanlm.load_model`: a model that only writes is ready sooner.
 
         Raises:
             ValueError: The folder is not there or holds no model.
@@ -103,21 +103,22 @@ class Writer:
         """Fill or continue ``texts``.
 
         Args:
-            texts: With ``<mask>`` where something is wanted (``[MASK]`` and ``<MASK>`` mean the same), or nowhere
-                (continue, answer). One text may be given by itself.
+            texts: Texts with ``<mask>`` where something is wanted (``[MASK]`` and ``<MASK>`` mean the same), or without
+                (to continue or answer them). A single text is accepted too.
             length: Tokens behind each mask: ``auto`` (predicted, or ended by padding where the model was trained to),
                 ``source`` (as many as the text has), or a number.
-            seed: Every text has its own randomness, from this and its place in ``texts``.
-            batch_size: Most texts generated together; where their lengths differ much, fewer are.
-            options: How they are filled.
-            keywords: The same by name, as ``steps=8``, ``samples=4`` or ``reread=True``; they have the last word.
+            seed: Every text has its own random numbers, from this and its place in ``texts``.
+            batch_size: Largest number of texts generated together; fewer if their lengths differ much.
+            options: Generation options.
+            keywords: The same options by name, such as ``steps=8``, ``samples=4`` or ``reread=True``; these override
+                ``options``.
 
         Returns:
-            What became of each text, in their order.
+            The result for each text, in the same order.
 
         Raises:
-            TypeError: Something else than strings is given.
-            ValueError: A text is empty or too long, or an option is unknown, out of range, or none of the model's.
+            TypeError: Something other than strings is given.
+            ValueError: A text is empty or too long, or an option is unknown, out of range, or not one of the model's.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
         _check_texts(texts)

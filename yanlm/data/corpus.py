@@ -1,8 +1,8 @@
 """Corpora: what ``--data`` names, as rows for training, validation and test.
 
 A spec is ``builtin:NAME``, with settings as in ``builtin:codes:groups=4``, a file, ``hf:NAME[:CONFIG][:SPLIT]`` (read
-as a stream) or ``paper``. What exists as a path is read as a path. Several are mixed by their weights, written at the
-end: ``stories.txt@0.75``.
+as a stream) or ``paper``. If it exists as a path, it is read as a path. Several specs are mixed by their weights,
+written at the end: ``stories.txt@0.75``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Corpus", "Source", "corpus_of", "load_corpus", "read_sources"]
 
 @dataclass(frozen=True)
 class Corpus:
-    """Rows to train on and rows kept apart, from one or several sources.
+    """Rows for training and held-out rows, from one or several sources.
 
     Attributes:
         sources: The parts, each with its own rows or stream.
@@ -51,9 +51,9 @@ class Corpus:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256, as hexadecimal, of the rows and weights; of the specs where one is a stream.
+        """SHA-256, as hexadecimal, of the rows and weights, or of the specs if one is a stream.
 
-        Computed when it is first asked for: that takes a fifth of the time of reading the rows.
+        It is computed on first use, which takes a fifth of the time of reading the rows.
         """
         return _fingerprint(self.sources, self.weights)
 
@@ -71,18 +71,18 @@ def load_corpus(
 ) -> Corpus:
     """Reads the corpus that one or several specs name.
 
-    A file called ``train`` with files ``validation`` and ``test`` beside it brings its own held-out rows. From other
-    files 5% each are kept, chosen by a hash of the text, so that equal texts (for questions: all questions on one
-    context) stay together. Of a stream 200 each are kept.
+    If the file is called ``train``, the files ``validation`` and ``test`` next to it hold the held-out rows. From any
+    other file 5% of the rows go to each of the two. A hash of the text decides, so equal texts (for questions: all
+    questions about one context) stay together. From a stream 200 rows go to each.
 
     Args:
         specs: What to read; see the module.
-        weights: The share of the training rows drawn from each spec; by default each row in memory counts the same, or,
-            where one spec is a stream, each spec.
-        text_column: The name of the text's field in files and data sets where it is not ``text``.
+        weights: The share of the training rows drawn from each spec. By default each row in memory counts the same, or
+            each spec if one of them is a stream.
+        text_column: The name of the text's field in files and data sets, if it is not ``text``.
         source_field: The same, or with ``target_field`` the field of each row's ``source``.
         target_field: The field of each row's ``target``.
-        seed: Which worlds ``builtin:rooms`` makes.
+        seed: Seed of the worlds of ``builtin:rooms``.
         whole: Read data sets of the hub into memory, up to a million rows of each split.
         on_note: Called with each line that the user should see.
 

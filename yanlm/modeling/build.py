@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def baseline_config(name: str, flow: YanConfig) -> Any:
-    """Configuration of a baseline that stands beside a model with a flow.
+    """Configuration of a baseline for comparison with a model with a flow.
 
-    ``mlm`` and ``mdlm`` have as many blocks, all in the encoder, and no experts; ``gpt2`` and ``bart`` have its width
-    and as many layers as bring them closest to its number of parameters.
+    ``mlm`` and ``mdlm`` have the same number of blocks, all in the encoder, and no experts. ``gpt2`` and ``bart`` have
+    its width, and the number of layers that brings them closest to its number of parameters.
     """
     own = _without_options_of_flow(flow)
     if name in MASKED:
@@ -40,7 +40,8 @@ def baseline_config(name: str, flow: YanConfig) -> Any:
 def without_flow(model: Any) -> Any:
     """The one-pass masked model that a flow is built on: a copy of its encoder and decoder, of the method ``mlm``.
 
-    It answers what the flow adds, for it fills the same slots with the same weights. Of an ensemble it is another one.
+    It shows what the flow adds, because it fills the same slots with the same weights. For an ensemble the result is an
+    ensemble too.
 
     Raises:
         ValueError: The model has no flow, or is of the separate form.
@@ -88,12 +89,12 @@ def matched_layers(target: int, *, method: str, **sizes: Any) -> int:
 
 
 def with_flow(model: YanModel, options: Mapping[str, Any], seed: int) -> YanModel:
-    """A trained model, with a new flow where the options ask for another one than it has.
+    """A trained model, with a new flow if the options ask for a different one.
 
     Args:
         model: A model with a flow.
-        options: Of :class:`yanlm.YanConfig`; those of :data:`FLOW_SETTINGS` count.
-        seed: Of the new flow's weights.
+        options: Options of :class:`yanlm.YanConfig`; only those of :data:`FLOW_SETTINGS` matter.
+        seed: Seed of the new flow's weights.
     """
     wanted, config = {name: options[name] for name in FLOW_SETTINGS if name in options}, model.config
     config.pad_to = wanted.pop("pad_to", config.pad_to)  # of the data; it has no weights

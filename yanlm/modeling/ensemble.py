@@ -24,17 +24,17 @@ _ALIKE = ("method", "form", "stage", "vocab_size", "pad_to", "max_length")
 
 
 class Ensemble(nn.Module):
-    r"""Models of one kind and one tokenizer, trained from different seeds or beginnings, as one.
+    r"""Several models of one kind and one tokenizer, trained from different seeds, used as one.
 
-    Each gives every known answer a probability among the known ones, and the mean decides:
-    :math:`\arg\max_c \frac{1}{n} \sum_i p_i(c | x)`. Training again from another seed gives other mistakes, and
-    the mean has fewer of them. What is written freely has no such mean, and is no task for an ensemble.
+    Each gives every known answer a probability, and the mean decides:
+    :math:`\arg\max_c \frac{1}{n} \sum_i p_i(c | x)`. Trainings from different seeds make different mistakes, and the
+    mean makes fewer. Freely written text has no such mean, so an ensemble cannot write it.
 
     Args:
         models: At least one; they go into evaluation mode.
 
     Raises:
-        ValueError: There is none, or they differ in kind, vocabulary, slots of an answer, or context.
+        ValueError: There is no model, or they differ in kind, vocabulary, slots of an answer, or context.
 
     Example:
         >>> from yanlm.config import YanConfig
@@ -69,7 +69,7 @@ class Ensemble(nn.Module):
 
     @property
     def can(self) -> Capabilities:
-        """What one of the models can, but for writing freely, and for one encoding of a source."""
+        """What one of the models supports, except writing freely and sharing one encoding of a source."""
         return replace(self.models[0].can, write=False, reads_once=False)
 
     @torch.no_grad()
@@ -78,8 +78,8 @@ class Ensemble(nn.Module):
 
         Args:
             source_ids: ``(B, S)``.
-            choices: Known answers; without them there is nothing to take a mean of.
-            given: What every one of the models is given: :meth:`yanlm.YanModel.generate`.
+            choices: Known answers, over which the mean is taken.
+            given: Arguments for each of the models, see :meth:`yanlm.YanModel.generate`.
 
         Returns:
             Tokens ``(B, samples, M)``, no assignment, the evaluations of all models together, and the logarithms of the

@@ -27,7 +27,7 @@ def model_folder(folder: str | Path | None = None) -> Path:
     """Folder that holds the model: ``folder`` itself, or its ``stage2``, or its ``stage1``; ``None`` for the shipped.
 
     Raises:
-        ValueError: There is none; runs inside it, as of a fine-tuning with several seeds, are listed.
+        ValueError: There is none. The message lists runs inside it, such as the seeds of a fine-tuning.
     """
     root = SHIPPED if folder is None else Path(folder)
     if holder := _model_in(root):
@@ -50,7 +50,7 @@ def _model_in(root: Path) -> Path | None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the loading bars of Hugging Face off the screen: these models load in a blink."""
+    """Hide the loading bars of Hugging Face: these models load very quickly."""
     from transformers.utils import logging as hf
 
     level, bars = hf.get_verbosity(), hf.is_progress_bar_enabled()
@@ -105,9 +105,9 @@ def load_model(folder: str | Path | None = None, device: str = "cpu", *, writing
 
     Args:
         folder: Folder of a run, or of a model; ``None`` for the model that comes with the package.
-        device: Where the model goes.
-        writing: In place of a ``YanModel`` load a :class:`yanlm.modeling.writing.WritingModel`, which only writes and
-            spares the import of Hugging Face's base class.
+        device: Device of the model.
+        writing: Instead of a ``YanModel`` load a :class:`yanlm.modeling.writing.WritingModel`, which only writes and
+            does not import Hugging Face's base class.
 
     Raises:
         ValueError: There is no model, its files are damaged, they do not fit together, or a weight is not finite.

@@ -23,17 +23,18 @@ from yanlm.seeding import fresh_seeds
 class YanModel(WritingModel, PreTrainedModel):  # type: ignore[misc]  # its config is a YanConfig
     r"""Non-autoregressive language model :math:`p(y | x) = \int p_\theta(y | z) p_\psi(z | x) dz`, Eq. (6).
 
-    The encoder turns texts into latents, the flow transports noise to the latents of the masked slots given the
-    encoded text, the decoder reads tokens off them, all slots at once.
+    The encoder turns texts into latents. Given the encoded text, the flow transports noise to the latents of the masked
+    slots. The decoder reads tokens off them, all slots at once.
 
     With the methods ``mlm`` and ``mdlm`` there is no flow, and the decoder reads tokens off the encoder's states at the
-    slots: the baselines of :mod:`yanlm.generation.unmasking`, trained in one stage. With ``denoiser="encoder"`` the
-    flow carries vectors of tokens, and the encoder itself denoises them (:mod:`yanlm.nn.denoiser`); one stage, too.
+    slots. These are the baselines of :mod:`yanlm.generation.unmasking`, trained in one stage. With
+    ``denoiser="encoder"`` the flow carries vectors of tokens, and the encoder itself denoises them
+    (:mod:`yanlm.nn.denoiser`). This also takes one stage.
 
     Attributes:
         stage1: Settings of the autoencoder's objective.
         stage2: Settings of the flow's objective.
-        denoising: Settings of the only objective, where the encoder is the flow's denoiser.
+        denoising: Settings of the single objective if the encoder is the flow's denoiser.
 
     Example:
         >>> import torch
@@ -87,7 +88,7 @@ class YanModel(WritingModel, PreTrainedModel):  # type: ignore[misc]  # its conf
         self.train(self.training)
 
     def learn_from(self, teacher: YanModel) -> None:
-        """Train this model from here on to go in ``denoising.student_steps`` steps where ``teacher`` goes in more."""
+        """From now on train this model to take ``denoising.student_steps`` steps where ``teacher`` takes more."""
         self._teacher = (teacher.requires_grad_(False).eval(),)
 
     def train(self, mode: bool = True) -> YanModel:
@@ -104,7 +105,7 @@ class YanModel(WritingModel, PreTrainedModel):  # type: ignore[misc]  # its conf
 
         Args:
             stage: 1 or 2.
-            seeds: One integer a row; all randomness of the row follows from it.
+            seeds: One integer for each row; all random numbers of the row follow from it.
             totals: Numbers of tokens and slots, ``(2,)``, that means are taken over; those of this batch by default.
             batch: Tensors of :mod:`yanlm.tokenization.examples`.
         """
@@ -142,12 +143,12 @@ class YanModel(WritingModel, PreTrainedModel):  # type: ignore[misc]  # its conf
         self.decoder.head = cast(nn.Linear, value)
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Embedding:
-        """Give embedding, map to the vocabulary, vectors of tokens and ``config.vocab_size`` another number of tokens.
+        """Change the number of tokens of the embedding, the output map, the token vectors and ``config.vocab_size``.
 
         Arguments and result are those of :meth:`transformers.PreTrainedModel.resize_token_embeddings`.
 
         Raises:
-            ValueError: Padding or mask would have no place any more.
+            ValueError: There would be no room for padding or mask.
         """
         check_new_size(self.config, new_num_tokens)
         embedding: nn.Embedding = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)

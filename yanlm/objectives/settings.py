@@ -24,15 +24,15 @@ class Stage1:
     r"""Settings of the autoencoder's objective, :math:`CE + \lambda_{MMD} MMD + \lambda_{Scale} Scale`, Eq. (8).
 
     Attributes:
-        slot: Weight of the cross-entropy at masked positions, decoded from the encoder's state there. ``None``: a
-            masked token counts as any other, in one mean over all tokens, Eq. (9).
-        known: Share of the tokens that are not masked that is decoded, drawn at random, each with the weight of those
-            that are not: with a large vocabulary a small share saves half of a step's time. 0 leaves them out, and what
-            is masked is all there is to learn.
+        slot: Weight of the cross-entropy at masked positions, decoded from the encoder's state there. With ``None`` a
+            masked token counts like any other, in one mean over all tokens, Eq. (9).
+        known: Share of the unmasked tokens that is decoded. They are drawn at random and weighted up to stand for the
+            others. With a large vocabulary a small share saves half of the time of a step. With 0 only masked tokens
+            are learned.
         mmd: Weight of the maximum mean discrepancy to a standard normal.
         scale: Weight of the mean square of the latents.
-        noise: Largest standard deviation of the perturbation of the latents; each text draws its own below it.
-        mmd_tokens: Most latents the discrepancy is estimated from.
+        noise: Largest standard deviation of the noise on the latents; each text draws its own below it.
+        mmd_tokens: Largest number of latents from which the discrepancy is estimated.
         bandwidths: Kernel bandwidths, appendix A.4.
     """
 
@@ -57,17 +57,19 @@ class Stage2:
 
     Attributes:
         objective: Routing loss: the ``paper``'s Eq. (5), or ``consistent`` (:func:`moefm.consistent_moefm_loss`).
-        ce: Latents that are decoded for the cross-entropy: ``unrolled`` through the whole ODE (the paper's),
-            ``onestep``, the estimate of z1 from the one evaluation at hand, ``rollout``, that estimate from where the
-            sampler would be at t, or ``mixture``: the likelihood of the text under the mixture of what all experts
-            write at t = 0 (:func:`yanlm.objectives.likelihood.text_likelihood`), and the rollout of the expert that
-            wrote it, or ``posterior``: the same with gradients through that one expert alone
-            (:func:`yanlm.objectives.likelihood.drawn_likelihood`), for the velocity part as well, in less than half the
-            time where experts read the source. Its gate learns from the likelihood, and ``gate`` has no say.
-        draw: Where the one-step cross-entropy's expert is drawn from: the ``gate``, or the ``responsibilities``.
-        units: Of the likelihood. ``nats``: Eq. (5) as it is. ``dimension``: its velocity part is brought to a mean
-            square error, one unit a dimension, and the gate part stays in nats; in d dimensions the gate then weighs
-            :math:`d / 2\\sigma^2` times more against the velocity than in Eq. (5).
+        ce: Latents to decode for the cross-entropy. ``unrolled``: through the whole ODE (the paper's). ``onestep``: the
+            estimate of z1 from a single evaluation on the true path. ``rollout``: that estimate from the sampler's
+            state at t. ``mixture``: the likelihood of the text under the mixture of what all experts write at t = 0
+            (:func:`yanlm.objectives.likelihood.text_likelihood`), and the rollout of the expert that wrote it.
+            ``posterior``: the same with gradients through that one expert only
+            (:func:`yanlm.objectives.likelihood.drawn_likelihood`), also for the velocity part. If experts read the
+            source, this takes less than half the time. The gate then learns from the likelihood, and ``gate`` is
+            ignored.
+        draw: Distribution that the expert of the one-step cross-entropy is drawn from: ``gate`` or
+            ``responsibilities``.
+        units: Units of the likelihood. ``nats``: Eq. (5) unchanged. ``dimension``: its velocity part becomes a mean
+            square error per dimension, and the gate part stays in nats. In d dimensions the gate then weighs
+            :math:`d / 2\\sigma^2` times more relative to the velocity than in Eq. (5).
         flow: Weight of the velocity part.
         gate: Weight of the gate part.
         ce_weight: Weight of the cross-entropy.
@@ -78,11 +80,11 @@ class Stage2:
         latent: Weight of the mean square error of the drawn expert's z1.
         entropy: Weight that favours a sharp routing of each token.
         balance: Weight that favours an even use of the experts.
-        freeze: ``all`` of the autoencoder, ``decoder`` alone, or ``none``; what is not frozen keeps its stage 1 loss.
+        freeze: ``all`` of the autoencoder, only the ``decoder``, or ``none``; unfrozen parts keep their stage 1 loss.
         length: Weight of the length head's cross-entropy, whose gradient stays inside the head.
-        reveal: Share of the rows in which some slots show their tokens, as many as masked diffusion would show: what a
-            model meets that reads what it wrote (:func:`yanlm.generation.rereading.reread`). The loss stays a mean over
-            all slots.
+        reveal: Share of the rows in which some slots show their tokens, as many as masked diffusion would show. It
+            prepares a model for reading what it wrote (:func:`yanlm.generation.rereading.reread`). The loss stays a
+            mean over all slots.
     """
 
     objective: str = "paper"
@@ -140,19 +142,19 @@ class Denoising:
     while other slots show their tokens (masked diffusion), and with noisy vectors at the masks (the flow).
 
     Attributes:
-        times: Of the noisy rows: ``information`` spends them where tokens are decided
-            (:class:`moefm.InformationTime`), ``uniform`` on all of [0, 1] alike.
+        times: Times of the noisy rows. ``information`` places them where tokens are decided
+            (:class:`moefm.InformationTime`), ``uniform`` spreads them over [0, 1].
         zero_share: Share of the noisy rows whose time is exactly 0, the first evaluation of every sampler.
         plain: Share of the rows whose masks carry no noise.
         reveal: Share of the rows, noisy or not, in which some slots show their tokens, as masked diffusion shows them.
         consistent: Experts keep the shares they have at t = 0, as in :func:`moefm.consistent_moefm_loss`, at the cost
-            of another evaluation of all experts; else every time has its own posterior, as in Eq. (5).
-        gradient: ``all`` experts, or the one ``drawn`` from the posterior
-            (:func:`moefm.drawn_categorical_loss`); ``auto``: all where experts are heads.
+            of another evaluation of all experts. Otherwise every time has its own posterior, as in Eq. (5).
+        gradient: Gradients through ``all`` experts, or through one ``drawn`` from the posterior
+            (:func:`moefm.drawn_categorical_loss`). ``auto`` is all if the experts are heads.
         balance: Weight that favours an even use of the experts.
         length: Weight of the length head's cross-entropy, whose gradient stays inside the head.
-        student_steps: Steps of a student of the model that training begins from, in place of all of the above; 0 for
-            none (:mod:`yanlm.objectives.distilling`).
+        student_steps: Train a student with this many steps of the model that training starts from, instead of all of
+            the above; 0 for none (:mod:`yanlm.objectives.distilling`).
         teacher_steps: Steps of its teacher, a multiple of them.
     """
 

@@ -48,12 +48,12 @@ def finetune_settings(
         model: Folder of a trained model.
         task: One of :data:`yanlm.tasks.task.TASKS`.
         data: Specs.
-        options: As for :func:`yanlm.runs.settings.resolve`; ``recipe`` is the one recipe there is.
-        padded: Slots of every answer, so that their number says nothing of it; ``0`` for as many as it has tokens,
-            ``None`` for what the model was trained with. Labels are best padded: :func:`pad_answers`.
+        options: As for :func:`yanlm.runs.settings.resolve`; ``recipe`` is the only recipe.
+        padded: Slots of every answer, so that their number gives nothing away. ``0`` is as many as it has tokens,
+            ``None`` is as the model was trained. Labels are best padded: :func:`pad_answers`.
 
     Raises:
-        ValueError: There is no model, no such task, or an option is wrong.
+        ValueError: There is no model or no such task, or an option is wrong.
     """
     asked = get_task(task)
     folder = model_folder(model)
@@ -100,9 +100,9 @@ def finetune_settings(
 
 
 def pad_answers(settings: RunSettings, corpus: Corpus) -> RunSettings:
-    """Settings under which every answer has as many slots as the longest, where the task pads its answers (labels).
+    """Settings that give every answer as many slots as the longest, if the task pads its answers (labels).
 
-    Their number then says nothing of the answer. Where one is very long, nothing is padded.
+    Their number then gives nothing away. If one answer is very long, nothing is padded.
     """
     task = get_task(str(settings.task))
     if not task.padded:
@@ -180,21 +180,21 @@ def finetune(
     command: str | None = None,
     listener: Listener | None = None,
 ) -> dict[str, Any] | None:
-    """Fine-tune once for every seed, each into ``OUT/seed-N``; what is done already is not done again.
+    """Fine-tune once for every seed, each into ``OUT/seed-N``. Finished seeds are not repeated.
 
     Args:
-        settings: Of :func:`finetune_settings`; its seed is the first.
-        seeds: How many.
-        out: Folder; gets ``plan.json``, what is to be done, and ``finetune.json``, the median and range of every score
-            over the seeds.
-        resume: Go on with what is in ``out``.
-        padded_answers: Pad answers (:func:`pad_answers`) when it begins.
+        settings: Settings from :func:`finetune_settings`; their seed is the first.
+        seeds: Number of seeds.
+        out: Folder for ``plan.json`` (what to do) and ``finetune.json`` (median and range of every score over the
+            seeds).
+        resume: Continue the fine-tuning in ``out``.
+        padded_answers: Pad answers (:func:`pad_answers`) at the start.
         device: As for :func:`yanlm.runs.run.train`.
-        command: Kept in the records.
-        listener: Hears how it goes.
+        command: Command line for the records.
+        listener: Receives the progress.
 
     Returns:
-        What ``finetune.json`` holds; ``None`` in processes other than the first.
+        The content of ``finetune.json``; ``None`` in processes other than the first.
 
     Raises:
         ValueError: A setting or the data is wrong, or ``out`` holds a fine-tuning and ``resume`` is not set.

@@ -17,7 +17,7 @@ class Recipe:
     """How one stage is trained, apart from its length: optimizer, batch and masking.
 
     The rows of ``bucket`` consecutive batches are sorted by length together (:class:`yanlm.data.loader.RowStream`):
-    with texts of very different lengths a batch is then less padding, and a minute holds more steps.
+    with texts of very different lengths a batch then has less padding, and a minute has more steps.
     """
 
     batch_size: int = 32
@@ -50,9 +50,9 @@ class Preset:
         stage2: Objective of stage 2.
         recipe1: Training of stage 1.
         recipe2: Training of stage 2.
-        share1: Share of the time that stage 1 gets when both stages share ``--minutes``.
+        share1: Share of the time for stage 1 if both stages share ``--minutes``.
         denoising: Objective of a model whose encoder is the flow's denoiser.
-        length: How long a run is that does not say: ``minutes``, or ``steps1`` and ``steps2``.
+        length: Default length of a run: ``minutes``, or ``steps1`` and ``steps2``.
     """
 
     model: dict[str, Any]

@@ -1,4 +1,4 @@
-"""A whole training run: data, tokenizer, both stages, and an honest report at the end."""
+"""A whole training run: data, tokenizer, both stages, and a report at the end."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def train(
     listener: Listener | None = None,
     corpus: Corpus | None = None,
 ) -> dict[str, Any] | None:
-    """Train as ``settings`` say, into the folder ``out``; return what ``run.json`` then holds.
+    """Train with ``settings`` into the folder ``out``; return the content of ``run.json``.
 
     ``out`` gets ``stage1`` and ``stage2`` (loadable models, their logs and checkpoints), ``tokenizer``, ``run.json``,
     ``losses.png`` and ``samples.txt``. Processes other than the first return ``None``.
 
     Args:
-        settings: Of :func:`yanlm.runs.settings.resolve`.
+        settings: Settings from :func:`yanlm.runs.settings.resolve`.
         out: Folder of the run.
-        resume: Go on with what is in ``out``.
+        resume: Continue the run in ``out``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        command: Kept in ``run.json``; by default what was typed.
-        listener: Hears how it goes.
-        corpus: The rows that the settings name, where they were read already.
+        command: Command line for ``run.json``; by default the current one.
+        listener: Receives the progress.
+        corpus: The rows that the settings name, if they have been read already.
 
     Raises:
         ValueError: A setting or the data is wrong, ``out`` holds a run and ``resume`` is not set, or another process
@@ -211,7 +211,7 @@ def report(
     flow: bool,
     **limits: Any,
 ) -> dict[str, Any]:
-    """What the model learned, on held-out rows masked as in the paper (5 to 10% in spans of 1 to 3).
+    """What the model has learned, on held-out rows masked as in the paper (5 to 10% in spans of 1 to 3).
 
     Limits are the time and the listener of :func:`yanlm.evaluation.report.evaluate`.
     """

@@ -1,4 +1,4 @@
-"""Everything that decides a training run: a preset, a file and the command line, laid over one another."""
+"""All settings of a training run, from a preset, a file and the command line."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ class RunSettings:
     """A whole run of ``yanlm train``.
 
     Attributes:
-        preset: Name of the preset that the rest started from.
+        preset: Name of the preset.
         data: Specs of :func:`yanlm.data.corpus.load_corpus`.
         weights: Shares of the specs, or ``None``.
         text_column: Name of the text's column in files that have no ``text``.
         tokenizer: ``bpe:SIZE`` or ``words:SIZE`` trained on the data, or what
             :func:`yanlm.tokenization.tokenizer.load_tokenizer` takes.
-        init: Model folder to begin from, or ``None``.
-        init_from: Folder of a published GPT-2 or BART that the baseline begins from, or ``None``.
+        init: Model folder to start from, or ``None``.
+        init_from: Folder of a published GPT-2 or BART to start the baseline from, or ``None``.
         baseline: ``gpt2``, ``bart``, ``mdlm`` or ``mlm`` instead of the flow, trained in one stage; or ``None``.
-        task: One of :data:`yanlm.tasks.task.TASKS` that the data is read for and the result evaluated on, or ``None``.
-        source_field: Name of the field of the text or context, where it has another.
+        task: One of :data:`yanlm.tasks.task.TASKS`, for reading the data and evaluating the result, or ``None``.
+        source_field: Name of the field of the text or context, if it has another name.
         target_field: Name of the field of the answer or label.
         stage: ``both``, ``1`` or ``2``.
         minutes: Training time of all stages together, or ``None`` for steps.
-        share1: Part of it that stage 1 gets.
+        share1: Share of this time for stage 1.
         steps1: Optimizer steps of stage 1.
         steps2: Optimizer steps of stage 2.
         model: Options of :class:`yanlm.YanConfig`.
         stage1: Objective of stage 1.
         stage2: Objective of stage 2.
-        denoising: The objective where the encoder is the flow's denoiser (``model.denoiser``); it has stage 1 alone.
+        denoising: The objective if the encoder is the flow's denoiser (``model.denoiser``); then there is only stage 1.
         recipe1: Training of stage 1.
         recipe2: Training of stage 2.
-        accumulate: Micro-batches of a step.
+        accumulate: Micro-batches in a step.
         precision: ``no`` or ``bf16``.
         compile: Whether ``torch.compile`` fuses the operations of the model's blocks.
         save_every: Steps between checkpoints.
         log_every: Steps between lines of the log.
         sample_every: Steps between samples.
-        check_every: Steps between two looks at the task's score on validation (early stopping), or ``None``.
-        check_rows: Validation rows looked at.
-        patience: Looks without a better score after which a stage stops, or ``None``.
-        eval_rows: Held-out rows that are evaluated at the end, ``all``, or ``None`` for as many as a quarter of the
-            training time allows (without a task, 300 at most).
-        seed: Of the weights and of everything random in training.
+        check_every: Steps between two validations of the task's score (early stopping), or ``None``.
+        check_rows: Rows used in a validation.
+        patience: Validations without a better score after which a stage stops, or ``None``.
+        eval_rows: Held-out rows to evaluate at the end, ``all``, or ``None`` for as many as a quarter of the training
+            time allows (without a task, at most 300).
+        seed: Seed of the weights and of all random numbers in training.
     """
 
     preset: str = "tiny"
@@ -193,14 +193,14 @@ _TABLES = (*_GROUPS, "model")
 
 
 def resolve(options: Mapping[str, Any]) -> RunSettings:
-    """Settings of a run: a preset with ``options`` laid over it.
+    """Settings of a run: a preset, changed by ``options``.
 
     Args:
         options: Names of :class:`RunSettings`; ``model``, ``stage1``, ``stage2``, ``denoising``, ``recipe1`` and
             ``recipe2`` are tables of what changes in them.
 
     Raises:
-        ValueError: A name is unknown, or a value is of another type or out of range.
+        ValueError: A name is unknown, or a value has the wrong type or is out of range.
 
     Example:
         >>> settings = resolve({"minutes": 3, "model": {"num_experts": 6}, "stage2": {"objective": "consistent"}})

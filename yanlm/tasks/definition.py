@@ -25,30 +25,31 @@ def no_guesses(train_rows: Sequence[Mapping[str, Any]], test_rows: Sequence[Mapp
 
 @dataclass(frozen=True)
 class Task:
-    """A task: everything that depends on what is asked.
+    """A task: everything that depends on the question asked.
 
     Attributes:
-        name: What commands and reports call it.
+        name: Its name in commands and reports.
         kind: Kind of its rows, one of :data:`yanlm.data.rows.KINDS`.
         make_row: Makes a row of the task from a row of data.
-        references: Texts that count as right for a row; ``None`` where the row's whole text is compared.
+        references: Texts that count as right for a row; ``None`` if the row's whole text is compared.
         metrics: Metrics of a row, in the order of reports: of :data:`yanlm.evaluation.scoring.METRICS`, or its own.
-        main: Those with a bootstrap interval over the rows; studies compare the first.
-        columns: Metrics of the command's table; the report holds more.
+        main: Metrics with a bootstrap interval over the rows; studies compare the first.
+        columns: Metrics in the command's table; the report holds more.
         stops_on: The metric that early stopping looks at.
         exact: The metric that says whether a row is right.
-        own_metrics: Metrics of the task's own, by name.
+        own_metrics: The task's own metrics, by name.
         left_out: Why ``make_row`` leaves rows out, in words.
-        from_texts: Whether its rows are made of texts: of questions it gets the contexts, each once, as ``text``.
-        length_tells: Whether known answers may be told apart by their number of tokens, which reports then say.
-        closed: Whether what is written is a label, which training rows have to show.
+        from_texts: Whether its rows are made from texts. From questions it gets the contexts, each once, as ``text``.
+        length_tells: Whether known answers may be recognized by their number of tokens; reports then say so.
+        closed: Whether the answer is a label, which has to occur in the training rows.
         padded: Whether fine-tuning gives every answer as many slots as the longest needs.
         copying: Whether an untouched source, and the most frequent token in every slot, are baselines.
         guesses: Baselines that answer in words.
-        training: Settings that a fine-tuning on it begins with, as :func:`yanlm.runs.settings.resolve` takes them.
+        training: Settings with which a fine-tuning on it starts, as :func:`yanlm.runs.settings.resolve` takes them.
 
     Raises:
-        ValueError: The name is empty, the kind is unknown, or ``main``, ``exact`` or ``stops_on`` is no metric of it.
+        ValueError: The name is empty, the kind is unknown, or ``main``, ``exact`` or ``stops_on`` is not one of its
+            metrics.
     """
 
     name: str

@@ -12,7 +12,7 @@ from yanlm.tasks.task import Task, get_task
 
 
 def task_rows(rows: Sequence[Row], task: str | Task, *, seed: int = 0) -> list[Row]:
-    """Rows as a task needs them; a function of each row and the seed alone.
+    """Rows as a task needs them. They depend only on each row and the seed.
 
     - ``infill``: ``{"text"}``; spans are masked later.
     - ``sentence``: ``{"source", "target"}``, a sentence drawn from those between the first and the last, and the text
@@ -28,7 +28,7 @@ def task_rows(rows: Sequence[Row], task: str | Task, *, seed: int = 0) -> list[R
     Args:
         rows: As :func:`yanlm.data.corpus.load_corpus` gives them.
         task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
-        seed: Of the sentence drawn.
+        seed: Seed of the sentence to draw.
 
     Raises:
         DataError: No such task, rows without its fields, or no row that serves it.
@@ -95,7 +95,7 @@ def load_task(
         source_field: The field of the text, or of the context or the text to classify, where it has another name.
         target_field: The field of the answer or label that goes with it.
         text_column: The field of the text; the same as ``source_field`` alone.
-        seed: Of built-in corpora and of the sentences drawn.
+        seed: Seed of built-in corpora and of the sentences to draw.
         on_note: Called with each line that the user should see.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The tasks by name: those of the library, and others that are registered."""
+"""The tasks by name: those of the library, and others that were registered."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ TASKS: dict[str, Task] = {module.TASK.name: module.TASK for module in (infill, s
 
 
 def register(task: Task) -> Task:
-    """Make a task known by its name, to the library and to the commands of this process.
+    """Register a task under its name, for the library and the commands of this process.
 
     Raises:
-        ValueError: There is one of this name.
+        ValueError: A task with this name exists.
     """
     if task.name in TASKS:
         raise ValueError(
@@ -25,7 +25,7 @@ def register(task: Task) -> Task:
 
 
 def unregister(name: str) -> None:
-    """Forget a task; there may be none of this name."""
+    """Forget a task, if there is one with this name."""
     TASKS.pop(name, None)
 
 

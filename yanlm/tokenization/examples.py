@@ -1,7 +1,7 @@
-"""One schema for every task: text with mask slots, and what fills them.
+"""One form for every task: text with mask slots, and what fills them.
 
 A row is a dict of strings; :class:`Builder` turns rows into examples and batches. In the form ``"slots"`` source and
-target have equal length and differ at the slots alone, where the source holds the mask: infilling has slots inside the
+target have equal length and differ only at the slots, where the source holds the mask: infilling has slots inside the
 text, and an answer, a label or a continuation is slots after it. In the form ``"separate"``, the paper's, source and
 target are different sequences: the source has one mask for each span, or for the whole answer, and every position of
 the target is a slot.
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 
 class Builder:
-    """Turns rows into examples and batches, as a function of the row and its seed alone.
+    """Turns rows into examples and batches. The result depends only on the row and its seed.
 
-    A text longer than ``max_length`` gives a window of that length, drawn with the seed. Where there is an answer, it
-    and the question stay and the beginning of the context goes; a text to classify loses its end.
+    A text longer than ``max_length`` becomes a window of that length, drawn with the seed. If there is an answer, the
+    answer and the question stay, and the beginning of the context is cut. A text to classify loses its end.
 
     Args:
-        tokenizer: Has a padding and a mask token, as those of :mod:`yanlm.tokenization.tokenizer` do.
+        tokenizer: A tokenizer with a padding and a mask token, such as those of :mod:`yanlm.tokenization.tokenizer`.
         form: ``"slots"``, or ``"separate"`` for the paper's.
-        max_length: Most tokens of a source, and of a target.
+        max_length: Largest number of tokens of a source, and of a target.
         masking: How texts are masked.
         lengths: ``"given"``: an answer has as many slots as tokens. ``"padding"``: answers and continuations have
             ``pad_to`` slots, and the model learns to end by filling the rest with padding.
         pad_to: Number of these slots.
-        reserve: Most tokens of an answer, which is cut after them; half of ``max_length`` if not given.
+        reserve: Largest number of tokens of an answer, which is cut after them; half of ``max_length`` by default.
 
     Raises:
         ValueError: An option is out of its range, or the tokenizer lacks the padding or the mask.
@@ -94,7 +94,7 @@ class Builder:
         """Ids of one row, masked as ``seed`` decides.
 
         Raises:
-            ValueError: The fields are those of no kind of row, or one that must hold text is empty or no string.
+            ValueError: No kind of row has these fields, or a field that must hold text is empty or not a string.
         """
         rng = random.Random(seed)
         draw = rng.random()

@@ -12,18 +12,18 @@ from moefm.checks import check_count, check_share
 
 @dataclass(frozen=True)
 class Masking:
-    """How a text is masked; each text draws for itself.
+    """How a text is masked. Each text is drawn separately.
 
     Args:
-        rate: Least and greatest share of the tokens that are masked, drawn uniformly (5 to 10% in the paper).
+        rate: Smallest and largest share of masked tokens, drawn uniformly (5 to 10% in the paper).
         spans: Lengths of masked spans, drawn uniformly (1, 2 or 3 tokens in the paper).
-        tail: Share of texts of which the end is masked instead, so that the model learns to continue.
+        tail: Share of texts whose end is masked instead, so that the model learns to continue.
         tail_max: Longest end that is masked, in tokens.
         clean: Share of rows without any mask, for the autoencoder.
-        context: Share of rows with an answer whose context is masked too: many more tokens to learn from.
-        context_rate: Share of its tokens; low, because what is masked there may be what the answer needs.
-        drop: Greatest share of a context's tokens that are left out, drawn uniformly from 0 on: word dropout (Iyyer
-            et al., 2015), against learning long texts and few labels by heart. Nothing is learned in their place.
+        context: Share of rows with an answer whose context is masked too. This gives many more tokens to learn from.
+        context_rate: Share of masked tokens in the context; low, because the answer may need them.
+        drop: Largest share of a context's tokens that are left out, drawn uniformly from 0: word dropout (Iyyer et al.,
+            2015), against memorizing long texts with few labels. Nothing is learned in their place.
 
     Raises:
         ValueError: A share is outside [0, 1], ``tail`` and ``clean`` exceed 1 together, or there is no span length.
