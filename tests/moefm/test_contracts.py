@@ -354,7 +354,7 @@ BAD = [
         for c in (LONG[:4], LONG[:4].int(), LONG[:4].bool(), torch.zeros(4), torch.zeros(4).numpy(), 1.0)
     ),
     *(("cond", lambda c=c: CONDITIONED(torch.zeros(5, 4, 2), 0.5, c)) for c in (torch.zeros(5, 4).long(), LONG)),
-    ("cond", lambda: train(field=CONDITIONED, cond=torch.ones(9, 4), coupling="ot")),
+    ("cond", lambda: train(field=CONDITIONED, cond=torch.arange(36.0).view(9, 4), coupling="ot")),
 ]
 
 

@@ -11,9 +11,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from moefm.plain_text import printable
 from moefm_toy.datasets import Dataset
 from moefm_toy.experiment import MethodRun, SeedRun
+from moefm_toy.headings import head
 from moefm_toy.palette import DATA, TITLES, colours_of, expert_colours
 from moefm_toy.units import columns_of
 
@@ -83,18 +83,16 @@ def density_figure(run: SeedRun, dataset: Dataset) -> Figure:
     steps = list(next(iter(run.methods.values())).samples)
     heights = [1.5] * len(steps) + [2.4]
     figure = Figure(figsize=(3.3 * len(run.methods) + 0.6, sum(heights) + 1.2), layout="constrained")
-    heading = "data grey; samples black, by expert in colours"
-    figure.suptitle(
-        f"{printable(dataset.name)}: {heading}; noise floor of W2 {run.floor:.3f}", fontsize=11, parse_math=False
-    )
+    floor = f"noise floor of W2 {run.floor:.3f}"
+    head(figure, f"{dataset.name}: data grey; samples black, by expert in colours; {floor}")
     axes = figure.subplots(len(heights), len(run.methods), squeeze=False, height_ratios=heights)
     for place, (name, method) in enumerate(run.methods.items()):
         for row, count in enumerate(steps):
             ax, drawn = axes[row][place], method.samples[count]
             ax.set_xlim(*limits)
             draw_densities(ax, data, drawn.z1[:, 0], drawn.assignment, method.field.num_experts)
-            head = f"{TITLES[name]}\n" if row == 0 else ""
-            ax.set_title(f"{head}W2 {method.metrics['by_steps'][str(count)]['w2']:.3f}", fontsize=10)
+            title = f"{TITLES[name]}\n" if row == 0 else ""
+            ax.set_title(f"{title}W2 {method.metrics['by_steps'][str(count)]['w2']:.3f}", fontsize=10)
             column.label(ax, "x")
             if row < len(steps) - 1:
                 ax.set_xlabel("")

@@ -15,6 +15,7 @@ from moefm.paths import linear_path
 from moefm.plain_text import printable
 from moefm_toy.datasets import Dataset
 from moefm_toy.experiment import MethodRun, SeedRun, loss_of
+from moefm_toy.headings import head
 from moefm_toy.palette import DATA, LINES, TITLES, colours_of, expert_colours
 from moefm_toy.plane import Plane
 from moefm_toy.settings import IN_INFORMATION_TIME, generator
@@ -56,8 +57,8 @@ def samples_figure(run: SeedRun, dataset: Dataset) -> Figure:
     width = 3.2
     size_inches = (max(width * columns + 0.3, 5.0), sum(width * h + 0.32 for h in heights) + 0.7)
     figure = Figure(figsize=size_inches, layout="constrained")
-    heading = f"{printable(dataset.name)}: data grey, samples coloured by expert; noise floor of W2 {run.floor:.3f}"
-    figure.suptitle(heading, fontsize=11, parse_math=False)  # the name of a file is no formula
+    floor = f"noise floor of W2 {run.floor:.3f}"
+    head(figure, f"{dataset.name}: data grey, samples coloured by expert; {floor}")
     axes = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     ground = plane(run.data)
     size = dot_size(len(run.data))
@@ -70,8 +71,8 @@ def samples_figure(run: SeedRun, dataset: Dataset) -> Figure:
             _bare(ax, plane)
             plane.label(ax, left=column == 0, bottom=row == len(steps) - 1)
             distance = method.metrics["by_steps"][str(count)]["w2"]
-            head = f"{TITLES[name]}\n" if row == 0 else ""
-            ax.set_title(f"{head}W2 {distance:.3f}", fontsize=10)
+            title = f"{TITLES[name]}\n" if row == 0 else ""
+            ax.set_title(f"{title}W2 {distance:.3f}", fontsize=10)
             if column == 0:
                 _name_row(ax, f"{count} step{'s' if count > 1 else ''}")
         _trajectories(axes[-1][column], method, plane, ground)

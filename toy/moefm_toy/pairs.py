@@ -5,10 +5,10 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from moefm.plain_text import printable
 from moefm_toy.datasets import Dataset
 from moefm_toy.densities import draw_densities
 from moefm_toy.experiment import SeedRun
+from moefm_toy.headings import head
 from moefm_toy.palette import DATA, TITLES, colours_of
 from moefm_toy.units import columns_of
 
@@ -41,9 +41,9 @@ def pairs_figure(run: SeedRun, dataset: Dataset, method: str) -> Figure:
     figure = Figure(figsize=(1.75 * dataset.dim + 0.6, 1.6 * dataset.dim + 0.8), layout="constrained")
     title = TITLES[method].replace("\n", " ")
     distance = f"W2 {trained.metrics['by_steps'][str(count)]['w2']:.3f}"
-    below = f"{title}, {count} step{'s' * (count > 1)}, {distance} (noise floor {run.floor:.3f})"
+    steps = f"{count} step{'s' * (count > 1)}"
     guide = "diagonal and below: samples by expert on grey data; above: data alone"
-    figure.suptitle(f"{printable(dataset.name)}: {below}\n{guide}", fontsize=10, parse_math=False)
+    head(figure, f"{dataset.name}: {title}, {steps}, {distance} (noise floor {run.floor:.3f}); {guide}")
     axes = figure.subplots(dataset.dim, dataset.dim, squeeze=False)
     size = max(2.0, min(12.0, 2500 / len(data)))
     for i in range(dataset.dim):
