@@ -24,7 +24,8 @@ latents = latents / scale
 torch.manual_seed(0)
 field = MLPMixtureField(dim=16, num_experts=8, num_classes=10)
 generator = torch.Generator().manual_seed(0)
-fit(field, latents, ConsistentMoEFM(sigma=0.5), cond=labels, steps=STEPS, batch_size=128, generator=generator)
+options = {"steps": STEPS, "batch_size": 128, "generator": generator}
+fit(field, latents, ConsistentMoEFM(sigma=0.5), cond=labels, coupling="ot", **options)  # transport within each class
 
 judge = LogisticRegression(max_iter=2000).fit(latents.numpy(), labels.numpy())
 wanted = torch.arange(10).repeat_interleave(50)

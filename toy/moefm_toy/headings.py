@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from moefm.plain_text import printable
 
-LETTERS = 11.5
+LETTERS = 9.5
 """Letters of the heading's size that fit into an inch."""
 
 
