@@ -20,7 +20,7 @@ ORDER = [
     {"objectives", "generation"},
     {"modeling", "training"},
     {"evaluation", "analysis", "writer"},
-    {"runs"},
+    {"runs", "serving"},
     {"studies"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

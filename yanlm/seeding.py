@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 
 import torch
@@ -31,6 +32,29 @@ def row_seed(seed: int, step: int, row: int) -> int:
         (True, False)
     """
     return _mix(_mix(_mix(seed & _MASK) ^ (step & _MASK)) ^ (row & _MASK)) >> 1
+
+
+def text_seeds(seed: int | Sequence[int], count: int) -> list[int]:
+    """Seeds of the rows of ``count`` texts: from one seed and their places, or each from its own as if it were alone.
+
+    Raises:
+        ValueError: A seed is no integer, or there is not one for each text.
+
+    Example:
+        >>> text_seeds(7, 2)[0] == text_seeds([5, 7], 2)[1]
+        True
+    """
+    if isinstance(seed, Sequence) and not isinstance(seed, str):
+        if len(seed) != count:
+            raise ValueError(f"seed must be one integer, or one for each of the {count} texts, got {len(seed)}")
+        return [row_seed(_integer(own), 0, 0) for own in seed]
+    return [row_seed(_integer(seed), 0, place) for place in range(count)]
+
+
+def _integer(seed: object) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise ValueError(f"seed must be an integer, got {seed!r}")
+    return int(seed)
 
 
 def fresh_seeds(count: int) -> list[int]:

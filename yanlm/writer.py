@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from moefm.checks import check_count
 from yanlm.generation.lengths import predicted_lengths, written_lengths
 from yanlm.generation.options import GenerationOptions, generation_options
-from yanlm.seeding import row_seed
+from yanlm.generation.watching import Watched, Watcher, watched
+from yanlm.seeding import text_seeds
 from yanlm.tokenization.collation import Example, call_cost, split_spans, together
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masked_text import fill
@@ -95,7 +96,7 @@ class Writer:
         texts: str | Sequence[str],
         *,
         length: str | int = "auto",
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         batch_size: int = 32,
         options: GenerationOptions | None = None,
         **keywords: Any,
@@ -107,7 +108,8 @@ class Writer:
                 (to continue or answer them). A single text is accepted too.
             length: Tokens behind each mask: ``auto`` (predicted, or ended by padding where the model was trained to),
                 ``source`` (as many as the text has), or a number.
-            seed: Every text has its own random numbers, from this and its place in ``texts``.
+            seed: Every text has its own random numbers, from this and its place in ``texts``. A list holds one seed for
+                each text, which is then written as if it were alone.
             batch_size: Largest number of texts generated together; fewer if their lengths differ much.
             options: Generation options.
             keywords: The same options by name, such as ``steps=8``, ``samples=4`` or ``reread=True``; these override
@@ -120,33 +122,61 @@ class Writer:
             TypeError: Something other than strings is given.
             ValueError: A text is empty or too long, or an option is unknown, out of range, or not one of the model's.
         """
+        return [out for out, _ in self._fill(texts, length, seed, batch_size, generation_options(options, keywords))]
+
+    def watch(
+        self,
+        texts: str | Sequence[str],
+        *,
+        length: str | int = "auto",
+        seed: int | Sequence[int] = 0,
+        batch_size: int = 32,
+        options: GenerationOptions | None = None,
+        **keywords: Any,
+    ) -> list[tuple[Written, Watched]]:
+        """:meth:`write`, and what each pass said about each text; arguments and errors are the same."""
+        options = generation_options(options, keywords)
+        filled = self._fill(texts, length, seed, batch_size, options, watching=True)
+        return [(out, seen) for out, seen in filled if seen is not None]
+
+    def _fill(
+        self,
+        texts: str | Sequence[str],
+        length: str | int,
+        seed: int | Sequence[int],
+        batch_size: int,
+        options: GenerationOptions,
+        watching: bool = False,
+    ) -> list[tuple[Written, Watched | None]]:
         texts = [texts] if isinstance(texts, str) else list(texts)
         _check_texts(texts)
         check_length(length)
-        batch_size = check_count("batch_size", batch_size)
-        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
-            raise ValueError(f"seed must be an integer, got {seed!r}")
-        options = generation_options(options, keywords)
+        batch_size, seeds = check_count("batch_size", batch_size), text_seeds(seed, len(texts))
         if options.seeds is not None:
             raise ValueError("seeds of texts follow from seed: give seed, and leave out seeds")
         self.model.can.check(options)
         examples = self._examples(texts, length)
-        written: dict[int, Written] = {}
+        filled: dict[int, tuple[Written, Watched | None]] = {}
         for rows in together(examples, batch_size, call_cost(self.model.config.d_model, self.model.device.type)):
             batch = self.builder.collate([examples[i] for i in rows])
             batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
             alone = len(rows) == 1
+            watcher = Watcher() if watching and self.model.can.steps else None
             out = self.model.generate(
                 batch["source_ids"],
                 slots=batch["slots"],
                 source_mask=None if alone else batch["source_mask"],
                 slot_mask=None if alone else batch["slot_mask"],
                 options=options,
-                seeds=[row_seed(int(seed), 0, i) for i in rows],
+                seeds=[seeds[i] for i in rows],
+                **({} if watcher is None else {"watcher": watcher}),
             )
-            for i, samples in zip(rows, out.tokens.tolist(), strict=True):
-                written[i] = self._written(texts[i], examples[i], samples, out.nfe)
-        return [written[i] for i in range(len(texts))]
+            seen = (
+                [None] * len(rows) if not watching else watched(out, [self._spans(examples[i]) for i in rows], watcher)
+            )
+            for i, samples, own in zip(rows, out.tokens.tolist(), seen, strict=True):
+                filled[i] = self._written(texts[i], examples[i], samples, out.nfe), own
+        return [filled[i] for i in range(len(texts))]
 
     def _examples(self, texts: Sequence[str], length: str | int) -> list[Example]:
         """Every text with its slots; it is tokenized once, with one mask for each span."""
@@ -176,6 +206,9 @@ class Writer:
         texts = [self._text(source, example, tokens[:count]) for tokens in samples]
         fills = [self._fills(example, tokens[:count]) for tokens in samples]
         return Written(source, texts[0], texts, fills, count, nfe)
+
+    def _spans(self, example: Example) -> list[int]:
+        return list(example.spans) if self.builder.form == "slots" else [len(example.slots)]
 
     def _text(self, source: str, example: Example, tokens: list[int]) -> str:
         if self.builder.form == "separate":

@@ -178,3 +178,12 @@ def test_text_comes_back_with_tokenizers_of_every_kind(kind: str) -> None:
             assert re.fullmatch(".*".join(map(re.escape, split_at_masks(text))) + "(?s:.*)", sample, re.DOTALL)
             assert text != filled or sample.endswith(" left.\n ")
             assert text != continued or sample.startswith(continued)
+
+
+def test_texts_with_seeds_of_their_own_are_written_as_if_alone(writer: Writer) -> None:
+    many = ["the <mask> sat", "a small <mask> near the <mask> house in the old town", "the dog"]
+    together = writer.write(many, seed=[3, 8, 3], samples=2)
+    assert together == [writer.write(text, seed=seed, samples=2)[0] for text, seed in zip(many, [3, 8, 3], strict=True)]
+    for seed in ([1, 2], 1.5, "7", [1, 2, True]):
+        with pytest.raises(ValueError, match="seed must be"):
+            writer.write(many, seed=seed)  # type: ignore[arg-type]

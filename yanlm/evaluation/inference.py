@@ -188,7 +188,8 @@ class _Writer:
     ) -> Generation:
         options = replace(options, seeds=seeds)
         if states is not None:
-            return generate(self.model, **batch, options=options, choices=self.choices, states=states)
+            rest: dict[str, Any] = {**batch, "states": states, "choices": self.choices}
+            return generate(self.model, options=options, **rest)
         known = {} if self.choices is None else {"choices": self.choices}
         out: Generation = self.model.generate(**batch, options=options, **known)
         return out

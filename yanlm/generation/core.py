@@ -18,6 +18,7 @@ from moefm.solvers import SOLVERS
 from yanlm.generation.choices import answer_scores, likeliest
 from yanlm.generation.options import GenerationOptions
 from yanlm.generation.result import Generation, check_finite
+from yanlm.generation.watching import Watcher
 from yanlm.nn.slots import gather_tokens
 
 if TYPE_CHECKING:
@@ -119,7 +120,11 @@ def fixed(options: GenerationOptions) -> bool:
 
 
 def fill(
-    model: YanNetwork, given: Given, options: GenerationOptions, experts: Sequence[torch.Generator] | None = None
+    model: YanNetwork,
+    given: Given,
+    options: GenerationOptions,
+    experts: Sequence[torch.Generator] | None = None,
+    watcher: Watcher | None = None,
 ) -> Filled:
     """Encode, condition, draw experts, integrate, read tokens.
 
@@ -128,6 +133,7 @@ def fill(
         given: All that the run reads.
         options: Steps, solver, routing and samples.
         experts: A generator for each of the N rows, where ``given`` has no uniforms.
+        watcher: Is shown where the latents would end after every step.
     """
     states = model.encode(given.source_ids, given.source_mask) if given.states is None else given.states
     cond = model.condition(states, given.source_ids, given.source_mask, given.slots, given.slot_mask)
@@ -143,7 +149,10 @@ def fill(
         mask=cond.mask,
         generator=experts,
         uniforms=given.uniforms,
+        trajectory=watcher is not None,
     )
+    if watcher is not None and out.trajectory is not None:
+        _show(model, watcher, out.trajectory, out.times, cond.mask)
     if given.choices is not None:
         scores = answer_scores(model.decoder(out.z1), given.choices)
         return Filled(likeliest(scores, given.choices), scores, out.assignment, scores, out.nfe)
@@ -152,6 +161,13 @@ def fill(
         tokens = tokens.masked_fill(~cond.mask, model.config.pad_token_id or 0)
         computed = computed.masked_fill(~cond.mask, 0)
     return Filled(tokens, computed, out.assignment, None, out.nfe)
+
+
+def _show(model: YanNetwork, watcher: Watcher, states: Tensor, times: Tensor, mask: Tensor | None) -> None:
+    """Show the tokens at the end of the straight line through each step of ``states`` ``(T + 1, N, M, d)``."""
+    for before, after, t, following in zip(states, states[1:], times, times[1:], strict=False):
+        logits = model.decoder(before + (1 - t) / (following - t) * (after - before))
+        watcher.see(logits.float().softmax(-1), mask, time_of_flow=float(t), timed=False)
 
 
 def _best(model: YanNetwork, z1: Tensor, wanted: Tensor | None, samples: int) -> tuple[Tensor, Tensor]:

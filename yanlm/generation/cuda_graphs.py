@@ -16,11 +16,12 @@ from moefm.finite import traced
 from yanlm.generation.core import Filled, Given, fixed
 from yanlm.generation.options import GenerationOptions
 from yanlm.generation.replays import Replays, Run, rounded
+from yanlm.generation.watching import Watcher
 
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
 
-Fill = Callable[["YanNetwork", Given, GenerationOptions, Sequence[torch.Generator] | None], Filled]
+Fill = Callable[..., Filled]
 SHAPES = 256
 """How many shapes may be compiled."""
 WARM_UPS = 2
@@ -107,8 +108,14 @@ def run(
     given: Given,
     options: GenerationOptions,
     experts: Sequence[torch.Generator] | None = None,
+    watcher: Watcher | None = None,
 ) -> Filled:
-    """``fill(model, given, options, experts)``, or on a GPU its recording, unless the source is encoded already."""
+    """``fill(model, given, options, experts)``, or on a GPU its recording, unless the source is encoded already.
+
+    A run that somebody watches is not recorded.
+    """
+    if watcher is not None:
+        return fill(model, given, options, experts, watcher)
     if given.states is not None or not can_record(model, options):
         return fill(model, given, options, experts)
     return replayed(fill, model, given, options, replays_of(model))

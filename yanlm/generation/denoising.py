@@ -18,6 +18,7 @@ from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_generation, finite_flow
 from yanlm.generation.token_sampling import Canvas, choose, slot_uniforms, special_ids
 from yanlm.generation.unmasking import Turn, in_turns
+from yanlm.generation.watching import Watcher
 from yanlm.nn.denoiser import LAST, TokenReader
 from yanlm.nn.places import Places
 from yanlm.seeding import EXPERT, GAUSSIAN, NOISE, row_normal, sample_streams
@@ -48,6 +49,7 @@ def denoise(
     slot_mask: Tensor | None = None,
     options: GenerationOptions = DEFAULTS,
     choices: Tensor | None = None,
+    watcher: Watcher | None = None,
 ) -> Generation:
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, T passes of the encoder, the most probable token of the last one.
 
@@ -63,6 +65,7 @@ def denoise(
         slot_mask: ``(B, M)``, True = a slot.
         options: Steps T, routing, scale of the noise, temperature of the last pass, candidates, samples and seeds.
         choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the most probable as a whole.
+        watcher: Is shown every pass; nothing is recorded on a GPU then.
 
     Returns:
         Tokens ``(B, samples, M)``, the experts, and ``nfe``, the passes of the encoder.
@@ -91,12 +94,16 @@ def denoise(
         judge=_noise(model, vectors, held) if options.candidates > 1 else None,
     )
     with finite_flow():
-        out = run(fill_by_encoder, model, given, options, experts)
+        out = run(fill_by_encoder, model, given, options, experts, watcher)
     return out.generation(options.samples)
 
 
 def fill_by_encoder(
-    model: YanNetwork, given: Given, options: GenerationOptions, experts: Sequence[torch.Generator] | None = None
+    model: YanNetwork,
+    given: Given,
+    options: GenerationOptions,
+    experts: Sequence[torch.Generator] | None = None,
+    watcher: Watcher | None = None,
 ) -> Filled:
     """Steps, tokens and the choice among candidates: :func:`yanlm.generation.core.fill` where the encoder denoises.
 
@@ -105,6 +112,7 @@ def fill_by_encoder(
         given: All that the run reads.
         options: Steps, routing, temperature, candidates and samples.
         experts: A generator for each of the N rows, where ``given`` has no uniforms.
+        watcher: Is shown every pass.
     """
     config, rows = model.config, torch.arange(len(given.slots), device=given.slots.device)
     rows = rows.repeat_interleave(options.samples * options.candidates)
@@ -112,11 +120,10 @@ def fill_by_encoder(
     places = model.places(
         given.source_ids[rows], next(masks), given.slots[rows], next(masks), experts or (), given.points
     )
-    solved = _solve(
-        model, given.noise, places, options, Router(experts, places.scope, places.mask, None, given.uniforms)
-    )
+    router = Router(experts, places.scope, places.mask, None, given.uniforms)
+    solved = _solve(model, given.noise, places, options, router, watcher)
     probabilities, assignment = solved
-    computed, scores, nfe = probabilities.amax(-1), None, options.steps
+    computed, scores, kept, nfe = probabilities.amax(-1), None, None, options.steps
     if given.choices is None:
         flat, words = probabilities.flatten(0, 1), None if given.words is None else given.words.flatten()
         chosen, _ = choose(flat.clamp_min(1e-30).log(), special_ids(config), options.temperature, words)
@@ -131,6 +138,8 @@ def fill_by_encoder(
         kept = _most_probable(model, tokens, places, solved, given.judge, options)
         tokens, assignment = tokens[kept], None if assignment is None else assignment[kept]
         nfe = options.candidates * (options.steps + 1)
+    if watcher is not None:
+        watcher.wrote(tokens, kept)
     return Filled(tokens, computed, assignment, scores, nfe)
 
 
@@ -144,7 +153,9 @@ def _word_uniforms(held: Tensor, streams: list[torch.Generator]) -> Tensor:
     return torch.zeros(held.shape, device=held.device).masked_scatter(held, slot_uniforms(held, streams))
 
 
-def _solve(model: YanNetwork, z: Tensor, places: Places, options: GenerationOptions, router: Router) -> Solved:
+def _solve(
+    model: YanNetwork, z: Tensor, places: Places, options: GenerationOptions, router: Router, watcher: Watcher | None
+) -> Solved:
     """Euler steps on the information's grid; every pass says tokens, and the last one's are what is wanted."""
     flow = model.denoiser
     policy, codebook = get_routing(options.routing), flow.codebook(model.encoder)
@@ -155,6 +166,8 @@ def _solve(model: YanNetwork, z: Tensor, places: Places, options: GenerationOpti
     for t, after in pairwise(times):
         probabilities, assignment = policy(reader, flow.trunk(z, t, places), assignment, router)
         z = z + (after - t) / (1 - t) * (probabilities @ codebook - z)
+        if watcher is not None:
+            watcher.see(probabilities, places.mask, special_ids(model.config), time_of_flow=float(t))
     return Solved(probabilities, assignment)
 
 
@@ -187,6 +200,7 @@ def denoise_in_turns(
     source_mask: Tensor | None = None,
     slot_mask: Tensor | None = None,
     options: GenerationOptions = DEFAULTS,
+    watcher: Watcher | None = None,
 ) -> Generation:
     r"""Fill slots in T passes of a flow that reads what it wrote: after each, the surest tokens enter the source.
 
@@ -231,5 +245,6 @@ def denoise_in_turns(
         passes[rows] += 1
         return probabilities.clamp_min(1e-30).log()
 
-    out = in_turns(model.config, canvas, log_probabilities, lambda logits: logits, source_ids, source_mask, slots, PACE)
+    where = (source_ids, source_mask, slots)
+    out = in_turns(model.config, canvas, log_probabilities, lambda logits: logits, *where, PACE, watcher)
     return out._replace(assignment=None if first is None else first.unflatten(0, (-1, options.samples)))

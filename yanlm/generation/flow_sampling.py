@@ -13,6 +13,7 @@ from yanlm.generation.core import Given, expert_draws, fill
 from yanlm.generation.cuda_graphs import run
 from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_generation, finite_flow
+from yanlm.generation.watching import Watcher
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def generate(
     choices: Tensor | None = None,
     states: Tensor | None = None,
     wanted: Tensor | None = None,
+    watcher: Watcher | None = None,
 ) -> Generation:
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, ``options.steps`` Euler steps, the most probable token of each latent.
 
@@ -48,6 +50,7 @@ def generate(
         states: The encoded source ``(B, S, d)``, where it was encoded already.
         wanted: Boolean ``(B, M)``, True = a slot whose token is wanted; the others come back as padding. In the
             separate form, where every position of the target is a slot, that spares the logits of words that are given.
+        watcher: Is shown every step; nothing is recorded on a GPU then.
 
     Returns:
         Tokens ``(B, samples, M)``, the expert of each slot, and ``nfe``, the evaluations of the flow.
@@ -68,7 +71,7 @@ def generate(
     if wanted is not None:
         given = given._replace(wanted=wanted_slots(wanted, slots, slot_mask, choices))
     with finite_flow():
-        out = run(fill, model, given, options, experts)
+        out = run(fill, model, given, options, experts, watcher)
     return out.generation(samples)
 
 

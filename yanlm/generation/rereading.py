@@ -14,6 +14,7 @@ from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, finite_flow
 from yanlm.generation.token_sampling import Canvas
 from yanlm.generation.unmasking import Turn, in_turns
+from yanlm.generation.watching import Watcher
 from yanlm.seeding import EXPERT, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def reread(
     source_mask: Tensor | None = None,
     slot_mask: Tensor | None = None,
     options: GenerationOptions = DEFAULTS,
+    watcher: Watcher | None = None,
 ) -> Generation:
     r"""Fill slots in ``options.steps`` turns of one Euler step from noise to latents.
 
@@ -46,6 +48,7 @@ def reread(
         slot_mask: ``(B, M)``, True = a slot.
         options: Turns T (a row never takes more than it has slots), routing, scale of the noise, temperature, samples
             and seeds.
+        watcher: Is shown every turn.
 
     Returns:
         Tokens ``(B, samples, M)``, the experts of the first turn, and ``nfe``, the turns that were made.
@@ -88,5 +91,5 @@ def reread(
             first = torch.zeros_like(canvas.tokens).index_copy(0, turn.rows, out.assignment)
         return out.z1
 
-    out = in_turns(model.config, canvas, latents, model.decoder, source_ids, source_mask, slots)
+    out = in_turns(model.config, canvas, latents, model.decoder, source_ids, source_mask, slots, watcher=watcher)
     return out._replace(assignment=None if first is None else first.unflatten(0, (-1, options.samples)))

@@ -127,8 +127,22 @@ def margin(logits: Tensor, forbidden: Sequence[int] | Tensor) -> Tensor:
         >>> margin(torch.tensor([[0.5, 0.5, 0.0], [0.7, 0.2, 0.1]]).log(), [2])
         tensor([0.0000, 0.5556])
     """
-    first, second = _allowed(logits, forbidden).softmax(-1).topk(2).values.unbind(-1)
+    first, second = word_probabilities(logits, forbidden).topk(2).values.unbind(-1)
     return first - second
+
+
+def word_probabilities(logits: Tensor, forbidden: Sequence[int] | Tensor) -> Tensor:
+    """Probabilities ``(n, V)`` that tokens are chosen by, of logits ``(n, V)``.
+
+    Args:
+        logits: ``(n, V)``.
+        forbidden: As in :func:`choose`.
+
+    Example:
+        >>> word_probabilities(torch.tensor([[0.25, 0.25, 0.5]]).log(), [2])
+        tensor([[0.5000, 0.5000, 0.0000]])
+    """
+    return _allowed(logits, forbidden).softmax(-1)
 
 
 def _allowed(logits: Tensor, forbidden: Sequence[int] | Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor
 from yanlm.generation.choices import answer_scores
 from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_finite
-from yanlm.generation.token_sampling import Canvas, choose, margin, slot_uniforms, special_ids
+from yanlm.generation.token_sampling import Canvas, choose, margin, slot_uniforms, special_ids, word_probabilities
+from yanlm.generation.watching import Watcher
 from yanlm.nn.slots import gather_tokens, shown
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def unmask(
     slot_mask: Tensor | None = None,
     options: GenerationOptions = DEFAULTS,
     choices: Tensor | None = None,
+    watcher: Watcher | None = None,
 ) -> Generation:
     """Fill slots in ``options.steps`` passes of the encoder, by default the tokens the model is most sure of first.
 
@@ -45,6 +47,7 @@ def unmask(
         slot_mask: ``(B, M)``, True = a slot.
         options: Passes T, order, temperature, samples and seeds.
         choices: Known answers ``(C, M)``, of which one pass finds the most probable, whatever the steps are.
+        watcher: Is shown every pass.
 
     Returns:
         Tokens ``(B, samples, M)``, no assignment, and ``nfe``, the passes that were made.
@@ -60,7 +63,7 @@ def unmask(
     def latents(turn: Turn) -> Tensor:
         return gather_tokens(model.encode(turn.ids, turn.seen), turn.slots)
 
-    return in_turns(model.config, canvas, latents, model.decoder, source_ids, source_mask, slots)
+    return in_turns(model.config, canvas, latents, model.decoder, source_ids, source_mask, slots, watcher=watcher)
 
 
 class Turn(NamedTuple):
@@ -90,6 +93,7 @@ def in_turns(
     source_mask: Tensor | None,
     slots: Tensor,
     pace: float = 1.0,
+    watcher: Watcher | None = None,
 ) -> Generation:
     """Fill the canvas in turns, as many as its options say; each reads what the ones before it wrote.
 
@@ -105,6 +109,7 @@ def in_turns(
         source_mask: ``(B, S)``, True = a token.
         slots: ``(B, M)``.
         pace: At 1 every turn fills as many slots; above it later ones fill more.
+        watcher: Is shown every turn.
 
     Returns:
         What is on the canvas, and the turns that were made.
@@ -119,12 +124,15 @@ def in_turns(
         rows = (step <= turns).nonzero().squeeze(1)
         states = latents(Turn(rows, ids[rows], seen[rows], slots[rows], left[rows]))
         streams = [canvas.streams[i] for i in rows.tolist()]
-        predicted, priority = _predict(config, read, states, left[rows], canvas.options, streams)
+        predicted, priority = _predict(config, read, states, left[rows], canvas.options, streams, watcher)
         more = filled_after(step, counts[rows], turns[rows], pace) - (held & ~left)[rows].sum(1)
         rank = priority.masked_fill(~left[rows], -1.0).argsort(dim=1, descending=True, stable=True).argsort(1)
         fills = torch.zeros_like(left)
         fills[rows] = (rank < more.unsqueeze(1)) & left[rows]
         tokens[fills] = predicted[fills[rows]]
+        if watcher is not None:
+            read_now = torch.zeros_like(left).index_copy(0, rows, left[rows])
+            watcher.end(read_now, settled=held & (fills | ~left))
         left &= ~fills
         ids = shown(ids, slots, tokens, fills)
     return canvas.result(nfe)
@@ -150,6 +158,7 @@ def _predict(
     left: Tensor,
     options: GenerationOptions,
     streams: Sequence[torch.Generator],
+    watcher: Watcher | None,
 ) -> tuple[Tensor, Tensor]:
     """A token for every empty slot ``left`` ``(b, M)``, read off its state ``(b, M, d)``, and its priority.
 
@@ -163,6 +172,8 @@ def _predict(
         own = None if uniforms is None else uniforms[at : at + _CHUNK]
         picked, probability = choose(logits, forbidden, options.temperature, own)
         check_finite(probability)
+        if watcher is not None:
+            watcher.read(word_probabilities(logits, forbidden), picked)
         chosen.append(picked)
         priorities.append(margin(logits, forbidden) if options.order == "margin" else probability)
     tokens, priority = left.new_zeros(left.shape, dtype=torch.long), states.new_zeros(left.shape, dtype=torch.float32)

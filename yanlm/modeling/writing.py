@@ -17,6 +17,7 @@ from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.generation.rereading import reread
 from yanlm.generation.result import Generation
 from yanlm.generation.unmasking import unmask
+from yanlm.generation.watching import Watcher
 from yanlm.modeling.weights import shapes_alone
 from yanlm.nn.network import YanNetwork
 
@@ -74,6 +75,7 @@ class WritingModel(YanNetwork):
         slot_mask: Tensor | None = None,
         choices: Tensor | None = None,
         wanted: Tensor | None = None,
+        watcher: Watcher | None = None,
         options: GenerationOptions | None = None,
         **keywords: Any,
     ) -> Generation:
@@ -91,6 +93,7 @@ class WritingModel(YanNetwork):
             choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
             wanted: Boolean ``(B, M)``, True = a slot whose token is wanted, for a flow behind its encoder that does not
                 reread; the others come back as padding.
+            watcher: Is shown what every pass would write (:mod:`yanlm.generation.watching`).
             options: How slots are filled.
             keywords: The same by name, as ``steps=8``; they have the last word.
 
@@ -102,6 +105,7 @@ class WritingModel(YanNetwork):
         """
         options = generation_options(options, keywords)
         where: dict[str, Any] = {"slots": slots, "source_mask": source_mask, "slot_mask": slot_mask, "options": options}
+        where["watcher"] = watcher
         if wanted is not None:
             if self.flow is None or self.can.denoises or options.reread:
                 raise ValueError("wanted goes with a flow behind its encoder that does not reread: leave it out")

@@ -25,6 +25,7 @@ from moefm_cli.yanlm import bench as yanlm_bench
 from moefm_cli.yanlm import evaluate as yanlm_evaluate
 from moefm_cli.yanlm import finetune as yanlm_finetune
 from moefm_cli.yanlm import generate as yanlm_generate
+from moefm_cli.yanlm import serve as yanlm_serve
 from moefm_cli.yanlm import train as yanlm_train
 from moefm_cli.yanlm.study import study_app
 
@@ -151,6 +152,7 @@ def doctor(json_: Json = False) -> None:
 app.command(help=yanlm_finetune.HELP)(yanlm_finetune.finetune)
 app.command(help=yanlm_evaluate.HELP)(yanlm_evaluate.evaluate)
 app.command(help=yanlm_bench.HELP)(yanlm_bench.bench)
+app.command(help=yanlm_serve.HELP)(yanlm_serve.serve)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,16 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
 from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
+
+if TYPE_CHECKING:
+    from yanlm.writer import Writer, Written
 
 HELP = """Fill all <mask> of a text at once, in a few steps.
 
@@ -23,6 +26,7 @@ yanlm generate --model runs/yanlm "A text without a mask is continued"
 yanlm generate --model runs/yanlm --samples 4 --z0-scale 1.5 "The <mask> ."
 yanlm generate --model runs/yanlm --steps 4 --reread --length 12 "It was <mask> ."
 yanlm generate --model runs/encoder --steps 2 --candidates 4 "<mask> is in the <mask> ."
+yanlm generate --model runs/yanlm --trace dog.html "The <mask> ran to the <mask> ."
 cat texts.txt | yanlm generate --model runs/yanlm - --json
 """
 
@@ -50,6 +54,9 @@ def generate(
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write a page to this file that shows step by step how the text is filled.")
+    ] = None,
     device: Device = "auto",
     max_bytes: MaxBytes = None,
     json_: Json = False,
@@ -58,6 +65,8 @@ def generate(
     need_extra()
     check_counts({"steps": steps, "samples": samples, "candidates": candidates, "batch_size": batch_size})
     texts, tokens = _texts(text, file), _length(length)
+    if trace is not None and len(texts) > 1:
+        raise UsageError(f"--trace shows one text, got {len(texts)}; give one")
     from yanlm.modeling.io import model_folder
 
     model_folder(model)  # mistakes are told before torch is loaded
@@ -80,7 +89,10 @@ def generate(
     if note := coverage_note(writer.tokenizer, texts):
         err.print(f"note: {note}", style="dim", markup=False)
     began = time.perf_counter()
-    outputs = writer.write(texts, length=tokens, seed=seed, batch_size=batch_size, options=options)
+    if trace is None:
+        outputs = writer.write(texts, length=tokens, seed=seed, batch_size=batch_size, options=options)
+    else:
+        outputs = [_traced(writer, model, texts[0], trace, length=tokens, seed=seed, options=options)]
     rate = samples * sum(output.tokens for output in outputs) / (time.perf_counter() - began)
     nfe = max(output.nfe for output in outputs)
     if json_:
@@ -90,6 +102,19 @@ def generate(
     for output in outputs:
         show("\n".join(output.samples))
     err.print(f"{rate:,.0f} tokens/s, nfe {nfe}", style="dim")
+
+
+def _traced(writer: Writer, folder: Path, text: str, file: Path, **how: Any) -> Written:
+    """Fill a text, and write the page that shows it."""
+    from yanlm.files import replacing, writing_to
+    from yanlm.serving.served import model_name
+    from yanlm.serving.trace_file import traced
+
+    out, html = traced(writer, model_name(folder), text, **how)
+    with writing_to(file.parent), replacing(file) as beside:
+        beside.write_text(html, encoding="utf-8")
+    err.print(f"the page: {file}", style="dim")
+    return out
 
 
 def _texts(text: str | None, file: Path | None) -> list[str]:

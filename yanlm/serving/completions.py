@@ -1,0 +1,135 @@
+"""``POST /v1/completions``: texts continued, in the form that clients of OpenAI's interface speak."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from yanlm.serving.fields import Fields, refuse_all
+from yanlm.serving.infill import timing
+from yanlm.serving.job import Answer, Job
+from yanlm.serving.refusal import Refusal, bad
+from yanlm.serving.served import SEEDS, Served
+from yanlm.tokenization.masked_text import with_masks
+from yanlm.tokenization.prompts import encode_with_masks
+
+MASK = "<mask>"
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "stream": (False,),
+    "logprobs": (0,),
+    "best_of": (1,),
+    "top_p": (1,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "stream_options": (),
+}
+"""Fields of OpenAI's interface that change nothing here, and the values at which they do not have to."""
+STOPS = 4
+
+
+class Completion(NamedTuple):
+    """What a request asks for.
+
+    Attributes:
+        jobs: One for each prompt.
+        prompts: As given.
+        suffix: What stands behind what is written.
+        echo: Whether prompts come back before what was written.
+        stops: Where a text ends.
+    """
+
+    jobs: list[Job]
+    prompts: list[str]
+    suffix: str
+    echo: bool
+    stops: list[str]
+
+
+def completion_request(served: Served, document: dict[str, Any]) -> Completion:
+    """Read a request. Prompts of a list have the seeds ``seed``, ``seed + 1``, ... .
+
+    Raises:
+        Refusal: A field is unknown, of another type, or out of range, or the model does not take it.
+    """
+    fields = Fields(document)
+    _check_model(served, fields.text("model", served.name))
+    prompts = fields.texts("prompt", served.limits.texts)
+    suffix, echo = fields.text("suffix"), fields.flag("echo")
+    length = fields.integer("max_tokens", 16, 1, served.writer.model.config.max_length)
+    seed = fields.integer("seed", secrets.randbelow(2**31), -SEEDS, SEEDS)
+    options, stops = served.options(fields, "n"), _stops(fields)
+    fields.take("user")
+    refuse_all(fields, NEUTRAL, "all tokens are written at once, the most probable ones of what noise leads to")
+    fields.end()
+    if any(with_masks(text) != text or MASK in text for text in (*prompts, suffix)):
+        raise bad("prompt", "prompt holds a mask: POST /v1/infill fills masks, this continues texts")
+    texts = [f"{prompt.rstrip()} {MASK}{suffix}" if suffix else prompt for prompt in prompts]
+    jobs = [served.job(text, seed + place, length, options) for place, text in enumerate(texts)]
+    return Completion(jobs, prompts, suffix, echo, stops)
+
+
+def _check_model(served: Served, name: str) -> None:
+    if name != served.name:
+        raise Refusal(404, f"there is no model {name[:80]!r} here; this is {served.name!r}", "model")
+
+
+def _stops(fields: Fields) -> list[str]:
+    value = fields.take("stop", [])
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or len(stops) > STOPS or not all(isinstance(stop, str) and stop for stop in stops):
+        raise bad("stop", f"stop must be a string, or up to {STOPS} of them")
+    return stops
+
+
+def completion_answer(served: Served, asked: Completion, answers: Sequence[Answer]) -> dict[str, Any]:
+    """The body of the answer."""
+    choices: list[dict[str, Any]] = []
+    for prompt, answer in zip(asked.prompts, answers, strict=True):
+        for sample in answer.written.samples:
+            text, reason = cut(continuation(sample, prompt, asked.suffix), asked.stops)
+            choices.append(
+                {
+                    "index": len(choices),
+                    "text": prompt + text if asked.echo else text,
+                    "finish_reason": reason,
+                    "logprobs": None,
+                }
+            )
+    tokenizer = served.writer.tokenizer
+    given = sum(len(encode_with_masks(tokenizer, prompt)) for prompt in asked.prompts)
+    written = sum(answer.written.tokens * len(answer.written.samples) for answer in answers)
+    return {
+        "id": f"cmpl-{secrets.token_hex(12)}",
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": served.name,
+        "choices": choices,
+        "usage": {"prompt_tokens": given, "completion_tokens": written, "total_tokens": given + written},
+        "seed": asked.jobs[0].seed,
+        "timing": timing(answers),
+    }
+
+
+def continuation(sample: str, prompt: str, suffix: str = "") -> str:
+    """What a sample holds behind its prompt, and before its suffix.
+
+    Example:
+        >>> continuation("a dog ran .", "a dog"), continuation("a dog ran .", "a dog ", " .")
+        (' ran .', 'ran')
+    """
+    written = sample.removeprefix(prompt.rstrip()).removesuffix(suffix)
+    return written.lstrip() if prompt[-1:].isspace() else written
+
+
+def cut(text: str, stops: Sequence[str]) -> tuple[str, str]:
+    """The text up to the first of ``stops``, and why it ends there.
+
+    Example:
+        >>> cut(" a dog . a cat", ["."]), cut(" a dog", ["."])
+        ((' a dog ', 'stop'), (' a dog', 'length'))
+    """
+    ends = [place for stop in stops if (place := text.find(stop)) >= 0]
+    return (text[: min(ends)], "stop") if ends else (text, "length")

@@ -1,0 +1,50 @@
+"""What a server answers where it does not answer: a status, and what is wrong and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+KINDS = {
+    400: "invalid_request_error",
+    404: "not_found_error",
+    405: "method_not_allowed",
+    408: "timeout_error",
+    413: "too_large_error",
+    415: "unsupported_media_type",
+    421: "wrong_host",
+    500: "server_error",
+    503: "overloaded_error",
+}
+
+
+class Refusal(Exception):
+    """A request that is not answered.
+
+    Args:
+        status: HTTP's.
+        message: What is wrong, and what would be right.
+        field: The field of the body that is wrong, where it is one.
+        headers: To be sent with it.
+    """
+
+    def __init__(
+        self, status: int, message: str, field: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.field, self.headers = status, message, field, dict(headers or {})
+
+    def document(self) -> dict[str, Any]:
+        """The body of the answer, in the form that clients of OpenAI's interface read.
+
+        Example:
+            >>> Refusal(400, "steps must be at least 1, got 0", "steps").document()["error"]["param"]
+            'steps'
+        """
+        kind = KINDS.get(self.status, "error")
+        return {"error": {"message": self.message, "type": kind, "param": self.field, "code": self.status}}
+
+
+def bad(field: str | None, message: str) -> Refusal:
+    """A field that is wrong: status 400."""
+    return Refusal(400, message, field)

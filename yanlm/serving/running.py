@@ -1,0 +1,98 @@
+"""A server on a socket: patient to a point, and gone when what it has begun is done."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from yanlm.serving.limits import Limits
+
+KEEP_ALIVE = 5
+HEAD = 16 * 1024
+"""Bytes of a request's head."""
+
+
+def protocol(seconds: float) -> type[H11Protocol]:
+    """HTTP on a connection that is closed where the head of a request does not arrive within ``seconds``."""
+
+    class Patient(H11Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)  # type: ignore[arg-type]
+            self._await_request()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._await_request()
+
+        def _await_request(self) -> None:
+            self.loop.call_later(seconds, self._close_unless_asked, self.cycle)
+
+        def _close_unless_asked(self, before: Any) -> None:
+            if self.cycle is before and not self.transport.is_closing():
+                self.transport.close()
+
+    return Patient
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket with an address; nobody can connect before a server listens on it.
+
+    Raises:
+        OSError: The port is taken, or not ours to take.
+    """
+    own = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own.bind((host, port))
+    except OSError:
+        own.close()
+        raise
+    return own
+
+
+def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+    """The server of an application, with its bounds on time and connections."""
+    config = uvicorn.Config(
+        app,
+        http=protocol(limits.sending),
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=limits.seconds,
+        h11_max_incomplete_event_size=HEAD,
+    )
+    return uvicorn.Server(config)
+
+
+def serve(app: ASGIApp, limits: Limits, listening: socket.socket, ready: Callable[[], None] | None = None) -> None:
+    """Serve until Ctrl-C or SIGTERM: then take nothing more, answer what was asked, and return.
+
+    A second Ctrl-C does not wait.
+
+    Args:
+        app: The application.
+        limits: Of time and connections.
+        listening: Where.
+        ready: Called when it is about to.
+    """
+    server = make_server(app, limits)
+    kept = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:  # the server passes the signal on when it is done, and being stopped is no failure
+        if ready is not None:
+            ready()
+        server.run(sockets=[listening])
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)

@@ -1,0 +1,119 @@
+"""The model that a server answers with: its name, what it can, and how much of it a request may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yanlm.data.rows import MASKS
+from yanlm.generation.options import FLOW_OPTIONS, ORDERS, SAMPLERS, GenerationOptions
+from yanlm.serving.fields import Fields
+from yanlm.serving.job import Job
+from yanlm.serving.limits import Limits
+from yanlm.serving.refusal import bad
+from yanlm.tokenization.masked_text import with_masks
+from yanlm.writer import Writer
+
+ROUTINGS = ("frozen", "greedy", "resampled", "mean", "argmax")
+SEEDS = 2**63 - 1
+
+
+def model_name(folder: Path) -> str:
+    """What a model is called: its folder's name, or of a stage its run's.
+
+    Example:
+        >>> model_name(Path("runs/yanlm/stage2")), model_name(Path("runs/tiny"))
+        ('yanlm', 'tiny')
+    """
+    folder = folder.resolve()
+    return folder.parent.name if folder.name in ("stage1", "stage2") else folder.name
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model behind HTTP.
+
+    Attributes:
+        writer: Fills texts.
+        name: What it is called.
+        limits: Of a request.
+    """
+
+    writer: Writer
+    name: str
+    limits: Limits
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a page has to know of it."""
+        can, config = self.writer.model.can, self.writer.model.config
+        return {
+            "name": self.name,
+            "method": can.method,
+            "denoises": can.denoises,
+            "experts": config.num_experts if can.routing else 0,
+            "steps": can.steps,
+            "reread": can.reread,
+            "temperature": can.temperature,
+            "max_length": config.max_length,
+            "limits": {"steps": self.limits.steps, "results": self.limits.results},
+        }
+
+    def options(self, fields: Fields, samples: str = "samples", temperature: float = 0.0) -> GenerationOptions:
+        """How a request wants its texts filled.
+
+        Args:
+            fields: Of the request.
+            samples: The name of the field that says how many results are wanted.
+            temperature: Where the request says none.
+
+        Raises:
+            Refusal: A value is out of range, or the model does not take it.
+        """
+        most = self.limits
+        values: dict[str, Any] = {
+            "steps": fields.integer("steps", 3, 1, most.steps),
+            "samples": fields.integer(samples, 1, 1, most.results),
+            "temperature": fields.number("temperature", temperature, 0, 10),
+            "z0_scale": fields.number("z0_scale", 1.0, 1e-3, 10),
+            "reread": fields.flag("reread"),
+            "order": fields.choice("order", "confidence", ORDERS),
+            "candidates": fields.integer("candidates", 1, 1, most.results),
+            "sampler": fields.choice("sampler", "flow", SAMPLERS),
+            "routing": fields.choice("routing", "frozen", ROUTINGS),
+        }
+        if values["samples"] * values["candidates"] > most.results:
+            raise bad(samples, f"{samples} times candidates must be at most {most.results}; ask for fewer")
+        try:
+            options = GenerationOptions(**values)
+            self.writer.model.can.check(options)
+        except ValueError as error:
+            named = next((name for name in (*FLOW_OPTIONS, "temperature", "order") if name in str(error)), None)
+            raise bad(named, str(error)) from None
+        return options
+
+    def job(self, text: str, seed: int, length: str | int, options: GenerationOptions, watching: bool = False) -> Job:
+        """The job of one text.
+
+        Raises:
+            Refusal: More would be written than a text may ask for.
+        """
+        job = Job(text, seed, length, options, watching)
+        slots = self._most_slots(text, length) * job.results
+        if slots > self.limits.slots:
+            raise bad(
+                "text",
+                f"up to {slots} tokens would be written for a text, and {self.limits.slots} is the most; "
+                "ask for fewer masks, samples or candidates",
+            )
+        return job
+
+    def _most_slots(self, text: str, length: str | int) -> int:
+        """As many slots as a text may come to."""
+        config = self.writer.model.config
+        masks = max(len(MASKS.findall(with_masks(text))), 1)
+        own = length if isinstance(length, int) else config.max_length
+        if length == "auto":
+            own = config.pad_to or getattr(config, "max_span", config.max_length)
+        return min(masks * own, int(config.max_length))

@@ -1,0 +1,115 @@
+"""A generation as a document that the page shows: pieces of the text, and what every pass said of its slots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from yanlm.data.rows import MASKS
+from yanlm.generation.watching import Pass, Watched
+from yanlm.tokenization.masked_text import with_masks
+from yanlm.tokenization.pieces import decode_piece
+
+if TYPE_CHECKING:
+    from yanlm.serving.job import Answer, Job
+    from yanlm.serving.served import Served
+
+Cell = list[Any]
+
+
+def trace_document(served: Served, job: Job, answer: Answer) -> dict[str, Any]:
+    """All that the page shows of one text.
+
+    Returns:
+        ``pieces``, the text between its masks; ``spans``, slots of each mask; ``passes``, their times and seconds; and
+        for each of ``samples`` its text, the experts of its slots, and by pass and slot a cell: token, probability,
+        whether it is settled, and alternatives with their probabilities.
+
+    Raises:
+        ValueError: The answer was not watched.
+    """
+    seen, out = answer.watched, answer.written
+    if seen is None:
+        raise ValueError("answer was not watched; put the job with watching=True")
+    speak = speller(served)
+    return {
+        "model": served.facts,
+        "source": job.text,
+        "seed": job.seed,
+        "length": job.length,
+        "options": {name: getattr(job.options, name) for name in ("steps", "sampler", "reread", "candidates")},
+        "pieces": pieces(job.text, served.writer.builder.form),
+        "spans": seen.spans,
+        "nfe": seen.nfe,
+        "seconds": round(answer.seconds, 6),
+        "passes": [{"time": rounded(one.time), "seconds": rounded(one.seconds, 6)} for one in seen.passes],
+        "samples": [
+            {
+                "text": text,
+                "experts": experts(seen, number),
+                "cells": [cells(one, number, speak) for one in seen.passes],
+            }
+            for number, text in enumerate(out.samples)
+        ],
+    }
+
+
+def pieces(text: str, form: str = "slots") -> list[str]:
+    """The text between its masks, one more than there are spans.
+
+    Example:
+        >>> pieces("the [MASK] sat"), pieces("the dog"), pieces("the <mask>", form="separate")
+        (['the ', ' sat'], ['the dog ', ''], ['', ''])
+    """
+    if form != "slots":
+        return ["", ""]
+    parts = MASKS.split(with_masks(text))
+    return parts if len(parts) > 1 else [f"{text.rstrip()} ", ""]
+
+
+def experts(seen: Watched, sample: int) -> list[int] | None:
+    """Expert of every slot of a sample; ``None`` where there is none."""
+    return None if seen.experts is None else [int(expert) for expert in seen.experts[sample]]
+
+
+def cells(one: Pass, sample: int, speak: Callable[[int], str]) -> list[Cell]:
+    """What a pass says of every slot of a sample: token, probability, settled, alternatives."""
+    return [
+        [
+            speak(int(token)),
+            rounded(float(chance)),
+            bool(settled),
+            [[speak(int(other)), rounded(float(own))] for other, own in zip(best, chances, strict=True)],
+        ]
+        for token, chance, settled, best, chances in zip(
+            one.tokens[sample],
+            one.probabilities[sample],
+            one.settled[sample],
+            one.best[sample],
+            one.chances[sample],
+            strict=True,
+        )
+    ]
+
+
+def rounded(value: float | None, digits: int = 4) -> float | None:
+    """A number short enough for a page; ``None`` where it is not known.
+
+    Example:
+        >>> rounded(1 / 3), rounded(float("nan"))
+        (0.3333, None)
+    """
+    return None if value is None or math.isnan(value) else round(value, digits)
+
+
+def speller(served: Served) -> Callable[[int], str]:
+    """Text of a token as it stands behind others, with the space that it begins with; nothing for the padding."""
+    tokenizer = served.writer.tokenizer
+
+    @lru_cache(maxsize=4096)
+    def speak(id: int) -> str:
+        return decode_piece(tokenizer, [id])
+
+    return speak
