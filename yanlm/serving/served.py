@@ -8,6 +8,7 @@ from typing import Any
 
 from yanlm.data.rows import MASKS
 from yanlm.generation.options import FLOW_OPTIONS, ORDERS, SAMPLERS, GenerationOptions
+from yanlm.modeling.io import SHIPPED
 from yanlm.serving.fields import Fields
 from yanlm.serving.job import Job
 from yanlm.serving.limits import Limits
@@ -20,13 +21,15 @@ SEEDS = 2**63 - 1
 
 
 def model_name(folder: Path) -> str:
-    """What a model is called: its folder's name, or of a stage its run's.
+    """What a model is called: its folder's name, of a stage its run's, and ``yanlm`` the one in the package.
 
     Example:
         >>> model_name(Path("runs/yanlm/stage2")), model_name(Path("runs/tiny"))
         ('yanlm', 'tiny')
     """
     folder = folder.resolve()
+    if folder == SHIPPED.resolve():
+        return "yanlm"
     return folder.parent.name if folder.name in ("stage1", "stage2") else folder.name
 
 
@@ -89,8 +92,9 @@ class Served:
             options = GenerationOptions(**values)
             self.writer.model.can.check(options)
         except ValueError as error:
-            named = next((name for name in (*FLOW_OPTIONS, "temperature", "order") if name in str(error)), None)
-            raise bad(named, str(error)) from None
+            said = str(error)
+            named = [name for name in (*FLOW_OPTIONS, "temperature", "order") if name in said]
+            raise bad(min(named, key=said.find, default=None), said) from None
         return options
 
     def job(self, text: str, seed: int, length: str | int, options: GenerationOptions, watching: bool = False) -> Job:

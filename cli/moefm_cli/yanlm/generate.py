@@ -69,7 +69,7 @@ def generate(
         raise UsageError(f"--trace shows one text, got {len(texts)}; give one")
     from yanlm.modeling.io import model_folder
 
-    model_folder(model)  # mistakes are told before torch is loaded
+    folder = model_folder(model)  # mistakes are told before torch is loaded
     from yanlm.generation.options import GenerationOptions
     from yanlm.tokenization.coverage import coverage_note
     from yanlm.writer import Writer
@@ -92,7 +92,7 @@ def generate(
     if trace is None:
         outputs = writer.write(texts, length=tokens, seed=seed, batch_size=batch_size, options=options)
     else:
-        outputs = [_traced(writer, model, texts[0], trace, length=tokens, seed=seed, options=options)]
+        outputs = [_traced(writer, folder, texts[0], trace, length=tokens, seed=seed, options=options)]
     rate = samples * sum(output.tokens for output in outputs) / (time.perf_counter() - began)
     nfe = max(output.nfe for output in outputs)
     if json_:

@@ -15,14 +15,16 @@ from moefm_cli.yanlm.generation_options import check_counts
 HELP = """Serve a model on this machine: a page to try it on, and HTTP to call it.
 
 \b
-yanlm serve --model runs/yanlm                  then open http://127.0.0.1:8000
-yanlm serve --model runs/yanlm --port 0         any free port; the line it prints says which
+yanlm serve                              then open http://127.0.0.1:8000
+yanlm serve --model runs/yanlm --port 0  another model, any free port: the line it prints says which
 curl http://127.0.0.1:8000/v1/infill -H 'Content-Type: application/json' -d '{"text": "The <mask> ."}'
 """
 
 
 def serve(
-    model: Annotated[Path | None, typer.Option(help="Folder of a run, or of one of its stages.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a run, or of one of its stages. Default: the model in the package.")
+    ] = None,
     port: Annotated[int, typer.Option(help="Port; 0 takes any that is free.")] = 8000,
     host: Annotated[
         str, typer.Option(help="Address. Others than this machine's own let everybody ask who reaches it.")
@@ -41,7 +43,7 @@ def serve(
         raise UsageError(f"--port must be from 0 to 65535, got {port}")
     from yanlm.modeling.io import model_folder
 
-    folder = model_folder(_given(model))  # mistakes are told before torch is loaded
+    folder = model_folder(model)  # mistakes are told before torch is loaded
     from yanlm.serving.running import bound, serve
 
     try:
@@ -69,12 +71,6 @@ def serve(
 
     serve(app, limits, listening, ready)
     err.print("stopped; all that was asked is answered", style="dim")
-
-
-def _given(model: Path | None) -> Path:
-    if model is None:
-        raise UsageError("give --model DIR, a folder that yanlm train wrote")
-    return model
 
 
 def _need_server() -> None:

@@ -158,3 +158,17 @@ def test_damaged_weights_end_in_one_line(yanlm, run):
     save_file(tensors, damaged / "model.safetensors", metadata={"format": "pt"})
     code, out, err = yanlm("generate", "--model", damaged, "Mary <mask>", "--length", "2")
     assert (code, out) == (2, "") and "computed numbers that are not finite" in err and err.count("\n") == 1
+
+
+def test_a_trace_is_a_page_of_one_text(yanlm, models):
+    args = ("generate", "--model", models / "encoder", "Mary <mask> the <mask>", "--length", "2", "--samples", "2")
+    plain = yanlm(*args)
+    code, out, err = yanlm(*args, "--trace", "pages/mary.html")
+    assert (code, out) == (0, plain[1]) and "pages/mary.html" in err
+    html = Path("pages/mary.html").read_text()
+    assert '"source": "Mary \\u003cmask\\u003e the \\u003cmask\\u003e"' in html and "connect-src 'none'" in html
+    assert [path.name for path in Path("pages").iterdir()] == ["mary.html"]
+    Path("texts.txt").write_text("a <mask>\nb <mask>\n")
+    code, out, err = yanlm("generate", "--model", models / "encoder", "--file", "texts.txt", "--trace", "x.html")
+    assert (code, out) == (2, "") and "--trace shows one text, got 2" in err
+    assert yanlm(*args, "--trace", "texts.txt/x.html")[0] == 2

@@ -83,7 +83,8 @@ function drawTable() {
   const last = cellsAt(count());
   const rows = state.trace.passes.map((pass, number) => {
     const row = make("tr", "", number + 1 === state.pass ? "now" : number + 1 > state.pass ? "later" : "");
-    const head = make("th", `pass ${number + 1}${pass.time === null ? "" : `, t = ${pass.time.toFixed(2)}`}`);
+    const head = make("th", `pass ${number + 1}`);
+    if (pass.time !== null) head.append(make("span", `, t = ${pass.time.toFixed(2)}`));
     head.scope = "row";
     if (number + 1 === state.pass) head.setAttribute("aria-current", "step");
     row.append(head);

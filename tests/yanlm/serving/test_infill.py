@@ -1,0 +1,66 @@
+"""Fields of /v1/infill: what is refused, and with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from yanlm.serving.infill import infill_jobs
+from yanlm.serving.refusal import Refusal
+from yanlm.serving.served import Served
+
+MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "no text": ({}, "text", "text is missing"),
+    "empty": ({"text": "  "}, "text", "empty"),
+    "a number": ({"text": 5}, "text", "must be a string"),
+    "a list of numbers": ({"text": ["a", 5]}, "text", "must be a string"),
+    "no texts": ({"text": []}, "text", "1 to 32"),
+    "many texts": ({"text": ["a"] * 33}, "text", "1 to 32"),
+    "half a character": ({"text": "a \ud800"}, "text", "surrogate"),
+    "unknown": ({"text": "a", "step": 3}, "step", "unknown field 'step'; fields are candidates"),
+    "no steps": ({"text": "a", "steps": 0}, "steps", "from 1 to 64"),
+    "many steps": ({"text": "a", "steps": 10**9}, "steps", "from 1 to 64"),
+    "steps as text": ({"text": "a", "steps": "3"}, "steps", "from 1 to 64"),
+    "half a step": ({"text": "a", "steps": 1.5}, "steps", "from 1 to 64"),
+    "true steps": ({"text": "a", "steps": True}, "steps", "from 1 to 64"),
+    "many samples": ({"text": "a", "samples": 33}, "samples", "from 1 to 32"),
+    "samples times candidates": ({"text": "a", "samples": 8, "candidates": 8}, "samples", "at most 32"),
+    "seed": ({"text": "a", "seed": 2**64}, "seed", "whole number"),
+    "length": ({"text": "a", "length": 0}, "length", "from 1 to 48"),
+    "length as a word": ({"text": "a", "length": "long"}, "length", "auto, source or"),
+    "hot": ({"text": "a", "temperature": 1e999}, "temperature", "from 0 to 10"),
+    "order": ({"text": "a", "order": "last"}, "order", "must be one of"),
+    "routing": ({"text": "a", "routing": ["mean"]}, "routing", "must be one of"),
+    "reread": ({"text": "a", "reread": 1}, "reread", "true or false"),
+    "not the model's": ({"text": "a", "sampler": "diffusion", "reread": True}, "reread", "is an option of the flow"),
+    "several traces": ({"text": ["a", "b"], "trace": True}, "trace", "one at a time"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_name_their_field(served: Served, name: str) -> None:
+    document, field, message = MISTAKES[name]
+    with pytest.raises(Refusal, match=message) as refusal:
+        infill_jobs(served, document)
+    assert (refusal.value.status, refusal.value.field) == (400, field)
+
+
+def test_defaults_are_those_of_the_command(served: Served) -> None:
+    [job] = infill_jobs(served, {"text": "a <mask>", "seed": None})
+    assert (job.seed, job.length, job.watching) == (0, "auto", False)
+    assert (job.options.steps, job.options.samples, job.options.routing) == (3, 1, "frozen")
+
+
+def test_as_many_slots_as_a_server_takes(make_served: Callable[..., Served]) -> None:
+    served = make_served(slots=8)
+    assert len(infill_jobs(served, {"text": "<mask> a [MASK]", "length": 4})) == 1
+    for document in (
+        {"text": "<mask> a [MASK]", "length": 5},
+        {"text": "a <mask>", "length": 4, "samples": 3},
+        {"text": "a <mask>", "length": 2, "candidates": 5},
+        {"text": "a <mask>"},  # up to max_span
+    ):
+        with pytest.raises(Refusal, match="ask for fewer masks"):
+            infill_jobs(served, document)
