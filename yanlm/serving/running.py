@@ -57,7 +57,26 @@ def bound(host: str, port: int) -> socket.socket:
     return own
 
 
-def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """A server that says when it listens.
+
+    Args:
+        config: Of it.
+        ready: Called then.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None = None) -> None:
+        super().__init__(config)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        if self.started and self.ready is not None:
+            self.ready()
+
+
+def make_server(app: ASGIApp, limits: Limits, ready: Callable[[], None] | None = None) -> Server:
     """The server of an application, with its bounds on time and connections."""
     config = uvicorn.Config(
         app,
@@ -73,7 +92,7 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
         timeout_graceful_shutdown=limits.seconds,
         h11_max_incomplete_event_size=HEAD,
     )
-    return uvicorn.Server(config)
+    return Server(config, ready)
 
 
 def serve(app: ASGIApp, limits: Limits, listening: socket.socket, ready: Callable[[], None] | None = None) -> None:
@@ -85,13 +104,11 @@ def serve(app: ASGIApp, limits: Limits, listening: socket.socket, ready: Callabl
         app: The application.
         limits: Of time and connections.
         listening: Where.
-        ready: Called when it is about to.
+        ready: Called once it listens.
     """
-    server = make_server(app, limits)
+    server = make_server(app, limits, ready)
     kept = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:  # the server passes the signal on when it is done, and being stopped is no failure
-        if ready is not None:
-            ready()
         server.run(sockets=[listening])
     finally:
         for number, handler in kept.items():
