@@ -26,6 +26,7 @@ function request() {
     trace: true,
   };
   if ($("reread").checked) body.reread = true;
+  if (Number($("candidates").value) !== 1) body.candidates = Number($("candidates").value);
   return body;
 }
 
@@ -76,6 +77,7 @@ function prepare(facts) {
   $("steps").disabled = !facts.steps;
   $("samples").max = Math.min(facts.limits.results, 8);
   $("reread-label").hidden = !facts.reread;
+  $("candidates-label").hidden = !facts.denoises;
   $("text").value = EXAMPLES[0][1];
   EXAMPLES.forEach(([name, text]) => {
     const button = make("button", name);

@@ -196,7 +196,8 @@ function drawLegend() {
   $("legend").replaceChildren(...items);
 }
 
-const ms = (seconds) => `${(1000 * seconds).toFixed(seconds < 0.0995 ? 1 : 0)} ms`;
+const ms = (seconds) =>
+  seconds >= 0.9995 ? `${seconds.toFixed(1)} s` : `${(1000 * seconds).toFixed(seconds < 0.0995 ? 1 : 0)} ms`;
 
 function drawTime(more) {
   const { trace } = state;
@@ -243,8 +244,12 @@ function show(trace, more = [], lively = true) {
   drawTime(more);
   const words = (quoted) => `'${quoted.replaceAll("'", "'\\''")}'`;
   const { options } = trace;
-  $("command").textContent = `yanlm generate --steps ${options.steps} --seed ${trace.seed} --length ${trace.length}` +
-    ` --samples ${trace.samples.length}${options.reread ? " --reread" : ""} ${words(trace.source)}`;
+  const given = { steps: options.steps, seed: trace.seed, length: trace.length, samples: trace.samples.length };
+  if (options.candidates > 1) given.candidates = options.candidates;
+  const named = Object.entries(given).map(([name, value]) => `--${name} ${value}`);
+  if (options.reread) named.push("--reread");
+  if (options.sampler !== "flow") named.push(`--sampler ${options.sampler}`);
+  $("command").textContent = `yanlm generate ${named.join(" ")} ${words(trace.source)}`;
   if (!trace.samples[0].cells[0].length) return;
   if (lively && !CALM) {
     state.pass = 0;
