@@ -62,7 +62,7 @@ class Batcher:
         self.queue.extend(waiting)
         self.metrics.queued(len(self.queue))
         self._wake.set()
-        return [each.answer for each in waiting]
+        return [item.answer for item in waiting]
 
     async def run(self) -> None:
         """Answer until :meth:`stop` was called and nothing waits."""
@@ -113,16 +113,16 @@ class Batcher:
                 refused = bad("text", str(error)) if isinstance(error, ValueError) else error
                 batch[0].answer.set_exception(refused)
             return
-        for each, answer in zip(batch, answers, strict=True):
-            if not each.answer.done():
-                each.answer.set_result(answer)
+        for item, answer in zip(batch, answers, strict=True):
+            if not item.answer.done():
+                item.answer.set_result(answer)
 
     async def _filled(self, batch: Sequence[Waiting]) -> list[Answer]:
-        jobs, began = [each.job for each in batch], time.perf_counter()
+        jobs, began = [item.job for item in batch], time.perf_counter()
         filled = await asyncio.get_running_loop().run_in_executor(self._thread, self._fill, jobs)
         seconds = time.perf_counter() - began
         self.metrics.filled(len(jobs), sum(out.tokens * len(out.samples) for out, _ in filled), seconds)
-        return [Answer(*pair, began - each.since, seconds, len(jobs)) for each, pair in zip(batch, filled, strict=True)]
+        return [Answer(*pair, began - item.since, seconds, len(jobs)) for item, pair in zip(batch, filled, strict=True)]
 
     def _fill(self, jobs: Sequence[Job]) -> list[tuple[Written, Watched | None]]:
         """In the model's thread."""

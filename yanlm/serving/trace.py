@@ -44,12 +44,12 @@ def trace_document(served: Served, job: Job, answer: Answer) -> dict[str, Any]:
         "spans": seen.spans,
         "nfe": seen.nfe,
         "seconds": round(answer.seconds, 6),
-        "passes": [{"time": rounded(one.time), "seconds": rounded(one.seconds, 6)} for one in seen.passes],
+        "passes": [{"time": rounded(step.time), "seconds": rounded(step.seconds, 6)} for step in seen.passes],
         "samples": [
             {
                 "text": text,
                 "experts": experts(seen, number),
-                "cells": [cells(one, number, speak) for one in seen.passes],
+                "cells": [cells(step, number, speak) for step in seen.passes],
             }
             for number, text in enumerate(out.samples)
         ],
@@ -74,7 +74,7 @@ def experts(seen: Watched, sample: int) -> list[int] | None:
     return None if seen.experts is None else [int(expert) for expert in seen.experts[sample]]
 
 
-def cells(one: Pass, sample: int, speak: Callable[[int], str]) -> list[Cell]:
+def cells(step: Pass, sample: int, speak: Callable[[int], str]) -> list[Cell]:
     """What a pass says of every slot of a sample: token, probability, settled, alternatives."""
     return [
         [
@@ -84,11 +84,11 @@ def cells(one: Pass, sample: int, speak: Callable[[int], str]) -> list[Cell]:
             [[speak(int(other)), rounded(float(own))] for other, own in zip(best, chances, strict=True)],
         ]
         for token, chance, settled, best, chances in zip(
-            one.tokens[sample],
-            one.probabilities[sample],
-            one.settled[sample],
-            one.best[sample],
-            one.chances[sample],
+            step.tokens[sample],
+            step.probabilities[sample],
+            step.settled[sample],
+            step.best[sample],
+            step.chances[sample],
             strict=True,
         )
     ]
