@@ -17,7 +17,7 @@ class NotFiniteError(ValueError):
 
 
 def can_look(values: Tensor) -> bool:
-    """Whether the values can be looked at for nothing: on the CPU, and not traced."""
+    """Whether the values can be checked at no cost: on the CPU, and not traced."""
     return values.device.type == "cpu" and not traced()
 
 

@@ -126,7 +126,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_stream(file: BinaryIO) -> bytes:
-    """What comes from a pipe or device whose size nobody knows, such as ``sys.stdin.buffer``.
+    """What comes from a pipe or device of unknown size, such as ``sys.stdin.buffer``.
 
     Raises:
         TooLargeError: It is more than :func:`max_bytes`.

@@ -22,7 +22,7 @@ class Settings:
         methods: Which of ``vfm``, ``moefm``, ``consistent``, or ``vfm-information`` and so on for information time;
             ``None`` takes the data set's.
         experts: K of the mixtures; ``None`` takes the data set's.
-        sigma: Of the mixtures; ``None`` takes each method's own.
+        sigma: Sigma of the mixtures; ``None`` takes each method's own.
         steps: Step counts to sample with.
         train_steps: Optimizer steps.
         batch_size: Evaluations of the trunk a step: the consistent loss uses half as many pairs.

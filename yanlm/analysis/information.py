@@ -23,7 +23,7 @@ def information_numbers(time: InformationTime, steps: Sequence[int] = GRIDS) -> 
     """What a time has measured, as JSON holds it.
 
     Args:
-        time: Of a model: ``model.denoiser.information``.
+        time: Time of a model: ``model.denoiser.information``.
         steps: Numbers of steps T.
 
     Returns:
@@ -66,7 +66,7 @@ def information_figure(time: InformationTime, name: str = "") -> Figure:
     """The loss against time, and F, the share of it that is gone; the times of four steps are marked on both.
 
     Args:
-        time: Of a model.
+        time: Time of a model.
         name: What it is called.
     """
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")

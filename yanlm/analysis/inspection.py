@@ -69,7 +69,7 @@ def inspect_latents(
         tokens: Most latents to look at, drawn from all of them.
         top: Number of frequent tokens to tell apart.
         noise_levels: Standard deviations s.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Raises:
         ValueError: The rows hold fewer than 50 tokens, an option is out of range, or latents are not finite.
@@ -154,7 +154,7 @@ def inspect_folder(
         out: Where the files go; ``FOLDER/inspect`` by default.
         rows: Most held-out rows.
         tokens: Most latents.
-        seed: Of the draws.
+        seed: Seed of the draws.
         device: Where the model runs.
 
     Returns:

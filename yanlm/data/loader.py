@@ -40,7 +40,7 @@ class RowStream(Iterator[Slice]):
     Args:
         corpus: Where the rows come from.
         batch_size: B, the rows of a global batch.
-        seed: Of permutations and draws.
+        seed: Seed of permutations and draws.
         rank: This process.
         world: How many processes there are; divides ``batch_size``.
         bucket: Steps whose rows are sorted by :attr:`length` together; 1 leaves rows as they were drawn.

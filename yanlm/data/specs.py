@@ -18,7 +18,7 @@ def weighted_specs(texts: Sequence[str], weights: Sequence[float] | None = None)
 
     Args:
         texts: As the user wrote them. What exists as a path is one, even with an ``@`` in it.
-        weights: Of all specs, where they are not written at the end of each.
+        weights: Weights of all specs, if they are not written at the end of each.
 
     Raises:
         DataError: A weight is no positive number, given twice, or given for some specs only.

@@ -34,7 +34,7 @@ class Timing:
     """What filling took.
 
     Attributes:
-        seconds: Of generation alone, without tokenizing, batching and decoding text.
+        seconds: Seconds of the generation, without tokenizing, batching and decoding text.
         tokens: Slots filled in that time, over all samples that were computed.
         passes: Evaluations of the network in each batch.
     """
@@ -84,9 +84,9 @@ class Way(NamedTuple):
     """One way to fill slots.
 
     Attributes:
-        options: Of the generation, seeds apart; ``None`` for what the decoder of stage 1 reads off the encoder's own
+        options: Generation options without seeds; ``None`` for what the decoder of stage 1 reads off the encoder's own
             states in one pass, as a masked model does.
-        seed: Of the noise and of all that is drawn.
+        seed: Seed of the noise and of all random draws.
     """
 
     options: GenerationOptions | None

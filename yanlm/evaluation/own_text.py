@@ -20,7 +20,7 @@ def own_text(
 
     Args:
         tokenizer: That the example was made with.
-        row: Of any kind.
+        row: A row of any kind.
         target: Ids of the example, a window of the text where that is longer.
         hidden: Masked positions of the target.
         spans: How many of them each mask stands for.

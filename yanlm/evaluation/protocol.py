@@ -31,7 +31,7 @@ class Protocol:
         steps: Numbers of steps T.
         seeds: Seeds of generation.
         options: How slots are filled; steps and seeds apart.
-        told: Those of the options that are the model's, for the report: ``routing``, ``z0_scale`` and ``reread``, or
+        told: The options that the model has, for the report: ``routing``, ``z0_scale`` and ``reread``, or
             ``temperature`` and ``order``; all five where a flow rereads. Of a flow whose encoder denoises ``sampler``,
             ``temperature``, and with the sampler ``flow`` also ``candidates``.
         labels: ``any`` or ``known``.

@@ -70,7 +70,7 @@ class Capabilities:
         """Check that the model takes all options that are not at their defaults.
 
         Args:
-            options: Of a generation.
+            options: Options of a generation.
             choosing: Whether one of several known answers is chosen, and nothing is written.
 
         Raises:

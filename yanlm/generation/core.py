@@ -67,7 +67,7 @@ class Filled(NamedTuple):
         tokens: ``(N, M)``, the padding id where there is no slot; of several candidates those that are kept.
         computed: What tokens were chosen by, which has to be finite.
         assignment: Experts ``(N, M)``, or ``None``.
-        scores: Of ``choices``, ``(N, C)``.
+        scores: Scores of ``choices``, ``(N, C)``.
         nfe: Evaluations of the flow.
     """
 

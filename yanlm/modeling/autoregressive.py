@@ -72,8 +72,8 @@ class ARModel(ARNetwork):
         there.
 
         Args:
-            stage: Of no consequence.
-            seeds: Of each row, for the share of its source that is learned.
+            stage: Ignored.
+            seeds: Seed of each row, for the share of its source that is learned.
             totals: What :meth:`counts` returns, over which means are taken; that of this batch by default.
             batch: Tensors of :mod:`yanlm.tokenization.examples` in the slots form.
         """

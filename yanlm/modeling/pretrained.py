@@ -43,7 +43,7 @@ def load_pretrained(
         tokenizer: The folder's own, with padding and mask (:func:`yanlm.tokenization.tokenizer.load_tokenizer`).
         method: ``gpt2`` or ``bart``.
         pad_to: Slots of every answer, 0 for as many as it has tokens.
-        seed: Of the embeddings of tokens that the published model lacks, drawn around the mean of the others.
+        seed: Seed of the embeddings of tokens that the published model lacks, drawn around the mean of the others.
 
     Raises:
         ValueError: The folder holds something else, or a network that is built in another way.

@@ -73,7 +73,7 @@ def check_shapes(kind: Any, config: Any, shapes: Shapes) -> None:
     Args:
         kind: Class of the model.
         config: Its configuration.
-        shapes: Of :func:`read_shapes`.
+        shapes: Result of :func:`read_shapes`.
 
     Raises:
         ValueError: A number of layers, a name or a shape differs, or a special token lies beyond the vocabulary.

@@ -95,7 +95,7 @@ class WritingModel(YanNetwork):
                 reread; the others come back as padding.
             watcher: Is shown what every pass would write (:mod:`yanlm.generation.watching`).
             options: How slots are filled.
-            keywords: The same by name, as ``steps=8``; they have the last word.
+            keywords: The same options by name, such as ``steps=8``; these override ``options``.
 
         Returns:
             Tokens ``(B, samples, M)`` and what belongs to them.

@@ -64,7 +64,7 @@ class Readings:
     Args:
         read: Conditions of experts ``(R, n)`` for R rows, ``R * n`` of them.
         experts: K.
-        device: Of the source.
+        device: Device of the source.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class EncoderFlow(MixtureField):
     Experts are heads on the decoder's features (``experts="heads"``), or marks added to the slots ahead of block
     ``expert_layer`` of the encoder: whoever looks things up for an expert comes after it. The gate reads the state at
     that block, so that an evaluation is one pass, whatever K is. A continuum of experts has the mark follow a number
-    in [0, 1]; of as many as K are drawn, all alike probable.
+    in [0, 1]; of as many as K are drawn, all equally likely.
 
     Ours, beyond the paper.
 

@@ -22,7 +22,7 @@ class Places:
         slots: Positions ``(B, M)``.
         mask: ``(B, M)``, True = a slot.
         scope: Which slots share one expert ``(B, M)``, or ``None``.
-        points: Of a continuum of experts: what is drawn for every slot, in [0, 1], ``(B, M, K)``.
+        points: Points of a continuum of experts: what is drawn for every slot, in [0, 1], ``(B, M, K)``.
     """
 
     encoder: Encoder

@@ -24,7 +24,7 @@ class Versions:
         size: S.
 
     Attributes:
-        positions: Of every state, ``(B, S + K M)``; a version of a slot is where the slot is.
+        positions: Position of every state, ``(B, S + K M)``; a version of a slot has the position of the slot.
         seen: Which states (last axis) a state reads, ``(B, S + K M, S + K M)``.
 
     Example:

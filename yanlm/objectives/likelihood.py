@@ -19,8 +19,8 @@ class Start:
     """What the flow says at t = 0, where experts are drawn.
 
     Attributes:
-        velocities: Of all experts, ``(B, M, K, d)``.
-        logits: Of the gate, ``(B, M, K)``.
+        velocities: Velocities of all experts, ``(B, M, K, d)``.
+        logits: Logits of the gate, ``(B, M, K)``.
         ends: z1 that each expert reaches in one step, ``(B, M, K, d)``.
     """
 

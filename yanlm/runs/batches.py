@@ -22,7 +22,7 @@ class BatchDraw:
     Args:
         stream: The rows of every step.
         builder: Makes a batch of them.
-        seed: Of the stage; the seeds of the rows follow from it and the step.
+        seed: Seed of the stage; the seeds of the rows follow from it and the step.
         with_lengths: Whether a length head is trained.
     """
 

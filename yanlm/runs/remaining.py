@@ -13,7 +13,7 @@ def later_seconds(settings: RunSettings, stage: int, trained: float, step: int) 
     nobody knows. A stage whose steps are given and not its minutes is taken to be as fast as this one.
 
     Args:
-        settings: Of the run.
+        settings: Settings of the run.
         stage: The one that is being trained.
         trained: Its seconds so far.
         step: Its steps so far.

@@ -85,7 +85,7 @@ def final_evaluation(
     """Evaluate on the test rows; predictions go to ``predictions.jsonl``.
 
     Args:
-        settings: Of the run; they say how many rows.
+        settings: Settings of the run; they say how many rows.
         model: The trained model.
         tokenizer: Its tokenizer.
         corpus: Its data.

@@ -51,7 +51,7 @@ def ablation_study(
         data: Specs of the data that is trained and evaluated on.
         task: One of :data:`yanlm.tasks.task.TASKS`.
         minutes: Training time of a whole run; or none, where ``options`` say.
-        seeds: Of weights and training.
+        seeds: Seeds of weights and training.
         only: Beginnings of the variants' names.
         options: Settings that all variants share (:func:`yanlm.runs.settings.resolve`).
         steps: Numbers of steps T of the evaluation.

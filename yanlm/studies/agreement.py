@@ -67,7 +67,7 @@ def agreement_study(
         steps: Numbers of steps T.
         minutes: Training time of each model; by default as the task's plan says.
         train_steps: Instead of it, optimizer steps of each model.
-        seeds: Of weights and training.
+        seeds: Seeds of weights and training.
         rows: Test rows.
         samples: Texts for each.
         test: Folder of ParallelBench's test rows (:func:`yanlm.data.parallel_bench.parallel_bench_rows`), which are

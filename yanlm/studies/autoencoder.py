@@ -49,7 +49,7 @@ def autoencoder_study(
         study: Where it is kept.
         data: Specs of the data.
         steps: Optimizer steps of each training.
-        seeds: Of weights and training.
+        seeds: Seeds of weights and training.
         only: Names among :data:`GROUPS`; all if there is none.
         options: Settings that all trainings share (:func:`yanlm.runs.settings.resolve`); the weights of the terms
             where they are on.

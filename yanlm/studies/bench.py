@@ -72,7 +72,7 @@ def bench(
         repeats: Rounds that count.
         slow: What takes more seconds than this is timed once.
         clock: ``wall``, or ``cpu`` for the processor's time of this process, which other programs disturb less.
-        seed: Of the texts and everything drawn.
+        seed: Seed of the texts and of all random draws.
         device: Where the models run.
         say: Hears a line about each step of the work.
 

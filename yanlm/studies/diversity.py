@@ -52,11 +52,11 @@ def diversity_study(
         steps: Numbers of steps T.
         z0_scales: Standard deviations of the noise.
         routings: Names of routings.
-        temperatures: Of models without a flow.
-        samples: Of every row; at least 2.
+        temperatures: Temperatures of models without a flow.
+        samples: Samples of every row; at least 2.
         metric: What counts as quality; the task's own if not given.
         rows: Held-out rows.
-        seeds: Of everything drawn.
+        seeds: Seeds of all random draws.
         encoder: Folder of a sentence encoder for SemDist, or ``auto``; without it the measure is left out.
         text_column: Name of the text's column in files.
         device: Where the models run.

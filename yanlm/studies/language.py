@@ -47,7 +47,7 @@ def language_study(
         study: Where it is kept.
         data: Specs of the data.
         minutes: Training time of a run; or none, where ``options`` say.
-        seeds: Of weights and training.
+        seeds: Seeds of weights and training.
         only: Names among :data:`VARIANTS`; all if there is none.
         options: Settings that all runs share (:func:`yanlm.runs.settings.resolve`).
         metric: Score of the figure, and of the first table: ``masked_accuracy`` unless given.

@@ -31,7 +31,7 @@ def latents_study(
         data: Specs of the data.
         rows: Most held-out rows.
         tokens: Most latents.
-        seed: Of the draws.
+        seed: Seed of the draws.
         text_column: Name of the text's column in files.
         device: Where the models run.
 

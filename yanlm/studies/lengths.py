@@ -50,7 +50,7 @@ def lengths_study(
         repeats: Rounds that count.
         slow: A generation that takes more seconds than this is timed once.
         clock: ``wall``, or ``cpu`` for the processor's time of this process, which other programs disturb less.
-        seed: Of the texts and everything drawn.
+        seed: Seed of the texts and of all random draws.
         device: Where the models run.
 
     Raises:

@@ -45,7 +45,7 @@ def steps_study(
         steps: Numbers of steps T.
         metric: What counts as quality; the task's own if not given.
         rows: Held-out rows.
-        seeds: Of the noise z0 and the experts drawn; other methods draw nothing.
+        seeds: Seeds of the noise z0 and the experts drawn; other methods draw nothing.
         length: ``given`` or ``predicted`` numbers of slots.
         text_column: Name of the text's column in files.
         device: Where the models run.

@@ -62,7 +62,7 @@ def table_study(
         text: Specs of the texts that models begin with; if there are none, each begins with its own set.
         first: Minutes of that, or steps of each stage where ``options`` has ``steps``.
         second: Minutes of fine-tuning, likewise.
-        seeds: Of weights, training and noise.
+        seeds: Seeds of weights, training and noise.
         steps: Numbers of steps T; 1 is always among them.
         rows: Most test rows.
         options: Settings that all models share (:func:`yanlm.runs.settings.resolve`), ``stage1``, ``stage2`` and

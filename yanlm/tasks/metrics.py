@@ -204,7 +204,7 @@ def bootstrap(values: Sequence[float], *, level: float = 0.95, draws: int = 1000
         values: One score for each example.
         level: Share of the means inside the interval, in (0, 1).
         draws: Number of samples.
-        seed: Of the draws; the same values, seed and draws give the same interval.
+        seed: Seed of the draws; the same values, seed and draws give the same interval.
 
     Returns:
         Lower and upper end; both are the value where there is one only.

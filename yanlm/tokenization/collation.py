@@ -82,7 +82,7 @@ def together(examples: Sequence[Example], size: int, cost: int = 64) -> list[lis
     Args:
         examples: To be filled.
         size: Most examples of a batch.
-        cost: Of a call beside that of its tokens, in tokens: :func:`call_cost`.
+        cost: Cost of a call beside that of its tokens, in tokens: :func:`call_cost`.
 
     Example:
         >>> texts = [Example([0] * length, [], [0], [1]) for length in (8, 500, 9, 510)]

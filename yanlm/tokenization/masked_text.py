@@ -54,7 +54,7 @@ def fill(tokenizer: PreTrainedTokenizerFast, text: str, spans: Sequence[Ids]) ->
     tokenizer carry no spaces, the text alone decides. One span more than there are masks goes behind the text.
 
     Args:
-        tokenizer: Of the spans.
+        tokenizer: Tokenizer of the spans.
         text: With a mask for every span, or for all but the last.
         spans: Ids without padding.
 

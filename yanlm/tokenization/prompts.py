@@ -95,7 +95,7 @@ def laid_out(
     """Example to generate from, of ids with one mask where each span is wanted: of :func:`encode_with_masks`.
 
     Args:
-        ids: Of the text.
+        ids: Ids of the text.
         spans: Number of slots for each of its masks.
         mask: The mask's id.
         form: ``"slots"``, or ``"separate"`` for the paper's.
@@ -132,7 +132,7 @@ class Prompt:
         text: With masks in any spelling of :func:`yanlm.tokenization.masked_text.with_masks`, or to be continued.
 
     Attributes:
-        ids: Of the text.
+        ids: Ids of the text.
         masks: How many of them are masks.
         known: How many are not.
 

@@ -148,7 +148,7 @@ def check_room(folder: Path, size: int) -> None:
     """Raise :class:`CheckpointError` unless ``folder`` can be written and has room for the checkpoints of a run.
 
     Args:
-        folder: Of the stage; it is made.
+        folder: Folder of the stage; it is made.
         size: Bytes of one checkpoint. The two that are kept and the one being written must fit.
     """
     root = state_folder(folder)

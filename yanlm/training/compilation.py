@@ -13,7 +13,7 @@ def compile_blocks(model: nn.Module, backend: str = "inductor") -> int:
 
     Args:
         model: A model that names its blocks as Hugging Face does (``_no_split_modules``).
-        backend: Of ``torch.compile``.
+        backend: Backend of ``torch.compile``.
 
     Returns:
         How many blocks there are.

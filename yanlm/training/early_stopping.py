@@ -21,7 +21,7 @@ class Best:
     """Keeps the weights of the check with the highest score in ``FOLDER/best.safetensors``.
 
     Args:
-        folder: Of the stage.
+        folder: Folder of the stage.
         patience: Checks without a better score after which training stops; ``None`` for never.
 
     Attributes:

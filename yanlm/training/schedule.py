@@ -24,8 +24,8 @@ class TrainSettings:
         batch_size: Rows of one optimizer step, over all processes and micro-batches.
         accumulate: Micro-batches that one process adds up for one optimizer step.
         lr: Peak learning rate of AdamW.
-        betas: Of AdamW.
-        weight_decay: Of AdamW.
+        betas: Betas of AdamW.
+        weight_decay: Weight decay of AdamW.
         decay_all: Weight decay on every parameter (the paper's AdamW), not on the matrices alone.
         warmup: Steps of linear warm-up.
         schedule: ``constant``, ``cosine`` to 0, or ``wsd``: constant, then linear to 0 over the last share ``decay``.
@@ -37,7 +37,7 @@ class TrainSettings:
         sample_every: Steps between two calls of ``on_sample``; ``None`` for none.
         check_every: Steps between two calls of ``on_check``; ``None`` for none.
         patience: Checks without a better score after which the stage stops; ``None`` for never.
-        seed: Of everything random that the model does not derive from the seeds of the rows (dropout).
+        seed: Seed of all random numbers that the model does not derive from the seeds of the rows (dropout).
         precision: ``no`` (float32) or ``bf16`` (autocast).
         compile: Have ``torch.compile`` fuse the operations of the model's blocks, at the cost of a minute or two.
 

@@ -43,7 +43,7 @@ class StageState:
         stage: 1 or 2.
         draw: Where batches come from.
         settings: See :class:`TrainSettings`.
-        folder: Of the stage.
+        folder: Folder of the stage.
         accelerator: Device, processes and precision.
         extra: Kept in the checkpoints.
         note: Told what the user should know.
@@ -140,7 +140,7 @@ class StageState:
         """Take up the first checkpoint that loads; returns the last records it knows of, ``None`` if there is none.
 
         Args:
-            paths: Of checkpoints, newest first.
+            paths: Paths of checkpoints, newest first.
 
         Raises:
             CheckpointError: There are checkpoints, and none of them loads: damaged, of another stage or model.

@@ -27,7 +27,7 @@ class Sums(Puzzle):
     No pair of numbers of the test split, with ``open=1`` no sum, occurs in training.
 
     Attributes:
-        digits: Of each number.
+        digits: Number of digits of each number.
         open: With 1 the numbers are asked for, and not the sum.
 
     Example:

@@ -77,7 +77,7 @@ class Method:
 
     Attributes:
         training: The method whose trained model it writes with, where that is another one.
-        options: Of its training.
+        options: Options of its training.
         generate: Options of generation.
         is_flow: Whether it is trained as the task's flow, with ``options`` over that.
         asked: Whether it runs only where it is asked for.
@@ -182,8 +182,8 @@ def options_of(name: str, plan: TaskPlan, shared: Mapping[str, Json]) -> Json:
     """Options of a method's training.
 
     Args:
-        name: Of the method.
-        plan: Of the task.
+        name: Name of the method.
+        plan: Plan of the task.
         shared: What the user has all methods share; under ``methods`` tables for single ones.
     """
     method, own = METHODS[name], dict(shared)

@@ -20,11 +20,11 @@ def judged(model: Any, builder: Builder, puzzle: Puzzle, rows: Sequence[Row], **
     """Fill the masks of rows, and have the puzzle judge the texts.
 
     Args:
-        model: Of any method.
+        model: A model of any method.
         builder: Makes its examples.
         puzzle: The judge.
         rows: Its rows.
-        options: Of generation; ``samples`` is how many texts are written for each row.
+        options: Options of generation; ``samples`` is how many texts are written for each row.
 
     Returns:
         ``valid`` and ``entropy`` as the puzzle defines them, and ``nfe``, the passes of the network: for rows of

@@ -26,7 +26,7 @@ class Named:
 
     Attributes:
         label: The name.
-        model: Of any method.
+        model: A model of any method.
         builder: Makes its examples; ``None`` for a fresh model, which has no tokenizer.
         mark: Hash of the weights' file, so that a study notices another training under the same name.
     """

@@ -28,7 +28,7 @@ class Curve:
         low: Lower end of the range, or empty.
         high: Upper end of it.
         dashed: Draw it dashed, as what has no steps and the like.
-        colour: Of its own, where not that of its place.
+        colour: Its own colour, if not that of its place.
     """
 
     x: Sequence[float]

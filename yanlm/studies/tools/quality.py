@@ -82,7 +82,7 @@ def task_rows(
         metric: What counts as quality; the task's own if not given.
         text_column: Name of the text's column in files.
         say: Hears what the user should know of the data.
-        options: Of :func:`yanlm.evaluation.evaluator.evaluate_task`.
+        options: Options of :func:`yanlm.evaluation.evaluator.evaluate_task`.
 
     Raises:
         ValueError: Data, task or number are wrong.

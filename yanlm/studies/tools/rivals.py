@@ -30,9 +30,9 @@ def rivals(flow: Named, names: Sequence[str], max_length: int, dtype: torch.dtyp
 
     Args:
         flow: The model that they are timed beside.
-        names: Of :data:`RIVALS`.
+        names: Names of :data:`RIVALS`.
         max_length: Tokens that their context has to hold.
-        dtype: Of their weights; the reference is always in float32.
+        dtype: Dtype of their weights; the reference is always in float32.
 
     Raises:
         ValueError: A name is unknown, the flow is of another kind than the reference can follow, or its file is not

@@ -23,7 +23,7 @@ class TrainStep:
     """One optimizer step of a model in a stage: forward, backward, clipping, AdamW.
 
     Args:
-        model: Of any method.
+        model: A model of any method.
         stage: 1 or 2.
         length: Tokens of a text.
         batch: Texts of a step.

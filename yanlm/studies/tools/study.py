@@ -33,7 +33,7 @@ class Study:
 
     Args:
         out: The folder.
-        name: Of the study.
+        name: Name of the study.
         page: Another place for the page, with the figure beside it.
         command: As it was typed, for the page.
         say: Hears one line a piece.
@@ -101,7 +101,7 @@ class Study:
         """Write figure and page, and ``results.json`` with the summary; return what ``--json`` prints.
 
         Args:
-            title: Of the page.
+            title: Title of the page.
             words: What was measured, in a sentence or two.
             tables: Markdown tables by heading; an empty heading is left out.
             figure: The figure; or several, by what their files' names end with, the first one at the top of the page.

@@ -18,7 +18,7 @@ def time_figure(runs: Mapping[str, Json], base: str | None, what: str = "a gener
     Args:
         runs: By label and length, ``seconds``, their ``median`` and the ``ratio``.
         base: What ratios are to; without it there are none.
-        what: Of what the seconds are.
+        what: What the seconds measure.
     """
     from yanlm.studies.tools.plots import REFERENCE as GREY
     from yanlm.studies.tools.plots import Curve, draw, legend, panels

@@ -98,7 +98,7 @@ def timed(entered: Sequence[Contestant], length: int, rules: Rules, batch: int =
 
     Args:
         entered: The contestants.
-        length: Of the texts in tokens.
+        length: Length of the texts in tokens.
         rules: How they are timed.
         batch: Texts written together.
 
