@@ -34,7 +34,7 @@ for steps in (1, 2, 4):
     with torch.no_grad():
         out = sample(field, noise, steps, cond=wanted, generator=torch.Generator().manual_seed(1))
     right = (torch.as_tensor(judge.predict(out.z1.numpy())) == wanted).float().mean()
-    print(f"{steps} steps: a classifier sees the wanted digit in {right:.0%} of the samples")
+    print(f"{steps} step{'s' * (steps > 1)}: a classifier sees the wanted digit in {right:.0%} of the samples")
 
 print("\nthree, four steps:")
 pixels = (out.z1[150] * scale @ axes[:16] + centre).reshape(8, 8)
