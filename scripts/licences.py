@@ -17,18 +17,18 @@ PAGE = ROOT / "docs" / "licences.md"
 EXTRAS = ("lm", "eval", "parquet", "ot")
 HEAD = """# Licences
 
-moefm is under Apache-2.0. It contains no code of others. KaTeX, which draws the formulas of this site, lies with its
-licence (MIT) in `docs/assets/katex` and is not installed.
+moefm is licensed under Apache-2.0 and contains no code of others. KaTeX draws the formulas of this site. It is
+stored with its licence (MIT) in `docs/assets/katex` and is not installed.
 
-These are the packages that it installs beside itself, with all that they need in turn, in the versions of
-`constraints.txt`, on Linux with the CPU build of torch. Each licence is what the package itself declares.
+The table lists all packages that are installed with it, directly or indirectly, in the versions of `constraints.txt`,
+on Linux with the CPU build of torch. Each licence is the one that the package declares.
 
 | package | version | licence | comes with |
 |---|---|---|---|
 """
 TAIL = """
-`python scripts/licences.py` writes this page from the environment it runs in. Not listed: the extra `mamba`, which is
-built from source on a machine with CUDA, and the libraries of NVIDIA that a CUDA build of torch brings.
+`python scripts/licences.py` writes this page from the current environment. Not listed are the extra `mamba`, which is
+built from source on a machine with CUDA, and NVIDIA's libraries, which come with a CUDA build of torch.
 """
 SHORT = {
     "3-Clause BSD License": "BSD-3-Clause",

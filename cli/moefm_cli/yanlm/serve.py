@@ -12,11 +12,11 @@ from moefm_cli import governor
 from moefm_cli.common import Device, UsageError, err, need_extra, pick_device
 from moefm_cli.yanlm.generation_options import check_counts
 
-HELP = """Serve a model on this machine: a page to try it on, and HTTP to call it.
+HELP = """Serve a model on this machine: a page to try it, and an HTTP API.
 
 \b
 yanlm serve                              then open http://127.0.0.1:8000
-yanlm serve --model runs/yanlm --port 0  another model, any free port: the line it prints says which
+yanlm serve --model runs/yanlm --port 0  another model, any free port (it prints which)
 curl http://127.0.0.1:8000/v1/infill -H 'Content-Type: application/json' -d '{"text": "The <mask> ."}'
 """
 
@@ -25,14 +25,14 @@ def serve(
     model: Annotated[
         Path | None, typer.Option(help="Folder of a run, or of one of its stages. Default: the model in the package.")
     ] = None,
-    port: Annotated[int, typer.Option(help="Port; 0 takes any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port; 0 takes any free one.")] = 8000,
     host: Annotated[
-        str, typer.Option(help="Address. Others than this machine's own let everybody ask who reaches it.")
+        str, typer.Option(help="Address. With any other, everyone who can reach it can use the server.")
     ] = "127.0.0.1",
-    queue: Annotated[int, typer.Option(help="Most texts that wait; more are refused.")] = 256,
-    batch: Annotated[int, typer.Option(help="Most results computed together.")] = 32,
-    max_slots: Annotated[int, typer.Option(help="Most tokens to fill for one text, of all its samples.")] = 8192,
-    max_body: Annotated[int, typer.Option(help="Most bytes of a request.")] = 65536,
+    queue: Annotated[int, typer.Option(help="Largest number of waiting texts; more are refused.")] = 256,
+    batch: Annotated[int, typer.Option(help="Largest number of results computed together.")] = 32,
+    max_slots: Annotated[int, typer.Option(help="Most tokens to fill for one text, over all samples.")] = 8192,
+    max_body: Annotated[int, typer.Option(help="Largest size of a request, in bytes.")] = 65536,
     device: Device = "auto",
 ) -> None:
     """Load the model, listen, answer until Ctrl-C."""
