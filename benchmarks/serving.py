@@ -35,7 +35,7 @@ HEADERS = {"Content-Type": "application/json"}
 
 
 def asked(number: int) -> dict[str, Any]:
-    """The body of a request: one of 200 different ones."""
+    """The body of a request; 840 different ones follow each other."""
     return {
         "text": TEXTS[number % 5],
         "seed": number % 40,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from moefm.installation import install
 from moefm_cli import governor
 from moefm_cli.common import Device, UsageError, err, need_extra, pick_device
 from moefm_cli.yanlm.generation_options import check_counts
@@ -76,4 +77,4 @@ def serve(
 def _need_server() -> None:
     for name in ("starlette", "uvicorn", "prometheus_client"):
         if find_spec(name) is None:
-            raise UsageError(f"yanlm serve needs {name}, which is not installed: pip install 'moefm[serve]'")
+            raise UsageError(f"yanlm serve needs {name}, which is not installed: {install('serve')}")

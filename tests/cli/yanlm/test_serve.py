@@ -41,7 +41,7 @@ def test_packages_that_are_missing_are_named(yanlm: Run, models: Path, monkeypat
 
     monkeypatch.setattr(serve, "find_spec", lambda name: None if name == "uvicorn" else name)
     code, _, err = yanlm("serve", "--model", models / "encoder")
-    assert code == 2 and "yanlm serve needs uvicorn" in err and "moefm[serve]" in err
+    assert code == 2 and "yanlm serve needs uvicorn" in err and "[serve]" in err
 
 
 def asked(url: str, document: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from yanlm.serving.app import make_app
+from yanlm.serving.limits import Limits
+from yanlm.serving.served import Served
 from yanlm.writer import Writer
 
 TEXT = "the <mask> sat on <mask> ."
@@ -123,3 +126,14 @@ def test_a_failure_of_ours_is_said_without_its_details(client: TestClient, monke
     assert answer.status_code == 500 and "secret" not in answer.text
     monkeypatch.undo()
     assert client.post("/v1/infill", json={"text": TEXT, "length": 1}).status_code == 200
+
+
+def test_a_model_that_writes_token_by_token_is_served_too(make_ar: Any, tokenizer: Any) -> None:
+    app = make_app(Served(Writer(make_ar(method="gpt2"), tokenizer), "gpt2", Limits()))
+    with TestClient(app, "http://127.0.0.1") as client:
+        answer = client.post("/v1/infill", json={"text": TEXT, "length": 2, "trace": True})
+        [result] = answer.json()["results"]
+        [[*cells]] = result["trace"]["samples"][0]["cells"]
+        assert len(cells) == 4 and all(cell[1:] == [None, True, []] for cell in cells)
+        assert client.post("/v1/infill", json={"text": TEXT, "reread": True}).status_code == 400
+        assert client.post("/v1/completions", json={"prompt": "the cat", "max_tokens": 3}).status_code == 200
