@@ -76,6 +76,7 @@ class YanConfig(PretrainedConfig):
         d_time: Width of the time embedding.
         dropout: Dropout of the decoder's input and the feed-forward layers, in training.
         max_span: Longest span that the length head can predict.
+        longest_span: Largest number of tokens behind one mask in training, 0 if unknown.
         stage: Last stage in which the weights were trained; 0 if they are untrained.
         pad_to: Slots given to an answer whose end the model was trained to mark with padding, 0 if it was not.
         tie_word_embeddings: Decode with the embedding's weight.
@@ -126,6 +127,7 @@ class YanConfig(PretrainedConfig):
     d_time: int = 64
     dropout: float = 0.0
     max_span: int = 32
+    longest_span: int = 0
     pad_to: int = 0
     stage: int = 0
     tie_word_embeddings: bool = True
@@ -186,6 +188,7 @@ class ARConfig(PretrainedConfig):
         ffn_mult: Width of feed-forward layers over d.
         max_length: Longest text in tokens.
         dropout: Dropout of all layers, in training.
+        longest_span: As in :class:`YanConfig`.
         stage: 1 once the model is trained.
         pad_to: Slots given to an answer whose end the model was trained to mark with padding, 0 if it was not.
         pad_token_id: Id of ``<|padding|>``, which ends what is written.
@@ -210,6 +213,7 @@ class ARConfig(PretrainedConfig):
     ffn_mult: int = 4
     max_length: int = 256
     dropout: float = 0.0
+    longest_span: int = 0
     stage: int = 0
     pad_to: int = 0
     pad_token_id: int | None = 4094

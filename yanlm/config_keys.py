@@ -49,8 +49,8 @@ def check_options(config: Any, options: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be at most {most}, got {value}")
     for name in ("vocab_size", "d_model", "num_heads", "ffn_mult", "max_length"):
         check_count(name, getattr(config, name))
-    for name in ("stage", "pad_token_id", "mask_token_id"):
-        if (value := getattr(config, name)) is not None or name == "stage":
+    for name in ("stage", "longest_span", "pad_token_id", "mask_token_id"):
+        if (value := getattr(config, name)) is not None or name in ("stage", "longest_span"):
             check_count(name, value, minimum=0)
     if not (isinstance(config.dropout, int | float) and 0 <= config.dropout < 1):
         raise ValueError(f"dropout must lie in [0, 1), got {config.dropout!r}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_count
-from yanlm.generation.lengths import predicted_lengths, written_lengths
+from yanlm.generation.lengths import capped, predicted_lengths, written_lengths
 from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.generation.watching import Watched, Watcher, watched
 from yanlm.seeding import text_seeds
@@ -107,7 +107,7 @@ class Writer:
             texts: Texts with ``<mask>`` where something is wanted (``[MASK]`` and ``<MASK>`` mean the same), or without
                 (to continue or answer them). A single text is accepted too.
             length: Tokens behind each mask: ``auto`` (predicted, or ended by padding where the model was trained to),
-                ``source`` (as many as the text has), or a number.
+                ``source`` (as many as the text has), or a number. A model never gets more than it was trained on.
             seed: Every text has its own random numbers, from this and its place in ``texts``. A list holds one seed for
                 each text, which is then written as if it were alone.
             batch_size: Largest number of texts generated together; fewer if their lengths differ much.
@@ -182,17 +182,20 @@ class Writer:
         """Every text with its slots; it is tokenized once, with one mask for each span."""
         prompts = [Prompt(self.tokenizer, text) for text in texts]
         short = [self._example(number, prompt, [1] * prompt.masks) for number, prompt in enumerate(prompts, 1)]
-        if length == "source":
-            lengths = [[prompt.known] * prompt.masks for prompt in prompts]
-        elif length != "auto":
-            lengths = [[int(length)] * prompt.masks for prompt in prompts]
-        elif pad_to := self.model.config.pad_to:
-            lengths = [[pad_to] * prompt.masks for prompt in prompts]
-        elif self.model.can.lengths:
-            lengths = written_lengths(self.model, short)
-        else:
-            lengths = predicted_lengths(self.model, self.builder, [example.source for example in short])
+        lengths = capped(self._lengths(prompts, short, length), self.model.config.longest_span)
         return [self._example(number, *pair) for number, pair in enumerate(zip(prompts, lengths, strict=True), 1)]
+
+    def _lengths(self, prompts: Sequence[Prompt], short: list[Example], length: str | int) -> list[list[int]]:
+        """Number of slots for each mask of each text."""
+        if length == "source":
+            return [[prompt.known] * prompt.masks for prompt in prompts]
+        if length != "auto":
+            return [[int(length)] * prompt.masks for prompt in prompts]
+        if pad_to := self.model.config.pad_to:
+            return [[pad_to] * prompt.masks for prompt in prompts]
+        if self.model.can.lengths:
+            return written_lengths(self.model, short)
+        return predicted_lengths(self.model, self.builder, [example.source for example in short])
 
     def _example(self, number: int, prompt: Prompt, lengths: Sequence[int]) -> Example:
         """A text of this number with so many slots for each of its masks."""

@@ -187,3 +187,16 @@ def test_texts_with_seeds_of_their_own_are_written_as_if_alone(writer: Writer) -
     for seed in ([1, 2], 1.5, "7", [1, 2, True]):
         with pytest.raises(ValueError, match="seed must be"):
             writer.write(many, seed=seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [9, "source", "auto"])
+def test_no_more_is_written_than_was_ever_trained(make_model, tokenizer, length):
+    model = make_model(longest_span=2)
+    if length == "auto":
+        torch.nn.init.zeros_(model.length_head[-1].weight)
+        model.length_head[-1].bias.data = torch.arange(model.config.max_span).float()  # the longest there is
+    writer = Writer(model, tokenizer)
+    with pytest.warns(UserWarning, match="never saw more than 2 tokens behind a mask, so 2 are written in place of"):
+        [out] = writer.write("the cat sat on the <mask> and <mask>", length=length, seed=0)
+    assert out.tokens == 4
+    assert writer.write("the cat <mask>", length=2)[0].tokens == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -58,3 +59,26 @@ def shared_lengths(masks: Sequence[int], lengths: Sequence[int]) -> list[int]:
         share, more = divmod(max(length, count), count)
         shares += [share + (i < more) for i in range(count)]
     return shares
+
+
+def capped(lengths: list[list[int]], most: int, depth: int = 5) -> list[list[int]]:
+    """Numbers of tokens behind the masks of each text, cut to what the model was trained on, with a warning.
+
+    Args:
+        lengths: As they are wanted.
+        most: Largest number in training; 0 if unknown, and then nothing is cut.
+        depth: Calls up to the one that the warning names.
+
+    Example:
+        >>> capped([[2, 1]], most=3), capped([[20]], most=0)
+        ([[2, 1]], [[20]])
+    """
+    wanted = max((n for row in lengths for n in row), default=0)
+    if not most or wanted <= most:
+        return lengths
+    warnings.warn(
+        f"the model never saw more than {most} tokens behind a mask, so {most} are written in place of {wanted}; "
+        "more masks give more room",
+        stacklevel=depth,
+    )
+    return [[min(n, most) for n in row] for row in lengths]

@@ -23,6 +23,7 @@ from yanlm.runs.record import RUN_FILE, describe_corpus, read_record, run_head, 
 from yanlm.runs.resuming import with_changes
 from yanlm.runs.settings import ALL, RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
+from yanlm.runs.spans import longest_span
 from yanlm.runs.validation import evaluation_seconds, final_evaluation, run_corpus, validation_score
 from yanlm.tokenization.coverage import coverage_note
 from yanlm.tokenization.masking import Masking
@@ -145,6 +146,8 @@ class _Run:
     def _trained(self, stage: int, model: YanModel, folder: Path, resume: bool) -> StageResult:
         settings, tokenizer, hear = self.settings, self.tokenizer, self.hear
         builder = make_builder(model, tokenizer, settings.recipe(stage).masking, stage)
+        seen = longest_span(builder, self.corpus.rows or self.corpus.validation)
+        model.config.longest_span = max(model.config.longest_span, seen)
         with_lengths = stage == model.can.stages and not model.can.lengths  # the length head learns last
         shown = (self.corpus.validation or self.corpus.test)[:1]
         watch = make_builder(model, tokenizer, Masking(), stage)
