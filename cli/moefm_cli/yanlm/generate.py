@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
 
 if TYPE_CHECKING:
+    from yanlm.generation.options import GenerationOptions
     from yanlm.writer import Writer, Written
 
 HELP = """Fill all <mask> of a text at once, in a few steps.
@@ -101,6 +103,8 @@ def generate(
         return
     for output in outputs:
         show("\n".join(output.samples))
+    if note := _alike(writer, [output.samples for output in outputs], options):
+        err.print(f"note: {note}", style="dim", soft_wrap=True)
     err.print(f"{rate:,.0f} tokens/s, nfe {nfe}", style="dim")
 
 
@@ -115,6 +119,20 @@ def _traced(writer: Writer, folder: Path, text: str, file: Path, **how: Any) -> 
         beside.write_text(html, encoding="utf-8")
     err.print(f"the page: {file}", style="dim")
     return out
+
+
+def _alike(writer: Writer, samples: Sequence[Sequence[str]], options: GenerationOptions) -> str | None:
+    """What to change where the samples of a text are all the same; ``None`` where they are not."""
+    from yanlm.generation.variety import are_alike, for_variety
+
+    count, alike = len(samples), sum(map(are_alike, samples))
+    if not alike:
+        return None
+    proposed = for_variety(writer.model.can, options)
+    named = {f"--{name.replace('_', '-')}": "" if value is True else f" {value:g}" for name, value in proposed.items()}
+    of_texts = "" if count == 1 else f" of {alike} of the {count} texts"
+    add = " ".join(option + value for option, value in named.items())
+    return f"all samples{of_texts} are alike; for others add {add}"
 
 
 def _texts(text: str | None, file: Path | None) -> list[str]:

@@ -48,6 +48,18 @@ def test_generate_reads_what_it_wrote(yanlm, run):
     assert "nfe 2" in err and yanlm(*args)[1] == yanlm(*args)[1] != ""
 
 
+def test_samples_that_are_all_alike_say_so_and_what_to_change(yanlm, run):
+    args = ("generate", "--model", run, "Mary went to the <mask> .", "--length", "1", "--samples", "3")
+    code, out, err = yanlm(*args, "--z0-scale", "1e-6")
+    assert code == 0 and len(set(out.splitlines())) == 1
+    assert "note: all samples are alike; for others add --z0-scale 1\n" in err
+    code, out, err = yanlm(*args, "--reread", "--temperature", "3")
+    assert code == 0 and len(set(out.splitlines())) > 1 and "alike" not in err
+    Path("texts.txt").write_text("Mary <mask> .\nMary went <mask> .\n")
+    _, _, err = yanlm("generate", "--model", run, "--file", "texts.txt", *args[4:], "--z0-scale", "1e-6")
+    assert "note: all samples of 2 of the 2 texts are alike" in err
+
+
 def test_generate_json(yanlm, run):
     args = ("generate", "--model", run / "stage2", "-", "--json", "--samples", "2", "--steps", "2")
     code, out, _ = yanlm(*args, stdin=b"Mary is in the <mask> .\n\nWhere is Mary ?\n")
