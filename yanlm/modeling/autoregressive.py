@@ -13,8 +13,8 @@ from yanlm.config import ARConfig
 from yanlm.generation.autoregressive import write, write_free
 from yanlm.generation.capabilities import Capabilities, capabilities
 from yanlm.generation.options import GenerationOptions, generation_options
-from yanlm.generation.result import Generation
 from yanlm.modeling.output import YanOutput
+from yanlm.modeling.sequences import SlotGenerationMixin
 from yanlm.nn.ar_layout import answer, rows
 from yanlm.nn.ar_network import ARNetwork
 from yanlm.nn.cross_entropy import token_cross_entropy
@@ -22,7 +22,7 @@ from yanlm.objectives.token_loss import token_mean
 from yanlm.tokenization.collation import Batch
 
 
-class ARModel(ARNetwork):
+class ARModel(SlotGenerationMixin, ARNetwork):  # type: ignore[misc]  # its generation config is ours
     r"""Baseline :math:`p(y | x) = \prod_i p(y_i | y_{<i}, x)`: one pass of the network for every token.
 
     Texts are laid out as in :mod:`yanlm.nn.ar_layout`, so that a source may have several masks, of any length.
@@ -98,21 +98,24 @@ class ARModel(ARNetwork):
     def _losses(self, states: Tensor, labels: Tensor) -> Tensor:
         return token_cross_entropy(states, self.net.lm_head.weight, None, labels)
 
-    def generate(
+    def generate(  # type: ignore[override]
         self,
-        source_ids: Tensor,
+        source_ids: Tensor | None = None,
         *,
-        slots: Tensor,
+        slots: Tensor | None = None,
         source_mask: Tensor | None = None,
         slot_mask: Tensor | None = None,
         choices: Tensor | None = None,
         options: GenerationOptions | None = None,
         **keywords: Any,
-    ) -> Generation:
+    ) -> Any:
         """Fill slots token by token, :func:`yanlm.generation.autoregressive.write`.
 
-        Arguments are those of :meth:`yanlm.YanModel.generate`.
+        Arguments are those of :meth:`yanlm.YanModel.generate`; without ``slots`` those of transformers.
         """
+        if slots is None or source_ids is None:
+            given = {"input_ids": source_ids, "attention_mask": source_mask} | keywords
+            return super().generate(**{name: value for name, value in given.items() if value is not None})
         options = generation_options(options, keywords)
         return write(
             self,
