@@ -61,8 +61,8 @@ class YanGenerationConfig(GenerationConfig):
         Raises:
             ValueError: One is out of range.
         """
-        self.options()
         check_count("num_return_sequences", self.num_return_sequences)
+        self.options()
         if self.max_new_tokens is not None:
             check_count("max_new_tokens", self.max_new_tokens)
         if self.seed is not None:

@@ -14,6 +14,7 @@ import typer
 from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
 from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
+from moefm_cli.yanlm.shown import chance_lines, check_shown, token_chances
 
 if TYPE_CHECKING:
     from yanlm.generation.options import GenerationOptions
@@ -28,6 +29,7 @@ yanlm generate --model runs/yanlm "A text without a mask is continued"
 yanlm generate --model runs/yanlm --samples 4 --z0-scale 1.5 "The <mask> ."
 yanlm generate --model runs/yanlm --steps 4 --reread --length 12 "It was <mask> ."
 yanlm generate --model runs/encoder --steps 2 --candidates 4 "<mask> is in the <mask> ."
+yanlm generate --show probabilities "The little <mask> was <mask> ."
 yanlm generate --model runs/yanlm --trace dog.html "The <mask> ran to the <mask> ."
 cat texts.txt | yanlm generate --model runs/yanlm - --json
 """
@@ -59,6 +61,9 @@ def generate(
     trace: Annotated[
         Path | None, typer.Option(help="Write a page to this file that shows step by step how the text is filled.")
     ] = None,
+    shown: Annotated[
+        str | None, typer.Option("--show", help="probabilities: of each token written, with its alternatives.")
+    ] = None,
     device: Device = "auto",
     max_bytes: MaxBytes = None,
     json_: Json = False,
@@ -67,6 +72,9 @@ def generate(
     need_extra()
     check_counts({"steps": steps, "samples": samples, "candidates": candidates, "batch_size": batch_size})
     texts, tokens = _texts(text, file), _length(length)
+    check_shown(shown)
+    if shown is not None and trace is not None:
+        raise UsageError("the page of --trace shows probabilities, too: leave out --show")
     if trace is not None and len(texts) > 1:
         raise UsageError(f"--trace shows one text, got {len(texts)}; give one")
     from yanlm.modeling.io import model_folder
@@ -91,18 +99,26 @@ def generate(
     if note := coverage_note(writer.tokenizer, texts):
         err.print(f"note: {note}", style="dim", markup=False)
     began = time.perf_counter()
-    if trace is None:
-        outputs = writer.write(texts, length=tokens, seed=seed, batch_size=batch_size, options=options)
+    how: dict[str, Any] = {"length": tokens, "seed": seed, "batch_size": batch_size, "options": options}
+    chances: list[Any] = [None] * len(texts)
+    if shown is not None:
+        watched = writer.watch(texts, **how)
+        outputs = [output for output, _ in watched]
+        chances = [token_chances(seen, writer.tokenizer) for _, seen in watched]
+    elif trace is None:
+        outputs = writer.write(texts, **how)
     else:
         outputs = [_traced(writer, folder, texts[0], trace, length=tokens, seed=seed, options=options)]
     rate = samples * sum(output.tokens for output in outputs) / (time.perf_counter() - began)
     nfe = max(output.nfe for output in outputs)
     if json_:
-        written = [asdict(output) for output in outputs]
+        more = [{} if own is None else {"probabilities": own} for own in chances]
+        written = [asdict(output) | own for output, own in zip(outputs, more, strict=True)]
         print_json({"outputs": written, "steps": steps, "nfe": nfe, "tokens_per_second": round(rate, 1)})
         return
-    for output in outputs:
-        show("\n".join(output.samples))
+    for output, own in zip(outputs, chances, strict=True):
+        for number, sample in enumerate(output.samples):
+            show("\n".join([sample, *([] if own is None else chance_lines(own[number]))]))
     if note := _alike(writer, [output.samples for output in outputs], options):
         err.print(f"note: {note}", style="dim", soft_wrap=True)
     err.print(f"{rate:,.0f} tokens/s, nfe {nfe}", style="dim")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,31 @@ def test_samples_that_are_all_alike_say_so_and_what_to_change(yanlm, run):
     Path("texts.txt").write_text("Mary <mask> .\nMary went <mask> .\n")
     _, _, err = yanlm("generate", "--model", run, "--file", "texts.txt", *args[4:], "--z0-scale", "1e-6")
     assert "note: all samples of 2 of the 2 texts are alike" in err
+
+
+@pytest.mark.parametrize("options", [(), ("--reread", "--temperature", "0.5"), ("--samples", "2")], ids=" ".join)
+def test_probabilities_of_what_was_written_and_of_what_else_might_have_been(yanlm, run, options):
+    args = ("generate", "--model", run, "Mary <mask> the <mask> .", "--length", "2", *options)
+    code, out, err = yanlm(*args, "--show", "probabilities")
+    assert code == 0, err
+    plain = yanlm(*args)[1].splitlines()
+    lines = out.splitlines()
+    assert [line for line in lines if not re.match(r" +[\d.]+%", line)] == plain, "the texts are the same"
+    assert sum(bool(re.match(r" +[\d.]+%  .*   else .*%", line)) for line in lines) == 4 * len(plain)
+    [output] = json.loads(yanlm(*args, "--show", "probabilities", "--json")[1])["outputs"]
+    for sample, fills in zip(output["probabilities"], output["fills"], strict=True):
+        assert len(sample) == 4 and all(0 < slot["probability"] <= 1 for slot in sample)
+        assert "".join(slot["token"] for slot in sample[:2]).strip() == fills[0]
+        for slot in sample:
+            assert len(slot["alternatives"]) == 3
+            assert slot["probability"] + sum(own for _, own in slot["alternatives"]) <= 1.001
+
+
+def test_what_is_shown_is_known(yanlm, run):
+    args = ("generate", "--model", run, "Mary <mask> .")
+    for more, told in ((("--show", "all"), "--show must be"), (("--show", "probabilities", "--trace", "x"), "--trace")):
+        code, out, err = yanlm(*args, *more)
+        assert (code, out) == (2, "") and told in err
 
 
 def test_generate_json(yanlm, run):

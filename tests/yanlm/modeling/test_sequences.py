@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer, GenerationConfig
+from transformers import AutoModel, AutoTokenizer
 
 from yanlm.modeling.generation_config import YanGenerationConfig
 from yanlm.modeling.io import save_model
@@ -116,10 +116,3 @@ def test_mistakes_name_the_argument(make_model: Make, tokenizer: Any, given: dic
 def test_models_of_the_other_form_say_what_to_use(make_model: Make) -> None:
     with pytest.raises(ValueError, match=r"yanlm\.Writer"):
         make_model(form="separate", align=False).eval().generate(torch.tensor([[5, 6]]))
-
-
-def test_other_models_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="no option top_k"):
-        YanGenerationConfig(top_k=3)
-    assert isinstance(YanGenerationConfig(), GenerationConfig)
-    assert YanGenerationConfig.from_dict(YanGenerationConfig(steps=7).to_dict()).steps == 7
