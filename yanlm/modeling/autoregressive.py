@@ -13,6 +13,7 @@ from yanlm.config import ARConfig
 from yanlm.generation.autoregressive import write, write_free
 from yanlm.generation.capabilities import Capabilities, capabilities
 from yanlm.generation.options import GenerationOptions, generation_options
+from yanlm.modeling.card import CardedMixin
 from yanlm.modeling.output import YanOutput
 from yanlm.modeling.sequences import SlotGenerationMixin
 from yanlm.nn.ar_layout import answer, rows
@@ -22,7 +23,7 @@ from yanlm.objectives.token_loss import token_mean
 from yanlm.tokenization.collation import Batch
 
 
-class ARModel(SlotGenerationMixin, ARNetwork):  # type: ignore[misc]  # its generation config is ours
+class ARModel(SlotGenerationMixin, CardedMixin, ARNetwork):  # type: ignore[misc]  # its generation config is ours
     r"""Baseline :math:`p(y | x) = \prod_i p(y_i | y_{<i}, x)`: one pass of the network for every token.
 
     Texts are laid out as in :mod:`yanlm.nn.ar_layout`, so that a source may have several masks, of any length.

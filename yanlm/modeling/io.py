@@ -65,7 +65,11 @@ def quiet() -> Iterator[None]:
 
 
 def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None) -> None:
-    """Write config.json, model.safetensors, the tokenizer's files, and ``run.json`` where given; weights last."""
+    """Write config.json, model.safetensors, the card, the tokenizer, and ``run.json`` where given; weights last."""
+    from yanlm.modeling.card import model_card
+
+    if run is not None or getattr(model, "card", None) is None:
+        model.card = model_card(model.config, run, folder.name)
     with filling(folder, last=WEIGHTS_FILE) as beside, quiet():
         model.save_pretrained(beside)
         tokenizer.save_pretrained(beside)

@@ -87,6 +87,8 @@ class SlotGenerationMixin:
     ) -> None:
         """Take up the configuration that is given, or that lies beside the weights; called by ``from_pretrained``."""
         kwargs.pop("trust_remote_code", None)
+        if name is not None and hasattr(self, "take_card"):
+            self.take_card(name)
         if generation_config is not None:
             self.generation_config = generation_config
         elif name is not None:

@@ -14,6 +14,7 @@ from yanlm.evaluation.held_out import repeated
 from yanlm.evaluation.report import evaluate, example_of
 from yanlm.files import filling, replacing, sha256, write_json, write_text
 from yanlm.modeling.build import make_builder
+from yanlm.modeling.card import CARD_FILE, model_card
 from yanlm.modeling.io import WEIGHTS_FILE, load_model, save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.runs.batches import stage_draw
@@ -196,6 +197,7 @@ class _Run:
         with reported(out, "writing the report"):
             write_json(out / RUN_FILE, record)
             write_json(out / f"stage{last}" / RUN_FILE, record)
+            write_text(out / f"stage{last}" / CARD_FILE, model_card(model.config, record, f"{out.name}/stage{last}"))
             with replacing(out / "losses.png") as beside:
                 loss_figure(curves, self.settings.kind).savefig(beside, dpi=120)
             write_text(out / "samples.txt", samples_text(record["report"]))
