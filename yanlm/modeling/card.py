@@ -18,7 +18,7 @@ tags:
 - flow-matching
 ---
 """
-_USE = '''## Use
+_USE = """## Use
 
 ```python
 import yanlm                      # from then on transformers knows the model
@@ -30,7 +30,7 @@ print(out.text)
 
 `transformers.AutoModel.from_pretrained` loads it after `import yanlm`, and its `generate(input_ids, attention_mask,
 generation_config)` fills masks as ids.
-'''
+"""
 _LIMITS = """## Limits
 
 - It knows what its data says, and no more: facts it writes may be wrong, and biases of the data are its own.
@@ -62,7 +62,7 @@ def model_card(config: Any, record: Mapping[str, Any] | None = None, folder: str
     experts = f" with {config.num_experts} experts" if config.method == "flow" else ""
     title = f"# A {config.method} model{experts}\n\nIt fills `<mask>` in texts, all masks at once. Made with yanlm.\n"
     longest = config.longest_span
-    length = f"It never saw more than {longest} tokens behind one mask." if longest else "Long spans do not hold together."
+    length = f"It never saw more than {longest} tokens behind one mask." if longest else "Long spans fall apart."
     parts = [
         title if config.method not in ("gpt2", "bart") else title.replace(", all masks at once", ", token by token"),
         _USE.format(folder=folder),

@@ -58,9 +58,7 @@ def test_it_is_uploaded_in_place_of_the_one_that_transformers_makes_up(
 ) -> None:
     done: list[Any] = []
     monkeypatch.setattr(PreTrainedModel, "push_to_hub", lambda model, repo, **how: done.append(("model", repo)))
-    monkeypatch.setattr(
-        ModelCard, "push_to_hub", lambda card, repo, **how: done.append(("card", repo, str(card), how))
-    )
+    monkeypatch.setattr(ModelCard, "push_to_hub", lambda card, repo, **how: done.append(("card", repo, str(card), how)))
     save_model(tmp_path / "a", make_model(), tokenizer, RECORD)
     AutoModel.from_pretrained(tmp_path / "a").push_to_hub("me/model", token="t", private=True)
     assert [entry[:2] for entry in done] == [("model", "me/model"), ("card", "me/model")]
