@@ -28,7 +28,9 @@ def test_the_wheel_holds_our_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == OURS
     assert {"moefm/py.typed", "yanlm/data/builtin/rooms.py", "moefm_cli/yanlm/app.py"} <= set(names)
-    assert {f"yanlm/serving/page/{file}" for file in ("page.html", "page.css", "show.js", "ask.js")} <= set(names)
+    assert {f"yanlm/serving/page/{file}" for file in ("page.html", "page.css", "steps.js", "show.js", "ask.js")} <= set(
+        names
+    )
 
 
 @pytest.fixture(params=["file", "package"])

@@ -26,7 +26,7 @@ def page(*, server: dict[str, Any] | None = None, trace: dict[str, Any] | None =
         False
     """
     style, markup = _read("page.css"), _read("page.html")
-    script = _read("show.js") + _read("ask.js")
+    script = "".join(_read(f"{part}.js") for part in ("steps", "show", "ask"))
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         f"connect-src {'none' if server is None else 'self'!r}; base-uri 'none'; form-action 'none'"

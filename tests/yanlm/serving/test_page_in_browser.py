@@ -75,7 +75,10 @@ def test_a_text_is_filled_and_walked_through_by_keyboard(page: Any, listening: C
     assert page.inner_text("#slot-title").lower().startswith("slot 2, pass 2, expert")
     assert page.evaluate("document.activeElement.classList.contains('chosen')")
     assert page.locator("#others li").count() >= 5
-    assert "4 passes" in page.inner_text("#time") and "ms in the model" in page.inner_text("#time")
+    assert "4 passes" in page.inner_text("#time") and "in the model" in page.inner_text("#time")
+    with page.expect_response("**/v1/infill") as answer:
+        page.click("#another")
+    assert answer.value.json()["results"][0]["seed"] == 1
 
 
 def test_what_is_hostile_is_text(page: Any, listening: Callable[..., int]) -> None:

@@ -87,6 +87,7 @@ function prepare(facts) {
     $("examples").append(button);
   });
   $("mask").addEventListener("click", insertMask);
+  $("another").addEventListener("click", () => { $("seed").value = Number($("seed").value) + 1; ask(); });
   $("ask").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
   $("text").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); $("ask").requestSubmit(); }
