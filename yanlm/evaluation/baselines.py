@@ -1,4 +1,4 @@
-"""What needs no trained network, as fills of the same items: copying, guessing, and what a given length tells."""
+"""Baselines without a trained network, as fills of the same items: copying, guessing, and using a given length."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def length_determines(
 ) -> tuple[bool, float]:
     """Whether known answers differ in length, and the share of items whose answer is the only known one of its length.
 
-    Known are the answers of the training rows and of the items. Where lengths are given, this much a model may read off
-    the number of slots alone.
+    Known answers are those of the training rows and of the items. If lengths are given, a model can read this much off
+    the number of slots.
     """
     field = get_task(task).written
     own = [str(item.row[field]).strip() for item in items]

@@ -1,4 +1,4 @@
-"""Held-out rows masked once and for all: the same masks for every model, seed and number of steps."""
+"""Held-out rows with fixed masks: the same for every model, seed and number of steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GENERATION = 1
 
 
 def repeated(rows: Sequence[Row], count: int) -> list[Row]:
-    """``count`` held-out rows: where there are fewer texts, each comes several times and is masked anew each time.
+    """``count`` held-out rows. If there are fewer texts, each comes several times, with new masks each time.
 
     Example:
         >>> len(repeated([{"text": "a b"}] * 3, 7)), len(repeated([{"context": "", "question": "", "answer": ""}], 7))

@@ -45,7 +45,7 @@ def written(fill: Fill) -> str:
 
 
 class Scorer:
-    """Scores fills of the items of one task; what was scored before is looked up.
+    """Scores fills of the items of one task. Repeated scores are looked up.
 
     Args:
         task: The task.

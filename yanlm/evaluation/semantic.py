@@ -1,4 +1,4 @@
-"""Scores of meaning by a sentence encoder: how far texts are from each other and from references."""
+"""Semantic scores by a sentence encoder: how far texts are from each other and from references."""
 
 from __future__ import annotations
 

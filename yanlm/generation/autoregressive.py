@@ -1,4 +1,4 @@
-"""Filling masks token by token: with lengths given, or with those that the model itself comes to."""
+"""Filling masks token by token, with given lengths or with those that the model decides."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 class Pen:
     """A model that has read its prefixes and writes one token of every row at a time, keeping keys and values.
 
-    Prefixes are padded on the left, so that what is written stands side by side; positions count from a row's own
-    start. All rows go on until the last is done: what a row is fed after its end is never looked at.
+    Prefixes are padded on the left, so that the written tokens are aligned; positions count from a row's own start. All
+    rows continue until the last is done. What a row gets after its end is never used.
 
     Args:
         model: The model.
         before: Prefixes of the rows.
-        most: Tokens that will be written, where that is known; a GPU then records its steps.
+        most: Number of tokens to write, if it is known; a GPU then records its steps.
     """
 
     def __init__(self, model: ARNetwork, before: Sequence[Prefix], most: int | None = None) -> None:
@@ -74,7 +74,7 @@ class Pen:
 
 
 def can_record(model: ARNetwork) -> bool:
-    """Whether a GPU may record the steps of a model: it has the whole of it, and does not train."""
+    """Whether a GPU may record the steps of a model: the model is complete on it, and is not training."""
     return model.device.type == "cuda" and not model.training and not hasattr(model, "hf_device_map")
 
 
@@ -97,8 +97,8 @@ def write(
         slots: Ascending positions of the slots ``(B, M)``.
         source_mask: ``(B, S)``, True = a token.
         slot_mask: ``(B, M)``, True = a slot.
-        options: Temperature, samples and seeds; the steps are of no consequence, for every token takes a pass.
-        choices: Known answers ``(C, M)``, of which one pass over all finds the most probable.
+        options: Temperature, samples and seeds; the steps are ignored, because every token takes a pass.
+        choices: Known answers ``(C, M)``; one pass over all of them finds the most probable.
 
     Returns:
         Tokens ``(B, samples, M)``, no assignment, and ``nfe``, the passes that were made.

@@ -1,4 +1,4 @@
-"""What a model can, by its kind: asked in place of the kind's name."""
+"""What a model supports, by its kind. Code asks this instead of the kind's name."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from yanlm.generation.options import DEFAULTS, FLOW_OPTIONS, GenerationOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What a model can, as :attr:`yanlm.YanModel.can`.
+    """What a model supports, as :attr:`yanlm.YanModel.can`.
 
     Attributes:
         method: Name of its kind: ``flow``, ``mlm``, ``mdlm``, ``gpt2`` or ``bart``.
-        generate: Whether what generates is trained: not where a flow went through stage 1 alone.
+        generate: Whether the generating part is trained; not if a flow has only gone through stage 1.
         write: Whether it fills slots freely; several models that answer together choose among known answers only.
-        steps: Whether the number of steps is a choice; where tokens are written one by one it is not.
+        steps: Whether the number of steps can be chosen; not if tokens are written one by one.
         refine: Whether it was trained for more than one step.
-        noise: Whether it begins with noise: samples differ without a temperature, and there is a ``z0_scale``.
+        noise: Whether it starts from noise: samples differ without a temperature, and there is a ``z0_scale``.
         routing: Whether there are experts to route, and so the options ``routing`` and ``solver``.
-        temperature: Whether a temperature draws its tokens; of a flow behind its encoder only where it rereads.
-        order: Whether it fills slots in turns, whose order is a choice; of a flow where it rereads, or by diffusion.
+        temperature: Whether tokens can be drawn at a temperature; for a flow behind its encoder only if it rereads.
+        order: Whether slots are filled in turns whose order can be chosen; for a flow if it rereads, or by diffusion.
         reread: Whether it can read what it wrote after each step.
-        lengths: Whether it comes to the length of a span as it writes (``generate_free``); others predict it.
+        lengths: Whether it decides the length of a span while writing (``generate_free``); others predict it.
         latents: Whether its encoder has a latent for every token.
         denoises: Whether its encoder is the denoiser of its flow: it takes ``candidates``, and fills slots by masked
             diffusion too.
-        reconstruct: Whether its decoder was trained to give back the text that its encoder reads.
-        one_pass: Whether that decoder also fills slots, off the encoder's own states there.
+        reconstruct: Whether its decoder was trained to reproduce the text that its encoder reads.
+        one_pass: Whether that decoder also fills slots, from the encoder's own states there.
         reads_once: Whether its source is read once, before the first step, unless it rereads.
         stages: Stages of its training.
     """
@@ -63,7 +63,7 @@ class Capabilities:
             )
 
     def draws(self, options: GenerationOptions) -> bool:
-        """Whether other seeds give other results: it begins with noise, or tokens or an order are drawn."""
+        """Whether other seeds give other results: it starts from noise, or tokens or an order are drawn."""
         return options.draws or (self.noise and options.sampler == "flow")
 
     def check(self, options: GenerationOptions, choosing: bool = False) -> None:
@@ -146,7 +146,7 @@ DENOISING = Capabilities(
 
 
 def capabilities(config: Any) -> Capabilities:
-    """What a model of this configuration can: a :class:`yanlm.YanConfig` or an :class:`yanlm.config.ARConfig`.
+    """What a model of this :class:`yanlm.YanConfig` or :class:`yanlm.config.ARConfig` supports.
 
     Example:
         >>> from yanlm.config import YanConfig

@@ -1,4 +1,4 @@
-"""One of several known answers: the most probable as a whole, in place of words chosen one by one."""
+"""Choosing the known answer that is most probable as a whole, instead of words one by one."""
 
 from __future__ import annotations
 
@@ -67,5 +67,5 @@ def answer_scores(logits: Tensor, choices: Tensor) -> Tensor:
 
 
 def likeliest(scores: Tensor, choices: Tensor) -> Tensor:
-    """The answer of the highest score: ``(*, M)`` of scores ``(*, C)`` and choices ``(C, M)``."""
+    """The answer with the highest score: ``(*, M)`` of scores ``(*, C)`` and choices ``(C, M)``."""
     return choices.to(scores.device)[scores.argmax(-1)]

@@ -1,7 +1,7 @@
 """The part of a generation that never leaves the device: tensors of fixed shapes in, tokens out.
 
-What comes before it, checks, counts and random numbers, and what comes after it, the look at whether all numbers are
-finite, may wait for the device. Nothing in between does, so a GPU can record it once and replay it as one CUDA graph.
+The checks, counts and random numbers before it may wait for the device, and so may the check afterwards that all
+numbers are finite. Nothing in between does, so a GPU can record it once and replay it as one CUDA graph.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class Given(NamedTuple):
-    """What a generation reads beside its model.
+    """The inputs of a generation besides its model.
 
-    B texts have N rows of results, B * samples or as many times more as there are candidates, those of a text one below
-    the other.
+    B texts have N rows of results: B * samples, times the number of candidates. The rows of one text follow one
+    another.
 
     Attributes:
         source_ids: Tokens ``(B, S)``.
@@ -37,12 +37,12 @@ class Given(NamedTuple):
         slots: Positions ``(B, M)``.
         slot_mask: ``(B, M)``, True = a slot.
         noise: z0 ``(N, M, d)``.
-        uniforms: Numbers that experts are drawn by, ``(draws, N, M)``; ``None`` where generators draw them.
+        uniforms: Numbers for drawing experts, ``(draws, N, M)``; ``None`` if generators draw them.
         choices: Known answers ``(C, M)``, one of which fills a row's slots.
         points: Experts of a continuum ``(N, M, K)``.
-        words: Numbers that words are drawn by, ``(N, M)``, where there is a temperature.
-        judge: Noise that candidates are judged by, ``(N, M, d)``.
-        states: The encoded source ``(B, S, d)``, where it was encoded already; such a run is not recorded.
+        words: Numbers for drawing words, ``(N, M)``, if there is a temperature.
+        judge: Noise for judging candidates, ``(N, M, d)``.
+        states: The encoded source ``(B, S, d)``, if it has been encoded already; such a run is not recorded.
         wanted: Numbers of the slots whose tokens are read ``(B, W)``, where not all are; rows repeat one of theirs.
     """
 
@@ -61,11 +61,11 @@ class Given(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """What became of the slots.
+    """The filled slots.
 
     Attributes:
-        tokens: ``(N, M)``, the padding id where there is no slot; of several candidates those that are kept.
-        computed: What tokens were chosen by, which has to be finite.
+        tokens: ``(N, M)``, the padding id where there is no slot; of several candidates the kept one.
+        computed: The numbers by which tokens were chosen; they have to be finite.
         assignment: Experts ``(N, M)``, or ``None``.
         scores: Scores of ``choices``, ``(N, C)``.
         nfe: Evaluations of the flow.
@@ -78,7 +78,7 @@ class Filled(NamedTuple):
     nfe: int
 
     def generation(self, samples: int) -> Generation:
-        """The result, once its numbers were looked at.
+        """The result, after checking its numbers.
 
         Raises:
             ValueError: They are not finite.
@@ -93,7 +93,7 @@ class Filled(NamedTuple):
 
 
 def expert_draws(options: GenerationOptions) -> int | None:
-    """How often a run draws experts, or ``None`` where only the run shows it.
+    """How often a run draws experts, or ``None`` if this is only known after the run.
 
     Example:
         >>> expert_draws(GenerationOptions()), expert_draws(GenerationOptions(routing="greedy"))
@@ -130,10 +130,10 @@ def fill(
 
     Args:
         model: Its flow stands behind the encoder.
-        given: All that the run reads.
+        given: All inputs of the run.
         options: Steps, solver, routing and samples.
-        experts: A generator for each of the N rows, where ``given`` has no uniforms.
-        watcher: Is shown where the latents would end after every step.
+        experts: A generator for each of the N rows, if ``given`` has no uniforms.
+        watcher: Receives, after every step, where the latents would end.
     """
     states = model.encode(given.source_ids, given.source_mask) if given.states is None else given.states
     cond = model.condition(states, given.source_ids, given.source_mask, given.slots, given.slot_mask)

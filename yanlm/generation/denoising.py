@@ -54,8 +54,8 @@ def denoise(
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, T passes of the encoder, the most probable token of the last one.
 
     The times are equal steps of the information that training measured (:meth:`EncoderFlow.times`). The expert is drawn
-    from the gate at t = 0, in the first pass, and kept. With ``candidates`` n, n results are computed for each sample,
-    noised half-way back and read once more; the one whose tokens are then most probable is kept, at n (T + 1) passes.
+    from the gate at t = 0, in the first pass, and kept. With ``candidates`` n each sample has n results, at n (T + 1)
+    passes. Each gets half of its noise back and is read again. The one whose tokens are then most probable is kept.
 
     Args:
         model: A model whose flow's denoiser is its encoder.
@@ -64,8 +64,8 @@ def denoise(
         source_mask: ``(B, S)``, True = a token.
         slot_mask: ``(B, M)``, True = a slot.
         options: Steps T, routing, scale of the noise, temperature of the last pass, candidates, samples and seeds.
-        choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the most probable as a whole.
-        watcher: Is shown every pass; nothing is recorded on a GPU then.
+        choices: Known answers ``(C, M)``; the one that is most probable as a whole fills a row's slots.
+        watcher: Receives every pass; then nothing is recorded on a GPU.
 
     Returns:
         Tokens ``(B, samples, M)``, the experts, and ``nfe``, the passes of the encoder.
@@ -109,10 +109,10 @@ def fill_by_encoder(
 
     Args:
         model: Its encoder is the denoiser.
-        given: All that the run reads.
+        given: All inputs of the run.
         options: Steps, routing, temperature, candidates and samples.
-        experts: A generator for each of the N rows, where ``given`` has no uniforms.
-        watcher: Is shown every pass.
+        experts: A generator for each of the N rows, if ``given`` has no uniforms.
+        watcher: Receives every pass.
     """
     config, rows = model.config, torch.arange(len(given.slots), device=given.slots.device)
     rows = rows.repeat_interleave(options.samples * options.candidates)
@@ -204,10 +204,10 @@ def denoise_in_turns(
 ) -> Generation:
     r"""Fill slots in T passes of a flow that reads what it wrote: after each, the surest tokens enter the source.
 
-    Noise and source decide together. A pass moves every slot that is left along the flow, as :func:`denoise` does; then
+    Noise and source decide together. A pass moves every remaining slot along the flow, as :func:`denoise` does. Then
     the most probable tokens are written, until :math:`\lceil M (i/T)^{3/2} \rceil` of a row's M slots are filled after
-    pass i of T, and the next pass reads them as clean words. Noise makes the words of a text agree on one of several
-    answers, and what is written cannot be lost again.
+    pass i of T, and the next pass reads them as clean words. The noise makes the words of a text agree on one of
+    several answers, and written words cannot be lost again.
 
     Arguments and errors are those of :func:`yanlm.generation.rereading.reread`.
 

@@ -36,21 +36,22 @@ def generate(
 ) -> Generation:
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, ``options.steps`` Euler steps, the most probable token of each latent.
 
-    One evaluation serves gate and first step, only the routed expert is computed, the source's keys and values are
-    computed once, and logits at the slots alone. A row's result depends on its own seed, not on the rest of the batch.
+    One evaluation serves gate and first step, only the routed expert is computed, the keys and values of the source are
+    computed once, and logits only at the slots. A row's result depends on its own seed, not on the rest of the batch.
 
     Args:
         model: A trained :class:`yanlm.YanModel`.
-        source_ids: Tokens ``(B, S)``, with the mask token at the slots (slots form) or one mask a span (separate form).
+        source_ids: Tokens ``(B, S)``, with the mask token at the slots (slots form) or one mask per span (separate
+            form).
         slots: Positions to fill ``(B, M)``: in the source (slots form) or in the target (separate form).
         source_mask: Boolean ``(B, S)``, True = a token.
         slot_mask: Boolean ``(B, M)``, True = a slot.
         options: Steps, routing, solver, scale s of the noise, samples and seeds.
-        choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
-        states: The encoded source ``(B, S, d)``, where it was encoded already.
+        choices: Known answers ``(C, M)``; the one that is most probable as a whole fills a row's slots.
+        states: The encoded source ``(B, S, d)``, if it has been encoded already.
         wanted: Boolean ``(B, M)``, True = a slot whose token is wanted; the others come back as padding. In the
-            separate form, where every position of the target is a slot, that spares the logits of words that are given.
-        watcher: Is shown every step; nothing is recorded on a GPU then.
+            separate form every position of the target is a slot, so this saves the logits of given words.
+        watcher: Receives every step; then nothing is recorded on a GPU.
 
     Returns:
         Tokens ``(B, samples, M)``, the expert of each slot, and ``nfe``, the evaluations of the flow.

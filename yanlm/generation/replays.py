@@ -1,7 +1,6 @@
-"""Runs that come again with the same shapes: recorded the second time, replayed from then on.
+"""Runs that are repeated with the same shapes: recorded the second time, replayed from then on.
 
-What a recording is, whoever makes it decides: on a GPU it is a CUDA graph (``yanlm.generation.cuda_graphs``). This
-file knows no device.
+This file does not depend on a device. On a GPU a recording is a CUDA graph (``yanlm.generation.cuda_graphs``).
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ class Recording(Protocol):
 
 
 class Replays:
-    """Recordings by the shapes of what they read, the least lately used ones dropped where there are too many.
+    """Recordings by the shapes of their inputs. If there are too many, the least recently used ones are dropped.
 
     Args:
-        record: Makes a recording of a run, with an example of what it reads.
-        most: Recordings that are kept.
-        memory: Bytes that they may hold together.
+        record: Makes a recording of a run from example inputs.
+        most: Largest number of recordings.
+        memory: Largest number of bytes that they hold together.
 
     Raises:
         ValueError: A bound is below 1.
@@ -57,7 +56,7 @@ class Replays:
         self.limit(most, memory)
 
     def limit(self, most: int, memory: int) -> None:
-        """Set the bounds, and drop what is beyond them."""
+        """Set the limits, and drop what exceeds them."""
         self.most, self.memory = check_count("most", most), check_count("memory", memory)
         self._shrink()
 
@@ -113,7 +112,8 @@ class Replays:
 
 
 def rounded(given: Given, longest: int) -> Given:
-    """The same with sources and slots padded to one of few lengths, so that texts of like lengths share a recording.
+    """The same with sources and slots padded to one of a few lengths, so that texts of similar length share a
+    recording.
 
     Args:
         given: What a run reads.
@@ -151,7 +151,7 @@ def _round(length: int, longest: int) -> int:
 
 
 def shapes(given: Given) -> Hashable:
-    """What tells a recording from others: shapes and dtypes, and what is not given.
+    """What distinguishes recordings: shapes, dtypes, and missing inputs.
 
     Example:
         >>> ids = torch.zeros(1, 4, dtype=torch.long)

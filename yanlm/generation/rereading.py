@@ -1,4 +1,5 @@
-"""A flow that reads what it wrote: slots filled in turns, the surest first, the source encoded anew for each turn."""
+"""A flow that reads what it wrote: slots are filled in turns, the surest first, and each turn encodes the source
+again."""
 
 from __future__ import annotations
 
@@ -34,11 +35,11 @@ def reread(
 ) -> Generation:
     r"""Fill slots in ``options.steps`` turns of one Euler step from noise to latents.
 
-    Tokens that :func:`yanlm.generation.flow_sampling.generate` reads off its latents know of each other only what the
-    latents say. Here, after turn i of T, the decoder's surest tokens are written into the source until :math:`\lceil
-    iM/T \rceil` of a row's M slots are filled, as masked diffusion does it (MaskGIT, Chang et al. 2022), and the source
-    is encoded anew for the slots that are left. Noise and frozen experts of a slot stay the same in all turns. One turn
-    is one step of ``generate``; each costs an evaluation of the flow and one of the encoder.
+    In :func:`yanlm.generation.flow_sampling.generate` tokens agree only as far as their latents do. Here, after turn i
+    of T, the decoder's surest tokens are written into the source until :math:`\lceil iM/T \rceil` of a row's M slots
+    are filled, as in masked diffusion (MaskGIT, Chang et al. 2022). Then the source is encoded again for the remaining
+    slots. Noise and frozen experts of a slot stay the same in all turns. One turn is one step of ``generate``; each
+    costs an evaluation of the flow and one of the encoder.
 
     Args:
         model: A trained flow of the slots form.
@@ -48,7 +49,7 @@ def reread(
         slot_mask: ``(B, M)``, True = a slot.
         options: Turns T (a row never takes more than it has slots), routing, scale of the noise, temperature, samples
             and seeds.
-        watcher: Is shown every turn.
+        watcher: Receives every turn.
 
     Returns:
         Tokens ``(B, samples, M)``, the experts of the first turn, and ``nfe``, the turns that were made.

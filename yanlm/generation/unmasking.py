@@ -33,11 +33,11 @@ def unmask(
     choices: Tensor | None = None,
     watcher: Watcher | None = None,
 ) -> Generation:
-    """Fill slots in ``options.steps`` passes of the encoder, by default the tokens the model is most sure of first.
+    """Fill slots in ``options.steps`` passes of the encoder, by default starting with the surest tokens.
 
     After pass i of T, ``ceil(i M / T)`` of a row's M slots are filled (mask-predict, MaskGIT; LLaDA's low-confidence
     remasking), and what is filled stays. One pass fills all slots at once; a row never takes more than it has slots.
-    With ``order="random"`` and ``temperature=1`` this is masked diffusion as its theory has it.
+    With ``order="random"`` and ``temperature=1`` this is masked diffusion as in theory.
 
     Args:
         model: A model whose method is ``mlm`` or ``mdlm``.
@@ -46,8 +46,8 @@ def unmask(
         source_mask: ``(B, S)``, True = a token.
         slot_mask: ``(B, M)``, True = a slot.
         options: Passes T, order, temperature, samples and seeds.
-        choices: Known answers ``(C, M)``, of which one pass finds the most probable, whatever the steps are.
-        watcher: Is shown every pass.
+        choices: Known answers ``(C, M)``; one pass finds the most probable one, whatever the steps are.
+        watcher: Receives every pass.
 
     Returns:
         Tokens ``(B, samples, M)``, no assignment, and ``nfe``, the passes that were made.

@@ -47,7 +47,7 @@ class Encoder(nn.Module):
         positions: Positions | None = None,
         marks: Tensor | None = None,
     ) -> Tensor:
-        """Encode ``ids`` ``(B, L)``; ``mask`` ``(B, L)`` says which are tokens. What lies outside it comes out as 0.
+        """Encode ``ids`` ``(B, L)``; ``mask`` ``(B, L)`` says which are tokens. Outside the mask the result is 0.
 
         ``marks`` ``(B, d)`` are added to every mask token of a row.
         """
@@ -64,7 +64,7 @@ class Encoder(nn.Module):
         return x if positions is None else x + positions(torch.arange(ids.shape[1], device=ids.device))
 
     def through(self, x: Tensor, mask: Tensor | None, first: int = 0, last: int | None = None) -> Tensor:
-        """States ``(B, L, d)`` after blocks ``first`` to ``last``, the latter left out."""
+        """States ``(B, L, d)`` after blocks ``first`` to ``last``, excluding ``last``."""
         at = torch.arange(x.shape[1], device=x.device)
         angles = rotary(at, self.head_dim) if self.is_rotary else None
         for block in self.blocks[first:last]:
@@ -72,7 +72,7 @@ class Encoder(nn.Module):
         return x
 
     def through_versions(self, source: Tensor, slots: Tensor, versions: Versions, first: int) -> Tensor:
-        """States ``(B, K, M, d)`` of K versions of the slots after all blocks from ``first`` on; of attention only."""
+        """States ``(B, K, M, d)`` of K versions of the slots after all blocks from ``first`` on; only for attention."""
         x = versions.joined(source, slots)
         angles = rotary(versions.positions, self.head_dim) if self.is_rotary else None
         for block in self.blocks[first:]:
@@ -80,13 +80,13 @@ class Encoder(nn.Module):
         return versions.parted(x)[1]
 
     def finish(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """The last norm; what lies outside the mask becomes 0."""
+        """The last norm; outside the mask the result is 0."""
         x = self.norm(x)
         return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0)
 
 
 class Decoder(nn.Module):
-    r"""Token distributions of latents, each token from its own latent alone: :math:`p_\theta(y_l \mid z_l)`, Eq. (7).
+    r"""Token distributions of latents, each token only from its own latent: :math:`p_\theta(y_l \mid z_l)`, Eq. (7).
 
     A residual feed-forward layer and a linear map to the vocabulary.
     """

@@ -29,18 +29,18 @@ def best_tokens(
 ) -> tuple[Tensor, Tensor]:
     """Indices of the largest logits ``hidden @ weight.T + bias``, and these logits in float32, both ``(N,)``.
 
-    On a CPU that multiplies bfloat16, float32 states are multiplied in it first, in half the time; the best few of
-    each row are computed again in float32. A row whose best token does not lead the rest by several times the error
-    seen is computed in float32 throughout, so the result is that of float32.
+    On a CPU with bfloat16 instructions, float32 states are multiplied in bfloat16 first, in half the time, and the best
+    few of each row are computed again in float32. If the best token of a row does not lead the rest by several times
+    the error seen, the whole row is computed in float32. So the result is that of float32.
 
     Args:
         hidden: States ``(N, d)``.
         weight: Rows of the vocabulary ``(V, d)``.
-        bias: ``(V,)``.
-        chunk: Rows at a time, by default what makes 67 million logits.
+        bias: Bias ``(V,)``.
+        chunk: Rows at a time; by default as many as make 67 million logits.
 
     Returns:
-        Tokens and logits. A logit is NaN or infinite where one of its row is.
+        Tokens and logits. A logit is NaN or infinite if one in its row is.
 
     Example:
         >>> best_tokens(torch.eye(2), torch.tensor([[0.0, 3.0], [1.0, 2.0], [5.0, 0.0]]))
@@ -67,7 +67,7 @@ def _halves(hidden: Tensor, weight: Tensor) -> torch.dtype | None:
 
 @cache
 def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 by instructions of its own."""
+    """Whether this CPU has instructions for multiplying bfloat16."""
     known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 

@@ -1,4 +1,4 @@
-"""One block for both backbones: a token mixer, a look at the source where asked for, a feed-forward layer."""
+"""One block for both backbones: a token mixer, optional attention to the source, a feed-forward layer."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Rotary(NamedTuple):
 
 
 def rotary(positions: Tensor, head_dim: int, base: float = 10000.0) -> Rotary:
-    """Angles of integer ``positions`` ``(*, L)``; computed where they are used, so that no buffer has to be kept."""
+    """Angles of integer ``positions`` ``(*, L)``, computed when needed, so that no buffer has to be stored."""
     exponent = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
     angle = positions.unsqueeze(-2).unsqueeze(-1).float() * base**-exponent
     return Rotary(angle.cos(), angle.sin())
 
 
 def rotate(x: Tensor, at: Rotary | None) -> Tensor:
-    """Turn queries or keys ``(B, heads, L, head_dim)`` by their positions, so that products see relative ones."""
+    """Rotate queries or keys ``(B, heads, L, head_dim)`` by their positions; products then depend on relative ones."""
     if at is None:
         return x
     # Slices of one projection are rows of head_dim / 2 numbers far apart: on a CPU a copy first makes this three times
@@ -68,8 +68,8 @@ def _attend_in_products(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) ->
 class ShortConv(nn.Module):
     """Add to every token a weighted sum of its neighbours, channel by channel.
 
-    The weights start random, not at zero: each place beside a token then has a signature of its own from the first
-    step, and attention can match what a token stands next to. From zero, that has to be found twice at once.
+    The weights start random, not at zero. So each place next to a token has its own signature from the first step on,
+    and attention can match it. From zero, the signature and the match would have to emerge together.
     """
 
     def __init__(self, width: int, kernel: int) -> None:
@@ -142,7 +142,7 @@ class FeedForward(nn.Sequential):
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: ``x + mixer(x)``, ``x + cross(x, source)`` where asked for, ``x + ffn(x)``.
+    """Pre-norm residual block: ``x + mixer(x)``, optionally ``x + cross(x, source)``, ``x + ffn(x)``.
 
     Args:
         config: Sizes and backbone.
@@ -174,7 +174,7 @@ class Block(nn.Module):
 
     @property
     def norms(self) -> list[Norm]:
-        """Its norms, the one ahead of cross-attention last."""
+        """Its norms; the one before cross-attention comes last."""
         return [norm for norm in (self.mixer_norm, self.ffn_norm, self.cross_norm) if norm is not None]
 
     def forward(

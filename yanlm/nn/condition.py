@@ -18,8 +18,8 @@ class Condition(NamedTuple):
 
     ``sources`` holds keys and values of each cross-attending block, ``start`` what is added to the flow's input at
     every slot, ``guess`` the encoder's own state there, ``pooled`` the mean encoding ``(B, 1, d)`` that the gate reads,
-    ``scope`` which slots share one expert (:mod:`moefm.scope`), ``readings`` the source as each expert reads it, where
-    experts do, ``modulations`` what times do to all norms, where no gradients are recorded.
+    ``scope`` which slots share one expert (:mod:`moefm.scope`), ``readings`` the source as each expert reads it (if
+    experts read it), ``modulations`` how times modulate all norms (if no gradients are recorded).
     """
 
     sources: tuple[KeysValues, ...]
@@ -34,7 +34,7 @@ class Condition(NamedTuple):
     modulations: Modulations | None = None
 
     def take(self, rows: Tensor) -> Condition:
-        """The rows of these numbers, in this order."""
+        """The rows with these numbers, in this order."""
 
         def maybe(x: Tensor | None) -> Tensor | None:
             return None if x is None else x[rows]
@@ -51,7 +51,7 @@ class Condition(NamedTuple):
         )
 
     def repeated(self, times: int) -> Condition:
-        """Every row ``times`` times in a row: for several samples, or several experts, of one encoded source."""
+        """Every row repeated ``times`` times, for several samples or experts of one encoded source."""
         if times == 1:
             return self
         rows = torch.arange(len(self.pooled), device=self.pooled.device)
@@ -59,7 +59,7 @@ class Condition(NamedTuple):
 
 
 class Readings:
-    """The source as every expert reads it, with its own mark on the masks; nothing is read before it is asked for.
+    """The source as every expert reads it, with its own mark on the masks. It is only read when needed.
 
     Args:
         read: Conditions of experts ``(R, n)`` for R rows, ``R * n`` of them.
@@ -75,13 +75,13 @@ class Readings:
         self._last: tuple[Tensor, Condition] | None = None
 
     def every(self, rows: int) -> Condition:
-        """Of all experts, the K of a row in a row."""
+        """Conditions of all experts; the K of a row follow one another."""
         if self._every is None:
             self._every = self._read(torch.arange(self._experts, device=self._device).expand(rows, -1))
         return self._every
 
     def chosen(self, index: Tensor) -> Condition:
-        """Of the experts ``(R, M)``, one a row; the last ones asked for are kept, for the next step has the same."""
+        """Conditions of the experts ``(R, M)``, one per row. The last ones are kept for the next step."""
         if self._every is not None:
             rows = torch.arange(len(index), device=index.device)
             return self._every.take(self._experts * rows + index[:, 0])

@@ -32,7 +32,7 @@ def token_cross_entropy(
 
     .. math:: \ell_i = \log \sum_v e^{w_v \cdot h_i + b_v} - (w_{y_i} \cdot h_i + b_{y_i})
 
-    - ``full`` holds all logits, several times over in the backward pass.
+    - ``full`` holds all logits, and several copies of them in the backward pass.
     - ``chunked`` holds one chunk of them at a time, computes them again in the backward pass, and has the same values
       and gradients. First derivatives only.
     - ``linear`` is torch's own :func:`torch.nn.functional.linear_cross_entropy` in chunks, in float32 throughout.
@@ -46,7 +46,7 @@ def token_cross_entropy(
         bias: ``(V,)`` or ``None``.
         labels: Token ids ``(N,)``, each below V.
         method: ``auto``, ``full``, ``chunked`` or ``linear``.
-        chunk: Rows at a time, by default what makes about 32 million logits.
+        chunk: Rows at a time; by default as many as make about 32 million logits.
 
     Returns:
         Losses ``(N,)`` in float32 (float64 for float64 inputs), in nats.

@@ -1,4 +1,4 @@
-"""The encoder as the flow's denoiser: slots carry noisy token vectors, and one pass says what the tokens are."""
+"""The encoder as the flow's denoiser: slots carry noisy token vectors, and one pass predicts the tokens."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class EncoderFlow(MixtureField):
 
     .. math:: \hat z_1 = \sum_v p(v \mid z_t, x)\, e_v, \qquad u(z_t, t) = (\hat z_1 - z_t) / (1 - t)
 
-    follows the velocity, so that an Euler step is a step of DDIM. The source stays clean, and what the encoder knows of
-    words that are given it knows of words that are half seen. An evaluation of the field is a pass of the encoder.
+    follows the velocity, so that an Euler step is a step of DDIM. The source stays clean, and what the encoder knows
+    about given words also applies to words seen through noise. An evaluation of the field is a pass of the encoder.
 
-    Experts are heads on the decoder's features (``experts="heads"``), or marks added to the slots ahead of block
-    ``expert_layer`` of the encoder: whoever looks things up for an expert comes after it. The gate reads the state at
-    that block, so that an evaluation is one pass, whatever K is. A continuum of experts has the mark follow a number
-    in [0, 1]; of as many as K are drawn, all equally likely.
+    Experts are heads on the decoder's features (``experts="heads"``), or marks added to the slots before block
+    ``expert_layer`` of the encoder, so that the blocks after it can look things up for an expert. The gate reads the
+    state at that block, so an evaluation is one pass, whatever K is. In a continuum of experts the mark depends on a
+    number in [0, 1], of which K are drawn, all equally likely.
 
-    Ours, beyond the paper.
+    Not in the paper.
 
     Args:
         config: Sizes, K, and where experts sit.
@@ -82,9 +82,9 @@ class EncoderFlow(MixtureField):
         self.gating = Gate(2 * d, self.num_experts, hidden=d) if gated else None
 
     def times(self, steps: int) -> Tensor:
-        """A sampler's times ``(steps + 1,)``: equal steps of information, but a shorter last one.
+        """A sampler's times ``(steps + 1,)``: equal steps of information, except for a shorter last one.
 
-        The last step ends at what is predicted at its beginning, so what is not known there stays undecided.
+        The last step lands on what is predicted at its beginning, so what is unknown there stays undecided.
         """
         return self.information.grid(steps, last=LAST)
 
@@ -105,7 +105,7 @@ class EncoderFlow(MixtureField):
         return Features(states, z, 1 - expand_time(t, z), cond)
 
     def plain(self, cond: Places) -> Tensor:
-        """What the vocabulary's map reads at slots without noise and without an expert, ``(B, M, d)``: one pass."""
+        """Features for the output map at slots without noise and without an expert, ``(B, M, d)``: one pass."""
         states = cond.encoder.through(cond.embedded, cond.source_mask)
         return self._read(states, cond)
 
@@ -123,7 +123,7 @@ class EncoderFlow(MixtureField):
         return marks
 
     def all_features(self, features: Features) -> Tensor:
-        """What the vocabulary's map reads under every expert, ``(B, M, K, d)``."""
+        """Features for the output map under every expert, ``(B, M, K, d)``."""
         cond, experts = features.places, self.num_experts
         marks = self._marks(cond)
         if marks is None:
@@ -133,7 +133,7 @@ class EncoderFlow(MixtureField):
         return self._read_marked(features, marks.expand(*cond.slots.shape, experts, -1))
 
     def one_feature(self, features: Features, index: Tensor) -> Tensor:
-        """The same under expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""
+        """The same under expert ``index`` ``(B, M)`` only, ``(B, M, d)``."""
         cond = features.places
         marks = self._marks(cond)
         if marks is None:
@@ -166,14 +166,14 @@ class EncoderFlow(MixtureField):
         return self.gating(nn.functional.layer_norm(seen, seen.shape[-1:]))
 
     def losses(self, features: Tensor, labels: Tensor, cond: Places) -> Tensor:
-        """Cross-entropy of ``labels`` ``(B, M)`` by what is read, ``(B, M, d)`` or ``(B, M, K, d)``: without d."""
+        """Cross-entropy of ``labels`` ``(B, M)`` from features ``(B, M, d)`` or ``(B, M, K, d)``, without the d."""
         head = cond.decoder.head
         labels = labels if features.ndim == 3 else labels.unsqueeze(-1).expand(features.shape[:-1])
         losses = token_cross_entropy(features.flatten(0, -2), head.weight, head.bias, labels.flatten())
         return losses.unflatten(0, labels.shape)
 
     def probabilities(self, features: Tensor, cond: Places) -> Tensor:
-        """Of all tokens, by what is read ``(*, d)``: float32 ``(*, V)``."""
+        """Probabilities of all tokens from features ``(*, d)``: float32 ``(*, V)``."""
         return wide(cond.decoder.head(features)).softmax(-1)
 
     def _velocity(self, read: Tensor, features: Features) -> Tensor:
@@ -189,12 +189,12 @@ class EncoderFlow(MixtureField):
         return self._velocity(self.all_features(features), features)
 
     def head(self, features: Features, index: Tensor) -> Tensor:
-        """Velocity of expert ``index`` ``(B, M)`` alone, ``(B, M, e)``."""
+        """Velocity of expert ``index`` ``(B, M)`` only, ``(B, M, e)``."""
         return self._velocity(self.one_feature(features, index), features)
 
 
 class TokenReader:
-    """An :class:`EncoderFlow` whose experts say probabilities of tokens and not velocities, for routing policies.
+    """An :class:`EncoderFlow` whose experts give probabilities of tokens instead of velocities, for routing policies.
 
     Args:
         flow: The field.

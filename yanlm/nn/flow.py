@@ -61,7 +61,7 @@ class Experts(nn.Module):
                 parameter.mul_(0.3)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Outputs of all experts ``(*, K, d)``, each of a state of its own ``(*, K, d)``."""
+        """Outputs of all experts ``(*, K, d)``, each for its own state ``(*, K, d)``."""
         out: Tensor = self.last(F.gelu(self.first(hidden)))
         return out
 
@@ -71,7 +71,7 @@ class Experts(nn.Module):
         return out
 
     def chosen(self, hidden: Tensor, index: Tensor) -> Tensor:
-        """Output of expert ``index`` ``(*,)`` alone, ``(*, d)``."""
+        """Output of expert ``index`` ``(*,)`` only, ``(*, d)``."""
         check_index("index", index, hidden.shape[:-1], len(self.first.weight))
         dispatch = Dispatch(index.flatten().long(), len(self.first.weight))
         rows = dispatch.gather(hidden.reshape(-1, hidden.shape[-1]))
@@ -82,12 +82,12 @@ class Experts(nn.Module):
 class LatentFlow(MixtureField):
     r"""The mixture field of token latents, conditioned on an encoded source (sections 3.2, 4.1; Fig. 1).
 
-    States are ``(B, M, d)``: one for every slot that is to be filled. Every slot has its own gate and expert, unless
-    the configuration's ``scope`` lets a span or all slots of a text share one. In the paper experts are heads on a
-    shared trunk; with ``experts="trunk"`` each also modulates the norms of the whole trunk, so that it can look for
-    other things in the source, and the gate reads the trunk's input. With ``experts="source"`` each expert also reads
-    the source anew, its own mark added to the masks: what the encoder knows of words that are given it knows then of
-    the words that the expert has in mind. The gate reads the source without marks.
+    States are ``(B, M, d)``, one for every slot to fill. Every slot has its own gate and expert, unless the
+    configuration's ``scope`` lets a span or all slots of a text share one. In the paper experts are heads on a shared
+    trunk. With ``experts="trunk"`` each also modulates the norms of the whole trunk, so that it can look for other
+    things in the source, and the gate reads the trunk's input. With ``experts="source"`` each expert also makes the
+    encoder read the source again, with its own mark added to the masks. What the encoder knows about given words then
+    applies to the words that the expert stands for. The gate reads the source without marks.
 
     Args:
         config: Sizes, backbone, K, prediction.
@@ -210,7 +210,7 @@ class LatentFlow(MixtureField):
         return self._velocity(self.head_layers(apart(hidden)), features, guess)
 
     def head(self, features: Features, index: Tensor) -> Tensor:
-        """Velocity of expert ``index`` ``(B, M)`` alone, ``(B, M, d)``."""
+        """Velocity of expert ``index`` ``(B, M)`` only, ``(B, M, d)``."""
         hidden, cond = features.hidden, features.cond
         if cond.readings is not None and index.numel():
             cond = cond.readings.chosen(index)  # one expert a text

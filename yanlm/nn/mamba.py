@@ -1,7 +1,8 @@
 """Mamba-1 token mixers: one direction, and both directions over the valid tokens of every row.
 
-Parameters have the names and shapes of mamba_ssm's ``Mamba``, so weights move both ways with a strict
-``load_state_dict``. Its CUDA kernels are used where they import and the input is on a GPU, our scan everywhere else.
+Parameters have the names and shapes of mamba_ssm's ``Mamba``, so weights can be exchanged in both directions with a
+strict ``load_state_dict``. Its CUDA kernels are used if they can be imported and the input is on a GPU; otherwise our
+scan is used.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Mamba(nn.Module):
     def reset_state_space(self) -> None:
         """Draw the step sizes and set A and D as mamba_ssm does; the linear maps keep the values they have.
 
-        To be called again by whoever re-initializes all linear layers, since that erases the bias of the step sizes.
+        Call it again after re-initializing all linear layers, since that erases the bias of the step sizes.
         """
         low, high = (math.log(size) for size in STEP_SIZES)
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
@@ -120,7 +121,7 @@ class Mamba(nn.Module):
 
 
 class BiMamba(nn.Module):
-    """Bidirectional mixer: two Mambas with parameters of their own, concatenated and projected (B.3 of the paper).
+    """Bidirectional mixer: two Mambas with separate parameters, concatenated and projected (B.3 of the paper).
 
     The backward direction reverses the valid tokens of a row and leaves its padding at the end, so a text gives the
     same result alone and in a padded batch.

@@ -1,8 +1,8 @@
 """The selective state space recurrence of Mamba-1 in plain PyTorch: one loop over time, exact, with its own backward.
 
-No cumulative sums, no logarithms: a step multiplies by exp(dt A), which at large dt is an honest zero. Channels lie
-last in memory, so that every operation runs over long rows, and a segment of steps shares its discretization; inside
-it a step forward is one fused operation and a step backward two. Only the states between segments are kept.
+It uses no cumulative sums and no logarithms: a step multiplies by exp(dt A), which at large dt is exactly zero.
+Channels come last in memory, so that every operation runs over long rows. A segment of steps shares its discretization.
+Inside it a forward step is one fused operation and a backward step two. Only the states between segments are kept.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def selective_scan(
         C: Output weights ``(B, L, N)``.
         D: Weight of the skip connection ``(D,)``.
         z: Gate ``(B, L, D)``.
-        segment: Steps between two kept states, by default what fits the processor's cache. It changes time and memory,
+        segment: Steps between two kept states; by default as many as fit the CPU's cache. It changes time and memory,
             not the result.
 
     Returns:

@@ -1,4 +1,5 @@
-"""Loss of a flow whose denoiser is the encoder: tokens from plain masks, from masks beside shown tokens, from noise."""
+"""Loss of a flow whose denoiser is the encoder: tokens from plain masks, from masks with some tokens shown, from
+noise."""
 
 from __future__ import annotations
 
@@ -38,19 +39,19 @@ class Noisy(NamedTuple):
 def denoising_loss(
     model: YanNetwork, batch: Batch, settings: Denoising, seeds: Sequence[int], totals: Tensor
 ) -> tuple[Tensor, Parts]:
-    """Cross-entropy of the slots' tokens, a mean over slots; of noisy rows under the mixture of experts.
+    """Cross-entropy of the slots' tokens, as a mean over slots; in noisy rows under the mixture of experts.
 
     Args:
         model: A model whose flow's denoiser is its encoder.
         batch: ``source_ids``, ``source_mask``, ``target_ids`` (B, S), ``slots``, ``slot_mask`` (B, M), and for the
             length head what :func:`yanlm.tokenization.collation.collate` adds ``with_lengths``.
         settings: Kinds of rows, times, and how experts are trained.
-        seeds: One integer a row; its kind, noise, time and experts follow from it.
+        seeds: One integer for each row; its kind, noise, time and experts follow from it.
         totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
 
     Returns:
         The loss, a scalar, and its detached parts by name, the same names for every batch: ``plain`` and ``denoise``
-        are in the mean over batches the loss of a slot in rows of that kind (slots that show their token count as 0).
+        are, averaged over batches, the loss of a slot in rows of that kind (slots that show their token count as 0).
     """
     count = totals[1].clamp_min(1)
     drawn = torch.stack([torch.rand(3, generator=source) for source in generators(seeds, TIME)])

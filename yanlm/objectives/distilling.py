@@ -1,4 +1,4 @@
-"""Loss of a student of few steps: where its teacher goes in many small ones, it goes in one."""
+"""Loss of a student that takes one step where its teacher takes many small ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refined(times: Tensor, parts: int) -> Tensor:
 def teacher_times(flow: EncoderFlow, student_steps: int, teacher_steps: int) -> Tensor:
     """The teacher's times ``(teacher_steps + 1,)``: equal steps of information within each step of the student.
 
-    Equal steps of time would cross in two or three of them the short part where words are decided.
+    With equal steps of time only two or three would fall into the short part in which words are decided.
     """
     shares = flow.information.cdf(flow.times(student_steps))
     return flow.information.quantile(refined(shares, teacher_steps // student_steps))
@@ -45,21 +45,22 @@ def distillation_loss(
 ) -> tuple[Tensor, Parts]:
     """The objective of :class:`moefm.Distillation` for flows whose denoiser is the encoder.
 
-    The teacher carries fresh noise to the slots' vectors in ``settings.teacher_steps`` steps, as many within each step
-    of the student, under experts that it draws at t = 0; the student learns to go ``settings.student_steps`` steps
-    along the same way. What the slots' words are has no say: the student learns what the teacher writes. Where its last
-    step begins, the cross-entropy of the teacher's words is added: that step ends in words, not only near them.
+    The teacher carries fresh noise to the slots' vectors in ``settings.teacher_steps`` steps, the same number within
+    each step of the student, with experts that it draws at t = 0. The student learns to follow the same path in
+    ``settings.student_steps`` steps. The true words of the slots play no role: the student learns what the teacher
+    writes. For the last step the cross-entropy of the teacher's words is added, so that it ends at words and not only
+    near them.
 
     Args:
         student: The model that is trained.
-        teacher: The model it begins as, frozen.
+        teacher: The model that it starts from, frozen.
         batch: ``source_ids``, ``source_mask`` (B, S), ``slots``, ``slot_mask`` (B, M).
         settings: Steps of both.
-        seeds: One integer a row, from which its noise, expert and step follow.
+        seeds: One integer for each row, from which its noise, expert and step follow.
         totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
 
     Returns:
-        The loss, means over slots of the square error a dimension and of the words' cross-entropy; and its detached
+        The loss: means over slots of the square error per dimension and of the words' cross-entropy. And its detached
         parts by name.
     """
     flow, mask = student.denoiser, batch["slot_mask"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Start:
-    """What the flow says at t = 0, where experts are drawn.
+    """Output of the flow at t = 0, where experts are drawn.
 
     Attributes:
         velocities: Velocities of all experts, ``(B, M, K, d)``.
@@ -39,8 +39,8 @@ def text_likelihood(
               \quad z_{1,k} = z_0 + u_k(z_0, 0)
 
     for every group g of slots that share an expert (``cond.scope``), as a mean over slots. An expert that writes one
-    of several right texts whole is not pushed towards the others, as it would be by the cross-entropy of an expert
-    drawn from the gate. Ours, beyond the paper.
+    of several right texts completely is not pushed towards the others. The cross-entropy of an expert drawn from the
+    gate would do that. Not in the paper.
 
     Args:
         decoder: Reads tokens off latents.
@@ -64,7 +64,7 @@ def text_likelihood(
 def drawn_likelihood(
     decoder: Decoder, end: Tensor, logits: Tensor, posterior: Tensor, labels: Tensor, cond: Condition
 ) -> Tensor:
-    r"""What has the gradient of :func:`text_likelihood` in expectation, from one expert drawn from its posterior.
+    r"""A scalar with the gradient of :func:`text_likelihood` in expectation, from one expert drawn from its posterior.
 
     It is :func:`moefm.drawn_categorical_loss` of decoded latents.
 

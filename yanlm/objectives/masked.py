@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 def partly_masked(slot_mask: Tensor, seeds: Sequence[int], stream: int = TIME) -> tuple[Tensor, Tensor]:
     r"""Which slots stay masked, and what each of them weighs, both ``(B, M)`` on the CPU.
 
-    Of a row's M slots a number k drawn from 1 to M stays masked, any k of them alike, and each weighs M / k. That has
-    the mean of masking each slot with probability r, r from U(0, 1), and weighing a masked slot 1 / r:
+    A random number k from 1 to M of a row's M slots stays masked, all choices of k slots being equally likely, and each
+    weighs M / k. This has the same mean as masking each slot with probability r, with r from U(0, 1), and weighting a
+    masked slot by 1 / r:
 
     .. math:: \int_0^1 \sum_{m} \frac{P(m | r)}{r} \sum_i 1[m_i] \ell_i(m)\, dr
               = \frac{1}{M} \sum_{k=1}^M \frac{M}{k}\, E_{|m| = k} \sum_i 1[m_i] \ell_i(m)
 
-    for :math:`\int r^{k-1} (1 - r)^{M-k} dr = 1 / (k \binom{M}{k})`. No draw is empty and no weight above M.
+    because :math:`\int r^{k-1} (1 - r)^{M-k} dr = 1 / (k \binom{M}{k})`. No draw is empty and no weight is above M.
 
     Example:
         >>> masked, weights = partly_masked(torch.tensor([[True, True, True, False]]), seeds=[1])
@@ -66,7 +67,7 @@ def revealed(model: YanNetwork, batch: Batch, share: float, seeds: Sequence[int]
 
 
 def masked_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: Tensor) -> tuple[Tensor, Parts]:
-    r"""Cross-entropy at masked slots, and the length head's where the batch has what it needs.
+    r"""Cross-entropy at masked slots, and that of the length head if the batch has what it needs.
 
     ``mlm`` masks every slot. ``mdlm`` is masked diffusion (Sahoo et al. 2024; LLaDA, Nie et al. 2025): each slot stays
     masked with probability r from U(0, 1) while the others show their token, and a masked slot weighs 1 / r, so that a
@@ -81,7 +82,7 @@ def masked_loss(model: YanNetwork, batch: Batch, seeds: Sequence[int], totals: T
     Args:
         model: A model of the method ``mlm`` or ``mdlm``.
         batch: ``source_ids``, ``source_mask``, ``target_ids`` (B, L), ``slots``, ``slot_mask`` (B, M).
-        seeds: One integer a row; what stays masked follows from it.
+        seeds: One integer for each row; what stays masked follows from it.
         totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
 
     Returns:

@@ -32,7 +32,7 @@ def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Te
 
 
 def regularizer_tokens(z: Tensor, mask: Tensor, most: int) -> Tensor:
-    """Evenly spaced latents ``(n, d)`` of ``z`` ``(B, L, d)``, equally many from each row, however a batch is split.
+    """Evenly spaced latents ``(n, d)`` of ``z`` ``(B, L, d)``, the same number from each row, however a batch is split.
 
     Tokens are where ``mask`` ``(B, L)`` is True, and ``most`` is the n that all processes together do not exceed.
     """
@@ -67,7 +67,7 @@ def stage1_loss(
     totals: Tensor,
     source: Tensor | None = None,
 ) -> tuple[Tensor, Parts]:
-    """Regularized autoencoder loss, Eq. (8), on texts with mask slots: every token is decoded, the masked ones too.
+    """Regularized autoencoder loss, Eq. (8), on texts with mask slots. Every token is decoded, including masked ones.
 
     A model of the separate form decodes its targets instead, and stage 2 hands over the source it has encoded.
 
@@ -75,7 +75,7 @@ def stage1_loss(
         model: Its encoder and its decoder are used.
         batch: ``source_ids``, ``target_ids``, ``target_mask`` (B, L) and ``slot_mask`` (B, M).
         settings: Weights of the parts.
-        seeds: One integer a row; noise and the share of known tokens follow from it.
+        seeds: One integer for each row; noise and the share of known tokens follow from it.
         totals: Numbers of target tokens and of slots ``(2,)`` that means are taken over.
         source: Encoded source ``(B, S, d)``, or ``None``.
 

@@ -33,7 +33,7 @@ def stage2_loss(
     seeds: Sequence[int],
     totals: Tensor,
 ) -> tuple[Tensor, Parts]:
-    """Flow loss and cross-entropy, Eq. (11), at one random time per row; what is not frozen keeps its stage 1 loss.
+    """Flow loss and cross-entropy, Eq. (11), at one random time per row. Unfrozen parts keep their stage 1 loss.
 
     Args:
         model: A model with a flow.
@@ -41,7 +41,7 @@ def stage2_loss(
             (B, M), and for the length head what :func:`yanlm.tokenization.collation.collate` adds ``with_lengths``.
         settings: Variant and weights.
         autoencoder: Settings of the stage 1 loss.
-        seeds: One integer a row; noise z0, time t and experts follow from it.
+        seeds: One integer for each row; noise z0, time t and experts follow from it.
         totals: Numbers of target tokens and of slots ``(2,)`` that means are taken over.
 
     Returns:

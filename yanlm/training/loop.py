@@ -1,7 +1,8 @@
-"""The loop of one training stage: any number of processes, exact resume, and a stop at the first number not finite.
+"""The loop of one training stage: any number of processes, exact resume, and a stop at the first number that is not
+finite.
 
-Everything random in a batch follows from the seeds of its rows, the draw knows where it stands, and a checkpoint
-holds both, so a stage that was killed goes on as if it had not been. One code path serves a single process,
+All random numbers in a batch follow from the seeds of its rows, the draw knows its position, and a checkpoint holds
+both. So a killed stage continues as if it had not been killed. One code path serves a single process,
 ``torchrun`` or ``accelerate launch`` (DDP) and sharded weights (FSDP).
 """
 
@@ -32,7 +33,7 @@ __all__ = ["CheckpointError", "DivergedError", "StageResult", "TrainSettings", "
 
 @dataclass(frozen=True)
 class StageResult:
-    """What :func:`train_stage` did.
+    """The result of :func:`train_stage`.
 
     Attributes:
         steps: Optimizer steps, over all resumes.
@@ -84,23 +85,23 @@ def train_stage(
         stage: 1 or 2.
         draw: ``next() -> (batch, seeds)`` for this process and micro-batch, ``state_dict``, ``load_state_dict``.
         settings: See :class:`TrainSettings`.
-        folder: Gets ``log.jsonl``, ``state/`` (checkpoints) and ``tensorboard/`` (if that package is installed).
+        folder: Folder for ``log.jsonl``, ``state/`` (checkpoints) and ``tensorboard/`` (if that package is installed).
             Several machines must share it.
         accelerator: Device, processes and precision; by default :func:`make_accelerator`.
-        resume: Go on from the newest checkpoint of ``folder`` that loads, or begin if there is none.
+        resume: Continue from the newest checkpoint of ``folder`` that loads, or start if there is none.
         on_step: Called by the main process after every step.
         on_log: Called by the main process with every record of the log, and the time left.
         on_sample: Called by the main process with the model (averaged weights, evaluation mode) and the step.
         on_check: Called likewise every ``settings.check_every`` steps; returns a score, higher is better. The model
             ends with the weights that scored best, and stops after ``settings.patience`` checks without a better one.
-        on_note: Called by the main process with a line for the user, such as which checkpoint was passed over.
+        on_note: Called by the main process with a line for the user, such as which checkpoint was skipped.
         extra_state: JSON-able, kept in the checkpoints.
 
     Raises:
         ValueError: Settings and processes do not fit, or ``folder`` holds a run and ``resume`` is not set.
         CheckpointError: A checkpoint cannot be written (disk full, no permission), or none of those there can be read.
         DivergedError: Loss or gradient are not finite; the model is back at the last checkpoint.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the step was finished and saved.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the step was finished and saved.
     """
     accelerator = make_accelerator(settings.precision) if accelerator is None else accelerator
     accelerator.gradient_accumulation_steps = 1  # accumulation is done here

@@ -26,7 +26,7 @@ class TrainSettings:
         lr: Peak learning rate of AdamW.
         betas: Betas of AdamW.
         weight_decay: Weight decay of AdamW.
-        decay_all: Weight decay on every parameter (the paper's AdamW), not on the matrices alone.
+        decay_all: Weight decay on every parameter (the paper's AdamW), not only on matrices.
         warmup: Steps of linear warm-up.
         schedule: ``constant``, ``cosine`` to 0, or ``wsd``: constant, then linear to 0 over the last share ``decay``.
         decay: That share. With ``minutes`` the decay begins when the rest of the time is used.
