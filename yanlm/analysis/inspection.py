@@ -66,8 +66,8 @@ def inspect_latents(
         model: Any :class:`yanlm.modeling.yan.YanModel`.
         tokenizer: The model's tokenizer, or a builder that has it.
         rows: Held-out rows.
-        tokens: Most latents to look at, drawn from all of them.
-        top: Number of frequent tokens to tell apart.
+        tokens: Largest number of latents, drawn from all of them.
+        top: Number of frequent tokens to distinguish.
         noise_levels: Standard deviations s.
         seed: Seed of the draws.
 
@@ -145,7 +145,7 @@ def inspect_folder(
 ) -> dict[str, Any]:
     """Inspect the model of a folder on held-out rows; write ``latents.png`` and ``latents.json``.
 
-    Of a flow whose denoiser is the encoder, also ``information.png``: where it decides.
+    For a flow whose denoiser is the encoder also write ``information.png``, which shows where it decides.
 
     Args:
         folder: What ``yanlm train`` wrote, or one stage of it.

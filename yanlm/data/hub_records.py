@@ -10,8 +10,8 @@
 - SimpleStories/SimpleStories: story.
 - SetFit's sets: text, label and label_text, the word for the label.
 
-squad, ag_news, TinyStories and others that name their fields as rows do need nothing. A record is known by its fields,
-so that copies of these sets under other names and in files are read as well.
+squad, ag_news, TinyStories and others whose fields have the names of row fields need no conversion. A record is
+recognized by its fields, so copies of these sets under other names and in files are read as well.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ For rows in memory the batch of a step is a function of the seed and the step: e
 permutation, and the source of each row is drawn by the weights. A stream restored from its state goes on with exactly
 the rows that the uninterrupted one would give.
 
-Rows of like length may be brought together: the rows of ``bucket`` consecutive steps are sorted by length, cut into
-batches and these put in random order, so that little of a batch is padding and every row is still given once a pass.
+Rows of similar length can be put together: the rows of ``bucket`` consecutive steps are sorted by length and cut into
+batches, which are then shuffled. So a batch has little padding, and every row is still used once in each pass.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _ORDER, _SHUFFLE = 1, 2  # tell the orders of a bucket's batches and of a stream
 
 
 class RowStream(Iterator[Slice]):
-    """Batches without end: rank r of W gets the rows r B/W to (r+1) B/W of each global batch of B.
+    """Endless batches: rank r of W gets the rows r B/W to (r+1) B/W of each global batch of B.
 
-    Rows in memory make the same global batch however many processes share it. Of a hub stream each process reads its
-    own part (``split_dataset_by_node``), ``SHUFFLED`` rows at a time in random order, from the start again at its end.
+    Rows in memory give the same global batch for any number of processes. From a hub stream each process reads its own
+    part (``split_dataset_by_node``), ``SHUFFLED`` rows at a time in random order, and starts again at the end.
 
     Args:
-        corpus: Where the rows come from.
+        corpus: Source of the rows.
         batch_size: B, the rows of a global batch.
         seed: Seed of permutations and draws.
         rank: This process.
@@ -47,7 +47,7 @@ class RowStream(Iterator[Slice]):
 
     Raises:
         ValueError: The batch size is not positive or not divisible by ``world``, there is no such rank, or ``bucket``
-            is not positive, or above 1 with a hub stream, of which no process sees all rows.
+            is not positive, or above 1 with a hub stream, because no process sees all its rows.
 
     Example:
         >>> from yanlm.data.corpus import load_corpus

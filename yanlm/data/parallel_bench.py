@@ -1,9 +1,9 @@
 """Test rows of ParallelBench, read from a local folder as rows of the built-in tasks of the same kind.
 
-Its files hold an object a line, with what is asked in ``input``: a list of people (``context``) to be shuffled or to
-have one replaced by ``word``, the ``symbols`` of a latin square, a ``puzzle`` of sudoku. The rows ask the same in the
-words of the task, so that a model trained on it can answer and the task can judge: people become words of its lists,
-one each, symbols the numbers from 1. Nothing but lists and squares is taken over.
+Its files hold one object per line, with the question in ``input``: a list of people (``context``) to shuffle or of
+which one is to be replaced by ``word``, the ``symbols`` of a latin square, or a ``puzzle`` of sudoku. The rows ask the
+same in the words of our task, so that a model trained on it can answer and the task can judge. People become words of
+its lists and symbols the numbers from 1. Only lists and squares are used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads text from .txt, .jsonl, .csv and .parquet files into rows.
 
-Rows that cannot be used are skipped and named with their line; a file that cannot be used is one :class:`DataError` of
-one line with the file, the fault and the remedy.
+Unusable rows are skipped and reported with their line. An unusable file raises a :class:`DataError` of one line with
+the file, the fault and the remedy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read_rows(path: str | Path, columns: Columns = None) -> Table:
     """Reads a .txt, .jsonl, .csv or .parquet file; the first three also as .gz.
 
     - `.txt`: a text is a paragraph between blank lines, its lines joined; without blank lines each line is one.
-    - `.jsonl`: an object a line. `.csv`: UTF-8, a header, columns separated by tab, semicolon or comma (the first of
+    - `.jsonl`: one object per line. `.csv`: UTF-8, a header, columns separated by tab, semicolon or comma (the first of
       these in the header). `.parquet`: needs pyarrow.
 
     Args:

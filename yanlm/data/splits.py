@@ -1,4 +1,4 @@
-"""Held-out rows: files beside a training file, or some of its own rows, chosen by a hash of their text."""
+"""Held-out rows: files next to a training file, or some of its own rows, chosen by a hash of their text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIBLINGS = {"validation": ("validation", "valid", "val", "dev"), "test": ("test
 
 
 def siblings(path: Path) -> dict[str, Path]:
-    """The files ``validation`` and ``test`` beside one called ``train``, as far as there are any.
+    """The files ``validation`` and ``test`` next to one called ``train``, if they exist.
 
     Example:
         >>> siblings(Path("no/such/train.jsonl"))
@@ -69,7 +69,7 @@ def completed(
 
 
 def split_rows(name: str, rows: Rows) -> tuple[Rows, Rows, Rows]:
-    """Training, validation and test rows by a hash of the text: 90, 5 and 5%, each with one row at least.
+    """Training, validation and test rows by a hash of the text: 90, 5 and 5%, each with at least one row.
 
     Raises:
         DataError: There are fewer than three different rows.

@@ -1,4 +1,4 @@
-"""Autoregressive baselines that fill masks token by token: GPT-2 and BART, small and trained from nothing."""
+"""Autoregressive baselines that fill masks token by token: GPT-2 and BART, small and trained from scratch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ARModel(SlotGenerationMixin, CardedMixin, ARNetwork):  # type: ignore[misc
 
     @property
     def can(self) -> Capabilities:
-        """What the model can."""
+        """What the model supports."""
         return capabilities(self.config)
 
     def prepare_stage(self, stage: int) -> None:
@@ -68,9 +68,9 @@ class ARModel(SlotGenerationMixin, CardedMixin, ARNetwork):  # type: ignore[misc
     ) -> YanOutput:
         """Mean cross-entropy of what is written, given the source and what was written before.
 
-        ``gpt2`` learns its source as well, as it is pre-trained elsewhere: a share ``known`` (:class:`Stage1
-        <yanlm.objectives.settings.Stage1>`), 0 in fine-tuning. ``bart`` reads it in both directions: nothing to predict
-        there.
+        ``gpt2`` also learns a share ``known`` of its source (:class:`Stage1 <yanlm.objectives.settings.Stage1>`), as in
+        pre-training; in fine-tuning it is 0. ``bart`` reads its source in both directions, so there is nothing to
+        predict.
 
         Args:
             stage: Ignored.

@@ -1,4 +1,4 @@
-"""What a model is, in names and numbers: its options that matter, and how many parameters each part has."""
+"""A description of a model: its options that matter, and the number of parameters of each part."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OF_ENCODER = ("latent_dim", "expert_layer", "sentence_ends")
 
 
 def options_in_use(config: Any) -> dict[str, Any]:
-    """Options of a configuration, as config.json has them, that its model is built or used by.
+    """Options of a configuration, as in config.json, that its model uses.
 
     Example:
         >>> from yanlm.config import YanConfig
@@ -41,7 +41,7 @@ def options_in_use(config: Any) -> dict[str, Any]:
 
 
 def options_without_effect(config: Any) -> tuple[str, ...]:
-    """Options that say nothing of a model of this configuration."""
+    """Options that have no effect on a model of this configuration."""
     if config.method != "flow":
         return tuple(name for name in FLOW_SETTINGS if name != "pad_to")
     return _OF_TRUNK if config.denoiser == "encoder" else _OF_ENCODER

@@ -1,4 +1,4 @@
-"""GPT-2 and BART as others published them: a local folder of Hugging Face becomes a baseline that goes on learning."""
+"""Published GPT-2 and BART: a local Hugging Face folder becomes a baseline that can be trained further."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def load_pretrained(
     """A baseline with the sizes and weights of a published GPT-2 or BART, and places for padding and mask.
 
     Args:
-        folder: With ``config.json`` and ``model.safetensors``, as ``save_pretrained`` writes them.
+        folder: Folder with ``config.json`` and ``model.safetensors``, as ``save_pretrained`` writes them.
         tokenizer: The folder's own, with padding and mask (:func:`yanlm.tokenization.tokenizer.load_tokenizer`).
         method: ``gpt2`` or ``bart``.
         pad_to: Slots of every answer, 0 for as many as it has tokens.
         seed: Seed of the embeddings of tokens that the published model lacks, drawn around the mean of the others.
 
     Raises:
-        ValueError: The folder holds something else, or a network that is built in another way.
+        ValueError: The folder holds something else, or a network with a different structure.
     """
     folder = Path(folder)
     published = _published_config(folder, method)

@@ -1,4 +1,4 @@
-"""A model that fills slots: all that writing needs, without what trains and without Hugging Face's own methods."""
+"""A model that only fills slots, without training and without Hugging Face's own methods."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ TIED = {"decoder.head.weight": "encoder.embedding.weight"}
 
 
 class WritingModel(YanNetwork):
-    """What :class:`yanlm.modeling.yan.YanModel` fills slots with.
+    """The part of :class:`yanlm.modeling.yan.YanModel` that fills slots.
 
-    A program that only writes is up in half the time with it: PreTrainedModel, which saves, loads and shards, takes
-    longer to import than torch. It knows how to load itself, and no more.
+    A program that only writes starts in half the time with it, because PreTrainedModel takes longer to import than
+    torch. It can load itself, and no more.
     """
 
     config_class = YanConfig
@@ -93,12 +93,12 @@ class WritingModel(YanNetwork):
             choices: Known answers ``(C, M)``, one of which is to fill a row's slots: the one most probable as a whole.
             wanted: Boolean ``(B, M)``, True = a slot whose token is wanted, for a flow behind its encoder that does not
                 reread; the others come back as padding.
-            watcher: Is shown what every pass would write (:mod:`yanlm.generation.watching`).
+            watcher: Receives what every pass would write (:mod:`yanlm.generation.watching`).
             options: How slots are filled.
             keywords: The same options by name, such as ``steps=8``; these override ``options``.
 
         Returns:
-            Tokens ``(B, samples, M)`` and what belongs to them.
+            Tokens ``(B, samples, M)`` and their details.
 
         Raises:
             ValueError: An option is unknown, out of range, or of the other kind of model, or shapes do not fit.
@@ -129,22 +129,22 @@ class WritingModel(YanNetwork):
     ) -> int:
         """Record generations as CUDA graphs before the first request; without a GPU there is nothing to record.
 
-        :meth:`generate` records by itself what comes a second time: the first request of a shape takes as long as ever,
-        and the second some tenths of a second more. A server that knows its shapes has that behind it. Lengths are
-        rounded up to the next of few, so texts of like lengths share a recording. One text alone is taken to come
-        without masks, several to come with them, as :class:`yanlm.Writer` has it.
+        :meth:`generate` records by itself when a shape comes a second time. The first request of a shape then takes as
+        long as before, and the second some tenths of a second more. A server that knows its shapes can do this in
+        advance. Lengths are rounded up to one of a few values, so texts of similar length share a recording. A single
+        text is assumed to come without masks, several texts with them, as in :class:`yanlm.Writer`.
 
         Args:
             shapes: Numbers of texts, of tokens and of slots, three for each shape.
-            most: Recordings that are kept, 32 if it was never said.
-            memory: Bytes that they may hold, 8 GB if it was never said.
+            most: Largest number of recordings, 32 by default.
+            memory: Largest number of bytes that they hold, 8 GB by default.
             compile: Whether ``torch.compile`` fuses the operations of these and later recordings first. Each then takes
                 a minute or so; for the Mamba backbone only where mamba-ssm is not installed.
-            options: How slots will be filled; seeds are of no consequence.
-            keywords: The same by name.
+            options: Generation options; seeds are ignored.
+            keywords: The same options by name.
 
         Returns:
-            How many recordings there are.
+            The number of recordings.
 
         Raises:
             ValueError: A shape is none, or an option is unknown or out of range.

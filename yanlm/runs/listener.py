@@ -1,4 +1,4 @@
-"""Who hears how a run goes."""
+"""Receiving the progress of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """Hears how a run goes; subclass it to show that. Only the main process calls it."""
+    """Receives the progress of a run. Subclass it to show the progress. Only the main process calls it."""
 
     def note(self, text: str) -> None:
         """Something the user should know."""
@@ -31,4 +31,4 @@ class Listener:
         """A score on validation rows."""
 
     def evaluated(self, done: int, total: int) -> None:
-        """So many held-out rows are evaluated, of as many as there will be at this pace."""
+        """Number of held-out rows evaluated so far, and how many there will be at this pace."""

@@ -1,6 +1,6 @@
-"""What ``yanlm info`` says of a preset: measured once and kept, for measuring takes an import of torch.
+"""What ``yanlm info`` says about a preset. It is measured once and stored, because measuring needs an import of torch.
 
-``python -m yanlm.runs.preset_facts`` measures anew, after a preset or the model has changed.
+``python -m yanlm.runs.preset_facts`` measures again, after a preset or the model has changed.
 """
 
 from __future__ import annotations

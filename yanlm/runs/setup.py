@@ -1,4 +1,4 @@
-"""What a stage is built from: the tokenizer, the model it begins with, and what makes its examples."""
+"""What a stage is built from: the tokenizer, the initial model, and the builder of its examples."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _texts(corpus: Corpus, seed: int) -> Iterable[str]:
 
 
 def check_labels(settings: RunSettings, corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Check that ``pad_to`` leaves every label whole: one that is cut could never be right.
+    """Check that ``pad_to`` does not cut any label: a cut label could never be right.
 
     Raises:
         ValueError: A label has more tokens.
@@ -64,7 +64,7 @@ def longest(answers: Iterable[str], tokenizer: PreTrainedTokenizerFast) -> tuple
 
 
 def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrainedTokenizerFast) -> Any:
-    """A fresh model, or the one that the stage begins from.
+    """A new model, or the one that the stage starts from.
 
     Raises:
         ValueError: It is stage 2, and there is no model of stage 1, or ``init`` holds a model of another kind.

@@ -36,7 +36,7 @@ def validation_score(
     corpus: Corpus,
     hear: Callable[[int, str, float], None] = lambda step, name, score: None,
 ) -> Callable[[Any, int], float] | None:
-    """What early stopping asks after every ``check_every`` steps: the task's score on the first validation rows."""
+    """The task's score on the first validation rows, which early stopping uses every ``check_every`` steps."""
     from yanlm.modeling.build import make_builder
 
     if settings.task is None or settings.check_every is None:
@@ -62,7 +62,7 @@ def validation_score(
 
 
 def evaluation_seconds(settings: RunSettings, trained: float) -> float | None:
-    """Time of the evaluation after so many seconds of training; ``None`` where the settings say how many rows.
+    """Time of the evaluation after this many seconds of training; ``None`` if the settings give the number of rows.
 
     Example:
         >>> from yanlm.runs.settings import resolve

@@ -61,7 +61,7 @@ def neighbour(source: str) -> str:
 def frequent_words(train_sentences: Sequence[str]) -> str:
     """The most frequent words, without articles, as many as the median sentence has.
 
-    They say nothing: where they score above a model in words in common (F1), that score does not say much either.
+    They carry no information. If they have a higher F1 than a model, the model's F1 does not mean much either.
 
     Raises:
         ValueError: There is no sentence.

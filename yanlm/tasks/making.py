@@ -1,4 +1,4 @@
-"""Pieces that tasks make their rows of: the text of a row, a mask in it, the fields of a question or label."""
+"""Helpers for making the rows of a task: the text of a row, a mask in it, the fields of a question or label."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def masked(text: str, start: int, end: int) -> Row:
 
 
 def target_of(row: Mapping[str, Any]) -> list[str]:
-    """What counts as right of a row with a target: the target, or those of several masks with a space between.
+    """The right answers of a row with a target: the target, or the targets of several masks joined by spaces.
 
     Example:
         >>> target_of({"source": "<mask> and <mask>", "target": ["salt ", "pepper"]})

@@ -1,4 +1,4 @@
-"""Scores of texts that need no model: answers, overlap, diversity, and how sure a mean is."""
+"""Scores of texts without a model: answers, overlap, diversity, and the uncertainty of a mean."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def exact_match(prediction: str, references: Sequence[str]) -> float:
 def f1(prediction: str, references: Sequence[str]) -> float:
     """F1 of the words that prediction and reference share (with repeats) after normalization; the best reference.
 
-    As in SQuAD v1.1, F1 is 0 where no word is shared, also of two texts without a word left, whose exact match is 1.
+    As in SQuAD v1.1, F1 is 0 if no word is shared. This includes two empty texts, whose exact match is 1.
 
     Raises:
         ValueError: There is no reference, or ``references`` is one string.
@@ -74,10 +74,10 @@ def _f1(prediction: list[str], reference: list[str]) -> float:
 
 
 def rouge_reads(text: str) -> bool:
-    """Whether ROUGE can judge a reference: the package rouge-score keeps the letters a to z and digits alone.
+    """Whether ROUGE can judge a reference: the package rouge-score only keeps the letters a to z and digits.
 
-    True if these are at least half of the letters and digits of ``text``. Where they are fewer, as in Russian or
-    Japanese text with a name in Latin letters, ROUGE would be decided by what little is left.
+    True if these are at least half of the letters and digits of ``text``. In Russian, or in Japanese text with a name
+    in Latin letters, they are fewer, and ROUGE would depend on the little that is left.
 
     Example:
         >>> [rouge_reads(text) for text in ("the 2 cats", "déjà vu", "Кот сидел", "猫は IBM を見た。", "?!")]
@@ -115,7 +115,7 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, li
 
 
 def rouge_best(text: str, references: Sequence[str]) -> dict[str, float]:
-    """ROUGE-1 and ROUGE-L F-measure with the best of the references that ROUGE reads; nothing where it reads none.
+    """ROUGE-1 and ROUGE-L F-measure with the best reference that ROUGE can read; nothing if it can read none.
 
     Example:
         >>> rouge_best("the cat", ["a dog", "the cat", "кот"]), rouge_best("кот", ["кот"])
@@ -170,7 +170,7 @@ def distinct(texts: Sequence[str], n: int = 2) -> float:
 
 
 def self_bleu(texts: Sequence[str]) -> float:
-    """Mean BLEU of each text against all others, in [0, 1]: 1 if all are alike, lower the more they differ.
+    """Mean BLEU of each text against all others, in [0, 1]: 1 if all are equal, lower the more they differ.
 
     BLEU is sacreBLEU's of sentences: exponential smoothing, and n-grams up to the length of the text. The cost grows
     with the square of the number of texts, so compare samples of one prompt, not a whole test set.

@@ -66,9 +66,9 @@ SLOT_COST = 3
 
 
 def call_cost(width: int, device: str = "cpu") -> int:
-    """Tokens of a source that a call takes as long as, whatever is in it: of a model of this width, measured on a CPU.
+    """Fixed cost of a call, in tokens of a source, for a model of this width, measured on a CPU.
 
-    A GPU is busy with far more of them.
+    On a GPU it would be far more tokens.
     """
     return max(2**15 // width, 16) if device == "cpu" else 4096
 
@@ -76,13 +76,13 @@ def call_cost(width: int, device: str = "cpu") -> int:
 def together(examples: Sequence[Example], size: int, cost: int = 64) -> list[list[int]]:
     """Numbers of the examples of each batch, so that filling a batch takes no longer than its examples one by one.
 
-    Examples of like lengths share a batch. Where the padding of one more would cost more than a call of its own, a new
-    batch begins.
+    Examples of similar lengths share a batch. If the padding of one more would cost more than another call, a new batch
+    starts.
 
     Args:
-        examples: To be filled.
-        size: Most examples of a batch.
-        cost: Cost of a call beside that of its tokens, in tokens: :func:`call_cost`.
+        examples: Examples to fill.
+        size: Largest number of examples in a batch.
+        cost: Fixed cost of a call, in tokens: :func:`call_cost`.
 
     Example:
         >>> texts = [Example([0] * length, [], [0], [1]) for length in (8, 500, 9, 510)]

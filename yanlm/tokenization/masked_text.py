@@ -50,8 +50,8 @@ def spaces_at_masks(text: str) -> list[str]:
 def fill(tokenizer: PreTrainedTokenizerFast, text: str, spans: Sequence[Ids]) -> str:
     """The text with ``spans`` in the places of its masks; the characters around the masks stay as they are.
 
-    The space before a mask is that of the word which is written there, and goes where nothing is. Where the words of a
-    tokenizer carry no spaces, the text alone decides. One span more than there are masks goes behind the text.
+    The space before a mask belongs to the word written there, and is dropped if nothing is written. If the words of a
+    tokenizer carry no spaces, only the text decides. If there is one span more than masks, it goes after the text.
 
     Args:
         tokenizer: Tokenizer of the spans.

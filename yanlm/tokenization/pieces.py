@@ -1,4 +1,4 @@
-"""Pieces of a text, encoded and decoded as they stand in it: what comes before and after a piece decides its ids."""
+"""Encoding and decoding pieces of a text in their context: what comes before and after a piece affects its ids."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LETTERS = "xqkabcdefghijlmnoprstuvwyzXQ7の東жع"
 def encode_piece(
     tokenizer: PreTrainedTokenizerFast, text: str, *, before: str | None = "", following: str | None = None
 ) -> Ids:
-    """Ids of a piece of a text, as they are where words stand before and after it.
+    """Ids of a piece of a text, given what comes before and after it.
 
-    Many tokenizers put a space before a text, which the middle of a text does not get, or mark what goes on inside a
-    word. So the piece is read between two letters, and what is theirs is cut off. Where no letter can be cut off, as
-    from words that are known only as a whole, the piece is read alone.
+    Many tokenizers put a space before a text but not before its middle, or mark that a word continues. So the piece is
+    read between two letters, and the tokens of the letters are cut off. If they cannot be cut off, as with words that
+    are known only as a whole, the piece is read by itself.
 
     Args:
         tokenizer: Any.
@@ -54,7 +54,7 @@ def encode_piece(
 
 
 def decode_piece(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
-    """Text of ids that stand behind others, with the space that it then begins with.
+    """Text of ids that follow others, with the space it then starts with.
 
     Example:
         >>> from yanlm.tokenization.tokenizer import train_tokenizer

@@ -1,4 +1,4 @@
-"""Prompts: a text with masks as ids, with as many slots for each mask as are to be filled."""
+"""Prompts: the ids of a text with masks, with the number of slots to fill for each mask."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def encode_with_masks(tokenizer: PreTrainedTokenizerFast, text: str) -> Ids:
     """Ids of ``text`` with the mask's id for every ``<mask>`` or ``<|mask|>`` in it.
 
-    One space before a mask belongs to the masked word, since words carry the space before them. What stands between
-    masks has the ids that it has in a whole text.
+    One space before a mask belongs to the masked word, since words carry the space before them. Text between masks has
+    the same ids as in a whole text.
 
     Example:
         >>> from yanlm.tokenization.tokenizer import decode, train_tokenizer
@@ -51,8 +51,8 @@ def prompt(
 
     Args:
         tokenizer: Has a mask.
-        text: With ``<mask>`` or ``<|mask|>`` where tokens are wanted; the space before one belongs to it, as the space
-            at the end of the text belongs to what is appended.
+        text: Text with ``<mask>`` or ``<|mask|>`` where tokens are wanted. The space before a mask belongs to it, and a
+            space at the end of the text belongs to what is appended.
         slots_per_mask: Number of tokens for each of them; 1 if not given.
         append: Number of tokens of the answer or continuation.
         form: ``"slots"``, or ``"separate"`` for the paper's.
@@ -125,7 +125,7 @@ def laid_out(
 
 
 class Prompt:
-    """A text as the tokenizer reads it, once: with one mask for each span, and one at its end where it has none.
+    """A text, tokenized once, with one mask for each span, or one at its end if it has none.
 
     Args:
         tokenizer: Has a mask.

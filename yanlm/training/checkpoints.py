@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any moment: written beside, flushed to the disk, then renamed.
+"""Checkpoints that survive a kill at any moment: written under another name, flushed to the disk, then renamed.
 
 ``FOLDER/state/step-00000500/`` holds ``*.safetensors`` and ``state.json``, which is written last and lists the size and
 the hash of every file. The newest two are kept. Nothing is ever pickled.
@@ -116,10 +116,10 @@ def _hash_of(document: Mapping[str, Any]) -> str:
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensors (by file, by name) and the state of a checkpoint.
 
-    Checkpoints without hashes, of earlier versions, are taken as they are.
+    Checkpoints of earlier versions have no hashes and are not checked.
 
     Raises:
-        CheckpointError: It is not complete, not as it was written, or cannot be read.
+        CheckpointError: It is incomplete, changed since it was written, or unreadable.
     """
     try:
         state = _read_state(path)
@@ -139,7 +139,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str,
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in one line; of an error that says a name alone, its kind as well."""
+    """The message of an error, in one line; if it is only a name, with the kind of error."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__} {text}" if isinstance(error, LookupError | TypeError | AttributeError) else text
 

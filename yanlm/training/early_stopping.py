@@ -1,4 +1,4 @@
-"""Early stopping: the weights that did best on validation, and how long nothing has been better."""
+"""Early stopping: the best weights on validation, and how long nothing has been better."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Best:
         self._hash: str | None = None
 
     def take(self, score: float, step: int, weights: Mapping[str, Tensor]) -> None:
-        """Hear the score of a step; keep the weights if it is the best."""
+        """Receive the score of a step; keep the weights if it is the best."""
         if not score > self.score:  # also NaN
             self.misses += 1
             return

@@ -32,8 +32,8 @@ def assign(target: Tensor, value: Tensor) -> None:
 class MovingAverage:
     """Exponential moving average of the trainable parameters, in float32.
 
-    After n updates the decay is ``min(decay, (1 + n) / (10 + n))``: the average forgets the first weights quickly, so
-    that it is of use in short runs too.
+    After n updates the decay is ``min(decay, (1 + n) / (10 + n))``. So the average forgets the first weights quickly
+    and is useful in short runs too.
 
     Example:
         >>> layer = nn.Linear(1, 1)
@@ -67,7 +67,7 @@ class MovingAverage:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """The model holds the averaged weights inside, its own again afterwards."""
+        """Inside the context the model has the averaged weights, afterwards its own again."""
         own = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.copy_to_model()
         try:
@@ -82,7 +82,7 @@ class MovingAverage:
         return {name: whole(value) for name, value in self.values.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor], updates: int) -> None:
-        """Take up averages after so many updates; where there are none (switched on since), begin with the weights."""
+        """Restore averages and their number of updates. If there are none, start with the weights."""
         self.updates = updates
         for name, value in self.values.items():
             if name in state:

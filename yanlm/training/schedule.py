@@ -29,17 +29,17 @@ class TrainSettings:
         decay_all: Weight decay on every parameter (the paper's AdamW), not only on matrices.
         warmup: Steps of linear warm-up.
         schedule: ``constant``, ``cosine`` to 0, or ``wsd``: constant, then linear to 0 over the last share ``decay``.
-        decay: That share. With ``minutes`` the decay begins when the rest of the time is used.
+        decay: Share of the decay. With ``minutes`` it begins when the rest of the time is used.
         clip: Largest gradient norm, or ``None``.
-        ema: Decay of a float32 moving average of the weights, which the stage ends with; ``None`` for none.
-        save_every: Steps between two checkpoints, the most that a kill can cost.
+        ema: Decay of a float32 moving average of the weights, used at the end of the stage; ``None`` for none.
+        save_every: Steps between two checkpoints, which is the most that a kill can lose.
         log_every: Steps between two lines of the log, each the mean since the last.
         sample_every: Steps between two calls of ``on_sample``; ``None`` for none.
         check_every: Steps between two calls of ``on_check``; ``None`` for none.
         patience: Checks without a better score after which the stage stops; ``None`` for never.
         seed: Seed of all random numbers that the model does not derive from the seeds of the rows (dropout).
         precision: ``no`` (float32) or ``bf16`` (autocast).
-        compile: Have ``torch.compile`` fuse the operations of the model's blocks, at the cost of a minute or two.
+        compile: Fuse the operations of the model's blocks with ``torch.compile``, which takes a minute or two.
 
     Raises:
         ValueError: A setting is out of range.
@@ -108,7 +108,7 @@ class TrainSettings:
 
 
 class Clock:
-    """Training time of a stage, over all sessions; it stands still until the first step of this one.
+    """Training time of a stage, over all sessions. It starts with the first step of this one.
 
     Args:
         before: Seconds of earlier sessions.
@@ -129,7 +129,7 @@ class Clock:
 
 
 class Plan:
-    """Where a stage stands on its way: the learning-rate factor of a step, when to stop, how much is left.
+    """The progress of a stage: the learning-rate factor of a step, when to stop, how much is left.
 
     All processes ask it with the same step and the same seconds (those of the first process), so they agree.
 
@@ -150,7 +150,7 @@ class Plan:
         return {"total": self.total, "decay_from": self.decay_from}
 
     def load_state_dict(self, state: dict[str, Any], seconds: float) -> None:
-        """Take up a plan; one whose minutes were raised since starts its decay later, one with ``steps`` is its own."""
+        """Restore a plan, unless it has ``steps`` or more minutes have moved the start of its decay."""
         if self.settings.steps is None and seconds >= (1 - self.settings.decay) * self.budget:
             total, decay_from = state["total"], state["decay_from"]
             self.total = None if total is None else int(total)

@@ -1,8 +1,8 @@
-"""Codes: groups of four words that all follow from one hidden key, with nothing to read but their places.
+"""Codes: groups of four words that all follow from one hidden key, without any source to read.
 
-Every word is as likely as any other, and three words of a group follow from the fourth. A writer of all words at once
-gets a group right with probability V^-3 unless it decides on a key. There is a single source, all masks: the splits are
-other draws of the same keys, and a test row has nothing unseen in it.
+All words are equally likely, and any word of a group determines the other three. A writer of all words at once gets a
+group right with probability V^-3 unless it decides on a key. There is only one source, which is all masks. The splits
+are different draws of the same keys, so a test row contains nothing unseen.
 """
 
 from __future__ import annotations

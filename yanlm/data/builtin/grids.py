@@ -1,7 +1,7 @@
 """Squares to complete, written row by row: ``. 1 <mask> 3 4 . <mask> 4 1 <mask> .`` and so on.
 
 Which number a cell holds depends on all cells of its row, column and box: any two cells that share one have to agree.
-Squares of four rows are few enough to list, and every completion of a source is as likely.
+There are few enough squares of four rows to list them all, and all completions of a source are equally likely.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class GridPuzzle(Puzzle):
     """A square of which some cells are given. A text is right if the square is complete and keeps the rules.
 
     Attributes:
-        givens: The share of cells that are given, each cell on its own.
+        givens: Probability that a cell is given.
     """
 
     boxes: ClassVar[bool]

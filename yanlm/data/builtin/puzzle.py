@@ -1,7 +1,7 @@
 """Tasks whose words have to agree: rows with masks, the right answers to each, and how completed texts are judged.
 
 An answer has one or several parts (a group of codes, a statement), each right or wrong on its own. All right answers to
-a part are equally likely, and parts are independent, so what chance and a perfect writer reach is known exactly.
+a part are equally likely, and parts are independent, so the scores of chance and of a perfect writer are known exactly.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Puzzle(ABC):
 
     Attributes:
         name: As in ``builtin:NAME``.
-        tokenizer: A tokenizer of which every word of an answer is a single token.
-        by_parts: Whether ``valid`` counts parts, or texts of which every part is right.
-        train: How many training rows ``builtin:NAME`` has; 0 for the number that all built-in tasks share.
+        tokenizer: A tokenizer in which every word of an answer is a single token.
+        by_parts: Whether ``valid`` counts parts, or texts in which every part is right.
+        train: Number of training rows of ``builtin:NAME``; 0 for the default of all built-in tasks.
     """
 
     name: ClassVar[str]
@@ -80,11 +80,11 @@ class Puzzle(ABC):
 
     @abstractmethod
     def chances(self, source: str) -> tuple[float, ...]:
-        """How often each part is right if every slot is drawn on its own from its exact distribution."""
+        """How often each part is right if every slot is drawn independently from its exact distribution."""
 
     @abstractmethod
     def draw(self, source: str, rng: random.Random) -> str:
-        """The source completed rightly, every right answer as likely."""
+        """The source completed correctly, all right answers being equally likely."""
 
     def valid(self, text: str) -> bool:
         """Whether a completed text is right in every part."""
@@ -101,9 +101,9 @@ class Puzzle(ABC):
         return self.bounds()["valid"]
 
     def bounds(self, sources: Sequence[str] | None = None) -> dict[str, float]:
-        """The factorized bound: what :meth:`judge` gives a writer who draws every slot on its own.
+        """The factorized bound: the scores by :meth:`judge` of a writer who draws every slot independently.
 
-        The writer knows the exact distribution of each slot given the source, and nothing of how slots go together.
+        The writer knows the exact distribution of each slot given the source, but not how slots depend on one another.
 
         Args:
             sources: Those to complete; by default those of test rows.
@@ -132,8 +132,8 @@ class Puzzle(ABC):
 
         Returns:
             ``valid``, the share that is right: of the parts if the task counts them, else of the texts; ``all``, the
-            share of texts, and ``parts``, that of parts; ``entropy``, of the right answers to each source, over what as
-            many draws by a perfect writer have on average: 1 is as varied as the data.
+            share of texts, and ``parts``, that of parts; ``entropy`` of the right answers to each source, divided by
+            the average entropy of as many draws by a perfect writer: 1 is as varied as the data.
 
         Raises:
             ValueError: There is not one list of texts for each source.

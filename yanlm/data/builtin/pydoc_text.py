@@ -1,8 +1,8 @@
-"""English prose that every Python brings along: the language reference in ``pydoc_data.topics``.
+"""English prose that comes with every Python: the language reference in ``pydoc_data.topics``.
 
-The topics are plain text made from reStructuredText. Headings, code, grammar and tables are left out, what remains is
-joined into texts of 40 to 120 words. Validation and test are whole topics, and a paragraph of theirs that other topics
-repeat is left out there.
+The topics are plain text made from reStructuredText. Headings, code, grammar and tables are left out. The rest is
+joined into texts of 40 to 120 words. Validation and test are whole topics. If one of their paragraphs is repeated in
+other topics, it is left out there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Replacing: one word of a list, whichever, gives way to a new word, and all others stay.
+"""Replacing: any one word of a list is replaced by a new word, and all others stay.
 
-Each place gets the new word with probability 1/n, so that words drawn on their own write it once with probability
-(1 - 1/n)^(n - 1): more than a third of the time, but never nearly always.
+Each place gets the new word with probability 1/n. So independently drawn words write it exactly once with probability
+(1 - 1/n)^(n - 1), which is above a third but far from always.
 """
 
 from __future__ import annotations

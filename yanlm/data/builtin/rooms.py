@@ -1,8 +1,8 @@
-"""Small worlds with questions, made up on the spot: people move between rooms, and somebody is looked for.
+"""Small generated worlds with questions: people move between rooms, and one of them has to be found.
 
 A world is a list of facts, each one or two people and the room they end up in. It belongs to one of three splits by a
 hash of its facts, so that no wording of a test world ever occurs in training. The last room named is the answer about
-half of the time: a model has to bind people to rooms to do better.
+half of the time. To do better a model has to connect people to rooms.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _worded(facts: list[Fact], draw: random.Random) -> Row:
 
 
 def locations(context: str) -> dict[str, str]:
-    """Where everybody is at the end; sentences that say nothing of the kind are passed over.
+    """Where everybody is at the end; other sentences are skipped.
 
     Example:
         >>> locations("Mary and John went to the attic . John left the attic for the garden . It rained .")
@@ -139,7 +139,7 @@ def says_true(context: str, statement: str) -> bool:
 
 
 def last_mentioned(row: Row) -> str:
-    """The heuristic to beat: the room named last in the context, or '' if there is none.
+    """A simple baseline: the room named last in the context, or '' if there is none.
 
     Example:
         >>> last_mentioned({"context": "Mary ran to the attic . John came into the cellar ."})

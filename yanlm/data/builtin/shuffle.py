@@ -1,6 +1,6 @@
 """Shuffling: any order of the words of a list is right, so words have to know which are taken.
 
-Every word may stand anywhere. Words drawn on their own are an order of the list with probability n! / n^n only, .038
+Every word may stand anywhere. Independently drawn words form an order of the list only with probability n! / n^n, .038
 for five.
 """
 
@@ -21,7 +21,7 @@ class Shuffle(ListPuzzle):
     """Lists to be shuffled.
 
     Attributes:
-        moved: With 1 the order has to be another than that of the list.
+        moved: With 1 the order has to differ from that of the list.
 
     Example:
         >>> shuffle = Shuffle()

@@ -2,8 +2,8 @@
 
 Every person of the world gives a right answer, and person and room have to agree. Word by word, a model can at best
 guess the people and the rooms that occur; a text is right only if both words were written together. With more slots
-there are several statements about one world, each about a person drawn anew, so that a person may be named twice. A
-text is right if every statement is true.
+there are several statements about one world. The person of each is drawn independently, so a person may be named twice.
+A text is right if every statement is true.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def statement_rows(
         split: ``train``, ``validation`` or ``test``.
         n: How many rows.
         seed: Which worlds.
-        shown: One of the two words is shown, either as likely; from words that are always masked together nobody
-            learns who is where.
+        shown: Show one of the two words, each with the same probability. A model cannot learn who is where from words
+            that are always masked together.
         slots: Twice the number of statements.
 
     Raises:
@@ -64,7 +64,7 @@ def _stated(person: str, room: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Statements(Puzzle):
-    """``slots / 2`` statements about a world, both words of each masked.
+    """``slots / 2`` statements about a world, with both words of each masked.
 
     ``valid`` and ``all`` are the share of texts of which every statement is true, ``parts`` the share of statements.
 

@@ -1,6 +1,6 @@
 """Sudoku of four or nine rows: each number once in every row, column and box.
 
-Those of nine rows have one solution each. They are made from a few, whose numbers, rows and columns are moved about.
+Those of nine rows have one solution each. They are made from a few by permuting numbers, rows and columns.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BASES = {"train": 40, "validation": 5, "test": 10}
 class Sudoku(GridPuzzle):
     """The 288 sudokus of four rows, or sudokus of nine rows that have one solution.
 
-    With nine rows cells are left empty until the share of ``givens`` is reached or another one would allow a second
-    solution: at .25 that leaves about 24. The factorized bound is then 1, for every cell follows from the source.
+    With nine rows, cells are emptied until the share of ``givens`` is reached, as long as the solution stays unique: at
+    .25 this leaves about 24. The factorized bound is then 1, because every cell follows from the source.
 
     Attributes:
         size: How many rows.

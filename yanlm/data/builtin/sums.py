@@ -1,11 +1,12 @@
 """Sums of two numbers, digit by digit: ``4 7 1 + 9 8 2 = <mask> <mask> <mask> <mask> .``
 
-The answer follows from the source, and a writer who can add needs no agreement: the factorized bound is 1. What is hard
-are carries. Whether a digit gets one depends on all digits to its right, and a model that is not sure of a carry has to
-make several digits agree on it. Filling in the digits one is surest of first settles some before the carry is known.
+The answer follows from the source, and a writer who can add needs no agreement: the factorized bound is 1. The
+difficulty is in the carries. Whether a digit gets one depends on all digits to its right, and a model that is unsure of
+a carry has to make several digits agree on it. If the surest digits are filled in first, some are fixed before the
+carry is known.
 
-With ``open=1`` the sum is shown and two numbers are to be found that have it. There are up to 10^digits right answers,
-and the two numbers must agree digit by digit, carries included.
+With ``open=1`` the sum is shown, and the task is to find two numbers that add up to it. There are up to 10^digits right
+answers, and the two numbers must agree digit by digit, carries included.
 """
 
 from __future__ import annotations
