@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from moefm.routing import Routing as Routing
     from moefm.sampling import Sample as Sample
     from moefm.sampling import sample as sample
+    from moefm.semidiscrete import SemiDiscrete as SemiDiscrete
+    from moefm.slices import sliced_w2 as sliced_w2
     from moefm.solvers import integrate as integrate
     from moefm.students import distill as distill
     from moefm.training import DivergedError as DivergedError
@@ -82,6 +84,7 @@ _HOMES = {
     "Resampled": "routing",
     "Routing": "routing",
     "Sample": "sampling",
+    "SemiDiscrete": "semidiscrete",
     "UniformTime": "paths",
     "VFM": "objectives",
     "ZeroInflatedTime": "paths",
@@ -106,6 +109,7 @@ _HOMES = {
     "sample": "sampling",
     "save_field": "io",
     "scale_penalty": "regularizers",
+    "sliced_w2": "slices",
     "vfm_loss": "losses",
 }
 """Module of every public name."""
@@ -137,6 +141,7 @@ __all__ = [
     "Resampled",
     "Routing",
     "Sample",
+    "SemiDiscrete",
     "UniformTime",
     "ZeroInflatedTime",
     "categorical_mixture_loss",
@@ -160,6 +165,7 @@ __all__ = [
     "sample",
     "save_field",
     "scale_penalty",
+    "sliced_w2",
     "vfm_loss",
 ]
 

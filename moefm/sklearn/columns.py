@@ -160,6 +160,9 @@ class Constant:
         return np.where(values == self.value, 0.0, -np.inf)
 
 
+FEW_LABELS = 20
+"""So many labels are welcome even where hardly a row shares its own with another."""
+
 Column = Number | Integer | Category | Constant
 KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Number, Integer, Category, Constant)}
 
@@ -180,6 +183,29 @@ def fit_column(values: Values, weight: Floats) -> Column:
     return Integer.fit(counted, weight) if values.dtype.kind == "i" else Category.fit(counted, weight)
 
 
+def fit_named(name: str, values: Values, weight: Floats) -> Column:
+    """The column of these values, as :func:`fit_column`, unless no flow can learn it.
+
+    Raises:
+        ValueError: Texts are different in most rows, or the spread of numbers overflows or vanishes.
+
+    Example:
+        >>> fit_named("id", np.array([f"user {i}" for i in range(60)], dtype=object), np.ones(60))
+        Traceback (most recent call last):
+        ValueError: column 'id' holds 60 different texts in 60 rows, such as 'user 0': leave it out, ...
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        column = fit_column(values, weight)
+    if isinstance(column, Category) and len(column.levels) > max(FEW_LABELS, len(values) / 2):
+        raise ValueError(
+            f"column {name!r} holds {len(column.levels)} different texts in {len(values)} rows, such as "
+            f"{column.levels[0]!r}: leave it out, or give labels that rows share (or numbers throughout)"
+        )
+    if isinstance(column, Number | Integer) and not (math.isfinite(column.mean) and 0 < column.std < math.inf):
+        raise ValueError(f"column {name!r} has numbers too large or too close to tell apart: rescale it")
+    return column
+
+
 def _moments(values: Floats, weight: Floats) -> tuple[float, float]:
     mean = float(np.average(values, weights=weight))
     return mean, math.sqrt(float(np.average((values - mean) ** 2, weights=weight)))
@@ -193,8 +219,14 @@ def to_config(columns: Sequence[Column]) -> list[dict[str, Any]]:
 def from_config(config: Sequence[dict[str, Any]]) -> list[Column]:
     """Columns as :func:`to_config` wrote them.
 
+    Raises:
+        ValueError: A kind is unknown.
+
     Example:
         >>> from_config(to_config([Constant(3), Number(0.0, 2.0)]))
         [Constant(value=3), Number(mean=0.0, std=2.0)]
     """
+    unknown = [item["kind"] for item in config if item["kind"] not in KINDS]
+    if unknown:
+        raise ValueError(f"a column of kind {unknown[0]!r}, of another version of moefm")
     return [KINDS[item["kind"]](**{k: v for k, v in item.items() if k != "kind"}) for item in config]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from torch import Tensor
 
-from moefm.sklearn.columns import Category, Column, Constant, Integer, fit_column, from_config, to_config
+from moefm.sklearn.columns import Category, Column, Constant, Integer, fit_named, from_config, to_config
 from moefm.sklearn.coordinates import same_columns
 from moefm.sklearn.tables import Table, is_frame, read_table
 
@@ -48,7 +48,7 @@ class Conditions:
         table, single = read_condition(cond)
         if len(table.rows) != len(weight):
             raise ValueError(f"cond must have one row for each of the {len(weight)} rows of X, got {len(table.rows)}")
-        columns = [fit_column(values, weight) for values in table.columns]
+        columns = [fit_named(*named, weight) for named in zip(table.form.names, table.columns, strict=True)]
         if all(isinstance(column, Constant) for column in columns):
             raise ValueError("cond must vary, got the same for all rows: leave it out")
         labels = len(columns) == 1 and isinstance(columns[0], Category)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moefm.sklearn.columns import Column, Constant, fit_column, from_config, to_config
+from moefm.sklearn.columns import Column, Constant, fit_named, from_config, to_config
 from moefm.sklearn.tables import Form, Table
 
 
@@ -38,9 +38,9 @@ class Coordinates:
         """Measure every column; rows of weight 0 do not count.
 
         Raises:
-            ValueError: No column varies.
+            ValueError: No column varies, or one cannot be learned.
         """
-        columns = [fit_column(values, weight) for values in table.columns]
+        columns = [fit_named(*named, weight) for named in zip(table.form.names, table.columns, strict=True)]
         if all(isinstance(column, Constant) for column in columns):
             raise ValueError("X must have a column that varies, got the same row throughout: there is nothing to learn")
         return cls(table.form, columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,14 @@ def save_parts(
     (Path(folder) / "README.md").write_text(card, encoding="utf-8")
 
 
-def load_parts(folder: str | Path) -> tuple[MLPMixtureField, Coordinates, Conditions | None, dict[str, Any]]:
+def load_parts(
+    folder: str | Path, settings: Sequence[str]
+) -> tuple[MLPMixtureField, Coordinates, Conditions | None, dict[str, Any]]:
     """The field, coordinates, conditions and the dictionary that :func:`save_parts` wrote.
+
+    Args:
+        folder: Where they are.
+        settings: Parameters of the estimator, among which those in the folder must be.
 
     Raises:
         ValueError: The folder holds no fitted flow, or one of another format.
@@ -58,6 +65,9 @@ def load_parts(folder: str | Path) -> tuple[MLPMixtureField, Coordinates, Condit
         table = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["extra"]["table"]
         if table["format"] != FORMAT:
             raise ValueError(f"format {table['format']!r}, of another version of moefm, which reads {FORMAT}")
+        unknown, _ = sorted(set(table["settings"]) - set(settings)), table["facts"]
+        if unknown:
+            raise ValueError(f"the setting {unknown[0]!r}, of another version of moefm")
         given = table["conditions"]
         conditions = None if given is None else Conditions.from_config(given)
         return field, Coordinates.from_config(table["coordinates"]), conditions, table

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from moefm.couplings import Coupling
-from moefm.diagnostics import w2
+from moefm.checks import check_choice
+from moefm.couplings import COUPLINGS, Coupling
 from moefm.fields import MixtureField, MLPMixtureField
 from moefm.objectives import Objective
 from moefm.sampling import sample
+from moefm.semidiscrete import SemiDiscrete
+from moefm.slices import sliced_w2
 from moefm.training import FitResult, fit
 
 CANDIDATES = (1, 2, 3, 4, 8, 16)
-HELD_OUT, MOST_HELD_OUT, DRAWS, STEPS = 0.2, 500, 4, 4
+HELD_OUT, MOST_HELD_OUT, SAMPLES, STEPS = 0.2, 500, 2000, (1, 2, 4)
+MOST_ROWS = 5000
+"""Rows of a table up to which all of them take part in transport, rather than those of a batch."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,15 @@ class Recipe:
     device: str
     verbose: bool
 
-    def train(self, rows: Rows, experts: int, steps: int) -> tuple[MLPMixtureField, FitResult]:
+    def couple(self, rows: Rows) -> str | Coupling:
+        """The coupling that :func:`moefm.fit` takes."""
+        if self.coupling != "semidiscrete":
+            return self.coupling
+        return SemiDiscrete(rows.z, rows.weight, generator=torch.Generator().manual_seed(self.seed))
+
+    def train(
+        self, rows: Rows, experts: int, steps: int, coupling: str | Coupling
+    ) -> tuple[MLPMixtureField, FitResult]:
         """A field of so many experts, trained on the rows."""
         width = 0 if rows.cond is None or self.num_classes else rows.cond.shape[1]
         with torch.random.fork_rng(devices=[]):
@@ -57,24 +69,46 @@ class Recipe:
             ).to(self.device)
         result = fit(
             field, rows.z, self.objective, steps=steps, batch_size=self.batch_size, lr=self.lr,
-            warmup=min(100, steps // 5), coupling=self.coupling, cond=rows.cond, weight=rows.weight,
+            warmup=min(100, steps // 5), coupling=coupling, cond=rows.cond, weight=rows.weight,
             generator=torch.Generator().manual_seed(self.seed), progress=self.verbose,
         )  # fmt: skip
         return field, result
 
 
+def coupling_for(coupling: str | Coupling | None, rows: Rows, classes: int) -> str | Coupling:
+    """The coupling as it was asked for, or where it is ``None`` the best that the rows and their conditions allow.
+
+    Raises:
+        ValueError: The name is unknown, or is ``semidiscrete`` beside conditions.
+    """
+    if isinstance(coupling, str):
+        check_choice("coupling", coupling, (*COUPLINGS, "semidiscrete"))
+        if coupling == "semidiscrete" and rows.cond is not None:
+            raise ValueError("coupling must not be 'semidiscrete' beside cond: use 'ot' for labels, or 'independent'")
+    if coupling is not None:
+        return coupling
+    if rows.cond is not None:
+        return "ot" if classes else "independent"
+    return "semidiscrete" if len(rows.z) <= MOST_ROWS else "ot"
+
+
 def distance(field: MixtureField, rows: Rows, generator: Generator) -> float:
-    """Mean W2 between rows and as many samples of few steps, each beside its condition."""
+    """Mean sliced W2 between rows and samples of one, two and four steps, each beside its condition.
+
+    There are more samples than rows, so that the draw of the noise hardly counts.
+    """
     device = next(field.parameters()).device
-    beside = rows.z.new_zeros(len(rows.z), 0) if rows.cond is None else _vectors(rows.cond, rows.z)
+    repeated = torch.arange(len(rows.z)).repeat(max(1, SAMPLES // len(rows.z)))
+    given = rows.z.new_zeros(len(rows.z), 0) if rows.cond is None else _vectors(rows.cond, rows.z)
+    cond = None if rows.cond is None else rows.cond[repeated].to(device)
     distances = []
-    for _ in range(DRAWS):
-        z0 = torch.randn(rows.z.shape, generator=generator).to(rows.z)
-        cond = None if rows.cond is None else rows.cond.to(device)
+    for steps in STEPS:
+        z0 = torch.randn(len(repeated), rows.z.shape[1], generator=generator)
         with torch.no_grad():
-            z1 = sample(field, z0.to(device), STEPS, cond=cond, generator=generator).z1.cpu()
-        distances.append(w2(torch.cat([z1, beside], 1), torch.cat([rows.z, beside], 1)))
-    return sum(distances) / DRAWS
+            z1 = sample(field, z0.to(device), steps, cond=cond, generator=generator).z1.cpu()
+        drawn, held = torch.cat([z1, given[repeated]], 1), torch.cat([rows.z, given], 1)
+        distances.append(sliced_w2(drawn, held, generator=generator))
+    return sum(distances) / len(STEPS)
 
 
 def _vectors(cond: Tensor, like: Tensor) -> Tensor:
@@ -89,7 +123,7 @@ def choose_experts(
     Rows are held out in proportion to their weight, so those of weight 0 are not.
 
     Args:
-        recipe: Trains the candidates, a third of its steps each, all from the same seed.
+        recipe: Trains the candidates as long as the final field, for in wide tables many experts take longer to learn.
         rows: All rows; a fifth of them, 500 at most, are held out.
         candidates: Numbers to choose from.
     """
@@ -100,10 +134,12 @@ def choose_experts(
     size = min(size, max(1, int((weight > 0).sum()) // 2))
     held = torch.zeros(len(rows.z), dtype=torch.bool)
     held[torch.multinomial(weight, size, generator=generator)] = True
-    steps = max(1, recipe.steps // 3)
     seen, unseen = rows.at(~held), rows.at(held)
+    coupling = recipe.couple(seen)
     distances = {
-        experts: distance(recipe.train(seen, experts, steps)[0], unseen, torch.Generator().manual_seed(seed + 1))
+        experts: distance(
+            recipe.train(seen, experts, recipe.steps, coupling)[0], unseen, torch.Generator().manual_seed(seed + 1)
+        )
         for experts in candidates
     }
     return min(distances, key=lambda experts: distances[experts]), distances

@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 Values = NDArray[Any]
 MISSING = ("refuse", "drop")
 MOST_COLUMNS = 500
+MOST_INTEGER = 2**63 - 1
 _PARSED = ("String", "Categorical", "Enum", "Boolean")
 
 
@@ -208,6 +209,8 @@ def _typed(name: str, label: str, values: Values) -> Values:
     if values.dtype.kind in "USb":
         return values.astype(object)
     if values.dtype.kind in "iu":
+        if values.dtype.kind == "u" and len(values) and values.max() > MOST_INTEGER:
+            raise ValueError(_too_large(name, label))
         return values.astype(np.int64)
     if values.dtype.kind != "f":
         return values
@@ -217,6 +220,10 @@ def _typed(name: str, label: str, values: Values) -> Values:
     return values.astype(np.float64)
 
 
+def _too_large(name: str, label: str) -> str:
+    return f"{name} holds integers of more than 64 bits in column {label!r}: make them floating-point, or leave it out"
+
+
 def _parsed(name: str, label: str, values: Values) -> Values:
     """Objects as the array they could have been."""
     kinds = {
@@ -224,6 +231,8 @@ def _parsed(name: str, label: str, values: Values) -> Values:
         else "f" if isinstance(v, float | np.floating) or hasattr(v, "as_tuple") else "s" if isinstance(v, str) else "?"
         for v in values
     }  # fmt: skip
+    if kinds == {"i"} and any(abs(v) > MOST_INTEGER for v in values):
+        raise ValueError(_too_large(name, label))
     if kinds <= {"i", "f"}:
         return values.astype(np.int64 if kinds == {"i"} else np.float64)
     if len(kinds) == 1 and kinds <= {"b", "s"}:

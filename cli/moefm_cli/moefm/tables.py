@@ -73,10 +73,20 @@ def _parse_csv(path: Path, content: bytes) -> dict[str, Any]:
     names = rows[0][1]
     if "" in names or len(set(names)) < len(names):
         raise UsageError(f"{path}: the first line must name every column once, got {', '.join(names)}")
+    if all(map(_is_number, names)) and not all(name.isdecimal() for name in names):
+        raise UsageError(f"{path}: the first line must name the columns, got numbers: {', '.join(names[:5])}")
     for line, row in rows[1:]:
         if len(row) != len(names):
             raise UsageError(f"{path}: line {line} has {len(row)} columns, {len(names)} expected")
     return {name: typed([row[place] for _, row in rows[1:]]) for place, name in enumerate(names)}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def typed(cells: Sequence[Any]) -> Any:
@@ -100,7 +110,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder for the flow.")],
     given: Annotated[str | None, typer.Option(help="Columns that are given as conditions, such as age,team.")] = None,
     experts: Annotated[str, typer.Option(help="Number of experts, or auto (chosen on held-out rows).")] = "auto",
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 3000,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 1000,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")] = False,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -124,7 +134,10 @@ def fit(
         missing="drop" if drop_missing else "refuse", device=pick_device(device), verbose=sys.stderr.isatty(),
     )  # fmt: skip
     cond = {name: columns.pop(name) for name in names} or None
-    flow.fit(columns, cond=cond)
+    try:
+        flow.fit(columns, cond=cond)
+    except ValueError as error:
+        raise UsageError(str(error).replace("give missing='drop'", "give --drop-missing")) from None
     flow.save(out)
     (out / ORDER).write_text(json.dumps(order) + "\n", encoding="utf-8")
     if json_:

@@ -68,6 +68,15 @@ def test_wrong_use_leaves_nothing_behind(moefm, people, options, words):
         ("a,a\n1,2\n", "must name every column once"),
         ("a,b\n", "holds no rows"),
         ("a,b\n" + "1,2\n" * 12 + "3,\n", "NaN in row 12, column 'b'"),
+        ("a,b\n" + "1,2\n" * 12 + "3,\n", "or give --drop-missing"),
+        ("a\n" + "".join(f"{i / 7}\n" for i in range(30)) + "oops\n", "column 'a' holds 31 different texts in 31 rows"),
+        ("id,x\n" + "".join(f"user {i},{i % 4}\n" for i in range(30)), "column 'id' holds 30 different texts"),
+        ("0.5,1.5\n" + "1,2\n" * 12, "the first line must name the columns, got numbers: 0.5, 1.5"),
+        ("a\n" + "".join(f"{10**30 + i}\n" for i in range(12)), "more than 64 bits in column 'a'"),
+        ("a\n" + "".join(f"{i}e307\n" for i in range(12)), "column 'a' has numbers too large"),
+        ("a,b\n1,2\n3,4\n", "at least 10 rows without missing values, got 2"),
+        ("a,b\n" + "1,x\n" * 20, "a column that varies"),
+        (",".join(f"c{i}" for i in range(1000)) + ("\n" + ",".join(map(str, range(1000)))) * 12, "at most 500 columns"),
     ],
 )
 def test_what_cannot_be_read_gets_one_line(moefm, tmp_path, text, words):

@@ -10,7 +10,8 @@ from moefm.sklearn import MoEFlow
 @pytest.fixture(scope="session")
 def quick():
     """An estimator of two experts and a few steps, with options: ``quick(loss="paper")``."""
-    return lambda **options: MoEFlow(**{"n_experts": 2, "hidden": 16, "layers": 1, "train_steps": 10, **options})
+    small = {"n_experts": 2, "coupling": "independent", "hidden": 16, "layers": 1, "train_steps": 10}
+    return lambda **options: MoEFlow(**{**small, **options})
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from moefm.sklearn.columns import Category, Constant, Integer, Number, fit_column, from_config, to_config
+from moefm.sklearn.columns import Category, Constant, Integer, Number, fit_column, fit_named, from_config, to_config
 
 WORDS = np.array(["a", "b", "a", "c", "a", "b"], dtype=object)
 
@@ -93,3 +93,22 @@ def test_the_dtype_says_the_kind_and_json_keeps_it(values, kind):
     column = fit_column(values, np.ones(2))
     assert type(column) is kind
     assert from_config(json.loads(json.dumps(to_config([column])))) == [column]
+
+
+def test_columns_that_no_flow_can_learn_are_refused_by_name():
+    weight = np.ones(60)
+    assert fit_named("team", np.array(["a", "b"] * 30, dtype=object), weight).kind == "category"
+    few = np.array([f"user {i}" for i in range(20)], dtype=object)
+    assert fit_named("few", few, np.ones(20)).kind == "category"
+    for values, words in (
+        (np.array([f"user {i}" for i in range(60)], dtype=object), "column 'c' holds 60 different texts in 60 rows"),
+        (np.linspace(1, 1.7e308, 60), "column 'c' has numbers too large"),
+        (np.repeat([0.0, 1e-200], 30), "or too close to tell apart: rescale it"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fit_named("c", values, weight)
+
+
+def test_a_kind_of_another_version_is_refused():
+    with pytest.raises(ValueError, match="kind 'spline', of another version"):
+        from_config([{"kind": "spline"}])

@@ -1,7 +1,10 @@
 """The estimator: scikit-learn's own checks, units, weights, conditions, what is refused."""
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -19,7 +22,7 @@ NOT_MET = {
 
 
 @parametrize_with_checks(
-    [MoEFlow(n_experts=2, hidden=8, layers=1, train_steps=3, batch_size=16)],
+    [MoEFlow(n_experts=2, coupling="independent", hidden=8, layers=1, train_steps=3, batch_size=16)],
     expected_failed_checks=lambda _: NOT_MET,
     xfail_strict=False,
 )
@@ -36,6 +39,18 @@ def test_a_frame_in_is_a_frame_out(quick, people):
     assert set(drawn.job) <= {"baker", "pilot"} and set(drawn.land) == {"DE"}
     pd.testing.assert_frame_equal(flow.sample(30), drawn)
     assert not flow.sample(30, random_state=1).equals(drawn)
+
+
+@pytest.mark.parametrize("library", [pl.from_pandas, pa.Table.from_pandas])
+def test_frames_of_other_libraries_in_and_out(quick, people, library):
+    frame = library(people)
+    flow = quick().fit(frame)
+    drawn = flow.sample(5)
+    assert type(drawn) is type(frame) and drawn.shape == (5, 5) and list(flow.feature_names_in_) == list(people)
+    assert nw.from_native(drawn).schema == nw.from_native(frame).schema
+    np.testing.assert_allclose(flow.score_samples(frame), quick().fit(people).score_samples(people))
+    given = quick().fit(frame.select(["height", "age"]), cond=frame.select(["job", "member"]))
+    assert given.sample(2, cond={"job": "baker", "member": True}).shape == (2, 2)
 
 
 def test_a_dictionary_of_columns_in_is_one_out(quick, people):
@@ -124,7 +139,7 @@ def test_conditions_are_given_as_in_fit(quick, people):
     [
         ({"n_experts": "many"}, "n_experts, unless 'auto', must be an integer"),
         ({"loss": "squared"}, "loss must be one of consistent, paper"),
-        ({"coupling": "none"}, "coupling must be one of"),
+        ({"coupling": "none"}, "coupling must be one of independent, ot, semidiscrete"),
         ({"missing": "fill"}, "missing must be one of drop, refuse"),
         ({"sigma": -1.0}, "sigma must be"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from moefm import MLPMixtureField, save_field
 from moefm.sklearn import MoEFlow
-from moefm.sklearn.saving import load_parts, save_parts
+from moefm.sklearn.saving import load_parts
 
 
 def test_the_same_flow_comes_back(quick, people, tmp_path):
@@ -31,15 +31,42 @@ def test_arrays_have_no_names(quick, tmp_path):
 
 def test_other_folders_are_refused_in_one_line(quick, people, tmp_path):
     with pytest.raises(ValueError, match=r"config\.json"):
-        load_parts(tmp_path / "nowhere")
+        load_parts(tmp_path / "nowhere", [])
     save_field(MLPMixtureField(2, 2), tmp_path)
     with pytest.raises(ValueError, match=r"written by MoEFlow.save.*without 'table'"):
-        load_parts(tmp_path)
-    flow = quick().fit(people)
-    save_parts(tmp_path, flow.field_, flow.coordinates_, None, {}, {"rows": 60})
+        load_parts(tmp_path, [])
+
+
+def _of_another_version(table):
+    table["format"] = 99
+
+
+def _with_another_kind(table):
+    table["coordinates"]["columns"][0]["kind"] = "spline"
+
+
+def _with_another_setting(table):
+    table["settings"]["copula"] = True
+
+
+def _halved(table):
+    del table["settings"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_of_another_version, "format 99, of another version"),
+        (_with_another_kind, "a column of kind 'spline', of another version"),
+        (_with_another_setting, "the setting 'copula', of another version"),
+        (_halved, "without 'settings'"),
+    ],
+)
+def test_folders_of_another_version_are_refused_in_one_line(quick, people, tmp_path, change, words):
+    quick().fit(people).save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    config["extra"]["table"]["format"] = 99
+    change(config["extra"]["table"])
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="format 99, of another version") as raised:
-        load_parts(tmp_path)
+    with pytest.raises(ValueError, match=words) as raised:
+        MoEFlow.load(tmp_path)
     assert "\n" not in str(raised.value)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from moefm import ConsistentMoEFM, MLPMixtureField
-from moefm.sklearn.selection import CANDIDATES, Recipe, Rows, choose_experts, distance
+from moefm.semidiscrete import SemiDiscrete
+from moefm.sklearn.selection import CANDIDATES, Recipe, Rows, choose_experts, coupling_for, distance
 
 RECIPE = Recipe(ConsistentMoEFM(), "independent", 8, 1, 0, 30, 16, 2e-3, 0, "cpu", False)
 
@@ -24,7 +25,7 @@ def test_the_nearest_is_chosen(rows, monkeypatch):
 
 def test_rows_held_out_are_not_trained_on(rows, monkeypatch):
     seen, unseen = [], []
-    monkeypatch.setattr(Recipe, "train", lambda _, some, k, steps: (seen.append(some) or MLPMixtureField(2, k), steps))
+    monkeypatch.setattr(Recipe, "train", lambda _, some, k, *__: (seen.append(some) or MLPMixtureField(2, k), None))
     monkeypatch.setattr("moefm.sklearn.selection.distance", lambda field, some, generator: unseen.append(some) or 1.0)
     choose_experts(RECIPE, replace(rows, weight=(torch.arange(50) < 30).double()), (1, 2))
     for some, others in zip(seen, unseen, strict=True):
@@ -33,17 +34,33 @@ def test_rows_held_out_are_not_trained_on(rows, monkeypatch):
     assert torch.equal(unseen[0].z, unseen[1].z)
 
 
+def test_the_coupling_is_the_best_that_rows_and_conditions_allow(rows):
+    label, vectors = replace(rows, cond=torch.zeros(50).long()), replace(rows, cond=torch.zeros(50, 2))
+    assert coupling_for(None, rows, 0) == "semidiscrete"
+    assert coupling_for(None, Rows(torch.zeros(5001, 1), None, None), 0) == "ot" == coupling_for(None, label, 1)
+    assert coupling_for(None, vectors, 0) == "independent" == coupling_for("independent", rows, 0)
+    with pytest.raises(ValueError, match="'semidiscrete' beside cond"):
+        coupling_for("semidiscrete", label, 1)
+
+
+def test_transport_to_all_rows_is_found_once_for_all_candidates(rows, monkeypatch):
+    couplings = []
+    monkeypatch.setattr(Recipe, "train", lambda *given: (couplings.append(given[-1]) or MLPMixtureField(2, 1), None))
+    choose_experts(replace(RECIPE, coupling="semidiscrete"), rows, (1, 2))
+    assert isinstance(couplings[0], SemiDiscrete) and couplings[0] is couplings[1] and len(couplings[0].rows) == 40
+
+
 def test_distance_is_between_pairs_with_their_conditions(randn):
     # A flow that knows the label is near; asked about the labels in another order it is far.
     label = torch.arange(2).repeat_interleave(30)
     rows = Rows(0.1 * randn(60, 2) + (2 * label - 1).unsqueeze(-1), label, None)
-    field = replace(RECIPE, num_classes=2, hidden=32, lr=1e-2).train(rows, 1, 200)[0]
+    field = replace(RECIPE, num_classes=2, hidden=32, lr=1e-2).train(rows, 1, 200, "independent")[0]
     near, far = (distance(field, replace(rows, cond=c), torch.Generator().manual_seed(0)) for c in (label, 1 - label))
-    assert near < 0.7 < 2 < far
+    assert near < 0.7 < 0.9 < far
 
 
 def test_the_seed_decides(rows):
-    one, two = (RECIPE.train(rows, 2, 5)[0] for _ in range(2))
+    one, two = (RECIPE.train(rows, 2, 5, "independent")[0] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
-    other = replace(RECIPE, seed=1).train(rows, 2, 5)[0]
+    other = replace(RECIPE, seed=1).train(rows, 2, 5, "independent")[0]
     assert not torch.equal(one.out.weight, other.out.weight)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -12,7 +13,19 @@ FRAME = pd.DataFrame(
 ).assign(town=lambda frame: frame.job.astype("category"))
 
 
-@pytest.mark.parametrize("frame", [FRAME, pa.table({"size": [1.5, 2.5], "age": [30, 40], "job": ["a", "b"]})], ids=type)
+COLUMNS = {"size": [1.5, 2.5], "age": [30, 40], "job": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        FRAME,
+        pa.table(COLUMNS),
+        pl.DataFrame(COLUMNS),
+        pl.DataFrame(COLUMNS | {"ok": [True, False]}, schema_overrides={"size": pl.Float32, "job": pl.Categorical}),
+    ],
+    ids=type,
+)
 def test_frames_come_back_with_names_and_types(frame):
     assert is_frame(frame)
     table = read_table("X", frame)
@@ -55,6 +68,8 @@ def test_a_missing_value_is_refused_by_row_and_column_or_its_row_dropped(column,
         ([1.0, np.inf], ValueError, "infinity in row 1, column 'c'"),
         (pd.date_range("2020", periods=2), ValueError, "column 'c' is of type Datetime.*: leave it out"),
         ([object(), object()], TypeError, "objects in column 'c': an argument must be a string or a number"),
+        ([2**63, 5], ValueError, "more than 64 bits in column 'c'"),
+        ([10**30, 5], ValueError, "more than 64 bits in column 'c': make them floating-point,"),
         (["a", 1], TypeError, "objects in column 'c'.*got int, str"),
     ],
 )
