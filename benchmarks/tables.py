@@ -88,7 +88,7 @@ def measure(name: str, train: Rows, held_out: Rows, seed: int) -> dict[str, Any]
         drawn = fitted.draw(POINTS, taken)
         numbers["sample"] = time.process_time() - began
         numbers["w2"][str(taken)] = w2(drawn, held_out)
-        numbers["energy"][str(taken)] = energy(drawn[:ENERGY_POINTS], held_out)
+        numbers["energy"][str(taken)] = energy(drawn[:: POINTS // ENERGY_POINTS], held_out)
     if fitted.score is not None and name in METHODS:
         numbers["log_likelihood"] = float(np.mean(fitted.score(held_out[:SCORED])))
     return numbers
@@ -153,7 +153,7 @@ def compared(results: Results) -> str:
                 middle(runs, "sample"),
             ]
             cells = [shown(x, d) for x, d in zip(numbers, (3, 3, 3, 4, 2, 1, 2), strict=True)]
-            rows.append([f"{title} ({len(runs)} seeds)" if len(runs) < 5 else title, *cells])
+            rows.append([f"{title} ({len(runs)} of 5 seeds)" if len(runs) < 5 else title, *cells])
         if not result.get("moeflow"):
             continue
         places = ", ".join(f"{place} at T={t}" for place, t in zip(ranks(result), STEPS, strict=True))
