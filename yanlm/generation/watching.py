@@ -17,7 +17,7 @@ class Pass(NamedTuple):
 
     Attributes:
         tokens: What would be written if this pass were the last, or was written for good, ``(N, M)``.
-        probabilities: Of these tokens when they were read, ``(N, M)``; 0 where nothing was read yet.
+        probabilities: Probabilities of these tokens when they were read, ``(N, M)``; 0 where nothing was read yet.
         best: The most probable tokens of each slot, the first before the second, ``(N, M, k)``.
         chances: Their probabilities ``(N, M, k)``.
         settled: Slots that no later pass changes ``(N, M)``.
@@ -140,7 +140,7 @@ class Watcher:
 
         Args:
             tokens: ``(N, M)``.
-            kept: Of the rows that were seen, those that were kept ``(N,)``; all by default.
+            kept: Which of the rows that were seen are kept, ``(N,)``; all by default.
         """
         if kept is not None:
             self.passes = [seen.take(kept.cpu()) for seen in self.passes]

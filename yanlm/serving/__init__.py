@@ -1,1 +1,1 @@
-"""A model behind HTTP, and a page on which a text comes about step by step."""
+"""A model behind HTTP, and a page that shows step by step how a text is filled."""

@@ -1,4 +1,4 @@
-"""The application: its routes, and what each of them does."""
+"""The application: its routes and their answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Routes:
     Args:
         served: The model.
         batcher: Answers jobs.
-        metrics: Counts.
+        metrics: Counters.
     """
 
     def __init__(self, served: Served, batcher: Batcher, metrics: Metrics) -> None:
@@ -114,8 +114,8 @@ def make_app(served: Served, *, hosts: Sequence[str] = (), between: Callable[[],
     """The application that answers with a model.
 
     Args:
-        served: The model, and the bounds.
-        hosts: Names under which it may be asked; none of them means any.
+        served: The model, and the limits.
+        hosts: Host names that it answers to; none means any.
         between: Called before every batch, in the thread that computes.
     """
     metrics = Metrics()

@@ -26,15 +26,15 @@ class Waiting(NamedTuple):
 
 
 class Batcher:
-    """Fills texts one batch at a time, in a thread of its own; what waits meanwhile shares the next one.
+    """Fills texts one batch at a time, in its own thread. Texts that wait meanwhile share the next batch.
 
-    The first in the queue decides what a batch is: with it go those whose options are the same, up to
-    ``limits.batch`` results. A text depends on its own seed alone, so the batch changes nothing in it.
+    A batch holds the first text in the queue and those with the same options, up to ``limits.batch`` results. A text
+    depends only on its own seed, so the batch does not change it.
 
     Args:
-        writer: Fills them.
-        limits: Of queue and batch.
-        metrics: Counts them.
+        writer: Fills the texts.
+        limits: Limits of queue and batch.
+        metrics: Counters.
         between: Called in that thread before every batch.
     """
 
@@ -77,7 +77,7 @@ class Batcher:
                 await self._wake.wait()
 
     def stop(self) -> None:
-        """Take nothing more; what waits is still answered."""
+        """Accept nothing more; waiting texts are still answered."""
         self._stopping = True
         self._wake.set()
 

@@ -1,4 +1,4 @@
-"""``POST /v1/completions``: texts continued, in the form that clients of OpenAI's interface speak."""
+"""``POST /v1/completions``: texts continued, in the form of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ STOPS = 4
 
 
 class Completion(NamedTuple):
-    """What a request asks for.
+    """A request.
 
     Attributes:
         jobs: One for each prompt.
-        prompts: As given.
-        suffix: What stands behind what is written.
-        echo: Whether prompts come back before what was written.
-        stops: Where a text ends.
+        prompts: The prompts as given.
+        suffix: Text after the written part.
+        echo: Whether prompts are returned before the written part.
+        stops: Texts at which a sample ends.
     """
 
     jobs: list[Job]
@@ -114,7 +114,7 @@ def completion_answer(served: Served, asked: Completion, answers: Sequence[Answe
 
 
 def continuation(sample: str, prompt: str, suffix: str = "") -> str:
-    """What a sample holds behind its prompt, and before its suffix.
+    """The part of a sample after its prompt and before its suffix.
 
     Example:
         >>> continuation("a dog ran .", "a dog"), continuation("a dog ran .", "a dog ", " .")

@@ -1,4 +1,4 @@
-"""The JSON object of a request, read field by field: each is checked, and no field is passed over."""
+"""The JSON object of a request, read field by field: each is checked, and none is ignored."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MISSING = object()
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body holds.
+    """The JSON object in a body.
 
     Raises:
-        Refusal: It holds none.
+        Refusal: There is none.
 
     Example:
         >>> read_object(b'{"text": "a <mask>"}')
@@ -55,13 +55,13 @@ class Fields:
         self.known: list[str] = []
 
     def take(self, name: str, default: Any = None) -> Any:
-        """Any value; ``default`` where it is missing or null."""
+        """Any value; ``default`` if it is missing or null."""
         self.known.append(name)
         value = self.left.pop(name, None)
         return default if value is None else value
 
     def end(self) -> None:
-        """Nothing is left that was not taken.
+        """Check that all fields were read.
 
         Raises:
             Refusal: There is another field.
@@ -124,10 +124,10 @@ class Fields:
 
 
 def refuse_all(fields: Fields, accepted: dict[str, tuple[Any, ...]], why: str) -> None:
-    """Take fields that change nothing at some values, and refuse them at any other.
+    """Accept fields at values that change nothing, and refuse them at any other.
 
     Raises:
-        Refusal: One has another value; an option that is not kept is never passed over.
+        Refusal: One has another value; no option is silently ignored.
     """
     for name, values in accepted.items():
         value = fields.take(name)

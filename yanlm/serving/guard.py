@@ -1,4 +1,4 @@
-"""What stands before the application: who may ask, how much, and how slowly."""
+"""Protection of the application: allowed hosts, sizes and times."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def refused(refusal: Refusal) -> Response:
-    """The answer that says why there is none."""
+    """The answer to a refused request."""
     return JSONResponse(refusal.document(), refusal.status, headers=refusal.headers)
 
 
 class Guard:
     """Refuses foreign hosts, ends what takes too long, counts, and sets headers.
 
-    A page of another site that a browser is tricked to send here, by a name that leads to this machine, comes with the
-    name of that site: hence ``hosts``.
+    Another site can trick a browser into sending a request here, by a name that leads to this machine. Such a request
+    carries the name of that site, so it is refused unless it is in ``hosts``.
 
     Args:
-        app: What answers.
-        limits: Of time.
-        metrics: Counts the answers.
-        paths: Paths that are counted by their names; all others are counted together.
-        hosts: Names under which the server may be asked; none of them means any.
+        app: The application.
+        limits: Limits of time.
+        metrics: Counters of the answers.
+        paths: Paths that are counted by name; all others are counted together.
+        hosts: Host names that the server answers to; none means any.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""``POST /v1/infill``: texts with masks in, filled texts out."""
+"""``POST /v1/infill``: fills texts with masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from yanlm.serving.trace import trace_document
 
 
 def infill_jobs(served: Served, document: dict[str, Any]) -> list[Job]:
-    """What a request asks for. Texts of a list have the seeds ``seed``, ``seed + 1``, ... .
+    """The jobs of a request. Texts of a list have the seeds ``seed``, ``seed + 1``, ... .
 
     Raises:
         Refusal: A field is unknown, of another type, or out of range, or the model does not take it.

@@ -1,4 +1,4 @@
-"""A text to fill, and what became of it."""
+"""A text to fill, and its result."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Job(NamedTuple):
     """One text to fill.
 
     Attributes:
-        text: With masks, or to be continued.
-        seed: Of its randomness.
-        length: Tokens behind each mask, as :meth:`yanlm.Writer.write` takes it.
-        options: How it is filled.
+        text: A text with masks, or one to continue.
+        seed: Seed of its random numbers.
+        length: Tokens for each mask, as in :meth:`yanlm.Writer.write`.
+        options: Generation options.
         watching: Whether every pass is wanted.
     """
 
@@ -28,7 +28,7 @@ class Job(NamedTuple):
 
     @property
     def results(self) -> int:
-        """Results that it takes to compute."""
+        """Number of results to compute."""
         return self.options.samples * self.options.candidates
 
     def goes_with(self, other: Job) -> bool:
@@ -37,14 +37,14 @@ class Job(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
         written: The texts.
         watched: Every pass, where it was wanted.
-        waited: Seconds until the model began.
-        seconds: Of the model, for the whole batch.
-        together: Texts of the batch.
+        waited: Seconds in the queue.
+        seconds: Seconds of the model, for the whole batch.
+        together: Texts in the batch.
     """
 
     written: Written

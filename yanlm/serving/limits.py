@@ -1,4 +1,4 @@
-"""How much a server takes on: of one request, and of all together."""
+"""Limits of a server, for one request and for all together."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from moefm.checks import check_count
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds of a server; what is beyond them is refused, with the bound and the remedy.
+    """Limits of a server. What exceeds them is refused, with the limit and the remedy.
 
     Attributes:
-        body: Bytes of a request's body.
-        texts: Texts of a request.
+        body: Bytes in the body of a request.
+        texts: Texts in a request.
         steps: Steps T of a request.
         results: Results computed for a text: samples times candidates.
         slots: Tokens to fill in all results of a text.
         queue: Texts that wait for the model.
         batch: Results computed together.
         connections: Open connections.
-        seconds: Until a request is answered, waiting included.
-        sending: Seconds until a request has to have arrived, its head and its body each.
+        seconds: Seconds until a request is answered, including waiting.
+        sending: Seconds within which head and body of a request each have to arrive.
 
     Raises:
-        ValueError: A bound is below 1.
+        ValueError: A limit is below 1.
 
     Example:
         >>> Limits(queue=8).queue

@@ -1,4 +1,4 @@
-"""What a server counts, as Prometheus reads it."""
+"""Counters of a server, in the format of Prometheus."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Metrics:
         self._seconds.labels(path).observe(seconds)
 
     def queued(self, texts: int) -> None:
-        """So many texts wait now."""
+        """Set the number of waiting texts."""
         self._queue.set(texts)
 
     def filled(self, texts: int, tokens: int, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The page as one document: markup, style and script in it, nothing to be loaded from anywhere."""
+"""The page as one document with its markup, style and script. It loads nothing else."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028
 def page(*, server: dict[str, Any] | None = None, trace: dict[str, Any] | None = None) -> str:
     """HTML that asks a server, or that shows one text.
 
-    The browser is told to run the page's own script and to load nothing: what a model writes is shown as text, and if
-    it were not, it still could do nothing.
+    The browser is told to run only the page's own script and to load nothing. Whatever a model writes is shown as text,
+    and even if it were not, it could do nothing.
 
     Args:
-        server: Facts of the model behind the server that the page is read from.
-        trace: The text to show, as :func:`yanlm.serving.trace.trace_document` says it.
+        server: Facts about the model of the server.
+        trace: The text to show, from :func:`yanlm.serving.trace.trace_document`.
 
     Example:
         >>> "<script" in page(trace={"source": "<script>"}).split('id="data">')[1].split("</script>")[0]

@@ -1,4 +1,4 @@
-"""What a server answers where it does not answer: a status, and what is wrong and what would be right."""
+"""Refusing a request: a status, what is wrong, and what would be right."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KINDS = {
 
 
 class Refusal(Exception):
-    """A request that is not answered.
+    """A refused request.
 
     Args:
-        status: HTTP's.
+        status: HTTP status.
         message: What is wrong, and what would be right.
-        field: The field of the body that is wrong, where it is one.
-        headers: To be sent with it.
+        field: The wrong field of the body, if there is one.
+        headers: Headers to send.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Refusal(Exception):
         self.status, self.message, self.field, self.headers = status, message, field, dict(headers or {})
 
     def document(self) -> dict[str, Any]:
-        """The body of the answer, in the form that clients of OpenAI's interface read.
+        """The body of the answer, in the form of OpenAI's API.
 
         Example:
             >>> Refusal(400, "steps must be at least 1, got 0", "steps").document()["error"]["param"]
@@ -46,5 +46,5 @@ class Refusal(Exception):
 
 
 def bad(field: str | None, message: str) -> Refusal:
-    """A field that is wrong: status 400."""
+    """A wrong field: status 400."""
     return Refusal(400, message, field)

@@ -1,4 +1,4 @@
-"""A server on a socket: patient to a point, and gone when what it has begun is done."""
+"""A server on a socket, with time limits and an orderly end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD = 16 * 1024
 
 
 def protocol(seconds: float) -> type[H11Protocol]:
-    """HTTP on a connection that is closed where the head of a request does not arrive within ``seconds``."""
+    """HTTP on a connection that is closed if the head of a request does not arrive within ``seconds``."""
 
     class Patient(H11Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -45,7 +45,7 @@ def bound(host: str, port: int) -> socket.socket:
     """A socket with an address; nobody can connect before a server listens on it.
 
     Raises:
-        OSError: The port is taken, or not ours to take.
+        OSError: The port is taken, or we may not use it.
     """
     own = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -58,10 +58,10 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """A server that says when it listens.
+    """A server that reports when it listens.
 
     Args:
-        config: Of it.
+        config: Its configuration.
         ready: Called then.
     """
 
@@ -96,14 +96,14 @@ def make_server(app: ASGIApp, limits: Limits, ready: Callable[[], None] | None =
 
 
 def serve(app: ASGIApp, limits: Limits, listening: socket.socket, ready: Callable[[], None] | None = None) -> None:
-    """Serve until Ctrl-C or SIGTERM: then take nothing more, answer what was asked, and return.
+    """Serve until Ctrl-C or SIGTERM. Then accept nothing more, answer pending requests, and return.
 
     A second Ctrl-C does not wait.
 
     Args:
         app: The application.
-        limits: Of time and connections.
-        listening: Where.
+        limits: Limits of time and connections.
+        listening: The socket.
         ready: Called once it listens.
     """
     server = make_server(app, limits, ready)

@@ -1,4 +1,4 @@
-"""The model that a server answers with: its name, what it can, and how much of it a request may ask for."""
+"""The model of a server: its name, what it supports, and how much a request may ask for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEEDS = 2**63 - 1
 
 
 def model_name(folder: Path) -> str:
-    """What a model is called: its folder's name, of a stage its run's, and ``yanlm`` the one in the package.
+    """The name of a model: that of its folder, for a stage that of its run, and ``yanlm`` for the one in the package.
 
     Example:
         >>> model_name(Path("runs/yanlm/stage2")), model_name(Path("runs/tiny"))
@@ -39,8 +39,8 @@ class Served:
 
     Attributes:
         writer: Fills texts.
-        name: What it is called.
-        limits: Of a request.
+        name: Its name.
+        limits: Limits of a request.
     """
 
     writer: Writer
@@ -49,7 +49,7 @@ class Served:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a page has to know of it."""
+        """What the page has to know about it."""
         can, config = self.writer.model.can, self.writer.model.config
         return {
             "name": self.name,
@@ -64,12 +64,12 @@ class Served:
         }
 
     def options(self, fields: Fields, samples: str = "samples", temperature: float = 0.0) -> GenerationOptions:
-        """How a request wants its texts filled.
+        """The generation options of a request.
 
         Args:
-            fields: Of the request.
-            samples: The name of the field that says how many results are wanted.
-            temperature: Where the request says none.
+            fields: Fields of the request.
+            samples: The name of the field for the number of results.
+            temperature: Default temperature.
 
         Raises:
             Refusal: A value is out of range, or the model does not take it.
@@ -101,7 +101,7 @@ class Served:
         """The job of one text.
 
         Raises:
-            Refusal: More would be written than a text may ask for.
+            Refusal: The text would exceed the limits.
         """
         job = Job(text, seed, length, options, watching)
         slots = self._most_slots(text, length) * job.results

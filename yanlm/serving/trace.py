@@ -1,4 +1,4 @@
-"""A generation as a document that the page shows: pieces of the text, and what every pass said of its slots."""
+"""A generation as a document for the page: pieces of the text, and what every pass predicted for its slots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Cell = list[Any]
 
 
 def trace_document(served: Served, job: Job, answer: Answer) -> dict[str, Any]:
-    """All that the page shows of one text.
+    """Everything that the page shows about one text.
 
     Returns:
         ``pieces``, the text between its masks; ``spans``, slots of each mask; ``passes``, their times and seconds; and

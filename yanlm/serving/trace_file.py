@@ -23,7 +23,7 @@ def traced(
         name: What the model is called.
         text: With masks, or to be continued.
         length: Tokens behind each mask, as :meth:`yanlm.Writer.write` takes it.
-        seed: Of everything random.
+        seed: Seed of all random numbers.
         options: How it is filled.
 
     Returns:
