@@ -1,4 +1,4 @@
-"""Train on points of your own: standardize, fit, sample, judge against held-out points.
+"""Train on your own points: standardize, fit, sample, judge against held-out points.
 
 Usage: python custom_data.py [training steps]
 """
@@ -25,11 +25,11 @@ def petals(count: int, seed: int) -> np.ndarray:
 
 
 train, held_out, fresh = (torch.from_numpy(petals(n, seed)).float() for n, seed in ((5000, 0), (1000, 1), (1000, 2)))
-mean, std = train.mean(0), train.std(0)  # from the training points alone
+mean, std = train.mean(0), train.std(0)  # only from the training points
 train, held_out, fresh = ((points - mean) / std for points in (train, held_out, fresh))
 
 torch.manual_seed(0)
-field = MLPMixtureField(dim=2, num_experts=10, hidden=96)  # two experts a petal
+field = MLPMixtureField(dim=2, num_experts=10, hidden=96)  # two experts per petal
 generator = torch.Generator().manual_seed(0)
 result = fit(field, train, ConsistentMoEFM(), steps=STEPS, batch_size=128, generator=generator)
 print(f"trained {field} in {result.seconds:.1f} s")

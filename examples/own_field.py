@@ -1,4 +1,4 @@
-"""A field of your own inside a network you already have: four methods, and everything else works.
+"""Your own field inside a network you already have: four methods, and everything else works.
 
 Usage: python own_field.py [training steps]
 """
