@@ -53,6 +53,7 @@ class RunSettings:
         compile: Whether ``torch.compile`` fuses the operations of the model's blocks.
         save_every: Steps between checkpoints.
         log_every: Steps between lines of the log.
+        log_with: Trackers that get its numbers (:mod:`yanlm.training.trackers`).
         sample_every: Steps between samples.
         check_every: Steps between two validations of the task's score (early stopping), or ``None``.
         check_rows: Rows used in a validation.
@@ -89,6 +90,7 @@ class RunSettings:
     compile: bool = False
     save_every: int = 200
     log_every: int = 10
+    log_with: tuple[str, ...] = TrainSettings.log_with
     sample_every: int = 200
     check_every: int | None = None
     check_rows: int = 200
@@ -106,9 +108,7 @@ class RunSettings:
             raise ValueError(f"{kind} has one stage: give --minutes or --steps1, and no stage 2")
         if self.init_from is not None:
             if self.baseline not in AUTOREGRESSIVE:
-                raise ValueError(
-                    "--init-from goes with --baseline gpt2 or bart, whose published weights can be taken up"
-                )
+                raise ValueError("--init-from goes with --baseline gpt2 or bart, whose weights can be taken up")
             if self.init is not None:
                 raise ValueError("give --init, a model folder of ours, or --init-from, a published one: one of them")
         if self.denoising.student_steps and self.init is None:

@@ -1,10 +1,10 @@
-"""The curve of a run: ``log.jsonl``, one line a record, and the same numbers for tensorboard."""
+"""The curve of a run: ``log.jsonl``, one line a record, and the same numbers for trackers."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,22 +13,27 @@ from torch import Tensor
 
 from yanlm.files import write_text
 from yanlm.training.checkpoints import reported
+from yanlm.training.trackers import numbers, started
 
 Record = dict[str, Any]
 
 
 class RunLog:
-    """Records of a stage, in memory and, once opened, in ``FOLDER/log.jsonl`` and ``FOLDER/tensorboard``.
+    """Records of a stage, in memory and, once opened, in ``FOLDER/log.jsonl`` and with trackers.
+
+    Args:
+        folder: The stage's.
+        trackers: Names of :mod:`yanlm.training.trackers`.
 
     Attributes:
         records: All so far, also those of earlier sessions.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, trackers: Sequence[str] = ()) -> None:
+        self.folder, self.names = folder, tuple(trackers)
         self.records: list[Record] = []
         self._file: IO[str] | None = None
-        self._board: Any = None
+        self._trackers: list[Any] = []
 
     def open(self, step: int, tail: list[Record]) -> None:
         """Keep the file's lines up to ``step``, fill gaps from ``tail`` and go on from there."""
@@ -39,9 +44,7 @@ class RunLog:
             write_text(path, "".join(json.dumps(record) + "\n" for record in self.records))
             self._file = path.open("a", encoding="utf-8")
         with contextlib.suppress(ImportError, OSError):  # the picture is a convenience
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
+            self._trackers = started(self.names, self.folder, step)
 
     def write(self, record: Record) -> None:
         """Add a record to the files, where they are open."""
@@ -49,21 +52,18 @@ class RunLog:
             with reported(self.folder, "writing the log"):
                 self._file.write(json.dumps(record) + "\n")
                 self._file.flush()
-        if self._board is not None:
-            flat = {**record, **{f"parts/{name}": value for name, value in record["parts"].items()}}
+        for tracker in self._trackers:
             with contextlib.suppress(OSError):
-                for name, value in flat.items():
-                    if name not in ("step", "parts"):
-                        self._board.add_scalar(name, value, record["step"])
+                tracker.log(numbers(record), step=record["step"])
 
     def close(self) -> None:
         """Close the files."""
         with contextlib.suppress(OSError):
             if self._file is not None:
                 self._file.close()
-        with contextlib.suppress(OSError):
-            if self._board is not None:
-                self._board.close()
+        for tracker in self._trackers:
+            with contextlib.suppress(OSError):
+                tracker.finish()
 
 
 class Window:

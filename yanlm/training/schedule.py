@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moefm.checks import check_choice, check_count, check_positive
+from yanlm.training.trackers import DEFAULT, check_trackers
 
 SCHEDULES = ("constant", "cosine", "wsd")
 PRECISIONS = ("no", "bf16")
@@ -39,6 +40,7 @@ class TrainSettings:
         patience: Checks without a better score after which the stage stops; ``None`` for never.
         seed: Seed of all random numbers that the model does not derive from the seeds of the rows (dropout).
         precision: ``no`` (float32) or ``bf16`` (autocast).
+        log_with: Trackers of accelerate that get the numbers of the log, or ``none``.
         compile: Fuse the operations of the model's blocks with ``torch.compile``, which takes a minute or two.
 
     Raises:
@@ -73,6 +75,7 @@ class TrainSettings:
     seed: int = 0
     precision: str = "no"
     compile: bool = False
+    log_with: tuple[str, ...] = (DEFAULT,)
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -102,6 +105,8 @@ class TrainSettings:
             raise ValueError(f"decay must lie in (0, 1), got {self.decay!r}")
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
+        check_trackers(self.log_with)
+        object.__setattr__(self, "log_with", tuple(self.log_with))
         if not isinstance(self.compile, bool):
             raise ValueError(f"compile must be true or false, got {self.compile!r}")
         object.__setattr__(self, "betas", tuple(self.betas))  # a list from a file of settings

@@ -72,7 +72,7 @@ class StageState:
         self.draw_state = draw.state_dict()
         self.processes = Processes(accelerator)
         self.plan, self.clock, self.best = Plan(settings), Clock(), Best(folder, settings.patience)
-        self.log, self.window = RunLog(folder), Window()
+        self.log, self.window = RunLog(folder, settings.log_with), Window()
         self.step = self.tokens = 0
         self.saved_step: int | None = None
         self.checked_step: int | None = None

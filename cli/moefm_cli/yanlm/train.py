@@ -59,6 +59,7 @@ _PLAIN = (
     "accumulate",
     "save_every",
     "log_every",
+    "log_with",
     "seed",
 )
 """Options that are settings of the same name."""
@@ -94,6 +95,7 @@ def train(
     resume: options.Resume = None,
     save_every: options.SaveEvery = None,
     log_every: options.LogEvery = None,
+    log_with: options.LogWith = None,
     eval_rows: EvalRows = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
     device: Device = "auto",

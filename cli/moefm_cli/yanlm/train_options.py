@@ -141,3 +141,11 @@ Resume = Annotated[
 ]
 SaveEvery = Annotated[int | None, typer.Option(help="Steps between checkpoints.", rich_help_panel=RECORD)]
 LogEvery = Annotated[int | None, typer.Option(help="Steps between lines of the log.", rich_help_panel=RECORD)]
+LogWith = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="tensorboard, wandb, trackio or another tracker of accelerate, or none; repeatable. Default: tensorboard.",
+        rich_help_panel=RECORD,
+        autocompletion=among("tensorboard", "wandb", "trackio", "mlflow", "none"),
+    ),
+]

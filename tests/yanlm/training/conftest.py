@@ -13,8 +13,11 @@ def board(monkeypatch):
         def __init__(self, folder, purge_step):
             scalars.clear()
 
-        def add_scalar(self, *scalar):
-            scalars.append(scalar)
+        def add_scalar(self, name, value, global_step):
+            scalars.append((name, value, global_step))
+
+        def flush(self):
+            pass
 
         def close(self):
             pass
