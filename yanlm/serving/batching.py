@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from yanlm.generation.result import DAMAGED
 from yanlm.generation.watching import Watched
 from yanlm.serving.job import Answer, Job
 from yanlm.serving.limits import Limits
@@ -110,8 +111,7 @@ class Batcher:
                 for alone in batch:
                     await self._answer([alone])
             elif not batch[0].answer.done():
-                refused = bad("text", str(error)) if isinstance(error, ValueError) else error
-                batch[0].answer.set_exception(refused)
+                batch[0].answer.set_exception(_refusal(error))
             return
         for item, answer in zip(batch, answers, strict=True):
             if not item.answer.done():
@@ -139,3 +139,11 @@ class Batcher:
             ]
         written = self.writer.write(texts, length=first.length, seed=seeds, batch_size=most, options=first.options)
         return [(out, None) for out in written]
+
+
+def _refusal(error: Exception) -> Exception:
+    """What is said of a text that cannot be filled; a failure of ours stays what it is."""
+    if not isinstance(error, ValueError):
+        return error
+    said = str(error)
+    return Refusal(500, said) if said == DAMAGED else bad("text", said.removeprefix("text 1: "))

@@ -104,7 +104,10 @@ class Served:
             Refusal: The text would exceed the limits.
         """
         job = Job(text, seed, length, options, watching)
-        slots = self._most_slots(text, length) * job.results
+        masks, most = len(MASKS.findall(with_masks(text))), int(self.writer.model.config.max_length)
+        if masks > most:  # thousands of them would be read one by one before they are refused
+            raise bad("text", f"the text has {masks} masks, and the model takes {most} tokens; shorten it")
+        slots = min(max(masks, 1) * self._longest(length), most) * job.results
         if slots > self.limits.slots:
             raise bad(
                 "text",
@@ -113,11 +116,9 @@ class Served:
             )
         return job
 
-    def _most_slots(self, text: str, length: str | int) -> int:
-        """As many slots as a text may come to."""
+    def _longest(self, length: str | int) -> int:
+        """As many slots as a mask may come to."""
         config = self.writer.model.config
-        masks = max(len(MASKS.findall(with_masks(text))), 1)
-        own = length if isinstance(length, int) else config.max_length
-        if length == "auto":
-            own = config.pad_to or getattr(config, "max_span", config.max_length)
-        return min(masks * own, int(config.max_length))
+        if isinstance(length, int):
+            return length
+        return int(config.max_length if length == "source" else config.pad_to or getattr(config, "max_span", 2**31))

@@ -52,7 +52,8 @@ def asked(url: str, document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_answers_what_was_asked_and_stops(models: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "moefm_cli.yanlm.app", "serve", "--model", str(models / "encoder"), "--port", "0"]
+    command = [sys.executable, "-m", "moefm_cli.yanlm.app", "serve", "--model", str(models / "encoder")]
+    command += ["--port", "0", "--batch", "4"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
@@ -61,15 +62,15 @@ def test_it_answers_what_was_asked_and_stops(models: Path, number: signal.Signal
             [url] = re.findall(r"serving encoder at (http://127\.0\.0\.1:\d+) ", line)
             assert asked(f"{url}/v1/infill", {"text": "Mary <mask> .", "length": 1})["results"]
             answers: list[dict[str, Any]] = []
-            texts = ["Mary <mask> ."] * 32
-            work = {"text": texts, "length": 30, "steps": 24, "candidates": 4}
+            texts = ["Mary <mask> ."] * 16
+            work = {"text": texts, "length": 20, "steps": 12, "candidates": 2}
             worker = threading.Thread(target=lambda: answers.append(asked(f"{url}/v1/infill", work)))
             worker.start()
             while not json.load(urllib.request.urlopen(f"{url}/health", timeout=120))["waiting"]:
                 assert worker.is_alive()
             process.send_signal(number)
             worker.join(120)
-            assert len(answers[0]["results"]) == 32
+            assert len(answers[0]["results"]) == 16
             assert process.wait(120) == 0
             assert "all that was asked is answered" in process.stderr.read()
         finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+import torch
 
 from yanlm.generation.options import GenerationOptions
 from yanlm.serving.batching import Batcher
@@ -74,8 +75,19 @@ def test_one_bad_text_spoils_no_other(served: Served) -> None:
         return await asyncio.gather(*batcher.put(jobs), return_exceptions=True)
 
     first, second, third = run(served, ask)
-    assert isinstance(second, Refusal) and second.status == 400 and "shorten" in second.message
+    assert isinstance(second, Refusal) and second.status == 400 and second.message.startswith("the text and its slots")
     assert [first.written.source, third.written.source] == [TEXTS[0], TEXTS[2]]
+
+
+def test_a_damaged_model_is_no_fault_of_the_text(served: Served) -> None:
+    with torch.no_grad():
+        served.writer.model.encoder.embedding.weight.fill_(float("nan"))
+
+    async def ask(batcher: Batcher) -> Any:
+        return await asyncio.gather(*batcher.put([job(TEXTS[0])]), return_exceptions=True)
+
+    [refusal] = run(served, ask)
+    assert isinstance(refusal, Refusal) and refusal.status == 500 and "not finite" in refusal.message
 
 
 def test_a_full_queue_takes_nothing(make_served: Callable[..., Served]) -> None:

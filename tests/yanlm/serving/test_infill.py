@@ -53,6 +53,11 @@ def test_defaults_are_those_of_the_command(served: Served) -> None:
     assert (job.options.steps, job.options.samples, job.options.routing) == (3, 1, "frozen")
 
 
+def test_more_masks_than_tokens_are_refused_before_they_are_read(served: Served) -> None:
+    with pytest.raises(Refusal, match="has 49 masks, and the model takes 48 tokens"):
+        infill_jobs(served, {"text": "<mask> " * 49})
+
+
 def test_as_many_slots_as_a_server_takes(make_served: Callable[..., Served]) -> None:
     served = make_served(slots=8)
     assert len(infill_jobs(served, {"text": "<mask> a [MASK]", "length": 4})) == 1
