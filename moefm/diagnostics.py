@@ -104,7 +104,7 @@ def straightness(trajectory: Tensor, times: Tensor) -> float:
         True
     """
     check_shape("times", times, (trajectory.shape[0],), "(T + 1,)")
-    z, times = trajectory.cpu().double(), times.cpu().double()
+    z, times = trajectory.detach().cpu().double(), times.cpu().double()
     dt = times.diff().reshape(-1, *(1,) * (z.ndim - 1))
     chord = z[-1] - z[0]
     deviation = ((chord - z.diff(dim=0) / dt).square() * dt).sum((0, -1))

@@ -52,6 +52,7 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
 
 CORE = """
+import json, pathlib, tempfile
 import torch, moefm
 from moefm.diagnostics import straightness
 
@@ -65,10 +66,12 @@ for objective, experts in ((moefm.VFM(), 1), (moefm.MoEFM(), 3), (moefm.Consiste
     assert moefm.log_prob(field, out.z1.detach(), steps=3).isfinite().all()
     straightness(out.trajectory, out.times)
 moefm.mmd2(torch.randn(9, 2), torch.randn(9, 2))
+folder = pathlib.Path(tempfile.mkdtemp())
+(folder / "config.json").write_text(json.dumps({"class": "MLPMixtureField", "config": field.config}))
 for wanted, call in (
     ("torchdiffeq", lambda: moefm.sample(field, torch.randn(4, 2), solver="dopri5")),
     ("scipy", lambda: moefm.minibatch_ot(torch.randn(4, 2), torch.randn(4, 2))),
-    ("safetensors", lambda: moefm.load_field("nowhere")),
+    ("safetensors", lambda: moefm.load_field(folder)),
     ("safetensors", lambda: moefm.save_field(field, "nowhere")),
 ):
     try:

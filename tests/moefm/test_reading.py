@@ -84,3 +84,22 @@ class TestGzip:
     @given(st.lists(st.binary(max_size=3000), min_size=1, max_size=4))
     def test_any_members(self, parts: list[bytes]) -> None:
         assert reading.unpacked(b"".join(map(gzip.compress, parts))) == (b"".join(parts), "")
+
+
+def test_rows_have_a_cap_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(reading.VARIABLE, "1280")
+    reading.check_rows(10)
+    with pytest.raises(TooLargeError, match="holds more than 10 lines, the most that are read into memory"):
+        reading.check_rows(11, "lines")
+
+
+def test_what_comes_before_a_break_is_kept_also_where_the_size_is_looked_at_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = os.urandom(50_000)
+    packed = gzip.compress(text)
+    monkeypatch.setenv(reading.VARIABLE, "60000")  # so small that the size is counted before anything is kept
+    assert reading.unpacked(packed) == (text, "")
+    kept, fault = reading.unpacked(packed[:20_000])
+    assert fault.startswith("the gzip file ends early") and kept and text.startswith(kept)
+    assert reading.unpacked(packed + b"trailing bytes of something else")[0] == text

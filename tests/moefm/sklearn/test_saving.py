@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from moefm import MLPMixtureField, save_field
+from moefm import ContinuumField, MLPMixtureField, save_field
 from moefm.sklearn import MoEFlow
 from moefm.sklearn.saving import load_parts
 
@@ -35,6 +35,19 @@ def test_other_folders_are_refused_in_one_line(quick, people, tmp_path):
     save_field(MLPMixtureField(2, 2), tmp_path)
     with pytest.raises(ValueError, match=r"written by MoEFlow.save.*without 'table'"):
         load_parts(tmp_path, [])
+
+
+def test_a_folder_of_another_field_is_refused(tmp_path):
+    save_field(ContinuumField(2, hidden=8), tmp_path)
+    with pytest.raises(ValueError, match="a ContinuumField"):
+        load_parts(tmp_path, [])
+
+
+def test_what_the_choice_of_experts_measured_comes_back(quick, people, tmp_path):
+    flow = quick(n_experts=1).fit(people)
+    flow.distances_ = {1: 0.5, 2: 0.25}  # as n_experts="auto" leaves them
+    flow.save(tmp_path)
+    assert MoEFlow.load(tmp_path).distances_ == flow.distances_
 
 
 def _of_another_version(table):
