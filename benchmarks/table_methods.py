@@ -132,6 +132,6 @@ FIXED = {f"K={k}": (f"ours: K = {k}", ours(k), STEPS) for k in EXPERTS}
 TWICE = {
     "cfm-twice": ("torchcfm I-CFM", torchcfm("ConditionalFlowMatcher", 2 * TRAIN_STEPS), STEPS),
     "otcfm-twice": ("torchcfm OT-CFM", torchcfm(OT, 2 * TRAIN_STEPS), STEPS),
-    "moeflow-twice": ("ours: MoEFlow, K auto", ours("auto", 2 * TRAIN_STEPS), STEPS),
+    "K=8-twice": ("ours: K = 8", ours(8, 2 * TRAIN_STEPS), STEPS),
 }
 """Name -> title, method, sampling steps (none where the method has none to choose)."""

@@ -29,6 +29,8 @@ from moefm.slices import sliced_w2
 POINTS, ENERGY_POINTS, SCORED = 4000, 2000, 64
 ALL = {**METHODS, **FIXED, **TWICE}
 PACKAGES = ("torch", "scikit-learn", "torchcfm", "pot", "ForestDiffusion", "xgboost-cpu")
+BY_EXPERTS = "## How many experts\n\nMean W2 over T = 1, 2 and 4."
+BY_TRAINING = "## Twice the training\n\nW2 after 1200 steps, divided by W2 after 600."
 Results = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -138,7 +140,9 @@ def compared(results: Results) -> str:
     """One table for each set."""
     parts = []
     for name, result in results.items():
-        last = str(STEPS[-1])
+        last, seeds = str(STEPS[-1]), len(result.get("moeflow", {}))
+        if not seeds:
+            continue
         head = ["method", *(f"W2, T={t}" for t in STEPS), "energy", "log likelihood", "fit s", "sample s"]
         rows = []
         for method, title in {**{m: ALL[m][0] for m in METHODS}, "floor": "rows trained on"}.items():
@@ -153,11 +157,9 @@ def compared(results: Results) -> str:
                 middle(runs, "sample"),
             ]
             cells = [shown(x, d) for x, d in zip(numbers, (3, 3, 3, 4, 2, 1, 2), strict=True)]
-            rows.append([f"{title} ({len(runs)} of 5 seeds)" if len(runs) < 5 else title, *cells])
-        if not result.get("moeflow"):
-            continue
+            rows.append([title if len(runs) == seeds else f"{title} (seeds: {len(runs)})", *cells])
         places = ", ".join(f"{place} at T={t}" for place, t in zip(ranks(result), STEPS, strict=True))
-        parts.append(f"### {name}\n\nPlace of ours by W2: {places}.\n\n{grid(head, rows)}")
+        parts.append(f"### {name}\n\nSeeds: {seeds}. Place of ours by W2: {places}.\n\n{grid(head, rows)}")
     return "\n\n".join(parts)
 
 
@@ -175,23 +177,23 @@ def experts(results: Results) -> str:
         best = min(value for m, value in means.items() if m != "moeflow")
         took = ", ".join(str(r["experts"]) for _, r in sorted(picked["moeflow"].items()))
         fixed = [shown(means[f"K={k}"], 3) for k in EXPERTS]
-        rows.append([name, took, *fixed, shown(means["moeflow"], 3), shown(means["moeflow"] / best, 3)])
-    return grid(["set", "`auto` took", *map(str, EXPERTS), "`auto`", "`auto` / best"], rows)
+        rows.append(
+            [name, str(len(seeds)), took, *fixed, shown(means["moeflow"], 3), shown(means["moeflow"] / best, 3)]
+        )
+    return grid(["set", "seeds", "`auto` took", *map(str, EXPERTS), "`auto`", "`auto` / best"], rows)
 
 
 def twice(results: Results) -> str:
     """W2 after twice the training, over that after the training."""
     rows = []
     for name, result in results.items():
-        cells = []
         for method in TWICE:
-            seeds = sorted(result.get(method, {}))
-            pairs = [(result[method][s]["w2"], result[method.removesuffix("-twice")][s]["w2"]) for s in seeds]
-            cells += [
-                shown(float(np.mean([a[str(t)] / b[str(t)] for a, b in pairs])) if pairs else None, 2) for t in STEPS
-            ]
-        rows.append([name, *cells])
-    return grid(["set", *(f"{ALL[m][0]}, T={t}" for m in TWICE for t in STEPS)], rows)
+            once, more = result.get(method.removesuffix("-twice"), {}), result.get(method, {})
+            pairs = [(more[seed]["w2"], once[seed]["w2"]) for seed in more if seed in once]
+            if pairs:
+                ratios = [float(np.mean([a[str(t)] / b[str(t)] for a, b in pairs])) for t in STEPS]
+                rows.append([name, ALL[method][0], str(len(pairs)), *(shown(ratio, 2) for ratio in ratios)])
+    return grid(["set", "method", "seeds", *(f"T={t}" for t in STEPS)], rows)
 
 
 def shown(number: float | None, digits: int) -> str:
@@ -219,8 +221,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     run(results, args.out, args.sets, args.methods, args.seeds)
     if args.markdown:
         versions = ", ".join(f"{name} {installed(name)}" for name in PACKAGES)
-        parts = (f"Versions: {versions}.", compared(results), f"## How many experts\n\n{experts(results)}",
-                 f"## Twice the training\n\n{twice(results)}")  # fmt: skip
+        parts = (f"Versions: {versions}.", compared(results), f"{BY_EXPERTS}\n\n{experts(results)}",
+                 f"{BY_TRAINING}\n\n{twice(results)}")  # fmt: skip
         embed(args.markdown, "\n\n".join([BEGIN, *parts, END]))
 
 
