@@ -121,7 +121,7 @@ def path_ratio(trajectory: Tensor) -> float:
         >>> path_ratio(torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[1.0, 1.0]]]))  # 2 / sqrt(2)
         1.41421356...
     """
-    z = trajectory.cpu().double()
+    z = trajectory.detach().cpu().double()
     length = z.diff(dim=0).norm(dim=-1).sum(0)
     return float(length.mean() / (z[-1] - z[0]).norm(dim=-1).mean())
 

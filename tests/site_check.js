@@ -35,6 +35,14 @@ function overflow(page, boxes) {
   );
 }
 
+// Formulas that run into their own number.
+function collisions(page) {
+  return [...page.querySelectorAll(".katex-html > .katex-tag")].filter((tag) => {
+    const last = tag.previousElementSibling.getBoundingClientRect();
+    return visible(tag) && last.right > tag.lastElementChild.getBoundingClientRect().left;
+  }).map((tag) => name(tag.parentElement));
+}
+
 function luminance(colour) {
   const [red, green, blue] = colour.map((value) => {
     const part = value / 255;
@@ -90,6 +98,7 @@ async function check(pages) {
     frame.style.width = "400px";
     await painted();
     note(address, "at 400 px", overflow(page, "none"));
+    note(address, "under its number", collisions(page));
     note(address, "asks another host", external(page));
   }
   return found;
