@@ -1,4 +1,4 @@
-"""A model of ours in lm-evaluation-harness: ``python -m yanlm.evaluation.harness --model yanlm --model_args ...``."""
+"""A model of ours in lm-evaluation-harness: ``python -m yanlm.runs.harness --model yanlm --model_args ...``."""
 
 from __future__ import annotations
 
@@ -114,14 +114,14 @@ class YanLM(LM):  # type: ignore[misc]
 
     def _scores(self, pairs: Sequence[tuple[Ids, Ids]]) -> list[tuple[float, bool]]:
         """Scores of pairs of known tokens and tokens behind them, together where as many slots are filled."""
-        found: dict[int, tuple[float, bool]] = {i: (0.0, True) for i, (_, ids) in enumerate(pairs) if not ids}
+        scores: dict[int, tuple[float, bool]] = {i: (0.0, True) for i, (_, ids) in enumerate(pairs) if not ids}
         width = {i: len(self._padded(ids)) for i, (_, ids) in enumerate(pairs) if ids}
         for slots in sorted(set(width.values())):
             rows = [i for i, own in width.items() if own == slots]
             for start in range(0, len(rows), self.batch):
                 part = rows[start : start + self.batch]
-                found |= dict(zip(part, self._batch([pairs[i] for i in part], part), strict=True))
-        return [found[i] for i in range(len(pairs))]
+                scores |= dict(zip(part, self._batch([pairs[i] for i in part], part), strict=True))
+        return [scores[i] for i in range(len(pairs))]
 
     def _padded(self, ids: Ids) -> Ids:
         """The tokens of an answer as the model was trained to end it."""

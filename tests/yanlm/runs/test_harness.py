@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from yanlm.evaluation import harness
-from yanlm.evaluation.harness import YanLM
+from yanlm.runs import harness
+from yanlm.runs.harness import YanLM
 
 CHOICE = """task: {name}
 dataset_path: json
