@@ -1,5 +1,6 @@
 """Whatever happens while a checkpoint is written, one that can be loaded stays."""
 
+import copy
 import errno
 import json
 import os
@@ -12,9 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
+from torch import nn
 
 from yanlm.training import checkpoints
 from yanlm.training.checkpoints import CheckpointError, check_room, latest_checkpoint, load_checkpoint, save_checkpoint
+from yanlm.training.distributed import restore, snapshot
 
 
 def tensors(step, size=4):
@@ -249,3 +252,20 @@ def test_state_must_be_json(tmp_path):
     with pytest.raises(CheckpointError, match="cannot read"):
         load_checkpoint(tmp_path)
     assert names(tmp_path) == []
+
+
+def test_weights_that_nothing_trains_do_not_stand_in_the_way_of_a_resume():
+    model = nn.ModuleDict({"used": nn.Linear(2, 2), "unused": nn.Linear(2, 2)})
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model["used"](torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    saved = copy.deepcopy(snapshot(model, optimizer))  # as if from a file
+    fresh = copy.deepcopy(model)
+    again = torch.optim.AdamW(fresh.parameters(), lr=0.1)
+    restore(fresh, again, saved)
+    assert {name for name, weight in fresh.named_parameters() if weight in again.state} == {"used.weight", "used.bias"}
+    for each, its in ((model, optimizer), (fresh, again)):
+        its.zero_grad()
+        each["used"](torch.ones(1, 2)).sum().backward()
+        its.step()
+    assert all(map(torch.equal, model.state_dict().values(), fresh.state_dict().values()))
