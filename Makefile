@@ -4,7 +4,8 @@ PYTHON  ?=
 DATASET ?= moons
 JOBS    ?= 2
 ARGS    ?=
-MINUTES ?= 3
+MINUTES ?= 4
+STORY    = "Once upon a time there was a little <mask> who lived in the <mask> ."
 ASKED    = "Emma went to the office . Ruth and John walked to the garden . Emma moved to the attic . John ran to the cellar . Where is Emma ? <mask>"
 
 BIN   := .venv/bin
@@ -18,16 +19,19 @@ help: ## list the targets
 	@echo "usage: make TARGET [PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' Makefile
 
-demo: ## install what is needed, run the toy experiment [DATASET=moons], train a language model and let it write
+demo: ## install what is needed, fill a sentence, draw points [DATASET=moons], train a language model and ask it
 	@$(SETUP) lm
+	@echo '==> yanlm generate $(STORY)'
+	@$(BIN)/yanlm generate $(STORY)
 	@echo "==> moefm toy --dataset $(DATASET)"
 	@$(BIN)/moefm toy --dataset "$(DATASET)" $(ARGS)
 	@echo "==> the figure is runs/toy-$(DATASET)/figure.png"
 	@rm -rf runs/demo
-	@echo "==> yanlm train --data builtin:rooms --batch-size 32 --minutes $(MINUTES) --out runs/demo"
-	@$(BIN)/yanlm train --data builtin:rooms --batch-size 32 --minutes $(MINUTES) --out runs/demo
+	@echo "==> yanlm train --config scripts/demo.toml --minutes $(MINUTES) --out runs/demo"
+	@$(BIN)/yanlm train --config scripts/demo.toml --minutes $(MINUTES) --out runs/demo
 	@echo '==> yanlm generate --model runs/demo $(ASKED)'
 	@$(BIN)/yanlm generate --model runs/demo $(ASKED)
+	@echo "==> Mask what you like: yanlm generate --model runs/demo --length 1 'Emma <mask> to the attic . Where is <mask> ? attic'"
 
 test: lint ## install what is needed, then lint, type-check and run all tests [ARGS='-k losses'] [JOBS=2]
 	@echo "==> pytest"

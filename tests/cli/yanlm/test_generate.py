@@ -41,6 +41,11 @@ def test_generate_fills_masks(yanlm, run):
     assert "tokens/s, nfe 3" in err
 
 
+def test_generate_without_a_model_takes_the_one_in_the_package(yanlm):
+    code, out, _ = yanlm("generate", "He put his hand <mask> his pocket.", "--length", "1")
+    assert code == 0 and out.startswith("He put his hand ") and out.strip().endswith(" his pocket.")
+
+
 def test_generate_reads_what_it_wrote(yanlm, run):
     args = ("generate", "--model", run, "Mary <mask> the", "--length", "4", "--reread", "--steps", "2")
     code, out, err = yanlm(*args, "--temperature", "0.7", "--samples", "3")
