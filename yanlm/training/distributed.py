@@ -159,9 +159,9 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping
     groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
     lenient = StateDictOptions(full_state_dict=True, strict=False)  # what had no gradient has no moments
     set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups}, options=lenient)
-    for name, parameter in model.named_parameters():
-        if name not in state:
-            optimizer.state.pop(parameter, None)
+    for name, weight in model.named_parameters():
+        if name not in state and weight in optimizer.state:
+            del optimizer.state[weight]
 
 
 def _check_numbers(model: nn.Module, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
