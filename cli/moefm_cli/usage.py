@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +13,11 @@ SETTINGS = {"num_experts": "experts"}
 _SAYS = r"(?= (?:must|goes|needs|takes|cannot|lies|is an option)\b)"
 _PLACE = r"(?:(?:model|stage1|stage2|recipe1|recipe2|denoising)(?:: |\.))?"
 """The table of a file of settings that a message begins with; on the command line there are no tables."""
+
+_SUBJECT = re.compile(rf"^{_PLACE}(?P<name>\w++){_SAYS}")
+_GIVEN = re.compile(r"(?<![\w.-])(?P<name>[a-z]\w*+)=(?:True\b|'?(?P<value>[\w.]+?)'?(?=[\s,;:)]|$))")
+_LONG = re.compile(r"(?<![\w.=/-])(?P<name>[a-z][^\W_]*+_\w*+)(?![=/.])")
+"""Names of settings: what a message is about, with a value, or with an underscore, which no ordinary word has."""
 
 
 def called(app: typer.Typer, name: str, arguments: Sequence[str]) -> tuple[str, Any]:
@@ -43,11 +48,16 @@ def with_dashes(message: str, command: Any, arguments: Sequence[str]) -> str:
     if "--config" in {word.partition("=")[0] for word in arguments}:
         typed = {word.partition("=")[0] for word in arguments}
         options = {name: option for name, option in options.items() if option in typed}
-    for name, option in options.items():
-        message = re.sub(rf"^{_PLACE}{name}{_SAYS}", option, message)
-        message = re.sub(rf"(?<![\w.-]){name}=(?:True\b|'?([\w.]+?)'?(?=[\s,;:)]|$))", _given(option), message)
-        if "_" in name:  # never an ordinary word
-            message = re.sub(rf"(?<![\w.=/-]){name}(?![\w=/.])", option, message)
+
+    def called_by_option(found: re.Match[str]) -> str:
+        option = options.get(found["name"])
+        if option is None:
+            return found[0]
+        value = found.groupdict().get("value")
+        return f"{option} {value}" if value else option
+
+    for pattern in (_SUBJECT, _GIVEN, _LONG):
+        message = pattern.sub(called_by_option, message)
     return message
 
 
@@ -56,10 +66,6 @@ def _options(command: Any) -> dict[str, str]:
     known = {p.name: next((o for o in p.opts if o.startswith("--")), None) for p in command.params}
     named = {name: option for name, option in known.items() if option is not None}
     return named | {setting: named[name] for setting, name in SETTINGS.items() if name in named}
-
-
-def _given(option: str) -> Callable[[re.Match[str]], str]:
-    return lambda found: f"{option} {found[1]}" if found[1] else option
 
 
 def _tell_version(ctx: typer.Context, wanted: bool) -> None:

@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "train": ("yanlm", "train", "--config", "c.toml", "--steps1", "3", "--steps2", "3", "--out", "run", "--json"),
     "mdlm": ("yanlm", "train", "--baseline", "mdlm", "--config", "c.toml", "--steps1", "3", "--out", "mdlm", "--json"),
     "gpt2": ("yanlm", "train", "--baseline", "gpt2", "--config", "c.toml", "--steps1", "3", "--out", "gpt2", "--json"),
-    "generate": ("yanlm", "generate", "--model", "run", "Where is <mask> ?", "--samples", "3", "--json"),
+    "generate": ("yanlm", "generate", "--model", "run", "Where is <mask> ?", "--length", "2", "--samples", "3", "--json"),
     "evaluate": ("yanlm", "evaluate", "--model", "run", "--task", "qa", *ROOMS, "--limit", "8", "--steps", "1,2"),
     "finetune": (
         "yanlm",

@@ -143,7 +143,7 @@ def test_models_together(evaluate, model, tmp_path, options):
     for folders, options, message in (
         ((one, other), args, f"{other} has another tokenizer than {one}"),
         ((one, model), args, "must have one pad_to, got [4, 0]"),
-        ((one, two), args[:-2], "labels=known"),
+        ((one, two), args[:-2], "--labels known"),
     ):
         code, printed, err = evaluate(*(part for folder in folders for part in ("--model", folder)), *options)
         assert code == 2 and message in " ".join(err.split()) and not printed
@@ -162,15 +162,15 @@ MISTAKES = {
     "limit": (("--limit", "0"), "--limit"),
     "length": (("--length", "long"), "length must be one of"),
     "labels": (("--labels", "some"), "labels must be one of"),
-    "labels of a question": (("--labels", "known"), "labels=known goes with the task classify"),
+    "labels of a question": (("--labels", "known"), "--labels known goes with the task classify"),
     "routing": (("--routing", "best"), "routing"),
-    "scale": (("--z0-scale", "0"), "z0_scale"),
+    "scale": (("--z0-scale", "0"), "--z0-scale must"),
     "temperature": (("--temperature", "1"), "temperature"),
     "order": (("--order", "random"), "order goes with models that fill slots in turns"),
     "temperature of a reread": (("--temperature", "-1"), "temperature"),
     "encoder": (("--encoder", "nowhere"), "--encoder"),
-    "layer without an encoder": (("--bert-layer", "2"), "bert_layer and bert_baseline"),
-    "baseline without an encoder": (("--bert-baseline", "0.5"), "bert_layer and bert_baseline"),
+    "layer without an encoder": (("--bert-layer", "2"), "--bert-layer and --bert-baseline"),
+    "baseline without an encoder": (("--bert-baseline", "0.5"), "--bert-layer and --bert-baseline"),
     "device": (("--device", "tpu"), "--device"),
     "out": (("--out", "texts.jsonl/x"), "--out"),
 }

@@ -95,7 +95,7 @@ def test_stage_1_alone_and_stage_2_from_it(yanlm):
     assert code == 2 and "stage 1" in err
     code, _, err = yanlm("train", "--config", "small.toml", "--stage", "2", "--steps2", 2, "--init", "a", "--out", "b")
     assert code == 0, err
-    assert yanlm("generate", "--model", "b", "x <mask>")[0] == 0
+    assert yanlm("generate", "--model", "b", "--length", 1, "x <mask>")[0] == 0
 
 
 def test_own_text_and_the_mamba_backbone(yanlm):

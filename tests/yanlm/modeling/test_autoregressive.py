@@ -114,7 +114,7 @@ def test_gradients_reach_every_parameter(model: ARModel, batch: Batch) -> None:
 
 def test_saved_and_loaded_models_are_equal(model: ARModel, batch: Batch, tokenizer: Any, tmp_path: Path) -> None:
     save_model(tmp_path, model, tokenizer)
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".safetensors", ".jinja"}
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".safetensors", ".jinja", ".md"}
     for loaded in (load_model(tmp_path), AutoModel.from_pretrained(tmp_path).eval()):
         assert isinstance(loaded, ARModel) and loaded.config.to_diff_dict() == model.config.to_diff_dict()
         for name, value in model.state_dict().items():

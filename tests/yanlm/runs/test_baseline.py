@@ -175,7 +175,7 @@ def test_a_report(model: Any, builder: Builder) -> None:
     assert not {"one_pass", "reconstruction", "experts", "effective_experts"} & report.keys()
     assert len(report["examples"]) == 1
     assert report == evaluate(model, builder, ROWS, ROWS, examples=1, flow=False), "it needs no second stage"
-    assert set(example_of(model, builder, ROWS[0], flow=False)) == {"source", "filled", "truth"}
+    assert set(example_of(model, builder, ROWS[0], flow=False)) == {"source", "filled", "truth", "masks"}
 
 
 @pytest.mark.parametrize("name", BASELINES)
