@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from yanlm import Writer
-from yanlm.tasks.sentences import sentence_spans
+from yanlm.tasks.sentences import sentence_runs
 
 WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
 RATE = 0.1
@@ -63,14 +63,8 @@ def passages(path: Path) -> Iterator[str]:
     """Runs of sentences of the texts in a file, each about as long as a passage."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
-            text, start, count = json.loads(line)["text"], None, 0
-            for begin, end in sentence_spans(text):
-                start = begin if start is None else start
-                count += len(text[begin:end].split())
-                if count >= PASSAGE[0]:
-                    if count <= PASSAGE[1]:
-                        yield text[start:end]
-                    start, count = None, 0
+            runs = sentence_runs(json.loads(line)["text"], lambda: PASSAGE[0])
+            yield from (run for run, words in runs if PASSAGE[0] <= words <= PASSAGE[1])
 
 
 def masked(text: str, draw: random.Random) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import argparse
 import gzip
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import yanlm
 from yanlm.files import write_json
 from yanlm.modeling.io import SHIPPED
 from yanlm.runs.listener import Listener
-from yanlm.tasks.sentences import sentence_spans
+from yanlm.tasks.sentences import sentence_runs
 
 SETS = ("stories", "fairytale_stories", "tinystories", "sherlock")
 HELD_OUT = ("stories",)
@@ -79,20 +80,6 @@ LENGTHS: dict[str, Any] = {
 }
 
 
-def runs_of_sentences(text: str, draw: random.Random) -> Iterator[str]:
-    """A text in runs of whole sentences of different lengths."""
-    start, want, count = None, 0, 0
-    for begin, end in sentence_spans(text):
-        if start is None:
-            start, want, count = begin, draw.randint(*WORDS), 0
-        count += len(text[begin:end].split())
-        if count >= want:
-            yield text[start:end]
-            start = None
-    if start is not None:
-        yield text[start:end]
-
-
 def cut(data: Path, out: Path) -> None:
     """Write the rows of every split."""
     out.mkdir(parents=True, exist_ok=True)
@@ -100,7 +87,8 @@ def cut(data: Path, out: Path) -> None:
         draw, rows = random.Random(0), list[str]()
         for name in SETS if split == "train" else HELD_OUT:
             with gzip.open(data / name / f"{split}.jsonl.gz", "rt", encoding="utf-8") as file:
-                runs = (run for line in file for run in runs_of_sentences(json.loads(line)["text"], draw))
+                texts = (json.loads(line)["text"] for line in file)
+                runs = (run for text in texts for run, _ in sentence_runs(text, partial(draw.randint, *WORDS)))
                 rows += [run for run in runs if len(run.split()) >= FEWEST]
         draw.shuffle(rows)
         lines = "".join(json.dumps({"text": row}) + "\n" for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 
 Span = tuple[int, int]
 """Start and end of a piece of text."""
@@ -38,6 +39,29 @@ def sentence_spans(text: str) -> list[Span]:
         start = mark.end()
     spans.append((start, len(text)))
     return [_stripped(text, *span) for span in spans if any(map(str.isalnum, text[slice(*span)]))]
+
+
+def sentence_runs(text: str, fewest: Callable[[], int]) -> Iterator[tuple[str, int]]:
+    """A text in runs of whole sentences, each with its number of words; the last may be shorter.
+
+    Args:
+        text: The text.
+        fewest: Asked at the beginning of each run for the number of words whose sentence ends it.
+
+    Example:
+        >>> list(sentence_runs("He ran. She ran after him. They met.", lambda: 3))
+        [('He ran. She ran after him.', 6), ('They met.', 2)]
+    """
+    start, end, wanted, words = None, 0, 0, 0
+    for begin, end in sentence_spans(text):
+        if start is None:
+            start, wanted, words = begin, fewest(), 0
+        words += len(text[begin:end].split())
+        if words >= wanted:
+            yield text[start:end], words
+            start = None
+    if start is not None:
+        yield text[start:end], words
 
 
 def _stripped(text: str, start: int, end: int) -> Span:
