@@ -20,7 +20,7 @@ class YanGenerationConfig(GenerationConfig):
 
     As other models do that do not write from left to right, it leaves out what belongs to those that do.
 
-    Args:
+    Attributes:
         steps: Steps T of a flow, turns where it rereads, passes of a masked model.
         max_new_tokens: Masks that are put behind a row that has none; by default the model's ``pad_to``, else its
             ``longest_span``, else 16.
