@@ -156,8 +156,9 @@ def test_commands_exist() -> None:
 
 
 def test_every_option_is_documented() -> None:
-    """The tables of options in docs/cli.md hold each option of their command, and no other."""
-    sections = re.split(r"^## (.+)$", FENCE.sub("", (DOCS / "cli.md").read_text(encoding="utf-8")), flags=re.M)
+    """The tables of options in docs/cli/ hold each option of their command, and no other."""
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "cli").glob("*.md")))
+    sections = re.split(r"^## (.+)$", FENCE.sub("", pages), flags=re.M)
     texts = dict(zip(sections[1::2], sections[2::2], strict=True))
     for program, known in commands().items():
         for name, command in known.items():
