@@ -22,6 +22,7 @@ class Recipe:
 
     batch_size: int = 32
     bucket: int = 1
+    optimizer: str = "adamw"
     lr: float = 1e-3
     warmup: int = 100
     schedule: str = "wsd"

@@ -174,8 +174,9 @@ def _check_numbers(model: nn.Module, tensors: Mapping[str, Mapping[str, Tensor]]
             raise CheckpointError(f"the checkpoint is of another model: {name} goes with none of its weights")
         if mark:
             moments.setdefault(parameter, set()).add(key)
-    if any(keys != {"step", "exp_avg", "exp_avg_sq"} for keys in moments.values()):
-        raise CheckpointError("the checkpoint is of another optimizer than AdamW, or not whole")
+    known = ({"step", "exp_avg", "exp_avg_sq"}, {"momentum_buffer"})
+    if any(keys not in known for keys in moments.values()):
+        raise CheckpointError("the checkpoint is of another optimizer than AdamW and Muon, or not whole")
     for part in ("model", "ema"):
         bad = [name for name, value in tensors.get(part, {}).items() if not bool(value.isfinite().all())]
         if bad:

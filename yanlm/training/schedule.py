@@ -11,6 +11,7 @@ from moefm.checks import check_choice, check_count, check_positive
 from yanlm.training.trackers import DEFAULT, check_trackers
 
 SCHEDULES = ("constant", "cosine", "wsd")
+OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("no", "bf16")
 GRACE = 1.05  # share of the minutes after which a stage stops even if its decay is not over
 
@@ -24,9 +25,10 @@ class TrainSettings:
         minutes: Training time, counted over all resumes from the first step on.
         batch_size: Rows of one optimizer step, over all processes and micro-batches.
         accumulate: Micro-batches that one process adds up for one optimizer step.
-        lr: Peak learning rate of AdamW.
+        optimizer: ``adamw``, or ``muon``: Muon for the matrices of linear layers and AdamW for the rest.
+        lr: Peak learning rate.
         betas: Betas of AdamW.
-        weight_decay: Weight decay of AdamW.
+        weight_decay: Weight decay, multiplied by the learning rate.
         decay_all: Weight decay on every parameter (the paper's AdamW), not only on matrices.
         warmup: Steps of linear warm-up.
         schedule: ``constant``, ``cosine`` to 0, or ``wsd``: constant, then linear to 0 over the last share ``decay``.
@@ -58,6 +60,7 @@ class TrainSettings:
     minutes: float | None = None
     batch_size: int = 64
     accumulate: int = 1
+    optimizer: str = "adamw"
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
@@ -103,6 +106,7 @@ class TrainSettings:
             raise ValueError(f"ema must lie in (0, 1) or be None, got {self.ema!r}")
         if not 0 < self.decay < 1:
             raise ValueError(f"decay must lie in (0, 1), got {self.decay!r}")
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
         check_trackers(self.log_with)
