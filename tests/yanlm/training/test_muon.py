@@ -1,0 +1,106 @@
+"""Muon: which weights it takes, the step it makes, checkpoints and resume."""
+
+import pytest
+import torch
+from stages import curve, equal_weights, train
+from standin import StandIn
+
+import yanlm
+from yanlm import YanConfig, YanModel
+from yanlm.training.muon import matrices
+from yanlm.training.optimizer import make_optimizer
+from yanlm.training.schedule import TrainSettings
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_matrices_are_what_maps_hidden_to_hidden(tied):
+    sizes = {"vocab_size": 60, "pad_token_id": 58, "mask_token_id": 59, "d_model": 16, "num_heads": 2}
+    model = YanModel(YanConfig(**sizes, tie_word_embeddings=tied, conv=3))
+    taken = {id(weight) for weight in matrices(model)}
+    names = {name for name, weight in model.named_parameters() if id(weight) in taken}
+    assert {name for name in names if name.endswith("mixer.qkv.weight")}
+    shapes = [tuple(weight.shape) for name, weight in model.named_parameters() if name in names]
+    assert all(len(shape) == 2 and 60 not in shape for shape in shapes)
+    assert not [name for name in names if "embedding" in name or name.endswith(("conv.weight", "norm.weight"))]
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    assert matrices(model) == []
+
+
+def test_a_step_has_the_singular_vectors_of_the_gradient():
+    """Its singular values are one within the approximation, times the size that AdamW's steps have."""
+    torch.manual_seed(0)
+    model = StandIn()
+    optimizer = make_optimizer(model, TrainSettings(steps=1, optimizer="muon", lr=0.1, weight_decay=0.0))
+    weight = model.blocks[0].linear.weight
+    before = weight.detach().clone()
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    u, _, v = torch.linalg.svd(weight.grad)
+    optimizer.step()
+    step = (u.T @ (before - weight.detach()) @ v.T) / (0.1 * 0.2 * max(weight.shape) ** 0.5)
+    assert step.diagonal().sub(1).abs().max() < 0.5
+    assert (step - step.diagonal().diag()).abs().max() < 0.2
+
+
+def test_what_is_no_matrix_gets_the_step_of_adamw():
+    torch.manual_seed(0)
+    model, twin = StandIn(), StandIn()
+    twin.load_state_dict(model.state_dict())
+    ours = make_optimizer(model, TrainSettings(steps=1, optimizer="muon", lr=0.01))
+    theirs = make_optimizer(twin, TrainSettings(steps=1, lr=0.01))
+    taken = {id(weight) for weight in matrices(model)}
+    for _ in range(2):
+        for group in [*ours.param_groups, *theirs.param_groups]:
+            group["lr"] = 0.02
+        for x, y in zip(model.parameters(), twin.parameters(), strict=True):
+            x.grad = torch.randn_like(x)
+            y.grad = x.grad.clone()
+        ours.step()
+        theirs.step()
+    for x, y in zip(model.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(x, y) is (id(x) not in taken)
+
+
+def test_a_model_without_matrices_or_without_others_trains():
+    for kept in ("embedding", "linear"):
+        model = StandIn()
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(kept in name and name.endswith("weight"))
+        optimizer = make_optimizer(model, TrainSettings(steps=1, optimizer="muon"))
+        assert len(optimizer.kinds) == 1
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
+        before = [parameter.detach().clone() for parameter in model.parameters()]
+        assert optimizer.step(lambda: 3.0) == 3.0
+        moved = [not torch.equal(x, y) for x, y in zip(before, model.parameters(), strict=True)]
+        assert moved == [parameter.requires_grad for parameter in model.parameters()]
+
+
+def test_a_stopped_run_goes_on_exactly(tmp_path):
+    def stop(record):
+        if record["step"] == 8:
+            raise KeyboardInterrupt
+
+    options = {"optimizer": "muon", "log_every": 4, "ema": 0.9}
+    whole, full = train(tmp_path / "a", **options, model=StandIn(dropout=0.2))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", **options, model=StandIn(dropout=0.2), on_log=stop)
+    resumed, rest = train(tmp_path / "b", **options, model=StandIn(dropout=0.2), resume=True)
+    for x, y in zip(curve(full), curve(rest), strict=True):
+        assert x == pytest.approx(y, rel=1e-6)
+    assert equal_weights(whole, resumed)
+
+
+def test_a_recipe_names_it():
+    chosen = yanlm.resolve({"preset": "tiny", "data": ["builtin:pydoc"], "recipe1": {"optimizer": "muon"}})
+    assert chosen.recipe1.optimizer == "muon"
+    with pytest.raises(ValueError, match="recipe1: optimizer must be one of adamw, muon"):
+        yanlm.resolve({"preset": "tiny", "data": ["builtin:pydoc"], "recipe1": {"optimizer": "sgd"}})
+
+
+def test_sharded_matrices_are_refused():
+    model = StandIn()
+    model.blocks[0].linear.weight.full_tensor = lambda: None  # what DTensor has
+    with pytest.raises(ValueError, match="use 'adamw' with FSDP"):
+        make_optimizer(model, TrainSettings(steps=1, optimizer="muon"))
