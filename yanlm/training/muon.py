@@ -22,7 +22,9 @@ def matrices(model: nn.Module) -> list[nn.Parameter]:
 
 
 class Muon(torch.optim.Optimizer):
-    r"""Steps of equal size in all directions of a matrix: :math:`W \leftarrow W - .2 \sqrt{\max(m, n)}\, \eta\, U V^\top`.
+    r"""Steps of equal size in all directions of a matrix.
+
+    .. math:: W \leftarrow W - .2 \sqrt{\max(m, n)}\, \eta\, U V^\top
 
     :math:`U V^\top` comes from the singular value decomposition :math:`U \Sigma V^\top` of the gradient's moving sum,
     approximated by five matrix products (Jordan 2024, https://kellerjordan.github.io/posts/muon). The factor gives
