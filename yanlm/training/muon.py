@@ -17,8 +17,8 @@ def matrices(model: nn.Module) -> list[nn.Parameter]:
     """
     words = getattr(getattr(model, "config", None), "vocab_size", None)
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    weights = {id(m.weight): m.weight for m in model.modules() if isinstance(m, nn.Linear)}
-    return [w for key, w in weights.items() if w.requires_grad and key not in tables and words not in w.shape]
+    linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)} - tables
+    return [w for w in model.parameters() if w.requires_grad and id(w) in linear and words not in w.shape]
 
 
 class Muon(torch.optim.Optimizer):
