@@ -85,7 +85,7 @@ def ways(named: Named) -> dict[str, dict[str, Any]]:
     if named.can.denoises:
         diffusion = {"sampler": "diffusion", **DRAWN}
         return {"": {}, ", rereading": {"reread": True}, ", as masked diffusion": diffusion | {"order": "confidence"}}
-    if named.can.order:
+    if named.can.order and named.can.refine:
         return {", random order": {"order": "random", **DRAWN}, ", by confidence": {"order": "confidence", **DRAWN}}
     return {"": DRAWN}
 

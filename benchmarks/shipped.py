@@ -4,7 +4,8 @@
     python benchmarks/shipped.py sentences
 
 ``words`` masks about one word in ten of passages from books that no model was trained on, never two beside each other,
-and prints the share of the masked tokens and of the words that are right. A word has as many slots as it has tokens.
+and prints the share of the masked tokens and of the words that are right, for further models with the difference to
+the first one on the same passages and its 95% interval. A word has as many slots as it has tokens.
 ``sentences`` fills twenty fixed sentences. Prints the tables of docs/results/shipped.md.
 """
 
@@ -22,7 +23,11 @@ from typing import Any
 import torch
 
 from yanlm import Writer
+from yanlm.tasks.metrics import bootstrap
 from yanlm.tasks.sentences import sentence_runs
+
+Count = tuple[int, int]
+"""Right ones of a row, and all."""
 
 WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
 RATE = 0.1
@@ -79,10 +84,10 @@ def masked(text: str, draw: random.Random) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def right(writer: Writer, rows: Sequence[dict[str, Any]], options: dict[str, Any]) -> tuple[float, float]:
-    """Shares of the masked tokens and of the masked words that are right."""
-    tokens: list[bool] = []
-    words: list[bool] = []
+def right(writer: Writer, rows: Sequence[dict[str, Any]], options: dict[str, Any]) -> dict[str, list[Count]]:
+    """Of every row how many of the masked tokens and of the masked words are right."""
+    tokens: list[Count] = []
+    words: list[Count] = []
     for first in range(0, len(rows), 50):
         examples = [writer.builder.example(row, 0) for row in rows[first : first + 50]]
         batch = writer.builder.collate(examples)
@@ -91,12 +96,28 @@ def right(writer: Writer, rows: Sequence[dict[str, Any]], options: dict[str, Any
         written = writer.model.generate(batch["source_ids"], **where, seeds=seeds, **options).tokens[:, 0]
         hits = written == batch["target_ids"].gather(1, batch["slots"])
         for example, row in zip(examples, hits.tolist(), strict=True):
-            row, at = row[: len(example.slots)], 0
-            tokens += row
+            row, at, whole = row[: len(example.slots)], 0, 0
             for length in example.spans:
-                words.append(all(row[at : at + length]))
+                whole += all(row[at : at + length])
                 at += length
-    return sum(tokens) / len(tokens), sum(words) / len(words)
+            tokens.append((sum(row), len(row)))
+            words.append((whole, len(example.spans)))
+    return {"tokens": tokens, "words": words}
+
+
+def against(counts: Sequence[Count], first: Sequence[Count]) -> str:
+    """The difference to the first model's share on the same rows, with its interval; nothing if tokens differ."""
+    if [total for _, total in counts] != [total for _, total in first]:
+        return ""
+    pairs = [(hits - before, total) for (hits, total), (before, _) in zip(counts, first, strict=True)]
+    mean, size = share(pairs), sum(total for _, total in pairs) / len(pairs)
+    low, high = bootstrap([mean + (difference - mean * total) / size for difference, total in pairs])
+    return f" ({mean:+.3f}, {low:+.3f} to {high:+.3f})"
+
+
+def share(counts: Sequence[Count]) -> float:
+    """What is right of everything."""
+    return sum(hits for hits, _ in counts) / sum(total for _, total in counts)
 
 
 def compare(path: Path, models: Sequence[str], count: int) -> None:
@@ -106,14 +127,20 @@ def compare(path: Path, models: Sequence[str], count: int) -> None:
     rows = [masked(text, draw) for text in draw.sample(texts, min(count, len(texts)))]
     print(f"{len(rows)} passages, {sum(len(row['target']) for row in rows)} masked words")
     print("| model | way | tokens right | words right |\n|---|---|---:|---:|")
+    first: dict[str, dict[str, list[Count]]] = {}
     for given in models:
         name, _, folder = given.partition("=")
         writer = Writer.load(folder or None)
         for way, options in WAYS.items():
             if not writer.model.can.denoises and "sampler" in options:
                 continue
-            shares = right(writer, rows, options)
-            print(f"| {name} | {way} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
+            counts = right(writer, rows, options)
+            cells = [
+                f"{share(own):.3f}{against(own, first[way][unit]) if way in first else ''}"
+                for unit, own in counts.items()
+            ]
+            first.setdefault(way, counts)
+            print(f"| {name} | {way} | {' | '.join(cells)} |", flush=True)
 
 
 def fill() -> None:

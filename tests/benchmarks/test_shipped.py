@@ -1,0 +1,46 @@
+"""The difference between two models on the same passages, and its interval."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "shipped.py"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("shipped", FILE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def numbers(cell: str) -> list[float]:
+    return [float(number) for number in re.findall(r"[+-]\.?\d*\.\d+", cell)]
+
+
+def test_equal_models_do_not_differ(shipped: ModuleType) -> None:
+    counts = [(1, 3), (0, 2), (2, 2)]
+    assert numbers(shipped.against(counts, counts)) == [0, 0, 0]
+
+
+def test_the_interval_is_of_the_difference_and_may_be_negative(shipped: ModuleType) -> None:
+    draw = random.Random(0)
+    better = [(draw.choice([1, 2, 3]), 4) for _ in range(400)]
+    worse = [(hits - 1, total) for hits, total in better]
+    mean, low, high = numbers(shipped.against(worse, better))
+    assert mean == low == high == -0.25  # paired: what the rows have in common does not widen it
+    mixed = [(hits - draw.choice([0, 1]), total) for hits, total in better]
+    mean, low, high = numbers(shipped.against(mixed, better))
+    assert -0.25 < low < mean < high < 0
+
+
+def test_models_with_other_tokens_are_not_subtracted(shipped: ModuleType) -> None:
+    assert shipped.against([(1, 3)], [(1, 2)]) == ""
