@@ -15,7 +15,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from moefm.checks import check_mask, check_shape
-from moefm.losses import log_shares
+from moefm.gating import log_shares
 from moefm.numeric import clean, masked_mean, wide
 from moefm.scope import Scope, group_size, group_sum
 
@@ -28,6 +28,12 @@ class CategoricalLoss(NamedTuple):
         nll: Detached negative log-likelihood per position, ``(*batch,)``: that of the position's group divided by its
             size, and 0 outside the mask.
         responsibilities: Detached posterior over experts ``(*batch, K)``, equal within each group.
+
+    Example:
+        >>> import torch
+        >>> loss = categorical_mixture_loss(torch.tensor([[2.0, 2.0], [4.0, 4.0]]), torch.zeros(2, 2))
+        >>> isinstance(loss, CategoricalLoss), loss.total, loss.nll
+        (True, tensor(3.), tensor([2., 4.]))
     """
 
     total: Tensor

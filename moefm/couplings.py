@@ -17,7 +17,17 @@ Coupling = Callable[[Tensor, Tensor], Pair]
 
 
 def independent(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
-    """Leave the pairs as they were drawn: independent, as in the paper."""
+    """Leave the pairs as they were drawn: independent, as in the paper.
+
+    Args:
+        z0: Noise ``(B, ..., D)``.
+        z1: Data ``(B, ..., D)``.
+
+    Example:
+        >>> z0, z1 = independent(torch.tensor([[0.0], [5.0]]), torch.tensor([[4.0], [1.0]]))
+        >>> z0.flatten(), z1.flatten()
+        (tensor([0., 5.]), tensor([4., 1.]))
+    """
     return z0, z1
 
 
@@ -31,6 +41,10 @@ def minibatch_ot(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
 
     With conditions use :func:`ot_within`. Pairing across conditions ties the noise to them, while the sampler draws
     noise that is independent of them.
+
+    Args:
+        z0: Noise ``(B, ..., D)``.
+        z1: Data ``(B, ..., D)``; keeps its order.
 
     Raises:
         ValueError: The shapes differ, or a row is not finite.

@@ -31,6 +31,19 @@ class MixtureField(nn.Module, ABC):
         num_experts: K.
         time_change: The :class:`moefm.InformationTime` that the field was trained with, or ``None``. It is part of the
             field's state, and saved with it.
+
+    Example:
+        >>> class Straight(MixtureField):  # K directions that are learned; the gate prefers the one that z points to
+        ...     def __init__(self, dim, num_experts):
+        ...         super().__init__()
+        ...         self.num_experts, self.ways = num_experts, nn.Parameter(torch.randn(num_experts, dim))
+        ...     trunk = lambda self, z, t, cond=None: z
+        ...     heads = lambda self, z: self.ways.expand(*z.shape[:-1], *self.ways.shape)
+        ...     head = lambda self, z, index: self.ways[index]
+        ...     gate_logits = lambda self, z: z @ self.ways.T
+        >>> velocities, logits = Straight(2, 3)(torch.zeros(5, 2), 0.5)
+        >>> velocities.shape, logits.shape
+        (torch.Size([5, 3, 2]), torch.Size([5, 3]))
     """
 
     num_experts: int
@@ -161,16 +174,8 @@ class MLPMixtureField(MixtureField):
     @property
     def config(self) -> dict[str, Any]:
         """The arguments that rebuild this field."""
-        return {
-            "dim": self.dim,
-            "num_experts": self.num_experts,
-            "hidden": self.hidden,
-            "layers": self.layers,
-            "cond_dim": self.cond_dim,
-            "num_classes": self.num_classes,
-            "separate": self.separate,
-            "gate_hidden": self.gate_hidden,
-        }
+        names = ("dim", "num_experts", "hidden", "layers", "cond_dim", "num_classes", "separate", "gate_hidden")
+        return {name: getattr(self, name) for name in names}
 
     def trunk(self, z: Tensor, t: Tensor | float, cond: Tensor | None = None) -> _Features:
         """Join state, time and condition, and run the shared layers."""

@@ -1,7 +1,7 @@
 """Numbers that are not finite: where they are checked, and the error that names them.
 
 On the CPU every check costs a pass over the values. On an accelerator it would wait for the device, so hot loops do not
-check there: :class:`moefm.routing.Router` turns what it cannot check into NaN, which shows in the samples or the loss.
+check there: :class:`moefm.drawing.Router` turns what it cannot check into NaN, which shows in the samples or the loss.
 """
 
 from __future__ import annotations

@@ -30,6 +30,14 @@ class FlowMap(MixtureField):
     (Boffi et al., 2024; Geng et al., 2025, for one velocity :math:`v`.) One such field serves any grid of times, since
     a step of any length is one evaluation. To write your own, implement the methods of a :class:`moefm.MixtureField`,
     the trunk with ``end``. A field can be distilled into it if its method ``to_flow_map()`` returns one.
+
+    Example:
+        >>> from moefm import FlowMap
+        >>> flow_map, z = MLPFlowMap.from_field(MLPMixtureField(2, 4)), torch.randn(5, 2)
+        >>> isinstance(flow_map, FlowMap)
+        True
+        >>> flow_map.heads(flow_map.trunk(z, 0.25, end=0.75)).shape  # average velocities of a step from 1/4 to 3/4
+        torch.Size([5, 4, 2])
     """
 
     @abstractmethod
@@ -106,6 +114,11 @@ class MLPFlowMap(FlowMap):
 
     Raises:
         ValueError: The field's condition has no place for them.
+
+    Example:
+        >>> flow_map = MLPFlowMap(MLPMixtureField(2, 4, cond_dim=1))  # from scratch; from_field copies a trained field
+        >>> flow_map.on(2).experts(torch.randn(5, 2), 0.5).shape
+        torch.Size([5, 4, 2])
     """
 
     def __init__(self, field: MLPMixtureField, num_classes: int = 0) -> None:

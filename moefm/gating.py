@@ -1,4 +1,4 @@
-"""The gating network."""
+"""The gating network, and the shares of experts that its logits stand for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from moefm.checks import check_count, check_positive
+from moefm.finite import check_logits
+from moefm.numeric import clean, log_softmax_of_few, wide
 from moefm.scope import Scope, group_mean
+
+
+def log_shares(logits: Tensor, scope: Scope = None, mask: Tensor | None = None) -> Tensor:
+    r"""Log-probabilities :math:`\log \pi_k` of gate logits averaged over each group, ``(*batch, K)``."""
+    pooled = group_mean(wide(clean(logits, mask)), scope, mask)
+    check_logits(pooled, nan_passes=True)
+    return log_softmax_of_few(pooled)
 
 
 class Gate(nn.Module):

@@ -73,6 +73,13 @@ def load_field(
     Raises:
         ValueError: The folder holds no such field, or one of a class that is neither known, given nor imported.
         TypeError: ``field_class`` is no class of fields.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> save_field(MLPMixtureField(2, 4), folder)
+        >>> load_field(folder).experts(torch.zeros(5, 2), 0.5).shape
+        torch.Size([5, 4, 2])
     """
     folder = Path(folder)
     if field_class is not None and not (isinstance(field_class, type) and issubclass(field_class, MixtureField)):

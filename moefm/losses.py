@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from moefm.checks import check_mask, check_positive, check_shape
-from moefm.finite import check_logits
-from moefm.numeric import clean, log_softmax_of_few, masked_mean, wide
-from moefm.scope import Scope, group_mean, group_size, group_sum
+from moefm.gating import log_shares
+from moefm.numeric import clean, masked_mean, wide
+from moefm.scope import Scope, group_size, group_sum
 
 
 class Loss(NamedTuple):
@@ -22,6 +22,11 @@ class Loss(NamedTuple):
     ``total`` is the scalar to call ``backward`` on; ``velocity`` and ``gate`` are the detached scalars it is made of;
     ``responsibilities`` is the detached posterior over experts, ``(*batch, K)`` (``None`` for a single velocity);
     ``errors`` are the detached squared errors of the velocity ``(*batch,)``, the mean over experts by responsibility.
+
+    Example:
+        >>> loss = vfm_loss(torch.zeros(3, 2), torch.ones(3, 2))
+        >>> isinstance(loss, Loss), loss.total, loss.errors
+        (True, tensor(2.), tensor([2., 2., 2.]))
     """
 
     total: Tensor
@@ -73,13 +78,6 @@ def vfm_loss(velocity: Tensor, target: Tensor, mask: Tensor | None = None) -> Lo
     return Loss(total, total.detach(), torch.zeros_like(total.detach()), errors=error.detach())
 
 
-def log_shares(logits: Tensor, scope: Scope = None, mask: Tensor | None = None) -> Tensor:
-    r"""Log-probabilities :math:`\log \pi_k` of gate logits averaged over each group, ``(*batch, K)``."""
-    pooled = group_mean(wide(clean(logits, mask)), scope, mask)
-    check_logits(pooled, nan_passes=True)
-    return log_softmax_of_few(pooled)
-
-
 def _log_joint(d: Tensor, logits: Tensor, sigma: float, mask: Tensor | None, scope: Scope) -> tuple[Tensor, Tensor]:
     """Return scaled distances d / 2 sigma^2 and log pi, both pooled over the scope, ``(*batch, K)``."""
     log_pi = log_shares(logits, scope, mask)
@@ -95,11 +93,21 @@ def responsibilities(
     mask: Tensor | None = None,
     scope: Scope = None,
 ) -> Tensor:
-    r"""Posterior probability of each expert given the true velocity, Theorem 3.2 and Eq. (12).
+    r"""Posterior probability ``(*batch, K)`` of each expert given the true velocity, Theorem 3.2 and Eq. (12).
 
     .. math:: \gamma_k = \pi_k e^{-|u^* - u_k|^2 / 2\sigma^2} / \sum_j \pi_j e^{-|u^* - u_j|^2 / 2\sigma^2}
 
-    Arguments and errors as for :func:`moefm_loss`. Returns ``(*batch, K)``, each row summing to one.
+    Args:
+        velocities: Velocities of all experts ``(*batch, K, D)``.
+        logits: Gate logits ``(*batch, K)``.
+        target: ``z1 - z0``, ``(*batch, D)``.
+        sigma: Standard deviation of the mixture components.
+        mask: Boolean ``(*batch,)``, True = counts.
+        scope: Which positions share one expert.
+
+    Raises:
+        ValueError: Shapes do not fit, or ``sigma`` is not positive.
+        NotFiniteError: The logits leave no expert.
 
     Example:
         >>> u = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
@@ -229,16 +237,8 @@ def consistent_moefm_loss(
     _check_mixture(velocities, None, target, mask)
     check_shape("velocities_0", velocities_0, tuple(velocities.shape), "that of velocities")
     check_shape("logits_0", logits_0, tuple(velocities.shape[:-1]), "(*batch, K)")
-    start = moefm_loss(
-        velocities_0,
-        logits_0,
-        target,
-        sigma=sigma,
-        mask=mask,
-        scope=scope,
-        velocity_scale=velocity_scale,
-        gate_scale=gate_scale,
-    )
+    scales = {"velocity_scale": velocity_scale, "gate_scale": gate_scale}
+    start = moefm_loss(velocities_0, logits_0, target, sigma=sigma, mask=mask, scope=scope, **scales)
     gamma = start.responsibilities
     assert gamma is not None
     errors = (gamma * squared_distances(clean(velocities, mask), clean(target, mask))).sum(-1)

@@ -34,7 +34,8 @@ class PathPoint(NamedTuple):
 class Objective(ABC):
     r"""A training objective: call it with a field and a batch of pairs to get a :class:`moefm.Loss`.
 
-    Write your own by implementing ``loss``.
+    Write your own by implementing ``loss``, from :class:`PathPoint`: ``z0``, ``z_t`` and ``target`` ``(*batch, D)``,
+    ``t`` one time for each row.
 
     If ``time`` is an :class:`moefm.InformationTime`, or is based on one, each call on a field in training mode measures
     its curve. For every row this is the squared error of the predicted :math:`z_1`,
@@ -47,6 +48,16 @@ class Objective(ABC):
     Attributes:
         evaluations: Evaluations of the trunk per pair, for fair budgets.
         time: Distribution of the training times.
+
+    Example:
+        >>> from moefm import MLPMixtureField
+        >>> class Absolute(Objective):  # |u - u*| in place of its square
+        ...     def loss(self, field, at, cond, mask):
+        ...         velocity = field.experts(at.z_t, at.t, cond).squeeze(-2)
+        ...         total = (velocity - at.target).abs().mean()
+        ...         return Loss(total, total.detach(), torch.zeros(()))
+        >>> Absolute()(MLPMixtureField(2, 1), torch.randn(8, 2), torch.randn(8, 2)).total.shape
+        torch.Size([])
     """
 
     evaluations = 1
@@ -91,6 +102,13 @@ def _unknown(errors: Tensor, t: Tensor, mask: Tensor | None) -> Tensor:
 class VFM(Objective):
     """Vanilla flow matching, Eq. (2), for a field with one expert.
 
+    Attributes:
+        time: Distribution of the training times.
+
+    Raises:
+        ValueError: Called with a field of several experts.
+        TypeError: ``time`` is a class, not an instance.
+
     Example:
         >>> from moefm import MLPMixtureField
         >>> VFM()(MLPMixtureField(2, 1), torch.randn(8, 2), torch.randn(8, 2)).total.shape
@@ -120,6 +138,10 @@ class MoEFM(Objective):
         scope: Which positions share one expert.
         velocity_scale: Factor of the velocity part.
         gate_scale: Factor of the gate part.
+
+    Raises:
+        ValueError: ``sigma`` is not positive.
+        TypeError: ``time`` is a class, not an instance.
 
     Example:
         >>> from moefm import MLPMixtureField

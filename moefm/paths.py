@@ -55,6 +55,9 @@ def linear_path(z0: Tensor, z1: Tensor, t: Tensor | float) -> PathSample:
         z1: Data ``(*batch, D)``.
         t: Time in [0, 1], a number or aligned with the leading dimensions.
 
+    Raises:
+        ValueError: The shapes differ, or ``t`` does not fit them.
+
     Example:
         >>> linear_path(torch.zeros(1, 2), torch.ones(1, 2), 0.25)
         PathSample(z_t=tensor([[0.2500, 0.2500]]), velocity=tensor([[1., 1.]]))
@@ -95,6 +98,13 @@ class UniformTime:
 class BetaTime:
     """Times from Beta(a, b): a < b favours the noise end, a > b the data end.
 
+    Attributes:
+        a: First exponent, positive.
+        b: Second exponent, positive.
+
+    Raises:
+        ValueError: An exponent is not positive.
+
     Example:
         >>> t = BetaTime(1.0, 3.0)((1000,), generator=torch.Generator().manual_seed(0))
         >>> bool((t.mean() - 0.25).abs() < 0.02)
@@ -126,6 +136,13 @@ class BetaTime:
 class LogitNormalTime:
     """Times whose logit is normal with the given mean and standard deviation.
 
+    Attributes:
+        mean: Mean of the logit.
+        std: Its standard deviation, positive.
+
+    Raises:
+        ValueError: ``mean`` is not finite, or ``std`` is not positive.
+
     Example:
         >>> t = LogitNormalTime()((1000,), generator=torch.Generator().manual_seed(0))
         >>> bool((t.mean() - 0.5).abs() < 0.02)
@@ -153,6 +170,13 @@ class LogitNormalTime:
 @dataclass(frozen=True)
 class ZeroInflatedTime:
     """Times from ``base``, but exactly 0 with probability ``share``: practice for the first, longest step of a sampler.
+
+    Attributes:
+        share: Probability of 0.
+        base: Distribution of the other times.
+
+    Raises:
+        ValueError: ``share`` is not a number from 0 to 1.
 
     Example:
         >>> t = ZeroInflatedTime(0.5)((1000,), generator=torch.Generator().manual_seed(0))

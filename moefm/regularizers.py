@@ -184,6 +184,9 @@ def scale_penalty(z: Tensor, mask: Tensor | None = None) -> Tensor:
         z: Latents ``(*batch, D)``.
         mask: Boolean ``(*batch,)``, True = counts.
 
+    Raises:
+        ValueError: The mask is not boolean, or of another shape.
+
     Example:
         >>> scale_penalty(torch.full((3, 2), 2.0))
         tensor(4.)

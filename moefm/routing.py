@@ -3,122 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from moefm.checks import check_choice
+from moefm.drawing import Router as Router
+from moefm.drawing import draw_expert as draw_expert
+from moefm.drawing import draw_uniforms as draw_uniforms
 from moefm.fields import MixtureField
-from moefm.finite import can_look, check_logits
-from moefm.generators import Generators, child, fork, fresh, uniform
 from moefm.inputs import check_instance
-from moefm.scope import Scope, group_mean, share_first
-
-
-def draw_expert(logits: Tensor, generator: Generators = None, scope: Scope = None) -> Tensor:
-    """Draw experts from their probabilities by inverting the distribution function, with one uniform per group.
-
-    Args:
-        logits: ``(*batch, K)``, equal within each group of ``scope``; ``-inf`` is a probability of 0.
-        generator: One generator, or one per leading index.
-        scope: Which positions share one expert.
-
-    Returns:
-        Integers ``(*batch,)``.
-
-    Raises:
-        NotFiniteError: A row is ``-inf`` throughout, or holds NaN or ``+inf``. Checked only on the CPU: elsewhere
-            the check would wait for the device.
-
-    Example:
-        >>> draw_expert(torch.tensor([[0.0, 9.0], [9.0, 0.0]]), torch.Generator().manual_seed(0))
-        tensor([1, 0])
-    """
-    check_logits(logits)
-    return _at(logits, share_first(uniform(logits.shape[:-1], generator, logits.device), scope))
-
-
-def _at(logits: Tensor, u: Tensor) -> Tensor:
-    """Experts where the distribution functions of ``softmax(logits)`` pass ``u`` ``(*batch,)``."""
-    cdf = torch.softmax(logits.float(), -1).cumsum(-1)
-    return (cdf[..., :-1] <= (u * cdf[..., -1]).unsqueeze(-1)).sum(-1)
-
-
-def draw_uniforms(draws: int, batch: Sequence[int], generator: Generators = None) -> Tensor:
-    """Uniforms for this many draws of experts, ``(draws, *batch)``, made before a sampling run.
-
-    The run's :class:`Router` would draw the same ones from the same generators.
-
-    Example:
-        >>> draw_uniforms(1, (2, 3), torch.Generator().manual_seed(0)).shape
-        torch.Size([1, 2, 3])
-    """
-    rows = [uniform(batch, _streams(generator)) for _ in range(draws)]
-    return torch.stack(rows) if rows else torch.empty(0, *batch)
-
-
-def _streams(generator: Generators) -> Generators:
-    """Streams of one draw alone, so that the next one does not depend on how long the batch is padded."""
-    if isinstance(generator, Sequence):
-        return [fork(fresh(own)) for own in generator]
-    return child(fresh(generator))
-
-
-@dataclass
-class Router:
-    """What a policy needs during one sampling run: pooled logits and random draws.
-
-    Attributes:
-        generator: One generator, or one per leading index.
-        scope: Which positions share one expert.
-        mask: Positions that count.
-        doubt: ``(*batch, 1)``, NaN if the gate's logits are not a distribution, else 0; ``None`` if that was checked.
-        uniforms: Numbers ``(draws, *batch)`` of :func:`draw_uniforms`, in place of ``generator``.
-        drawn: Number of draws made so far.
-    """
-
-    generator: Generators = None
-    scope: Scope = None
-    mask: Tensor | None = None
-    doubt: Tensor | None = None
-    uniforms: Tensor | None = None
-    drawn: int = 0
-
-    def logits(self, field: MixtureField, features: Any) -> Tensor:
-        """Gate logits, averaged over each group of the scope.
-
-        Raises:
-            NotFiniteError: On the CPU, if no expert can be drawn. Elsewhere the check would wait for the device, so
-                ``doubt`` becomes NaN, which the sampler adds to the velocity.
-        """
-        logits = group_mean(field.gate_logits(features), self.scope, self.mask)
-        if can_look(logits):
-            check_logits(logits, self.mask)
-        else:
-            top = logits.amax(-1, keepdim=True)
-            self.doubt = (top - top) if self.mask is None else (top - top).masked_fill(~self.mask.unsqueeze(-1), 0)
-        return logits
-
-    def draw(self, logits: Tensor) -> Tensor:
-        """Draw experts.
-
-        Every draw has its own stream, so that the next draw does not depend on the padding of the batch.
-
-        Raises:
-            ValueError: Uniforms are given, and all of them are used.
-        """
-        check_logits(logits, self.mask)
-        if self.uniforms is None:
-            u = uniform(logits.shape[:-1], _streams(self.generator), logits.device)
-        elif self.drawn < len(self.uniforms):
-            u = self.uniforms[self.drawn]
-        else:
-            raise ValueError(f"uniforms must hold a row for every draw, got {len(self.uniforms)}")
-        self.drawn += 1
-        return _at(logits, share_first(u, self.scope))
 
 
 class Routing(ABC):
@@ -127,6 +23,16 @@ class Routing(ABC):
     Attributes:
         stochastic_in_time: It draws at every evaluation, so it cannot be combined with adaptive solvers.
         uses_assignment: It reads the assignment that it is given.
+
+    Example:
+        >>> from moefm import MLPMixtureField, sample
+        >>> class Sharp(Routing):  # drawn once, from a gate whose logits are doubled
+        ...     def __call__(self, field, features, assignment, router):
+        ...         if assignment is None:
+        ...             assignment = router.draw(2 * router.logits(field, features))
+        ...         return field.head(features, assignment), assignment
+        >>> sample(MLPMixtureField(2, 4), torch.randn(5, 2), routing=Sharp()).assignment.shape
+        torch.Size([5])
     """
 
     stochastic_in_time = False
@@ -144,7 +50,13 @@ class Routing(ABC):
 
 
 class Frozen(Routing):
-    """The paper's: draw the expert from the gate at t = 0 and keep it for the whole trajectory (section 3.2)."""
+    """The paper's: draw the expert from the gate at t = 0 and keep it for the whole trajectory (section 3.2).
+
+    Example:
+        >>> from moefm import MLPMixtureField, sample
+        >>> sample(MLPMixtureField(2, 4), torch.randn(5, 2), routing=Frozen()).assignment.shape  # drawn once
+        torch.Size([5])
+    """
 
     def __call__(
         self, field: MixtureField, features: Any, assignment: Tensor | None, router: Router
@@ -168,7 +80,13 @@ class Greedy(Routing):
 
 
 class Resampled(Routing):
-    """Draw a new expert at every evaluation."""
+    """Draw a new expert at every evaluation.
+
+    Example:
+        >>> from moefm import MLPMixtureField, sample
+        >>> sample(MLPMixtureField(2, 4), torch.randn(5, 2), routing=Resampled()).assignment.shape  # of the last draw
+        torch.Size([5])
+    """
 
     stochastic_in_time = True
     uses_assignment = False
@@ -182,7 +100,18 @@ class Resampled(Routing):
 
 
 class Mean(Routing):
-    r"""Move by the mean velocity :math:`\sum_k \pi_k u_k`; no expert is assigned."""
+    r"""Move by the mean velocity :math:`\sum_k \pi_k u_k`; no expert is assigned.
+
+    Example:
+        >>> from moefm import MLPMixtureField, sample
+        >>> field, z = MLPMixtureField(2, 4), torch.randn(5, 2)
+        >>> velocities, logits = field(z, 0.0)
+        >>> step = sample(field, z, steps=1, routing=Mean())
+        >>> torch.allclose(step.z1, z + (logits.softmax(-1).unsqueeze(-1) * velocities).sum(-2), atol=1e-5)
+        True
+        >>> step.assignment is None
+        True
+    """
 
     uses_assignment = False
 
@@ -196,7 +125,14 @@ class Mean(Routing):
 
 
 class Argmax(Routing):
-    """Move by the most probable expert of the moment. Deterministic; loses every mode the gate does not prefer."""
+    """Move by the most probable expert of the moment. Deterministic; loses every mode the gate does not prefer.
+
+    Example:
+        >>> from moefm import MLPMixtureField, sample
+        >>> field, z = MLPMixtureField(2, 4), torch.randn(5, 2)
+        >>> torch.equal(sample(field, z, steps=1, routing=Argmax()).assignment, field.gate(z, 0.0).argmax(-1))
+        True
+    """
 
     uses_assignment = False
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from moefm.checks import check_mask, check_shape
+from moefm.drawing import Router
 from moefm.experts import check_index
 from moefm.fields import MixtureField
 from moefm.finite import can_look, check_finite, traced
 from moefm.generators import Generators
 from moefm.inputs import as_state, check_cond, check_field
-from moefm.routing import Router, Routing, get_routing
+from moefm.routing import Routing, get_routing
 from moefm.scope import Scope
 from moefm.solvers import ADAPTIVE, Times, integrate, solver_times
 
@@ -28,6 +29,12 @@ class Sample(NamedTuple):
         trajectory: States ``(steps + 1, *batch, D)`` if requested, else ``None``.
         times: The grid, ``(steps + 1,)``.
         nfe: Evaluations of the trunk.
+
+    Example:
+        >>> from moefm import MLPMixtureField
+        >>> out = sample(MLPMixtureField(2, 4), torch.zeros(5, 2), steps=3, trajectory=True)
+        >>> isinstance(out, Sample), out.trajectory.shape, out.times
+        (True, torch.Size([4, 5, 2]), tensor([0.0000, 0.3333, 0.6667, 1.0000]))
     """
 
     z1: Tensor
@@ -81,7 +88,7 @@ def sample(
         mask: Boolean ``(*batch,)``: positions that count when gate logits are pooled over the scope.
         generator: One generator, or one per leading index, for results that do not depend on the rest of the batch.
         uniforms: Numbers in [0, 1) for drawing experts, ``(draws, *batch)``, in place of ``generator``
-            (:func:`moefm.routing.draw_uniforms`). With them a run draws no random numbers and, on a GPU, never
+            (:func:`moefm.drawing.draw_uniforms`). With them a run draws no random numbers and, on a GPU, never
             waits for the device while a CUDA graph captures it.
         trajectory: Keep all states.
         rtol: Relative tolerance of adaptive solvers.

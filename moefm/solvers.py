@@ -155,8 +155,9 @@ def integrate(
 
     Args:
         velocity: The vector field.
-        z0: State at ``times[0]``.
-        times: At least two monotone times. An adaptive solver chooses its own steps and reports at these times.
+        z0: State ``(*batch, D)`` at ``times[0]``.
+        times: At least two monotone times ``(steps + 1,)``. An adaptive solver chooses its own steps and reports at
+            these times.
         solver: ``euler``, ``midpoint``, ``heun``, ``rk4``, or a method of torchdiffeq such as ``dopri5``.
         trajectory: Keep the state at every time.
         rtol: Relative tolerance of adaptive solvers.

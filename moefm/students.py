@@ -81,7 +81,7 @@ def distill(
         weight_decay: Weight decay of AdamW.
         ema: Decay of a moving average of the weights, which the student has at the end; ``None`` for none.
         clip: Largest gradient norm, or ``None``.
-        cond: Condition of every row of ``data``.
+        cond: Condition of every row of ``data``, ``(N, C)`` or labels ``(N,)``.
         mask: Boolean ``(N, ...)``: positions that count.
         generator: Source of all randomness here.
         callback: Called as ``callback(step, loss)`` after every step; raise to stop.

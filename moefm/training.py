@@ -30,7 +30,17 @@ Callback = Callable[[int, Loss], None]
 
 
 class DivergedError(RuntimeError):
-    """Training produced a loss or weights that are not finite; the field holds the last good state."""
+    """Training produced a loss or weights that are not finite; the field holds the last good state.
+
+    Example:
+        >>> from moefm import MLPMixtureField
+        >>> field = MLPMixtureField(2, 4, hidden=16)
+        >>> try:
+        ...     fit(field, torch.randn(100, 2), steps=50, lr=1e30, warmup=0)
+        ... except DivergedError:
+        ...     print(all(bool(parameter.isfinite().all()) for parameter in field.parameters()))
+        True
+    """
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,12 @@ class FitResult:
         losses: ``(step, total)`` pairs, one every ``log_every`` steps.
         steps: Steps done.
         seconds: Wall-clock time.
+
+    Example:
+        >>> from moefm import MLPMixtureField
+        >>> result = fit(MLPMixtureField(2, 4, hidden=16), torch.randn(100, 2), steps=5, log_every=2)
+        >>> isinstance(result, FitResult), [step for step, loss in result.losses]
+        (True, [1, 2, 4, 5])
     """
 
     steps: int

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"
-EXTRAS = ("lm", "eval", "parquet", "ot")
+EXTRAS = ("lm", "eval", "parquet", "ot", "serve", "lm-eval", "browser")
 HEAD = """# Licences
 
 moefm is licensed under Apache-2.0 and contains no code of others. KaTeX draws the formulas of this site. It is
@@ -27,8 +27,8 @@ on Linux with the CPU build of torch. Each licence is the one that the package d
 |---|---|---|---|
 """
 TAIL = """
-`python scripts/licences.py` writes this page from the current environment. Not listed are the extra `mamba`, which is
-built from source on a machine with CUDA, and NVIDIA's libraries, which come with a CUDA build of torch.
+`python scripts/licences.py` writes this page from an environment with these extras. Not listed are the extra `mamba`,
+which is built from source on a machine with CUDA, and NVIDIA's libraries, which come with a CUDA build of torch.
 """
 SHORT = {
     "3-Clause BSD License": "BSD-3-Clause",
@@ -78,7 +78,7 @@ def closure(requirements: list[str]) -> set[str]:
         if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
             continue
         key = (normal(requirement.name), tuple(sorted(requirement.extras)))
-        if key in seen:
+        if key in seen or key[0] == "moefm":  # an extra that includes another one, which has rows of its own
             continue
         seen.add(key)
         wanted = {"", *requirement.extras}

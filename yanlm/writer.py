@@ -55,6 +55,9 @@ class Writer:
         model: A model with a trained flow, or a trained baseline.
         tokenizer: Its tokenizer.
 
+    Raises:
+        ValueError: The model was never trained, or has fewer tokens than the tokenizer.
+
     Example:
         >>> from yanlm.config import YanConfig
         >>> from yanlm.modeling.yan import YanModel
@@ -122,30 +125,25 @@ class Writer:
             TypeError: Something other than strings is given.
             ValueError: A text is empty or too long, or an option is unknown, out of range, or not one of the model's.
         """
-        return [out for out, _ in self._fill(texts, length, seed, batch_size, generation_options(options, keywords))]
+        options = generation_options(options, keywords)
+        return [out for out, _ in self._fill(texts, options, length=length, seed=seed, batch_size=batch_size)]
 
     def watch(
-        self,
-        texts: str | Sequence[str],
-        *,
-        length: str | int = "auto",
-        seed: int | Sequence[int] = 0,
-        batch_size: int = 32,
-        options: GenerationOptions | None = None,
-        **keywords: Any,
+        self, texts: str | Sequence[str], *, options: GenerationOptions | None = None, **how: Any
     ) -> list[tuple[Written, Watched]]:
         """:meth:`write`, and what each pass said about each text; arguments and errors are the same."""
-        options = generation_options(options, keywords)
-        filled = self._fill(texts, length, seed, batch_size, options, watching=True)
+        settings = {name: how.pop(name) for name in ("length", "seed", "batch_size") if name in how}
+        filled = self._fill(texts, generation_options(options, how), **settings, watching=True)
         return [(out, seen) for out, seen in filled if seen is not None]
 
     def _fill(
         self,
         texts: str | Sequence[str],
-        length: str | int,
-        seed: int | Sequence[int],
-        batch_size: int,
         options: GenerationOptions,
+        *,
+        length: str | int = "auto",
+        seed: int | Sequence[int] = 0,
+        batch_size: int = 32,
         watching: bool = False,
     ) -> list[tuple[Written, Watched | None]]:
         texts = [texts] if isinstance(texts, str) else list(texts)

@@ -17,11 +17,11 @@ from moefm_toy.palette import DATA, TITLES, colours_of
 from moefm_toy.plane import Plane
 from moefm_toy.units import columns_of
 
-FRAMES = 36
-MILLISECONDS, HELD = 80, 2000
+FRAMES = 30
+MILLISECONDS, HELD = 100, 2000
 """How long a frame is shown, and how long the last."""
 MOST_POINTS = 600
-COLOURS = 96
+COLOURS = 64
 
 
 def animate(run: SeedRun, path: Path, dataset: Dataset) -> None:

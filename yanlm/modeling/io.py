@@ -65,7 +65,23 @@ def quiet() -> Iterator[None]:
 
 
 def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None) -> None:
-    """Write config.json, model.safetensors, the card, the tokenizer, and ``run.json`` where given; weights last."""
+    """Write config.json, model.safetensors, the card, the tokenizer, and ``run.json`` where given; weights last.
+
+    Args:
+        folder: Made where it does not exist. What it held stays until all is written.
+        model: A ``YanModel`` or an ``ARModel``.
+        tokenizer: Its tokenizer.
+        run: Record of the training.
+
+    Example:
+        >>> import tempfile
+        >>> from yanlm import YanConfig, YanModel, train_tokenizer
+        >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)
+        >>> folder = Path(tempfile.mkdtemp()) / "model"
+        >>> save_model(folder, YanModel(config), train_tokenizer(["a small text"], 260))
+        >>> (folder / "config.json").is_file(), (folder / "model.safetensors").is_file()
+        (True, True)
+    """
     from yanlm.modeling.card import model_card
 
     if run is not None or getattr(model, "card", None) is None:
@@ -115,6 +131,11 @@ def load_model(folder: str | Path | None = None, device: str = "cpu", *, writing
 
     Raises:
         ValueError: There is no model, its files are damaged, they do not fit together, or a weight is not finite.
+
+    Example:
+        >>> model = load_model()  # the one that comes with the package
+        >>> type(model).__name__, model.training, model.dtype
+        ('YanModel', False, torch.float32)
     """
     import torch
 

@@ -38,6 +38,9 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         stage2: Settings of the flow's objective.
         denoising: Settings of the single objective if the encoder is the flow's denoiser.
 
+    Args:
+        config: Sizes and choices.
+
     Example:
         >>> import torch
         >>> model = YanModel(YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49))
@@ -66,6 +69,9 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen.
 
         Without a flow, and where the encoder is its denoiser, there is one stage, and everything trains.
+
+        Raises:
+            ValueError: ``stage`` is neither 1 nor 2.
         """
         if stage not in (1, 2):
             raise ValueError(f"stage must be 1 or 2, got {stage!r}")
@@ -110,6 +116,16 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
             seeds: One integer for each row; all random numbers of the row follow from it.
             totals: Numbers of tokens and slots, ``(2,)``, that means are taken over; those of this batch by default.
             batch: Tensors of :mod:`yanlm.tokenization.examples`.
+
+        Example:
+            >>> from yanlm import Builder, train_tokenizer
+            >>> builder = Builder(train_tokenizer(["a small text"], 260), max_length=16)
+            >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)
+            >>> model = YanModel(config)
+            >>> model.prepare_stage(1)
+            >>> out = model(stage=1, seeds=[0], **builder.batch([{"text": "a small text"}], seeds=[0]))
+            >>> out.loss.shape, out.loss.requires_grad
+            (torch.Size([]), True)
         """
         seeds = fresh_seeds(len(batch["source_ids"])) if seeds is None else seeds
         totals = self.counts(batch) if totals is None else totals.to(self.device)

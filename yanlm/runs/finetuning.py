@@ -198,6 +198,20 @@ def finetune(
 
     Raises:
         ValueError: A setting or the data is wrong, or ``out`` holds a fine-tuning and ``resume`` is not set.
+
+    Example:
+        >>> import tempfile
+        >>> from yanlm import YanConfig, YanModel, save_model, train_tokenizer
+        >>> out = Path(tempfile.mkdtemp())
+        >>> ids = {"vocab_size": 262, "pad_token_id": 260, "mask_token_id": 261}
+        >>> model = YanModel(YanConfig(**ids, d_model=16, num_heads=2, method="mlm", stage=1))
+        >>> save_model(out / "model", model, train_tokenizer(["a small text"], 260))
+        >>> rows = [json.dumps({"text": f"a small text {i}", "label": "good"}) for i in range(20)]
+        >>> _ = (out / "rows.jsonl").write_text("\\n".join(rows))
+        >>> options = {"steps": 1, "eval_rows": 2}
+        >>> settings = finetune_settings(out / "model", "classify", [str(out / "rows.jsonl")], options)
+        >>> finetune(settings, 1, out / "tuned", device="cpu")["task"]
+        'classify'
     """
     from yanlm.evaluation.aggregate import over_seeds
     from yanlm.runs.run import train

@@ -66,6 +66,17 @@ def train(
         ValueError: A setting or the data is wrong, ``out`` holds a run and ``resume`` is not set, or another process
             is training there.
         CheckpointError: The disk is full, or no checkpoint can be read.
+
+    Example:
+        >>> import tempfile
+        >>> from yanlm import resolve
+        >>> out = Path(tempfile.mkdtemp())
+        >>> _ = (out / "rows.txt").write_text("\\n".join(f"a small text {i}" for i in range(40)))
+        >>> sizes = {"denoiser": "encoder", "d_model": 16, "num_heads": 2, "encoder_layers": 1}
+        >>> options = {"data": [str(out / "rows.txt")], "tokenizer": "words:60", "steps1": 2, "eval_rows": 4}
+        >>> record = train(resolve(options | {"model": sizes}), out / "run", device="cpu")
+        >>> record["stages"]["1"]["steps"], (out / "run" / "stage1" / "model.safetensors").is_file()
+        (2, True)
     """
     accelerator = make_accelerator(settings.precision, device)
     main = accelerator.is_main_process

@@ -55,6 +55,8 @@ class Builder:
         >>> {name: tuple(batch[name].shape) for name in batch}
         {'source_ids': (2, 6), 'source_mask': (2, 6), 'target_ids': (2, 6), 'target_mask': (2, 6),
          'slots': (2, 2), 'slot_mask': (2, 2)}
+        >>> builder.prompt("a <mask> b", slots_per_mask=[2]).slots
+        [1, 2]
     """
 
     def __init__(

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from yanlm.kinds import BASELINES, PRESET_NAMES
+
 
 def among(*values: str) -> Callable[[str], list[str]]:
     """What a shell offers behind an option: those of the values that begin as the word does."""
@@ -26,17 +28,17 @@ TRAINED, DATA, MODEL, LENGTH, OPTIMIZER, RECORD = (
     "Optimizer and speed",
     "Run and records",
 )
-PRESETS = ("tiny", "small", "base", "paper-transformer", "paper-mamba")
 
 Preset = Annotated[
-    str, typer.Option(help=", ".join(PRESETS) + ".", rich_help_panel=TRAINED, autocompletion=among(*PRESETS))
+    str,
+    typer.Option(help=", ".join(PRESET_NAMES) + ".", rich_help_panel=TRAINED, autocompletion=among(*PRESET_NAMES)),
 ]
 Baseline = Annotated[
     str | None,
     typer.Option(
         help="gpt2, bart, mdlm, mlm or vfm (one expert) instead of the mixture flow.",
         rich_help_panel=TRAINED,
-        autocompletion=among("gpt2", "bart", "mdlm", "mlm", "vfm"),
+        autocompletion=among(*BASELINES, "vfm"),
     ),
 ]
 Stage = Annotated[

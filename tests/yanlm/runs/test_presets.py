@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from yanlm.kinds import PRESET_NAMES
 from yanlm.runs.preset_facts import preset_facts
-from yanlm.runs.presets import get_preset
+from yanlm.runs.presets import PRESETS, get_preset
+
+
+def test_help_and_completion_offer_the_presets_that_there_are() -> None:
+    assert tuple(PRESETS) == PRESET_NAMES
 
 
 @pytest.mark.parametrize(("name", "encoder", "flow"), [("paper-transformer", 6, 8), ("paper-mamba", 4, 6)])
