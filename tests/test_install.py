@@ -1,5 +1,7 @@
 """The wheel and the sdist in clean environments: what is installed, what imports, what a type checker sees.
 
+What is installed collides with nobody's files: it works beside a user's own cli.py and toy.
+
 The tests that ask a package index run with MOEFM_INSTALL=1 only: they download torch.
 """
 
@@ -47,16 +49,21 @@ def wheel_of(built: Path) -> Path:
 
 
 def python_of(folder: Path) -> Path:
-    """The interpreter of a new environment, which has pip and nothing else."""
-    run(sys.executable, "-m", "venv", folder)
+    """The interpreter of a new environment, which has nothing in it."""
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
     return folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+
+
+def pip(python: Path, *arguments: str | Path) -> str:
+    """Our pip at work in another environment, which is made in a moment where it needs none of its own."""
+    return run(sys.executable, "-m", "pip", "--python", python, *arguments)
 
 
 @pytest.fixture(scope="module")
 def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment into which the wheel was installed; what it depends on lies in the environment of the tests."""
     python = python_of(tmp_path_factory.mktemp("clean") / "venv")
-    run(python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", wheel_of(built))
+    pip(python, "install", "--quiet", "--no-index", "--no-deps", wheel_of(built))
     [site] = (python.parents[1]).rglob("site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")  # not followed: .pth files in there
     return python
@@ -79,12 +86,20 @@ def test_the_sdist_holds_what_tests_and_docs_need(built: Path) -> None:
     assert not [name for name in names if name.split("/")[0] in ("runs", "site", ".venv", ".git")]
 
 
+def test_builds_are_reproducible(built: Path, tmp_path: Path) -> None:
+    """A wheel built from the tree has the bytes of the one that was built from the sdist."""
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT)
+    assert wheel_of(tmp_path).read_bytes() == wheel_of(built).read_bytes()
+
+
 def test_a_clean_environment_gets_our_packages_alone(python: Path, tmp_path: Path) -> None:
     code = "import importlib.metadata as m; print(*m.files('moefm'), sep='\\n')"
     files = run(python, "-c", code, cwd=tmp_path).split()
     tops = {name.split("/")[0] for name in files if ".dist-info" not in name and not name.startswith("..")}
     assert tops == OURS, "a name such as cli or toy would collide with files of a user"
     assert {"moefm/py.typed", "yanlm/py.typed", "moefm_toy/py.typed"} <= set(files)
+    page = {f"yanlm/serving/page/{name}" for name in ("page.html", "page.css", "steps.js", "show.js", "ask.js")}
+    assert page | {"yanlm/shipped/model.safetensors", "moefm_cli/yanlm/app.py"} <= set(files)
 
 
 def test_the_commands_run(python: Path, tmp_path: Path) -> None:
@@ -92,6 +107,28 @@ def test_the_commands_run(python: Path, tmp_path: Path) -> None:
         assert moefm.__version__ in run(python.with_name(name), "doctor", cwd=tmp_path)
     field = "import moefm; print(moefm.__file__); moefm.MLPMixtureField(2, 3)"
     assert str(python.parents[1]) in run(python, "-c", field, cwd=tmp_path)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A user's project with a module and a package that have the names of our folders."""
+    (tmp_path / "toy").mkdir()
+    for file in ("cli.py", "toy/__init__.py"):
+        (tmp_path / file).write_text("raise RuntimeError('a file of the user was imported')\n")
+    return tmp_path
+
+
+BESIDE = """import sys
+import moefm_cli.moefm.app, moefm_cli.yanlm.app, moefm_toy.datasets, yanlm.runs.run
+assert all(module.__file__.startswith(sys.argv[1]) for module in (moefm_cli, moefm_toy, yanlm))
+sys.argv[1:] = ["doctor", "--json"]
+moefm_cli.yanlm.app.main()
+"""
+
+
+def test_the_wheel_works_beside_files_of_the_same_names(python: Path, project: Path) -> None:
+    assert '"torch"' in run(python, "-c", BESIDE, str(python.parents[1]), cwd=project)
+    assert "moons" in run(python, "-m", "moefm_cli.moefm.app", "datasets", cwd=project)
 
 
 @pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13", "python3.14"])
@@ -148,7 +185,7 @@ def test_extras_name_what_constraints_pin(name: str) -> None:
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_extras_resolve(built: Path, python: Path, extra: str) -> None:
     wanted = f"{wheel_of(built)}[{extra}]"
-    run(python, "-m", "pip", "install", "--quiet", "--dry-run", "-c", ROOT / "constraints.txt", wanted)
+    pip(python, "install", "--quiet", "--dry-run", "-c", ROOT / "constraints.txt", wanted)
 
 
 @asks_an_index
@@ -156,8 +193,8 @@ def test_extras_resolve(built: Path, python: Path, extra: str) -> None:
 def test_a_minimal_install_trains(built: Path, tmp_path: Path, torch: str) -> None:
     """With the oldest torch that is supported, and with the one that development uses."""
     python = python_of(tmp_path / "venv")
-    run(python, "-m", "pip", "install", "--quiet", wheel_of(built), f"torch=={torch}")
-    run(python, "-m", "pip", "check")
+    pip(python, "install", "--quiet", wheel_of(built), f"torch=={torch}")
+    pip(python, "check")
     report = run(python.with_name("moefm"), "toy", "--quick", "--json", cwd=tmp_path)
     assert '"w2"' in report
     code = "import yanlm, importlib.util; print(importlib.util.find_spec('transformers'))"

@@ -149,6 +149,15 @@ def test_files_and_functions_are_short() -> None:
     assert not long_files + long_functions
 
 
+@pytest.mark.parametrize("folder", ["docs", "examples", "moefm", "yanlm", "toy", "cli"])
+def test_files_are_small(folder: str) -> None:
+    """As pre-commit wants it; the weights of the shipped model are the one exception."""
+    large = {
+        name_of(path) for path in (ROOT / folder).rglob("*") if path.is_file() and path.stat().st_size > 1000 * 1024
+    }
+    assert large <= {"yanlm/shipped/model.safetensors"}
+
+
 TESTS = {"moefm": "moefm", "yanlm": "yanlm", "moefm_toy": "toy", "moefm_cli": "cli"}
 """The folder of tests of each package; below it, they lie as the package's files do."""
 UNTESTED = {
