@@ -114,7 +114,7 @@ _HOMES = {
 }
 """Module of every public name."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "VFM",

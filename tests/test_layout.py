@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,9 +43,15 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    """All nodes of a file, which is read once."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Line, module and names of every import of ours: also under TYPE_CHECKING and inside functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}:{node.lineno} is a relative import"
             if str(node.module).split(".")[0] in SOURCES:
@@ -143,7 +150,7 @@ def test_files_and_functions_are_short() -> None:
     long_functions = [
         f"{name_of(path)}:{node.name}"
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef) and lines_of_code(node) > 60
     ]
     assert not long_files + long_functions
@@ -170,8 +177,8 @@ UNTESTED = {
 def has_behaviour(path: Path) -> bool:
     """Whether a file has a public function or class."""
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    return any(isinstance(node, definitions) and not node.name.startswith("_") for node in body)
+    [module] = [node for node in nodes(path) if isinstance(node, ast.Module)]
+    return any(isinstance(node, definitions) and not node.name.startswith("_") for node in module.body)
 
 
 def mirror_of(path: Path) -> Path:
@@ -192,8 +199,7 @@ VAGUE = {"found", "one", "each", "made", "thing"}
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_results_are_named_for_what_they_are(path: Path) -> None:
-    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    names = {node.id for node in tree if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names = {node.id for node in nodes(path) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     assert not names & VAGUE
 
 

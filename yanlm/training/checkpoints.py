@@ -208,8 +208,6 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise ValueError(f"{STATE_FILE} holds no state of a stage")
     if any(Path(name).name != name for name in state["files"]):
         raise ValueError(f"{STATE_FILE} lists files outside the checkpoint")
-    if any(Path(name).name != name for name in state["files"]):
-        raise ValueError(f"{STATE_FILE} lists files outside the checkpoint")
     return state
 
 
