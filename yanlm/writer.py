@@ -114,9 +114,9 @@ class Writer:
             seed: Every text has its own random numbers, from this and its place in ``texts``. A list holds one seed for
                 each text, which is then written as if it were alone.
             batch_size: Largest number of texts generated together; fewer if their lengths differ much.
-            options: Generation options.
+            options: Generation options; by default those of the model's ``generation_config.json``.
             keywords: The same options by name, such as ``steps=8``, ``samples=4`` or ``reread=True``; these override
-                ``options``.
+                the others.
 
         Returns:
             The result for each text, in the same order.
@@ -125,7 +125,7 @@ class Writer:
             TypeError: Something other than strings is given.
             ValueError: A text is empty or too long, or an option is unknown, out of range, or not one of the model's.
         """
-        options = generation_options(options, keywords)
+        options = generation_options(options, keywords, self.model.defaults)
         return [out for out, _ in self._fill(texts, options, length=length, seed=seed, batch_size=batch_size)]
 
     def watch(
@@ -133,7 +133,7 @@ class Writer:
     ) -> list[tuple[Written, Watched]]:
         """:meth:`write`, and what each pass said about each text; arguments and errors are the same."""
         settings = {name: how.pop(name) for name in ("length", "seed", "batch_size") if name in how}
-        filled = self._fill(texts, generation_options(options, how), **settings, watching=True)
+        filled = self._fill(texts, generation_options(options, how, self.model.defaults), **settings, watching=True)
         return [(out, seen) for out, seen in filled if seen is not None]
 
     def _fill(
@@ -159,7 +159,7 @@ class Writer:
             batch = self.builder.collate([examples[i] for i in rows])
             batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
             alone = len(rows) == 1
-            watcher = Watcher() if watching and self.model.can.steps else None
+            watcher = Watcher() if watching else None
             out = self.model.generate(
                 batch["source_ids"],
                 slots=batch["slots"],
@@ -169,9 +169,8 @@ class Writer:
                 seeds=[seeds[i] for i in rows],
                 **({} if watcher is None else {"watcher": watcher}),
             )
-            seen = (
-                [None] * len(rows) if not watching else watched(out, [self._spans(examples[i]) for i in rows], watcher)
-            )
+            spans = [self._spans(examples[i]) for i in rows]
+            seen = [None] * len(rows) if watcher is None else watched(out, spans, watcher)
             for i, samples, own in zip(rows, out.tokens.tolist(), seen, strict=True):
                 filled[i] = self._written(texts[i], examples[i], samples, out.nfe), own
         return [filled[i] for i in range(len(texts))]

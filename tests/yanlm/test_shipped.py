@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 
 from yanlm import Writer, load_model
+from yanlm.generation.options import GenerationOptions
 from yanlm.modeling.io import SHIPPED, WEIGHTS_FILE, model_folder
 
 MOST_BYTES = 16 * 2**20
@@ -39,6 +40,10 @@ def test_it_fills_sentences() -> None:
         outputs = Writer.load(writing=True).write(list(CERTAIN), length=1, **options)
         fits = [out.fills[0][0].strip() in words for out, words in zip(outputs, CERTAIN.values(), strict=True)]
         assert sum(fits) >= len(fits) - 2, [out.text for out in outputs]
+
+
+def test_it_writes_the_most_probable_words_in_one_pass_unless_asked_otherwise() -> None:
+    assert load_model(writing=True).defaults == GenerationOptions(sampler="diffusion", steps=1)
 
 
 def test_how_it_was_made_is_told_without_paths_of_a_machine() -> None:

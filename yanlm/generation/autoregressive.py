@@ -12,7 +12,8 @@ from moefm.checks import check_count
 from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.recorded_decoding import RecordedDecoder, cuda_graph
 from yanlm.generation.result import Generation, check_finite
-from yanlm.generation.token_sampling import Canvas, choose, special_ids
+from yanlm.generation.token_sampling import Canvas, choose, special_ids, word_probabilities
+from yanlm.generation.watching import Watcher
 from yanlm.nn.ar_layout import Prefix, answer
 from yanlm.nn.cross_entropy import token_cross_entropy
 from yanlm.tokenization.collation import padded
@@ -88,6 +89,7 @@ def write(
     slot_mask: Tensor | None = None,
     options: GenerationOptions = DEFAULTS,
     choices: Tensor | None = None,
+    watcher: Watcher | None = None,
 ) -> Generation:
     """Fill every span with exactly as many tokens as it has slots; the masks between spans are set, not written.
 
@@ -99,6 +101,7 @@ def write(
         slot_mask: ``(B, M)``, True = a slot.
         options: Temperature, samples and seeds; the steps are ignored, because every token takes a pass.
         choices: Known answers ``(C, M)``; one pass over all of them finds the most probable.
+        watcher: Receives every token.
 
     Returns:
         Tokens ``(B, samples, M)``, no assignment, and ``nfe``, the passes that were made.
@@ -119,9 +122,14 @@ def write(
     last = torch.full((len(before),), cast(int, config.mask_token_id), device=model.device)
     tokens: list[Tensor] = []
     probabilities: list[Tensor] = []
-    for is_slot in plans.bool().T if plans.any() else ():
+    for is_slot, done in zip(plans.bool().T, plans.cumsum(1).T, strict=True) if plans.any() else ():
         uniforms = _uniforms(canvas.streams, is_slot) if options.temperature else None
-        chosen, probability = choose(pen.write(last), special_ids(config), options.temperature, uniforms)
+        logits = pen.write(last)
+        chosen, probability = choose(logits, special_ids(config), options.temperature, uniforms)
+        if watcher is not None and is_slot.any():
+            watcher.read(word_probabilities(logits[is_slot], special_ids(config)), chosen[is_slot])
+            left = done.unsqueeze(1) - torch.arange(canvas.held.shape[1], device=model.device)  # 1 at the newest slot
+            watcher.end((left == 1) & is_slot.unsqueeze(1), settled=left > 0)
         last = torch.where(is_slot, chosen, cast(int, config.mask_token_id))
         tokens.append(chosen)
         probabilities.append(probability)

@@ -120,8 +120,13 @@ FLOW_OPTIONS: dict[str, Any] = {
 """Options of generation that only a flow has, and their defaults."""
 
 
-def generation_options(options: GenerationOptions | None, keywords: Mapping[str, Any]) -> GenerationOptions:
+def generation_options(
+    options: GenerationOptions | None, keywords: Mapping[str, Any], defaults: GenerationOptions = DEFAULTS
+) -> GenerationOptions:
     """The options given as an object, as keywords, or as both; keywords override the object.
+
+    Without an object they override ``defaults``, those of the model. A keyword that only a flow takes, such as
+    ``reread``, then asks for the flow. Defaults of another sampler than the one asked for do not count.
 
     Raises:
         ValueError: A keyword is not an option, or a value is out of range.
@@ -129,8 +134,15 @@ def generation_options(options: GenerationOptions | None, keywords: Mapping[str,
     Example:
         >>> generation_options(GenerationOptions(steps=8), {"samples": 2})
         GenerationOptions(steps=8, ... samples=2, seeds=None)
+        >>> one_pass = GenerationOptions(sampler="diffusion", steps=1)
+        >>> [generation_options(None, named, one_pass).steps for named in ({"samples": 2}, {"reread": True})]
+        [1, 3]
     """
     known = sorted(field.name for field in fields(GenerationOptions))
     if unknown := [name for name in keywords if name not in known]:
         raise ValueError(f"generate has no option {unknown[0]!r}; its options are {', '.join(known)}")
-    return replace(DEFAULTS if options is None else options, **keywords)
+    if options is not None:
+        return replace(options, **keywords)
+    flow = any(keywords.get(name, neutral) != neutral for name, neutral in FLOW_OPTIONS.items())
+    sampler = keywords.get("sampler", "flow" if flow else defaults.sampler)
+    return replace(defaults if sampler == defaults.sampler else DEFAULTS, **{**keywords, "sampler": sampler})

@@ -167,15 +167,15 @@ class Watched(NamedTuple):
     nfe: int
 
 
-def watched(out: Generation, spans: Sequence[Sequence[int]], watcher: Watcher | None) -> list[Watched]:
+def watched(out: Generation, spans: Sequence[Sequence[int]], watcher: Watcher) -> list[Watched]:
     """What was seen of a generation, text by text.
 
     Args:
         out: The generation of B texts.
         spans: For each text the number of slots of each mask.
-        watcher: What saw it; without one, as where tokens are written one by one, its end is all that is known.
+        watcher: What saw it.
     """
-    passes = [_end(out)] if watcher is None else watcher.passes
+    passes = watcher.passes
     samples, texts = out.tokens.shape[1], len(spans)
     seen = []
     for text, own in enumerate(spans):
@@ -184,11 +184,3 @@ def watched(out: Generation, spans: Sequence[Sequence[int]], watcher: Watcher | 
         experts = None if out.assignment is None else out.assignment[text, :, : sum(own)].cpu()
         seen.append(Watched([x.take(rows, sum(own)) for x in passes], list(own), experts, out.nfe))
     return seen
-
-
-def _end(out: Generation) -> Pass:
-    """The only pass that is known where nobody watched."""
-    tokens = out.tokens.flatten(0, 1).cpu()
-    unknown = torch.full(tokens.shape, torch.nan)
-    none = tokens.new_zeros(*tokens.shape, 0)
-    return Pass(tokens, unknown, none, none.float(), torch.ones_like(tokens, dtype=torch.bool), None, None)

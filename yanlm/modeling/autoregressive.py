@@ -13,6 +13,7 @@ from yanlm.config import ARConfig
 from yanlm.generation.autoregressive import write, write_free
 from yanlm.generation.capabilities import Capabilities, capabilities
 from yanlm.generation.options import GenerationOptions, generation_options
+from yanlm.generation.watching import Watcher
 from yanlm.modeling.card import CardedMixin
 from yanlm.modeling.output import YanOutput
 from yanlm.modeling.sequences import SlotGenerationMixin
@@ -107,6 +108,7 @@ class ARModel(SlotGenerationMixin, CardedMixin, ARNetwork):  # type: ignore[misc
         source_mask: Tensor | None = None,
         slot_mask: Tensor | None = None,
         choices: Tensor | None = None,
+        watcher: Watcher | None = None,
         options: GenerationOptions | None = None,
         **keywords: Any,
     ) -> Any:
@@ -126,6 +128,7 @@ class ARModel(SlotGenerationMixin, CardedMixin, ARNetwork):  # type: ignore[misc
             slot_mask=slot_mask,
             options=options,
             choices=choices,
+            watcher=watcher,
         )
 
     def generate_free(self, source_ids: Tensor, **options: Any) -> list[list[list[int]]]:

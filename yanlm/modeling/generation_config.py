@@ -8,11 +8,7 @@ from transformers import GenerationConfig
 
 from moefm.checks import check_count
 from yanlm.generation.options import DEFAULTS, GenerationOptions
-
-OPTIONS = ("steps", "temperature", "z0_scale", "routing", "reread", "order", "candidates", "sampler")
-"""Options of :class:`yanlm.generation.options.GenerationOptions` that it holds under their own names."""
-_TOKENS = ("bos_token_id", "pad_token_id", "eos_token_id")
-_METADATA = ("_commit_hash", "_from_model_config", "transformers_version")
+from yanlm.modeling.folder_options import METADATA, OPTIONS, TOKENS, check_known
 
 
 class YanGenerationConfig(GenerationConfig):
@@ -50,7 +46,7 @@ class YanGenerationConfig(GenerationConfig):
         self.seed: int | None = kwargs.pop("seed", None)
         self.num_return_sequences: int = kwargs.pop("num_return_sequences", 1)
         self.return_dict_in_generate: bool = kwargs.pop("return_dict_in_generate", True)
-        for name in (*_TOKENS, *_METADATA):
+        for name in (*TOKENS, *METADATA):
             setattr(self, name, kwargs.pop(name, None))
         check_known(kwargs)
         self.validate()
@@ -77,14 +73,3 @@ class YanGenerationConfig(GenerationConfig):
     def from_model_config(cls, *args: Any, **kwargs: Any) -> Any:
         """There is nothing of it in a model's configuration."""
         raise NotImplementedError("the configuration of a model holds no options of generation")
-
-
-def check_known(names: Any) -> None:
-    """Refuse options that there are not.
-
-    Raises:
-        ValueError: There is one.
-    """
-    known = sorted([*OPTIONS, "max_new_tokens", "num_return_sequences", "return_dict_in_generate", "seed"])
-    if unknown := ", ".join(names):
-        raise ValueError(f"generate has no option {unknown}; its options are {', '.join(known)}")

@@ -139,11 +139,12 @@ def load_model(folder: str | Path | None = None, device: str = "cpu", *, writing
     """
     import torch
 
+    from yanlm.modeling.folder_options import folder_options
     from yanlm.modeling.weights import check_finite, check_shapes, read_shapes
 
     folder = model_folder(folder)
     config = load_config(folder)
-    kind = _kind(config, writing)
+    kind, options = _kind(config, writing), folder_options(folder)
     try:
         check_shapes(kind, config, read_shapes(folder / WEIGHTS_FILE))
         if hasattr(kind, "from_pretrained"):
@@ -151,6 +152,7 @@ def load_model(folder: str | Path | None = None, device: str = "cpu", *, writing
                 model = kind.from_pretrained(folder, config=config, local_files_only=True, use_safetensors=True)
         else:
             model = kind.load(folder / WEIGHTS_FILE, config)
+            model.defaults = options
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
     check_finite(folder, model)

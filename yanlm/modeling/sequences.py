@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.utils.generic import ModelOutput
 
-from yanlm.modeling.generation_config import YanGenerationConfig, check_known
+from yanlm.generation.options import GenerationOptions, generation_options
+from yanlm.modeling.folder_options import OPTIONS, check_known
+from yanlm.modeling.generation_config import YanGenerationConfig
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, collate
 
@@ -53,6 +55,11 @@ class SlotGenerationMixin:
     generation_config: Any
     config: Any
 
+    @property
+    def defaults(self) -> GenerationOptions:
+        """How texts are filled where nothing is said: what ``generation_config`` says, for one sample."""
+        return replace(self.generation_config.options(), samples=1)
+
     def generate(self, input_ids: Tensor | None = None, **given: Any) -> Any:
         """Fill masks, as transformers asks for it, or as :meth:`yanlm.modeling.writing.WritingModel.generate` does.
 
@@ -78,7 +85,8 @@ class SlotGenerationMixin:
         given.pop("token_type_ids", None)  # tokenizers offer them
         mask, config = given.pop("attention_mask", None), given.pop("generation_config", None)
         config = copy.deepcopy(config or self.generation_config)
-        check_known(config.update(**given))
+        how = generation_options(None, {name: given[name] for name in OPTIONS if name in given}, config.options())
+        check_known(config.update(**given | {name: getattr(how, name) for name in OPTIONS}))
         out = _filled(self, input_ids, mask, config)
         return out if config.return_dict_in_generate else out.sequences
 

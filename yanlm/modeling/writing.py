@@ -13,7 +13,7 @@ from yanlm.generation.capabilities import Capabilities, capabilities
 from yanlm.generation.cuda_graphs import prepare
 from yanlm.generation.denoising import denoise, denoise_in_turns
 from yanlm.generation.flow_sampling import generate
-from yanlm.generation.options import GenerationOptions, generation_options
+from yanlm.generation.options import DEFAULTS, GenerationOptions, generation_options
 from yanlm.generation.rereading import reread
 from yanlm.generation.result import Generation
 from yanlm.generation.unmasking import unmask
@@ -33,6 +33,8 @@ class WritingModel(YanNetwork):
     """
 
     config_class = YanConfig
+    defaults: GenerationOptions = DEFAULTS
+    """How texts are filled where nothing is said."""
 
     def __init__(self, config: YanConfig) -> None:
         nn.Module.__init__(self)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moefm.installation import install
-from yanlm.generation.options import GenerationOptions
+from yanlm.generation.options import GenerationOptions, generation_options
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Ids
 from yanlm.tokenization.pieces import encode_piece
@@ -45,11 +45,15 @@ class YanLM(LM):  # type: ignore[misc]
 
     over noise and experts. ``samples`` of them give an unbiased estimate of it. Its logarithm, which is returned, is in
     expectation a lower bound of :math:`\log p(y \mid x)` (Jensen), and more samples bring it closer. For ``gpt2`` and
-    ``bart`` it is exact, and for ``mlm`` and ``mdlm`` it is the exact probability of one pass.
+    ``bart`` it is exact. For ``mlm``, ``mdlm`` and ``sampler=diffusion`` it is the exact probability of one pass.
+
+    What is written (``generate_until``) takes all options of the model's ``generation_config.json``, a likelihood its
+    steps, sampler, routing and scale of the noise.
 
     Args:
         model: Folder of a model, or none for the one in the package.
-        steps: Steps T.
+        steps: Steps T; by default the model's own, or 3.
+        sampler: ``flow`` or ``diffusion``; by default the model's own.
         samples: Draws of noise and experts for each likelihood.
         seed: Of them.
         batch_size: Rows of a pass; ``gpt2`` and ``bart`` take one.
@@ -63,7 +67,8 @@ class YanLM(LM):  # type: ignore[misc]
     def __init__(
         self,
         model: str | None = None,
-        steps: int = 3,
+        steps: int | None = None,
+        sampler: str | None = None,
         samples: int = 16,
         seed: int = 0,
         batch_size: int | str = 32,
@@ -74,8 +79,12 @@ class YanLM(LM):  # type: ignore[misc]
             raise ValueError(f"yanlm in lm-evaluation-harness needs lm-eval: {install('lm-eval')}")
         super().__init__()
         self.writer = Writer.load(model, device or "cpu", writing=True)
-        can = self.writer.model.can
-        self.options = GenerationOptions(steps=int(steps), samples=int(samples) if can.noise else 1)
+        can, named = self.writer.model.can, {"steps": None if steps is None else int(steps), "sampler": sampler}
+        named = {name: value for name, value in named.items() if value is not None}
+        self.options = generation_options(None, named, self.writer.model.defaults)
+        likely = {name: getattr(self.options, name) for name in ("steps", "sampler", "routing", "z0_scale")}
+        draws = can.noise and self.options.sampler == "flow"
+        self.likelihood = GenerationOptions(**likely, samples=int(samples) if draws else 1)
         self.seed, self.batch = int(seed), int(batch_size) if str(batch_size).isdecimal() else 32
         if can.lengths:  # token by token every row would read the continuations of all
             self.batch = 1
@@ -102,10 +111,10 @@ class YanLM(LM):  # type: ignore[misc]
         """One span behind each context, as long as the model finds it should be, up to the first stop."""
         written = []
         for context, how in (request.args for request in requests):
-            [out] = self.writer.write(context, seed=self.seed, options=self.options, samples=1)
+            [out] = self.writer.write(context, seed=self.seed, options=self.options)
             most = int(how.get("max_gen_toks", out.tokens))
             if out.tokens > most:
-                [out] = self.writer.write(context, seed=self.seed, length=most, options=self.options, samples=1)
+                [out] = self.writer.write(context, seed=self.seed, length=most, options=self.options)
             text, until = out.fills[0][-1], how.get("until") or []
             for stop in [until] if isinstance(until, str) else until:
                 text = text.split(stop)[0] if stop else text
@@ -141,10 +150,10 @@ class YanLM(LM):  # type: ignore[misc]
         batch = {name: tensor.to(model.device) for name, tensor in builder.collate(examples).items()}
         how = {name: batch[name] for name in ("slots", "source_mask", "slot_mask")}
         seeds = [row_seed(self.seed, 0, place) for place in places]
-        scores = model.generate(batch["source_ids"], **how, choices=wanted, options=self.options, seeds=seeds).scores
+        scores = model.generate(batch["source_ids"], **how, choices=wanted, options=self.likelihood, seeds=seeds).scores
         own = scores.diagonal(dim1=0, dim2=2).double()  # (samples, B): of each row its own continuation
         total = (own.logsumexp(0) - math.log(len(own))).tolist()
-        written = model.generate(batch["source_ids"], **how, options=self.options, samples=1, seeds=seeds).tokens[:, 0]
+        written = model.generate(batch["source_ids"], **how, options=self.options, seeds=seeds).tokens[:, 0]
         return list(zip(total, (written == wanted).all(1).tolist(), strict=True))
 
 

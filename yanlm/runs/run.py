@@ -15,9 +15,12 @@ from yanlm.evaluation.report import evaluate, example_of
 from yanlm.files import filling, replacing, sha256, write_json, write_text
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.card import CARD_FILE, model_card
+from yanlm.modeling.folder_options import OPTIONS_FILE
+from yanlm.modeling.generation_config import YanGenerationConfig
 from yanlm.modeling.io import WEIGHTS_FILE, load_model, save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.runs.batches import stage_draw
+from yanlm.runs.best_way import best_way
 from yanlm.runs.claim import claimed
 from yanlm.runs.listener import Listener
 from yanlm.runs.record import RUN_FILE, describe_corpus, read_record, run_head, samples_text
@@ -202,12 +205,15 @@ class _Run:
             record["evaluation"] = final_evaluation(*given, seconds=most, hear=self.hear.evaluated)
         first = self.stages.get("1", {})
         record["report"]["stage1"] = {name: first[name] for name in ("one_pass",) if name in first}
+        record["report"]["way"] = way = best_way(record["report"], model.can)
         record["seconds"] = round(record.get("seconds", 0.0) + time.time() - began, 1)
         logs = {stage: out / f"stage{stage}" / "log.jsonl" for stage in (1, 2)}
         curves = {stage: read_log(path) for stage, path in logs.items() if path.is_file()}
         with reported(out, "writing the report"):
             write_json(out / RUN_FILE, record)
             write_json(out / f"stage{last}" / RUN_FILE, record)
+            if way:
+                write_text(out / f"stage{last}" / OPTIONS_FILE, YanGenerationConfig(**way).to_json_string())
             write_text(out / f"stage{last}" / CARD_FILE, model_card(model.config, record, f"{out.name}/stage{last}"))
             with replacing(out / "losses.png") as beside:
                 loss_figure(curves, self.settings.kind).savefig(beside, dpi=120)

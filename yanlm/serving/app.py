@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from yanlm.serving.batching import Batcher
-from yanlm.serving.completions import completion_answer, completion_request
+from yanlm.serving.completions import completion_answer, completion_events, completion_request
 from yanlm.serving.fields import read_object
 from yanlm.serving.guard import Guard, body_of, refused, unless_gone
-from yanlm.serving.infill import infill_answer, infill_jobs
+from yanlm.serving.infill import infill_answer, infill_events, infill_request
 from yanlm.serving.job import Answer, Job
 from yanlm.serving.metrics import MEDIA_TYPE, Metrics
 from yanlm.serving.page import page
 from yanlm.serving.refusal import Refusal
 from yanlm.serving.served import Served
+from yanlm.serving.streaming import MEDIA_TYPE as EVENTS
+from yanlm.serving.streaming import events, give_up
 
 LEFT = 499
 """Status of a request whose client did not wait; nobody reads it but the metrics."""
@@ -72,26 +75,36 @@ class Routes:
 
     async def infill(self, request: Request) -> Response:
         """Texts with masks, filled."""
-        jobs = infill_jobs(self.served, read_object(await body_of(request, self.served.limits)))
-        answers = await self._answers(request, jobs)
-        return _json(None if answers is None else infill_answer(self.served, jobs, answers))
+        asked = infill_request(self.served, read_object(await body_of(request, self.served.limits)))
+        if asked.stream:
+            return await self._stream(request, asked.jobs, *infill_events(self.served, asked))
+        answers = await self._answers(request, asked.jobs)
+        return _json(None if answers is None else infill_answer(self.served, asked, answers))
 
     async def complete(self, request: Request) -> Response:
         """Texts, continued."""
         asked = completion_request(self.served, read_object(await body_of(request, self.served.limits)))
+        if asked.stream:
+            return await self._stream(request, asked.jobs, *completion_events(self.served, asked))
         answers = await self._answers(request, asked.jobs)
         return _json(None if answers is None else completion_answer(self.served, asked, answers))
 
     async def _answers(self, request: Request, jobs: Sequence[Job]) -> list[Answer] | None:
         """Of all jobs; ``None`` where the client has left, whose jobs are then not begun."""
         futures = self.batcher.put(jobs)
-
-        def give_up() -> None:
-            for future in futures:
-                future.cancel()
-
-        answers: list[Answer] | None = await unless_gone(request, asyncio.gather(*futures), give_up)
+        answers: list[Answer] | None = await unless_gone(request, asyncio.gather(*futures), partial(give_up, futures))
         return answers
+
+    async def _stream(self, request: Request, jobs: Sequence[Job], each: Any, last: Any) -> Response:
+        """Answers one by one. It begins with the first, so that a request that cannot be answered has its status."""
+        futures = self.batcher.put(jobs)
+        first = await unless_gone(request, asyncio.wait(futures[:1]), partial(give_up, futures))
+        if first is None:
+            return Response(status_code=LEFT)
+        if error := futures[0].exception():
+            give_up(futures)
+            raise error
+        return StreamingResponse(events(futures, each, last), media_type=EVENTS)
 
 
 def _json(document: dict[str, Any] | None) -> Response:

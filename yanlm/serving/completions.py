@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from yanlm.serving.fields import Fields, refuse_all
@@ -12,19 +12,18 @@ from yanlm.serving.infill import timing
 from yanlm.serving.job import Answer, Job
 from yanlm.serving.refusal import Refusal, bad
 from yanlm.serving.served import SEEDS, Served
+from yanlm.serving.streaming import Documents
 from yanlm.tokenization.masked_text import with_masks
 from yanlm.tokenization.prompts import encode_with_masks
 
 MASK = "<mask>"
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "stream": (False,),
     "logprobs": (0,),
     "best_of": (1,),
     "top_p": (1,),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
     "logit_bias": ({},),
-    "stream_options": (),
 }
 """Fields of OpenAI's interface that change nothing here, and the values at which they do not have to."""
 STOPS = 4
@@ -39,6 +38,8 @@ class Completion(NamedTuple):
         suffix: Text after the written part.
         echo: Whether prompts are returned before the written part.
         stops: Texts at which a sample ends.
+        stream: Whether every text is sent as soon as it is written.
+        usage: Whether a stream says at its end how many tokens there were.
     """
 
     jobs: list[Job]
@@ -46,6 +47,8 @@ class Completion(NamedTuple):
     suffix: str
     echo: bool
     stops: list[str]
+    stream: bool
+    usage: bool
 
 
 def completion_request(served: Served, document: dict[str, Any]) -> Completion:
@@ -61,6 +64,7 @@ def completion_request(served: Served, document: dict[str, Any]) -> Completion:
     length = fields.integer("max_tokens", 16, 1, served.writer.model.config.max_length)
     seed = fields.integer("seed", secrets.randbelow(2**31), -SEEDS, SEEDS)
     options, stops = served.options(fields, "n"), _stops(fields)
+    stream, usage = fields.flag("stream"), _usage_wanted(fields)
     fields.take("user")
     refuse_all(fields, NEUTRAL, "all tokens are written at once, the most probable ones of what noise leads to")
     fields.end()
@@ -68,7 +72,7 @@ def completion_request(served: Served, document: dict[str, Any]) -> Completion:
         raise bad("prompt", "prompt holds a mask: POST /v1/infill fills masks, this continues texts")
     texts = [f"{prompt.rstrip()} {MASK}{suffix}" if suffix else prompt for prompt in prompts]
     jobs = [served.job(text, seed + place, length, options) for place, text in enumerate(texts)]
-    return Completion(jobs, prompts, suffix, echo, stops)
+    return Completion(jobs, prompts, suffix, echo, stops, stream, usage)
 
 
 def _check_model(served: Served, name: str) -> None:
@@ -84,33 +88,60 @@ def _stops(fields: Fields) -> list[str]:
     return stops
 
 
+def _usage_wanted(fields: Fields) -> bool:
+    value = fields.take("stream_options", {})
+    if not isinstance(value, dict) or not set(value) <= {"include_usage"}:
+        raise bad("stream_options", 'stream_options must be an object such as {"include_usage": true}')
+    return Fields(value).flag("include_usage")
+
+
 def completion_answer(served: Served, asked: Completion, answers: Sequence[Answer]) -> dict[str, Any]:
     """The body of the answer."""
-    choices: list[dict[str, Any]] = []
-    for prompt, answer in zip(asked.prompts, answers, strict=True):
-        for sample in answer.written.samples:
-            text, reason = cut(continuation(sample, prompt, asked.suffix), asked.stops)
-            choices.append(
-                {
-                    "index": len(choices),
-                    "text": prompt + text if asked.echo else text,
-                    "finish_reason": reason,
-                    "logprobs": None,
-                }
-            )
-    tokenizer = served.writer.tokenizer
-    given = sum(len(encode_with_masks(tokenizer, prompt)) for prompt in asked.prompts)
-    written = sum(answer.written.tokens * len(answer.written.samples) for answer in answers)
+    choices = [choice for place, answer in enumerate(answers) for choice in _choices(asked, place, answer)]
+    body = {**_head(served), "choices": choices, "usage": _usage(served, asked, answers)}
+    return body | {"seed": asked.jobs[0].seed, "timing": timing(answers)}
+
+
+def completion_events(
+    served: Served, asked: Completion
+) -> tuple[Callable[[int, Answer], Documents], Callable[[Sequence[Answer]], Documents]]:
+    """What is sent of each prompt, a chunk for each sample, and at the end."""
+    head = {**_head(served), "seed": asked.jobs[0].seed}
+
+    def each(place: int, answer: Answer) -> Documents:
+        yield from ({**head, "choices": [choice]} for choice in _choices(asked, place, answer))
+
+    def last(answers: Sequence[Answer]) -> Documents:
+        if asked.usage:
+            yield {**head, "choices": [], "usage": _usage(served, asked, answers)}
+
+    return each, last
+
+
+def _head(served: Served) -> dict[str, Any]:
     return {
         "id": f"cmpl-{secrets.token_hex(12)}",
         "object": "text_completion",
         "created": int(time.time()),
         "model": served.name,
-        "choices": choices,
-        "usage": {"prompt_tokens": given, "completion_tokens": written, "total_tokens": given + written},
-        "seed": asked.jobs[0].seed,
-        "timing": timing(answers),
     }
+
+
+def _choices(asked: Completion, place: int, answer: Answer) -> list[dict[str, Any]]:
+    """The samples of the prompt at this place."""
+    prompt, samples, choices = asked.prompts[place], answer.written.samples, []
+    for number, sample in enumerate(samples):
+        text, reason = cut(continuation(sample, prompt, asked.suffix), asked.stops)
+        text = prompt + text if asked.echo else text
+        index = place * len(samples) + number
+        choices.append({"index": index, "text": text, "finish_reason": reason, "logprobs": None})
+    return choices
+
+
+def _usage(served: Served, asked: Completion, answers: Sequence[Answer]) -> dict[str, int]:
+    given = sum(len(encode_with_masks(served.writer.tokenizer, prompt)) for prompt in asked.prompts)
+    written = sum(answer.written.tokens * len(answer.written.samples) for answer in answers)
+    return {"prompt_tokens": given, "completion_tokens": written, "total_tokens": given + written}
 
 
 def continuation(sample: str, prompt: str, suffix: str = "") -> str:

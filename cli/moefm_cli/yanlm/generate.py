@@ -13,7 +13,7 @@ import typer
 
 from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
 from moefm_cli.max_bytes import MaxBytes
-from moefm_cli.yanlm.generation_options import Candidates, Order, Sampler, Temperature, check_counts
+from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, SAMPLER, TEMPERATURE, check_counts
 from moefm_cli.yanlm.shown import chance_lines, check_shown, token_chances
 
 if TYPE_CHECKING:
@@ -44,18 +44,22 @@ def generate(
         str | None, typer.Argument(help="Text with <mask>, or - to read one text per line from standard input.")
     ] = None,
     file: Annotated[Path | None, typer.Option(help="File with one text per line.")] = None,
-    steps: Annotated[int, typer.Option(help="Euler steps T.")] = 3,
+    steps: Annotated[int | None, typer.Option(help="Steps T, or passes. Default: the model's own, or 3.")] = None,
     samples: Annotated[int, typer.Option(help="Results for each text.")] = 1,
     length: Annotated[str, typer.Option(help="Tokens for each mask: auto (predicted), source, or a number.")] = "auto",
-    z0_scale: Annotated[float, typer.Option(help="Scale of the noise: lower is less diverse.")] = 1.0,
+    z0_scale: Annotated[
+        float | None, typer.Option(help="Scale of the noise, 1 by default: lower is less diverse.")
+    ] = None,
     reread: Annotated[
-        bool, typer.Option(help="Read what was written after each step, so that longer spans hold together.")
-    ] = False,
-    temperature: Temperature = 0.0,
-    order: Order = "confidence",
-    candidates: Candidates = 1,
-    sampler: Sampler = "flow",
-    routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
+        bool | None, typer.Option(help="Read what was written after each step, so that longer spans hold together.")
+    ] = None,
+    temperature: Annotated[float | None, TEMPERATURE] = None,
+    order: Annotated[str | None, ORDER] = None,
+    candidates: Annotated[int | None, CANDIDATES] = None,
+    sampler: Annotated[str | None, SAMPLER] = None,
+    routing: Annotated[
+        str | None, typer.Option(help="frozen (the default), greedy, resampled, mean or argmax.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Texts generated together.")] = 32,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     trace: Annotated[
@@ -80,21 +84,23 @@ def generate(
     from yanlm.modeling.io import model_folder
 
     folder = model_folder(model)  # mistakes are told before torch is loaded
-    from yanlm.generation.options import GenerationOptions
+    from yanlm.generation.options import generation_options
+    from yanlm.modeling.folder_options import folder_options
     from yanlm.tokenization.coverage import coverage_note
     from yanlm.writer import Writer
 
-    options = GenerationOptions(
-        steps=steps,
-        samples=samples,
-        routing=routing,
-        z0_scale=z0_scale,
-        reread=reread,
-        temperature=temperature,
-        order=order,
-        candidates=candidates,
-        sampler=sampler,
-    )
+    named: dict[str, Any] = {
+        "steps": steps,
+        "routing": routing,
+        "z0_scale": z0_scale,
+        "reread": reread,
+        "temperature": temperature,
+        "order": order,
+        "candidates": candidates,
+        "sampler": sampler,
+    }
+    named = {"samples": samples} | {name: value for name, value in named.items() if value is not None}
+    options = generation_options(None, named, folder_options(folder))
     writer = Writer.load(model, pick_device(device), writing=True)
     if note := coverage_note(writer.tokenizer, texts):
         err.print(f"note: {note}", style="dim", markup=False)
@@ -114,7 +120,7 @@ def generate(
     if json_:
         more = [{} if own is None else {"probabilities": own} for own in chances]
         written = [asdict(output) | own for output, own in zip(outputs, more, strict=True)]
-        print_json({"outputs": written, "steps": steps, "nfe": nfe, "tokens_per_second": round(rate, 1)})
+        print_json({"outputs": written, "steps": options.steps, "nfe": nfe, "tokens_per_second": round(rate, 1)})
         return
     for output, own in zip(outputs, chances, strict=True):
         for number, sample in enumerate(output.samples):

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
 import typer
 
 from moefm_cli.common import UsageError
 
-Temperature = Annotated[
-    float,
-    typer.Option(help="0 takes the most probable token. For baselines, flows whose encoder denoises, and --reread."),
-]
-Order = Annotated[
-    str,
-    typer.Option(
-        help="Slots to fill first: confidence, random or margin. For masked models, --sampler diffusion and --reread."
-    ),
-]
-Candidates = Annotated[
-    int, typer.Option(help="If the encoder denoises: results for each sample, of which the most probable is kept.")
-]
-Sampler = Annotated[
-    str, typer.Option(help="flow, or diffusion (masked diffusion with a model whose encoder denoises).")
-]
+TEMPERATURE = typer.Option(
+    help="0 takes the most probable token. For baselines, flows whose encoder denoises, and --reread."
+)
+ORDER = typer.Option(
+    help="Slots to fill first: confidence, random or margin. For masked models, --sampler diffusion and --reread."
+)
+CANDIDATES = typer.Option(help="If the encoder denoises: results for each sample, of which the most probable is kept.")
+SAMPLER = typer.Option(help="flow, or diffusion (masked diffusion with a model whose encoder denoises).")
 
 
 def check_counts(counts: Mapping[str, int | None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +28,7 @@ def check_shown(name: str | None) -> None:
 
 
 def token_chances(seen: Watched, tokenizer: PreTrainedTokenizerFast) -> list[list[dict[str, Any]]]:
-    """For each sample of a text and each of its slots: the token, its probability and the alternatives.
-
-    A probability is ``None`` where it is not known: models that write token by token are not watched.
-    """
+    """For each sample of a text and each of its slots: the token, its probability and the alternatives."""
     from yanlm.tokenization.pieces import decode_piece
 
     last = seen.passes[-1]
@@ -46,7 +42,7 @@ def token_chances(seen: Watched, tokenizer: PreTrainedTokenizerFast) -> list[lis
             slots.append(
                 {
                     "token": decode_piece(tokenizer, [token]),
-                    "probability": None if math.isnan(chance) else round(chance, 4),
+                    "probability": round(chance, 4),
                     "alternatives": [[decode_piece(tokenizer, [i]), round(p, 4)] for i, p in known],
                 }
             )
@@ -60,12 +56,9 @@ def chance_lines(slots: Sequence[dict[str, Any]]) -> list[str]:
     Example:
         >>> chance_lines([{"token": " dog", "probability": 0.5, "alternatives": [[" cat", 0.25], ["s", 0.125]]}])
         ["   50.0%  ' dog'   else ' cat' 25.0%, 's' 12.5%"]
-        >>> chance_lines([{"token": "s", "probability": None, "alternatives": []}])
-        ["       ?  's'"]
     """
     lines = []
     for slot in slots:
-        chance = "?" if slot["probability"] is None else f"{slot['probability']:.1%}"
         others = ", ".join(f"{token!r} {own:.1%}" for token, own in slot["alternatives"])
-        lines.append(f"{chance:>8}  {slot['token']!r}" + (f"   else {others}" if others else ""))
+        lines.append(f"{slot['probability']:>8.1%}  {slot['token']!r}" + (f"   else {others}" if others else ""))
     return lines

@@ -61,6 +61,9 @@ def show_report(report: dict[str, Any], folder: Path, longer: str | None = None)
     if "reconstruction" in report:
         share = report["reconstruction"]
         err.print(f"stage 1    {share:.4f} of the tokens of whole texts survive encoding and decoding")
+    if way := report.get("way"):
+        named = "one pass (diffusion, T = 1)" if way["sampler"] == "diffusion" else f"{method}, T = {way['steps']}"
+        err.print(f"generate   {named}, unless asked otherwise (generation_config.json of the model)", soft_wrap=True)
     show(f"model:   {folder}")
     stages = [f"{name}/" for name in ("stage1", "stage2") if (folder / name).is_dir()]
     show(f"more:    {folder}/{', '.join(['run.json', 'losses.png', 'samples.txt', *stages])}")

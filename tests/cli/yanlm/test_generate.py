@@ -124,6 +124,29 @@ def test_a_flow_whose_encoder_denoises_writes_in_three_ways(yanlm, models):
     assert yanlm(*args, "--sampler", "diffusion")[1] != yanlm(*args)[1]
 
 
+def test_the_way_of_writing_is_what_is_asked_else_the_models_else_the_packages(yanlm, models):
+    shutil.copytree(models / "encoder", "own")
+    Path("own", "generation_config.json").write_text('{"sampler": "diffusion", "steps": 2}')
+    args = ("generate", "Mary <mask> the", "--length", "4", "--json", "--model")
+    ways = {
+        ("own",): (2, 2),
+        ("own", "--steps", "4"): (4, 4),
+        ("own", "--sampler", "flow"): (3, 3),
+        ("own", "--candidates", "2"): (3, 8),
+        ("own", "--reread", "--steps", "2"): (2, 2),
+        (models / "encoder",): (3, 3),
+    }
+    for given, wanted in ways.items():
+        code, out, err = yanlm(*args, *given)
+        assert code == 0, err
+        assert (json.loads(out)["steps"], json.loads(out)["nfe"]) == wanted
+    assert yanlm(*args, "own", "--sampler", "diffusion", "--reread")[0] == 2
+    Path("own", "generation_config.json").write_text('{"steps": "many"}')
+    code, out, err = yanlm(*args, "own")
+    assert (code, out) == (2, "") and "generation_config.json cannot be used: steps must be" in err
+    assert err.count("\n") == 1
+
+
 GENERATE_MISTAKES = {
     "no text": ((), "TEXT"),
     "empty": ((" ",), "no text"),

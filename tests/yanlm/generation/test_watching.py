@@ -65,11 +65,21 @@ def test_times_of_a_flow_and_turns_of_rereading(make_model: Make, tokenizer: Any
         assert torch.equal(before.tokens[before.settled], after.tokens[before.settled])
 
 
-def test_where_tokens_come_one_by_one_the_end_is_known(make_ar: Callable[..., Any], tokenizer: Any) -> None:
-    [(out, seen)] = Writer(make_ar(method="gpt2"), tokenizer).watch("the <mask> .", length=2)
-    [last] = seen.passes
-    assert out.fills == [[tokenizer.decode(last.tokens[0]).strip()]]
-    assert last.best.shape == (1, 2, 0) and bool(last.probabilities.isnan().all()) and last.seconds is None
+@pytest.mark.parametrize("method", ["gpt2", "bart"])
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.0, "samples": 2}], ids=str)
+def test_where_tokens_come_one_by_one_each_is_a_pass(
+    make_ar: Callable[..., Any], tokenizer: Any, method: str, options: dict[str, Any]
+) -> None:
+    writer, texts = Writer(make_ar(method=method), tokenizer), ["the <mask> sat on <mask> .", "a <mask>"]
+    both = writer.watch(texts, length=2, seed=4, **options)
+    assert [out for out, _ in both] == writer.write(texts, length=2, seed=4, **options)
+    (_, seen), _ = both
+    assert [one.settled[0].tolist() for one in seen.passes] == [[slot < n for slot in range(4)] for n in range(1, 5)]
+    for n, one in enumerate(seen.passes, 1):
+        assert bool((one.chances.sum(-1) > 0)[:, :n].all()) and not one.chances[:, n:].any()
+        assert bool((one.probabilities[:, :n] > 0).all()) and one.seconds is not None
+    for before, after in zip(seen.passes, seen.passes[1:], strict=False):  # what is settled stays
+        assert torch.equal(before.tokens[before.settled], after.tokens[before.settled])
 
 
 def test_a_pass_in_parts_keeps_what_was_read_before() -> None:

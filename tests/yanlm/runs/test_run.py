@@ -58,6 +58,8 @@ def test_a_run_writes_what_it_returns_and_is_heard(small: RunSettings, tmp_path:
     record = train(small, out, device="cpu", command="by hand", listener=heard)
     assert record is not None and json.loads((out / "run.json").read_text()) == json.loads(json.dumps(record))
     assert {path.name for path in out.iterdir()} == FILES and record["command"] == "by hand"
+    way = json.loads((out / "stage2" / "generation_config.json").read_text())
+    assert record["report"]["way"] == {name: way[name] for name in ("sampler", "steps")}
     assert {stage: entry["steps"] for stage, entry in record["stages"].items()} == {"1": 2, "2": 2}
     assert record["report"]["by_steps"] and "one_pass" in record["report"]["stage1"]
     assert [kind for kind in heard.kinds if kind[0] != "sample"] == [

@@ -52,7 +52,9 @@ def test_a_stop_ends_the_text(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "field", "status"),
     [
-        ({"stream": True}, "stream", 400),
+        ({"stream": 1}, "stream", 400),
+        ({"stream_options": {"include_usage": 1}}, "include_usage", 400),
+        ({"stream_options": {"every": True}}, "stream_options", 400),
         ({"top_p": 0.5}, "top_p", 400),
         ({"logprobs": 5}, "logprobs", 400),
         ({"best_of": 3}, "best_of", 400),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from yanlm.serving.infill import infill_jobs
+from yanlm.modeling.generation_config import YanGenerationConfig
+from yanlm.serving.infill import infill_request
 from yanlm.serving.refusal import Refusal
 from yanlm.serving.served import Served
 
@@ -35,6 +36,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "routing": ({"text": "a", "routing": ["mean"]}, "routing", "must be one of"),
     "reread": ({"text": "a", "reread": 1}, "reread", "true or false"),
     "not the model's": ({"text": "a", "sampler": "diffusion", "reread": True}, "reread", "is an option of the flow"),
+    "stream as a word": ({"text": "a", "stream": "yes"}, "stream", "true or false"),
     "several traces": ({"text": ["a", "b"], "trace": True}, "trace", "one at a time"),
 }
 
@@ -43,24 +45,39 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
 def test_mistakes_name_their_field(served: Served, name: str) -> None:
     document, field, message = MISTAKES[name]
     with pytest.raises(Refusal, match=message) as refusal:
-        infill_jobs(served, document)
+        infill_request(served, document)
     assert (refusal.value.status, refusal.value.field) == (400, field)
 
 
 def test_defaults_are_those_of_the_command(served: Served) -> None:
-    [job] = infill_jobs(served, {"text": "a <mask>", "seed": None})
+    [job] = infill_request(served, {"text": "a <mask>", "seed": None}).jobs
     assert (job.seed, job.length, job.watching) == (0, "auto", False)
     assert (job.options.steps, job.options.samples, job.options.routing) == (3, 1, "frozen")
 
 
+def test_what_a_request_does_not_name_is_the_models(served: Served) -> None:
+    served.writer.model.generation_config = YanGenerationConfig(sampler="diffusion", steps=1)
+    ways = {
+        (): ("diffusion", 1, False),
+        (("steps", 5),): ("diffusion", 5, False),
+        (("reread", False), ("routing", "frozen")): ("diffusion", 1, False),
+        (("sampler", "flow"),): ("flow", 3, False),
+        (("reread", True),): ("flow", 3, True),
+    }
+    for named, wanted in ways.items():
+        [job] = infill_request(served, {"text": "a <mask>", **dict(named)}).jobs
+        assert (job.options.sampler, job.options.steps, job.options.reread) == wanted
+    assert served.facts["defaults"] == {"steps": 1, "sampler": "diffusion", "reread": False, "temperature": 0.0}
+
+
 def test_more_masks_than_tokens_are_refused_before_they_are_read(served: Served) -> None:
     with pytest.raises(Refusal, match="has 49 masks, and the model takes 48 tokens"):
-        infill_jobs(served, {"text": "<mask> " * 49})
+        infill_request(served, {"text": "<mask> " * 49})
 
 
 def test_as_many_slots_as_a_server_takes(make_served: Callable[..., Served]) -> None:
     served = make_served(slots=8)
-    assert len(infill_jobs(served, {"text": "<mask> a [MASK]", "length": 4})) == 1
+    assert len(infill_request(served, {"text": "<mask> a [MASK]", "length": 4}).jobs) == 1
     for document in (
         {"text": "<mask> a [MASK]", "length": 5},
         {"text": "a <mask>", "length": 4, "samples": 3},
@@ -68,4 +85,4 @@ def test_as_many_slots_as_a_server_takes(make_served: Callable[..., Served]) -> 
         {"text": "a <mask>"},  # up to max_span
     ):
         with pytest.raises(Refusal, match="ask for fewer masks"):
-            infill_jobs(served, document)
+            infill_request(served, document)

@@ -43,20 +43,14 @@ def test_pieces_and_tokens_make_the_text(
         assert all(len(row) == len(sample["cells"][0]) for row in sample["cells"])
 
 
-def test_what_is_not_known_is_null() -> None:
-    unknown = Pass(
-        torch.tensor([[1]]),
-        torch.tensor([[torch.nan]]),
-        torch.zeros(1, 1, 0, dtype=torch.long),
-        torch.zeros(1, 1, 0),
-        torch.tensor([[True]]),
+def test_a_token_that_is_not_there_yet_is_no_token() -> None:
+    one_by_one = Pass(
+        torch.tensor([[1, 0]]),
+        torch.tensor([[0.5, 0.0]]),
+        torch.tensor([[[1, 2], [0, 0]]]),
+        torch.tensor([[[0.5, 0.25], [0.0, 0.0]]]),
+        torch.tensor([[True, False]]),
         None,
         None,
     )
-    assert cells(unknown, 0, str) == [["1", None, True, []]]
-
-
-def test_an_answer_nobody_watched_has_no_trace(served: Served) -> None:
-    [out] = served.writer.write("a <mask>")
-    with pytest.raises(ValueError, match="watching=True"):
-        trace_document(served, Job("a <mask>", 0, "auto", GenerationOptions()), Answer(out, None, 0, 0, 1))
+    assert cells(one_by_one, 0, str) == [["1", 0.5, True, [["1", 0.5], ["2", 0.25]]], ["…", 0.0, False, []]]

@@ -9,7 +9,7 @@ let asking = null;
 
 function about(facts) {
   const kinds = { flow: facts.denoises ? "a flow whose encoder denoises" : "a flow behind its encoder", mlm: "a masked language model",
-    mdlm: "masked diffusion" };
+    mdlm: "masked diffusion", gpt2: "GPT-2, token by token", bart: "BART, token by token" };
   const parts = [facts.name, kinds[facts.method] ?? facts.method];
   if (facts.experts > 1) parts.push(`${facts.experts} experts`);
   $("model").textContent = parts.join(" · ");
@@ -25,9 +25,27 @@ function request() {
     length: /^[0-9]+$/.test(length) ? Number(length) : length,
     trace: true,
   };
-  if ($("reread").checked) body.reread = true;
+  if (data.server.temperature) body.temperature = Number($("temperature").value);
+  if (data.server.denoises) body.sampler = $("sampler").value;
+  if (body.sampler === "diffusion") return body;
+  if (data.server.reread) body.reread = $("reread").checked;
   if (Number($("candidates").value) !== 1) body.candidates = Number($("candidates").value);
   return body;
+}
+
+function setSteps(steps) {
+  $("steps").value = steps;
+  $("steps-shown").textContent = steps;
+}
+
+// What the chosen way of writing takes, and whether another seed can change anything.
+function drawWay(facts) {
+  const flow = facts.method === "flow" && $("sampler").value === "flow";
+  const draws = flow || Number($("temperature").value) > 0;
+  $("reread-label").hidden = !facts.reread || !flow;
+  $("candidates-label").hidden = !facts.denoises || !flow;
+  $("another").disabled = !draws;
+  $("another").title = draws ? "fill it with the next seed" : "nothing is drawn: a temperature above 0 changes that";
 }
 
 function problem(text) {
@@ -74,10 +92,15 @@ function prepare(facts) {
   about(facts);
   $("ask").hidden = false;
   $("steps").max = Math.min(facts.limits.steps, 16);
-  $("steps").disabled = !facts.steps;
+  $("steps-label").hidden = !facts.steps;
   $("samples").max = Math.min(facts.limits.results, 8);
-  $("reread-label").hidden = !facts.reread;
-  $("candidates-label").hidden = !facts.denoises;
+  $("sampler-label").hidden = !facts.denoises;
+  $("temperature-label").hidden = !facts.temperature;
+  $("sampler").value = facts.defaults.sampler;
+  $("reread").checked = facts.defaults.reread;
+  $("temperature").value = facts.defaults.temperature;
+  setSteps(facts.defaults.steps);
+  drawWay(facts);
   $("text").value = EXAMPLES[0][1];
   EXAMPLES.forEach(([name, text]) => {
     const button = make("button", name);
@@ -92,7 +115,13 @@ function prepare(facts) {
   $("text").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); $("ask").requestSubmit(); }
   });
-  $("steps").addEventListener("input", () => { $("steps-shown").textContent = $("steps").value; });
+  $("sampler").addEventListener("change", () => {
+    setSteps($("sampler").value === facts.defaults.sampler ? facts.defaults.steps : 3);
+    drawWay(facts);
+    ask();
+  });
+  $("temperature").addEventListener("input", () => drawWay(facts));
+  $("steps").addEventListener("input", () => setSteps($("steps").value));
   $("steps").addEventListener("change", () => { if (state.trace) ask(false); });
   $("text").focus();
 }

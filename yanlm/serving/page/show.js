@@ -65,7 +65,8 @@ function show(trace, more = [], lively = true) {
   if (options.candidates > 1) given.candidates = options.candidates;
   const named = Object.entries(given).map(([name, value]) => `--${name} ${value}`);
   if (options.reread) named.push("--reread");
-  if (options.sampler !== "flow") named.push(`--sampler ${options.sampler}`);
+  if (trace.model.denoises) named.push(`--sampler ${options.sampler}`);
+  if (options.temperature > 0) named.push(`--temperature ${options.temperature}`);
   $("command").textContent = `yanlm generate ${named.join(" ")} ${words(trace.source)}`;
   if (!trace.samples[0].cells[0].length) return;
   if (lively && !CALM) {

@@ -20,7 +20,7 @@ function seen(token) {
   return bare === "" ? (token === "" ? "∅" : "␣") : bare.replace(/\r?\n/g, "⏎").replace(/\t/g, "⇥");
 }
 
-const percent = (p) => (p === null ? "" : p >= 0.9995 ? "100%" : `${(100 * p).toFixed(p < 0.0995 ? 1 : 0)}%`);
+const percent = (p) => (p === null || p === 0 ? "" : p >= 0.9995 ? "100%" : `${(100 * p).toFixed(p < 0.0995 ? 1 : 0)}%`);
 const expertOf = (slot) => state.trace.samples[state.sample].experts?.[slot] ?? null;
 const cellsAt = (pass) => state.trace.samples[state.sample].cells[pass - 1];
 const count = () => state.trace.passes.length;
