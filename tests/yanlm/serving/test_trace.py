@@ -54,3 +54,9 @@ def test_a_token_that_is_not_there_yet_is_no_token() -> None:
         None,
     )
     assert cells(one_by_one, 0, str) == [["1", 0.5, True, [["1", 0.5], ["2", 0.25]]], ["…", 0.0, False, []]]
+
+
+def test_an_answer_nobody_watched_has_no_trace(served: Served) -> None:
+    [out] = served.writer.write("a <mask>")
+    with pytest.raises(ValueError, match="watching=True"):
+        trace_document(served, Job("a <mask>", 0, "auto", GenerationOptions()), Answer(out, None, 0, 0, 1))
