@@ -16,7 +16,8 @@ def install(extra: str) -> str:
     """The command that adds an extra of the package, from where the package itself was installed.
 
     No index holds the package yet, so that ``pip install "moefm[lm]"`` would find nothing. pip writes down what it
-    installed a package from: a clone, an address of git, or a wheel.
+    installed a package from: a clone, an address of git, or a wheel. If that is gone, the address counts that
+    ``pyproject.toml`` calls ``Repository`` among its URLs, once there is one.
 
     Args:
         extra: Name of an extra of ``pyproject.toml``; several are separated by commas.
@@ -41,6 +42,8 @@ def install(extra: str) -> str:
         return f"pip install {edit}{shlex.quote(f'{path}[{extra}]')}"
     else:
         source = f"moefm[{extra}] @ {address}" if path.exists() else ""
+    if not source and (published := _published()):
+        source = f"moefm[{extra}] @ git+{published}"
     return f"pip install {shlex.quote(source)}" if source else f"pip install '.[{extra}]' in a clone of the repository"
 
 
@@ -53,3 +56,12 @@ def _origin() -> dict[str, Any]:
     if isinstance(written, dict) and written:
         return written
     return {"url": CLONE.as_uri()} if (CLONE / "pyproject.toml").is_file() else {}
+
+
+def _published() -> str:
+    """Address of the repository in the package's metadata; empty where they name none."""
+    try:
+        urls = [entry.partition(", ") for entry in distribution("moefm").metadata.get_all("Project-URL") or ()]
+    except PackageNotFoundError:
+        return ""
+    return next((address for name, _, address in urls if name.lower() == "repository"), "")

@@ -22,9 +22,11 @@ ELSEWHERE = "pip install '.[lm]' in a clone of the repository"
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def tell(origin: object) -> None:
+    def tell(origin: object, urls: tuple[str, ...] = ()) -> None:
         text = origin if isinstance(origin, str | None) else json.dumps(origin)
-        monkeypatch.setattr(installation, "distribution", lambda name: SimpleNamespace(read_text=lambda file: text))
+        metadata = SimpleNamespace(get_all=lambda name: list(urls) or None)
+        found = SimpleNamespace(read_text=lambda file: text, metadata=metadata)
+        monkeypatch.setattr(installation, "distribution", lambda name: found)
 
     return tell
 
@@ -67,6 +69,14 @@ def test_from_who_knows_where(
     installed(written)
     assert shlex.split(install("lm"))[-1] == f"{ROOT}[lm]", "the clone that runs"
     monkeypatch.setattr(installation, "CLONE", tmp_path)
+    assert install("lm") == ELSEWHERE
+
+
+def test_where_what_it_came_from_is_gone_the_published_repository_counts(installed: Any, tmp_path: Path) -> None:
+    gone = {"url": (tmp_path / "gone.whl").as_uri(), "archive_info": {}}
+    installed(gone, ("Documentation, https://docs.example", "Repository, https://host.example/moefm"))
+    assert Requirement(shlex.split(install("lm"))[-1]).url == "git+https://host.example/moefm"
+    installed(gone, ("Documentation, https://docs.example",))
     assert install("lm") == ELSEWHERE
 
 

@@ -22,7 +22,7 @@ from yanlm.objectives.stage2 import stage2_loss
 from yanlm.seeding import fresh_seeds
 
 
-class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):  # type: ignore[misc]  # its config is a YanConfig
+class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):  # type: ignore[misc, override]  # its config is a YanConfig
     r"""Non-autoregressive language model :math:`p(y | x) = \int p_\theta(y | z) p_\psi(z | x) dz`, Eq. (6).
 
     The encoder turns texts into latents. Given the encoded text, the flow transports noise to the latents of the masked

@@ -24,14 +24,6 @@ def test_the_written_token_is_no_alternative_to_itself(tokenizer):
         assert len(slot["alternatives"]) == others and slot["probability"] == 0.2
 
 
-def test_what_is_not_known_is_not_made_up(tokenizer):
-    one = torch.ones(1, 1, dtype=torch.bool)
-    none = torch.zeros(1, 1, 0)
-    last = Pass(torch.tensor([[5]]), torch.full((1, 1), torch.nan), none.long(), none, one, None, None)
-    [[slot]] = token_chances(Watched([last], [1], None, 1), tokenizer)
-    assert slot["probability"] is None and slot["alternatives"] == []
-
-
 def test_there_is_one_thing_to_show():
     check_shown(None)
     check_shown("probabilities")
