@@ -59,7 +59,7 @@ class Draws:
 
 
 def warn_scale(data: Tensor, mask: Tensor | None) -> None:
-    """Warn, in the name of who called ``fit``, where data is far from the scale of the noise."""
+    """Warn whoever called ``fit`` if the data is far from the scale of the noise."""
     counted = (data if mask is None else data[mask]).detach()
     wide = torch.float64 if counted.device.type == "cpu" else torch.float32
     size = float(torch.linalg.vector_norm(counted, dtype=wide)) / math.sqrt(max(1, counted.numel()))
@@ -74,7 +74,7 @@ def warn_scale(data: Tensor, mask: Tensor | None) -> None:
 def open_data(
     data: Any, cond: Any, mask: Tensor | None, field: MixtureField, device: torch.device, weight: Any = None
 ) -> Callable[[int, Generator], Batch]:
-    """Check what ``fit`` was given, and return what draws batches of it.
+    """Check the data given to ``fit``, and return an object that draws batches of it.
 
     Raises:
         TypeError: ``data`` is no tensor, array or function.

@@ -1,4 +1,4 @@
-"""Conditions of a field: vectors with a feature axis, or class labels without one. Never the one for the other."""
+"""Conditions of a field: vectors with a feature axis, or class labels without one. The two are never confused."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 def check_vectors(cond: Tensor, batch: torch.Size, width: int) -> None:
     """Raise unless ``cond`` holds vectors ``(*batch, C)`` whose leading dimensions broadcast from the left.
 
-    Integers without a feature axis are labels, whatever their number, and a vector alone is a condition for all rows
-    only where there are no rows.
+    Integers without a feature axis are labels, whatever their number. A vector without a batch dimension is accepted
+    only if the state has none either.
 
     Raises:
         ValueError: The remedy is in the message.

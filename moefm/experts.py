@@ -12,8 +12,8 @@ from moefm.checks import check_count, check_shape
 from moefm.finite import can_look, capturing
 
 _GROUPED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-# All that the compiler's shape inference of grouped_mm lets pass, and all that its CUDA kernel multiplies without
-# a copy of the groups' ends to the host.
+# The dtypes that the compiler accepts in grouped_mm, and that its CUDA kernel multiplies without copying the ends of
+# the groups to the host.
 _RECORDED_GROUPED_DTYPES = (torch.bfloat16,)
 
 

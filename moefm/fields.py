@@ -97,7 +97,7 @@ def sizes_of(field: nn.Module, config: dict[str, Any]) -> str:
 
 
 MOST_EMBEDDED = 16
-"""Numbers that stand for a class label, where there are as many classes or more."""
+"""Largest width of the embedding of a class label; with fewer classes it is their number."""
 
 
 class _Features(NamedTuple):

@@ -1,4 +1,4 @@
-"""Files that everybody may read whom the umask lets: some libraries write for their owner alone."""
+"""Modes of files: some libraries write files that only their owner can read; these follow the umask instead."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def capturing() -> bool:
 
 
 def check_finite(name: str, values: Tensor, mask: Tensor | None = None, *, t: Tensor | None = None) -> None:
-    """Raise unless all rows ``(*batch, D)``, of time ``t``, are finite, those outside ``mask`` aside.
+    """Raise unless all rows ``(*batch, D)``, of time ``t``, are finite; positions outside ``mask`` do not count.
 
     Raises:
         NotFiniteError: It names the first row at fault.
@@ -55,8 +55,8 @@ def check_finite(name: str, values: Tensor, mask: Tensor | None = None, *, t: Te
 def check_logits(logits: Tensor, mask: Tensor | None = None, *, nan_passes: bool = False) -> None:
     """Raise where gate logits ``(*batch, K)`` are no distribution: NaN, ``+inf``, or ``-inf`` for all experts.
 
-    On the CPU alone, and not where something traces. Losses let NaN pass, since a loss of NaN is what stops a
-    training.
+    This is checked only on the CPU, and not while something traces. Losses let NaN pass, since a loss of NaN is what
+    stops a training.
 
     Raises:
         NotFiniteError: It names the first row at fault.

@@ -31,7 +31,7 @@ def child(generator: Generator) -> Generator:
 
 
 def fork(generator: Generator) -> Generator:
-    """Hand over the stream of ``generator``, which continues from a new seed, whatever the fork draws."""
+    """Return the stream of ``generator``, which itself goes on from a new seed, whatever the fork draws."""
     stream = generator.clone_state()
     generator.manual_seed(int(torch.randint(0, 2**62, (), generator=generator, device=generator.device)))
     return stream

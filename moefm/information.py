@@ -71,7 +71,7 @@ class InformationTime(nn.Module):
         if self.uniform < LEAST_UNIFORM:
             raise ValueError(f"uniform must be a share from {LEAST_UNIFORM} to 1, got {uniform!r}")
         self.register_buffer("errors", torch.zeros(bins))
-        self.register_buffer("counts", torch.zeros(bins))  # a float as all weights are, for whoever reads files of them
+        self.register_buffer("counts", torch.zeros(bins))  # float, as all weights are
 
     @property
     def config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What people hand to the library first: taken as it is meant, or refused with the remedy."""
+"""Checks of what users pass in: converted if the meaning is clear, else refused with the remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def check_instance(name: str, value: Any) -> None:
-    """Raise ``TypeError`` where a class stands for one of its instances."""
+    """Raise ``TypeError`` if a class is passed in place of an instance."""
     if isinstance(value, type):
         raise TypeError(f"{name} must be an instance, got the class {value.__name__}: write {value.__name__}(...)")
 
@@ -43,10 +43,10 @@ def as_tensor(name: str, value: Any) -> Tensor:
         raise TypeError(f"{name} must be a tensor or an array, got {type(value).__name__}")
     import numpy as np
 
-    array = np.array(value)  # a copy, as torch takes no negative strides and no array it must not write to
+    array = np.array(value)  # a copy: torch takes neither negative strides nor read-only arrays
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold numbers, got an array of {array.dtype}")
-    if array.dtype.itemsize > 8:  # what torch does not have
+    if array.dtype.itemsize > 8:  # dtypes that torch does not have
         array = array.astype(np.float64)
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 

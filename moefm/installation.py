@@ -1,4 +1,4 @@
-"""How an extra of the package is added: the one place that every message about a missing package asks."""
+"""The command that installs an extra of the package. Every message about a missing package asks here."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ CLONE = Path(__file__).resolve().parents[1]
 
 
 def install(extra: str) -> str:
-    """The command that adds an extra of the package, from where the package itself was installed.
+    """The command that installs an extra from the same place as the package itself.
 
-    No index holds the package yet, so that ``pip install "moefm[lm]"`` would find nothing. pip writes down what it
-    installed a package from: a clone, an address of git, or a wheel. If that is gone, the address counts that
-    ``pyproject.toml`` calls ``Repository`` among its URLs, once there is one.
+    No index holds the package yet, so ``pip install "moefm[lm]"`` would find nothing. pip records where a package came
+    from: a clone, a git address, or a wheel. If that is gone, the address is taken that ``pyproject.toml`` calls
+    ``Repository`` among its URLs, once there is one.
 
     Args:
         extra: Name of an extra of ``pyproject.toml``; several are separated by commas.
 
     Returns:
-        The command, or where nothing is known what to do in a clone.
+        The command; if nothing is known, what to do in a clone.
 
     Example:
         >>> print(install("lm"))
@@ -48,7 +48,7 @@ def install(extra: str) -> str:
 
 
 def _origin() -> dict[str, Any]:
-    """What pip wrote down (PEP 610), or the clone that Python runs from."""
+    """What pip recorded (PEP 610), or the clone that Python runs from."""
     try:
         written = json.loads(distribution("moefm").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):

@@ -24,11 +24,11 @@ def save_field(field: MixtureField, folder: str | Path, **extra: Any) -> None:
     """Write a field, its ``time_change`` included, to ``folder``; each file appears whole or not at all.
 
     A field of your own needs ``config``, an attribute or a property: the arguments of its constructor by name, as JSON
-    can hold them. They are written down beside the path of the class, and tried at once.
+    can hold them. They are stored with the path of the class, and checked at once.
 
     Args:
         field: The field.
-        folder: Made where it does not exist.
+        folder: Created if it does not exist.
         **extra: Anything JSON can hold, kept in ``config.json`` under ``extra``.
 
     Raises:
@@ -66,7 +66,7 @@ def load_field(
 
     Args:
         folder: The folder.
-        device: Where the field shall be; ``None`` is the CPU.
+        device: Device of the field; ``None`` is the CPU.
         field_class: Class of a field of your own. It may be left out where its module is imported already; nothing is
             ever imported because a folder says so.
 
@@ -125,11 +125,11 @@ def _described(field: MixtureField) -> dict[str, Any]:
 
 
 def _build(kind: type[MixtureField], parts: dict[str, Any]) -> MixtureField:
-    """A field of the arguments written down, whose weights do not count."""
+    """A field with the stored arguments; its weights are overwritten later."""
     if kind in KNOWN.values():
         with torch.device("meta"):  # nothing is computed
             return _with_time(kind(**parts["config"]), parts)
-    # A constructor of somebody else may compute, and hold buffers that are no part of the state.
+    # A user's constructor may compute, and hold buffers that are not part of the state.
     with torch.random.fork_rng(devices=[]):
         try:
             return _with_time(kind(**parts["config"]), parts)

@@ -49,8 +49,8 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
 def log_softmax_of_few(x: Tensor) -> Tensor:
     """Log-softmax over a short last dimension, such as K experts.
 
-    On a CPU torch computes along the other dimensions at once only where the softmax is not over the last one: over 8
-    experts the rows laid out as columns take a quarter of the time, the copy included.
+    On a CPU torch vectorizes over the other dimensions only if the softmax is not over the last one. With 8 experts,
+    laying out the rows as columns takes a quarter of the time, including the copy.
 
     Example:
         >>> log_softmax_of_few(torch.zeros(1, 2))

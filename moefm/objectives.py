@@ -75,7 +75,7 @@ class Objective(ABC):
     ) -> Loss:
         """Loss of ``field`` on pairs ``(*batch, D)``, at one random time per row of the first dimension.
 
-        Positions outside ``mask`` become zeros: whatever the padding held, a network's gradients would remember it.
+        Positions outside ``mask`` become zeros, so that nothing in the padding reaches the gradients of the weights.
         """
         check_mask(mask, tuple(z0.shape[:-1]))
         z0, z1 = clean(z0, mask), clean(z1, mask)

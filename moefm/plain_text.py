@@ -62,7 +62,7 @@ def separator(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""A text with white space as single spaces, and what a terminal would obey or not show as an escape sequence.
+    r"""A text for a terminal: single spaces for white space, escape sequences for control and invisible characters.
 
     Example:
         >>> print(printable("caf\u00e9 \x1b[31m\n \u202e"))

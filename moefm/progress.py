@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def progress_bar(label: str, steps: int, shown: bool) -> Iterator[Callable[[str], None]]:
-    """Yield a function that is called after every step with a note, and moves a bar on stderr if it is ``shown``.
+    """Yield a function to call with a note after every step. It moves a bar on stderr if ``shown`` is true.
 
     Raises:
         ImportError: The bar is wanted, and rich is not installed.

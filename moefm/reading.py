@@ -16,7 +16,7 @@ MAX_BYTES = 2**30
 VARIABLE = "MOEFM_MAX_BYTES"
 
 _SIZE = re.compile(r"(\d+(?:\.\d*)?(?:e\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
-_CHUNK = 1024  # compressed bytes a step: what damage in a .gz file costs at most
+_CHUNK = 1024  # compressed bytes read at a time: no more than these are lost to damage in a .gz file
 _GZIP = b"\x1f\x8b"
 _DEFLATE_MOST = 1032  # bytes that one byte of deflate can stand for
 _ZEROS = re.compile(rb"\0*")
@@ -83,7 +83,7 @@ def check_size(size: float, what: str, most: int | None = None, of: str = "a fil
 
 
 def check_rows(count: int, what: str = "rows", size: int = 128) -> None:
-    """Raise :class:`TooLargeError` where rows, however short, would take many times the memory of the cap.
+    """Raise :class:`TooLargeError` if rows, however short, would take many times the memory of the cap.
 
     Args:
         count: How many there are.
@@ -100,7 +100,7 @@ def check_rows(count: int, what: str = "rows", size: int = 128) -> None:
 
 
 def raised(times: float = 1.0) -> str:
-    """How to raise the cap, for a message: ``times`` what it is now, and then some.
+    """How to raise the cap, for a message: to a little more than ``times`` its present value.
 
     Example:
         >>> "MOEFM_MAX_BYTES=" in raised()
@@ -163,7 +163,7 @@ def unpacked(content: bytes) -> tuple[bytes, str]:
                 size += len(piece)
                 check_size(size, "unpacks to")
         except DamagedError:
-            pass  # what is before the break is small enough
+            pass  # the part before the damage is small enough
     text, fault = bytearray(), ""
     try:
         for piece in _pieces(content):

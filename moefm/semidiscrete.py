@@ -19,19 +19,20 @@ class SemiDiscrete:
 
     .. math:: \tau(z_0) = \arg\max_i\; z_0 \cdot x_i + h_i
 
-    with one number :math:`h_i` a row, such that the noise that row i gets has its weight as probability. (Brenier; the
-    semi-discrete transport of Cuturi and Peyré, 2018.) They are found once, by gradient ascent on the dual, and cost a
-    second or so for a thousand rows. A batch then costs one matrix product, less than transport within it, and there is
-    no error from batches being small: noise decides its row, so that paths can be straight.
+    with one number :math:`h_i` for each row, such that the noise assigned to row i has the weight of the row as its
+    probability. (Brenier; the semi-discrete transport of Cuturi and Peyré, 2018.) These numbers are found once, by
+    gradient ascent on the dual, in about a second for a thousand rows. A batch then costs one matrix product, less than
+    transport within the batch, and small batches cause no error. The noise determines its row, so paths can be
+    straight.
 
-    The data of a batch serves for its size alone. It keeps the law of the rows, not a condition: pair within labels by
-    :func:`moefm.ot_within`.
+    Only the size of a batch of data is used. The distribution of the rows is kept, but not their conditions: to pair
+    within labels use :func:`moefm.ot_within`.
 
     Args:
         rows: All rows ``(N, D)``, of unit variance or so.
-        weight: Weight of every row ``(N,)``; all the same where it is ``None``.
+        weight: Weight of every row ``(N,)``; ``None`` for equal weights.
         iterations: Steps of the ascent.
-        batch_size: Noises a step.
+        batch_size: Draws of noise in a step.
         generator: Source of the noise.
 
     Raises:
@@ -81,7 +82,7 @@ def _chosen(z0: Tensor, rows: Tensor, heights: Tensor) -> Tensor:
 
 
 def _heights(rows: Tensor, share: Tensor, iterations: int, batch_size: int, generator: Generator) -> Tensor:
-    """Raise rows that get less noise than their share and lower the others, in steps of Adam's kind; average the end.
+    """Raise rows that get less noise than their share and lower the others, as Adam does; average the last steps.
 
     The second moment is one number for all rows, so that the steps keep the direction of the gradient.
     """

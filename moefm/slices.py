@@ -16,8 +16,8 @@ def sliced_w2(x: Tensor, y: Tensor, directions: int = 200, generator: Generator 
 
     .. math:: SW_2^2 = E_\theta\, W_2^2(\theta \cdot x, \theta \cdot y)
 
-    On a line W2 compares quantiles, so that the clouds may differ in size, and their distance is hardly the smaller for
-    one that is shrunk, as :func:`moefm.diagnostics.w2` in many dimensions is.
+    On a line W2 compares quantiles, so the clouds may differ in size. Shrinking a cloud hardly makes this distance
+    smaller, as it does :func:`moefm.diagnostics.w2` in many dimensions.
 
     Args:
         x: Points ``(N, D)``.

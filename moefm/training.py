@@ -224,7 +224,7 @@ def _objective(objective: Callable[..., Loss] | None) -> Callable[..., Loss]:
 
 
 def _adamw(field: MixtureField, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW in one kernel, which for small fields on a CPU takes a quarter of the time, where the device has it."""
+    """AdamW in one kernel if the device has it. For small fields on a CPU this takes a quarter of the time."""
     parameters = list(field.parameters())
     fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)

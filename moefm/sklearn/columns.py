@@ -1,7 +1,7 @@
 """How a column of a table becomes one coordinate of a flow, and back, with the change of its density.
 
 Each kind has four methods: ``fit`` measures it, ``encode`` gives numbers of about unit variance, ``decode`` brings them
-back, and ``log_scale`` is what a log-density gains when it is told in the column's own units.
+back, and ``log_scale`` is what to add to a log-density to express it in the column's own units.
 """
 
 from __future__ import annotations
@@ -86,11 +86,12 @@ class Integer:
 
 @dataclass(frozen=True)
 class Category:
-    r"""A column of labels. Each has a stretch of (0, 1) as long as its share :math:`f_c`, and :math:`z = \Phi^{-1}(u)`.
+    r"""A column of labels. Each has an interval of (0, 1) of the length of its share :math:`f_c`; :math:`z =
+    \Phi^{-1}(u)`.
 
-    With u drawn evenly from the label's stretch z is standard normal, however many labels there are. A point z stands
-    for the label of the stretch that it falls into, whose probability is near
-    :math:`f_c\, p(z) / \varphi(z)` at the middle of the stretch.
+    With u drawn uniformly from the label's interval, z is standard normal, however many labels there are. A point z
+    stands for the label of the interval that it falls into. At the middle of the interval :math:`f_c\, p(z) /
+    \varphi(z)` is close to the probability of the label.
 
     Example:
         >>> column = Category.fit(np.array(["no", "yes", "no", "no"], dtype=object), np.ones(4))
@@ -123,7 +124,7 @@ class Category:
         return np.array([position[value] for value in values.tolist()], dtype=np.int64)
 
     def encode(self, values: Values, random: np.random.RandomState | None) -> Floats:
-        """A normal quantile within the label's stretch; without ``random`` its middle."""
+        """A normal quantile within the label's interval; without ``random`` that of its middle."""
         from scipy.special import ndtri
 
         codes = self.codes(values)
@@ -132,14 +133,14 @@ class Category:
         return np.asarray(ndtri((np.cumsum(shares) - shares)[codes] + place * shares[codes]))
 
     def decode(self, z: Floats) -> Values:
-        """The label of the stretch that each point falls into."""
+        """The label of the interval that each point falls into."""
         from scipy.special import ndtr
 
         ends = np.cumsum(self.shares)[:-1]
         return np.array(self.levels, dtype=object)[np.searchsorted(ends, ndtr(z), side="right")]
 
     def log_scale(self, values: Values) -> Floats:
-        """The label's log-share less the normal log-density at the middle of its stretch."""
+        """The logarithm of the label's share minus the normal log-density at the middle of its interval."""
         z = self.encode(values, None)
         return np.log(np.array(self.shares)[self.codes(values)]) + 0.5 * (z**2 + math.log(2 * math.pi))
 
@@ -156,12 +157,12 @@ class Constant:
         return np.array([self.value] * len(z))
 
     def log_scale(self, values: Values) -> Floats:
-        """0 where the value is the known one, else minus infinity."""
+        """0 for the known value, else minus infinity."""
         return np.where(values == self.value, 0.0, -np.inf)
 
 
 FEW_LABELS = 20
-"""So many labels are welcome even where hardly a row shares its own with another."""
+"""Up to this many labels are accepted even if hardly two rows share one."""
 
 Column = Number | Integer | Category | Constant
 KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Number, Integer, Category, Constant)}

@@ -1,4 +1,4 @@
-"""What rows are given: a label each, or vectors of numbers and labels."""
+"""Conditions of rows: one label each, or vectors of numbers and labels."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Conditions:
 
     @property
     def classes(self) -> int:
-        """Number of labels, 0 where conditions are vectors."""
+        """Number of labels; 0 if conditions are vectors."""
         column = self.columns[0]
         return len(column.levels) if self.labels and isinstance(column, Category) else 0
 
@@ -76,7 +76,7 @@ class Conditions:
         return torch.cat(parts, 1)
 
     def encode_for(self, cond: Any, count: int) -> Tensor:
-        """Conditions of ``count`` rows, of which a single one stands for all."""
+        """Conditions of ``count`` rows; a single one is repeated for all."""
         encoded = self.encode(cond)
         if len(encoded) not in (1, count):
             raise ValueError(f"cond must have one row, or {count}, got {len(encoded)}")
@@ -89,7 +89,7 @@ class Conditions:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Conditions from what :attr:`config` was."""
+        """Rebuild conditions from :attr:`config`."""
         return cls(config["names"], from_config(config["columns"]), config["labels"])
 
 

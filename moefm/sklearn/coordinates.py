@@ -65,7 +65,7 @@ class Coordinates:
         return self.form.build([column.decode(z.get(place, empty)) for place, column in enumerate(self.columns)])
 
     def log_scale(self, table: Table) -> NDArray[np.float64]:
-        """What log-densities of the points gain in the units of the columns, ``(N,)``."""
+        """What to add to the log-densities of points to express them in the units of the columns, ``(N,)``."""
         gains = [column.log_scale(values) for column, values in zip(self.columns, table.columns, strict=True)]
         return np.sum(gains, axis=0)
 
@@ -76,13 +76,13 @@ class Coordinates:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Coordinates from what :attr:`config` was."""
+        """Rebuild coordinates from :attr:`config`."""
         form = Form(config["library"], config["names"], config["dtypes"])
         return cls(form, from_config(config["columns"]))
 
 
 def _named(name: str, encode: Any) -> Any:
-    """The result of ``encode``, whose complaints get the column's name."""
+    """The result of ``encode``; its errors name the column."""
     try:
         return encode()
     except ValueError as error:

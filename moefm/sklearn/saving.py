@@ -1,4 +1,4 @@
-"""A fitted flow as a folder: the field, and beside it columns, settings and a card. No pickle is ever read."""
+"""A fitted flow as a folder: the field with its columns, settings and a model card. No pickle is ever read."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def save_parts(
     """Write the parts of a fitted flow, and a card ``README.md`` that says in words what they are.
 
     Args:
-        folder: Made where it does not exist.
+        folder: Created if it does not exist.
         field: The trained field.
         coordinates: The columns.
-        conditions: What rows are given, or ``None``.
+        conditions: Conditions of the rows, or ``None``.
         settings: Parameters of the estimator.
         facts: What the training measured.
     """

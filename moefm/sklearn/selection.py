@@ -1,4 +1,4 @@
-"""How many experts: the number whose samples come nearest to rows held out."""
+"""How many experts: the number whose samples come nearest to held-out rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from moefm.training import FitResult, fit
 CANDIDATES = (1, 2, 3, 4, 8, 16)
 HELD_OUT, MOST_HELD_OUT, SAMPLES, STEPS = 0.2, 500, 2000, (1, 2, 4)
 MOST_ROWS = 5000
-"""Rows of a table up to which all of them take part in transport, rather than those of a batch."""
+"""Up to this many rows transport goes to the whole table, beyond that only within batches."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Recipe:
     def train(
         self, rows: Rows, experts: int, steps: int, coupling: str | Coupling
     ) -> tuple[MLPMixtureField, FitResult]:
-        """A field of so many experts, trained on the rows."""
+        """Train a field with this many experts on the rows."""
         width = 0 if rows.cond is None or self.num_classes else rows.cond.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -76,7 +76,7 @@ class Recipe:
 
 
 def coupling_for(coupling: str | Coupling | None, rows: Rows, classes: int) -> str | Coupling:
-    """The coupling as it was asked for, or where it is ``None`` the best that the rows and their conditions allow.
+    """The coupling that was asked for; for ``None`` the best that the rows and their conditions allow.
 
     Raises:
         ValueError: The name is unknown, or is ``semidiscrete`` beside conditions.
@@ -93,9 +93,9 @@ def coupling_for(coupling: str | Coupling | None, rows: Rows, classes: int) -> s
 
 
 def distance(field: MixtureField, rows: Rows, generator: Generator) -> float:
-    """Mean sliced W2 between rows and samples of one, two and four steps, each beside its condition.
+    """Mean sliced W2 between rows and samples in one, two and four steps, each row together with its condition.
 
-    There are more samples than rows, so that the draw of the noise hardly counts.
+    There are more samples than rows, so the draw of the noise hardly matters.
     """
     device = next(field.parameters()).device
     repeated = torch.arange(len(rows.z)).repeat(max(1, SAMPLES // len(rows.z)))
@@ -123,7 +123,7 @@ def choose_experts(
     Rows are held out in proportion to their weight, so those of weight 0 are not.
 
     Args:
-        recipe: Trains the candidates as long as the final field, for in wide tables many experts take longer to learn.
+        recipe: Trains the candidates as long as the final field, because many experts take longer to learn wide tables.
         rows: All rows; a fifth of them, 500 at most, are held out.
         candidates: Numbers to choose from.
     """

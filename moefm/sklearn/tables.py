@@ -54,7 +54,7 @@ class Table:
     rows: NDArray[np.bool_]
 
     def where(self, wanted: NDArray[np.bool_]) -> Table:
-        """The rows kept so far that are also ``wanted``, one truth value for every row that was read."""
+        """The rows kept so far that are also ``wanted``, one boolean for every row that was read."""
         return Table(self.form, [values[wanted[self.rows]] for values in self.columns], self.rows & wanted)
 
 
@@ -131,7 +131,7 @@ def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1) -
         name: The argument's name, for messages.
         table: A 2-D array, a data frame, or a dictionary of columns.
         missing: ``refuse`` missing values, or ``drop`` the rows that hold one.
-        least: Rows that have to be there.
+        least: Smallest number of rows.
 
     Raises:
         ValueError: A value is missing or infinite, or a column is of a kind that no flow takes. The message names row
@@ -194,7 +194,7 @@ def _from_frame(frame: Any) -> tuple[Form, list[Values], list[NDArray[np.bool_]]
 
 
 def _absent(values: Values) -> NDArray[np.bool_]:
-    """Where a value is missing: NaN, None or a library's NA, none of which equals itself or is anything."""
+    """Which values are missing: NaN, None or a library's NA."""
     if values.dtype.kind == "f":
         return np.isnan(values)
     if values.dtype.kind != "O":
@@ -203,7 +203,7 @@ def _absent(values: Values) -> NDArray[np.bool_]:
 
 
 def _typed(name: str, label: str, values: Values) -> Values:
-    """float64, int64, or objects that are all texts or all truth values."""
+    """float64, int64, or objects that are all texts or all booleans."""
     if values.dtype.kind == "O":
         values = _parsed(name, label, values)
     if values.dtype.kind in "USb":
@@ -225,7 +225,7 @@ def _too_large(name: str, label: str) -> str:
 
 
 def _parsed(name: str, label: str, values: Values) -> Values:
-    """Objects as the array they could have been."""
+    """Objects as a typed array, if they form one."""
     kinds = {
         "b" if isinstance(v, bool | np.bool_) else "i" if isinstance(v, int | np.integer)
         else "f" if isinstance(v, float | np.floating) or hasattr(v, "as_tuple") else "s" if isinstance(v, str) else "?"
