@@ -27,7 +27,7 @@ from yanlm.files import printable
 
 
 class Screen(Console):
-    """A console on which text is text: brackets are no markup, and control characters in it are spelled out."""
+    """A console that prints text as it is: brackets are not markup, and control characters are escaped."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -59,11 +59,11 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):  # no result is lost to a terminal that cannot show it
             stream.reconfigure(errors="backslashreplace")
     governor.begin()
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # in one line, as all that is said
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # on one line, like every message
     try:
         _refuse_empty_values(sys.argv[1:])
         code = app(sys.argv[1:] or ["--help"], prog_name=name, standalone_mode=False)
-        sys.stdout.flush()  # results are seen before the program is taken down: with torch a third of a second
+        sys.stdout.flush()  # show results before the interpreter shuts down, which with torch takes a third of a second
     except typer.TyperException as error:
         fail(f"{error.format_message().rstrip('.')}; see {called(app, name, sys.argv[1:])[0]} --help", error.exit_code)
     except UsageError as error:
@@ -83,7 +83,7 @@ def run_app(app: typer.Typer, name: str) -> NoReturn:
 
 
 def _refuse_empty_values(arguments: Sequence[str]) -> None:
-    """``--out ""`` would be the current folder, which nobody means: mostly a variable of a script is not set.
+    """Refuse empty values: ``--out ""`` would be the current folder, and usually means an unset variable in a script.
 
     Raises:
         UsageError: An option is followed by nothing but spaces.
@@ -103,7 +103,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def need_extra() -> None:
-    """Say what to install where the language model's packages are missing.
+    """Say what to install if packages of the language model are missing.
 
     Raises:
         UsageError: One of them is.
@@ -114,12 +114,12 @@ def need_extra() -> None:
 
 
 def show(text: str) -> None:
-    """A line of results on standard output: as it is into a file or a pipe, printable on a terminal."""
+    """Print a line of results: unchanged into a file or a pipe, with control characters escaped on a terminal."""
     print(printable(text) if sys.stdout.isatty() else text)
 
 
 def labelled(lines: Iterable[tuple[str, str]], most: int = 400) -> Text:
-    """Texts of a few words each in a line of its own, the pale label first."""
+    """Print short texts, each on a line of its own behind its pale label."""
     shown = Text()
     for label, text in lines:
         plain = " ".join(text.split())
@@ -148,10 +148,10 @@ def _source(ctx: typer.Context, name: str) -> str:
 
 
 def only_changeable(given: Iterable[str], changeable: Iterable[str], instead: str) -> None:
-    """Check that nothing was typed beside ``--resume`` that a run could not go on with.
+    """Check that every option typed beside ``--resume`` is one that a continued run may change.
 
     Raises:
-        UsageError: Something was.
+        UsageError: One is not.
     """
     changeable = list(changeable)
     if fixed := [name for name in given if name not in (*changeable, "resume", "device", "json_")]:
@@ -230,9 +230,9 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def keep_memory() -> None:
-    """Let the C library keep freed memory; else big tensors go back to the system and are faulted in anew each step.
+    """Let the C library keep freed memory; else large tensors return to the system and are faulted in at each step.
 
-    Training on a CPU gains about a tenth. Elsewhere than under glibc nothing happens.
+    Training on a CPU gains about a tenth. Without glibc nothing happens.
     """
     import ctypes
 

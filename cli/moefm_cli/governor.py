@@ -1,9 +1,9 @@
-"""How many threads a command computes with and how they wait, by what else the machine does.
+"""How many threads a command uses and how they wait, depending on what else the machine does.
 
-OpenMP's threads spin while they wait for one another. On an idle machine nothing is faster. Where another program has
+OpenMP's threads spin while they wait for one another. On an idle machine nothing is faster. If another program has
 taken a core, every wait lasts as long as that program's turn, and two threads are many times slower than one. So a
-command spins for a moment only, uses as many threads as there are cores that nobody else uses, and looks again while
-it works. Whoever has set one of :data:`OWN` has chosen, and nothing is changed.
+command spins for a moment only, uses as many threads as there are cores that nobody else uses, and checks again while
+it works. If the user has set one of :data:`OWN`, nothing is changed.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def allowed_cores() -> int | None:
 class Governor:
     """Sets torch's number of threads to that of the free cores, and looks again at most once a second.
 
-    It gives threads up at once, and takes more when two looks in a row found a core for them. When another part of the
-    program sets the number, that stays.
+    It gives threads up at once, and takes more when two looks in a row found a core for them. If another part of the
+    program sets the number, that one stays.
 
     Args:
         start: Times when the command began.
@@ -113,9 +113,9 @@ _governor: Governor | None = None
 
 
 def begin() -> None:
-    """Choose how threads wait, before torch is loaded, which reads that once; and begin to watch the machine.
+    """Choose how threads wait, and begin to watch the machine; call it before torch is loaded, which reads this once.
 
-    Where torch is loaded already, the command is part of another program, which has chosen.
+    If torch is loaded already, the command is part of another program, and nothing is changed.
     """
     global _governor
     if "torch" in sys.modules or chosen_by_user():

@@ -11,7 +11,7 @@ from moefm_cli.common import UsageError
 
 
 def _raise_cap(size: str | None) -> str | None:
-    """Keeps the size where the readers of files look for it, those of other processes too."""
+    """Store the size where the readers of files look for it, also in other processes."""
     if size is not None:
         from moefm.reading import VARIABLE, parse_bytes
 

@@ -12,12 +12,12 @@ SETTINGS = {"num_experts": "experts"}
 """Settings that have another name than the option they come from."""
 _SAYS = r"(?= (?:must|goes|needs|takes|cannot|lies|is an option)\b)"
 _PLACE = r"(?:(?:model|stage1|stage2|recipe1|recipe2|denoising)(?:: |\.))?"
-"""The table of a file of settings that a message begins with; on the command line there are no tables."""
+"""The table of a settings file at the beginning of a message; the command line has no tables."""
 
 _SUBJECT = re.compile(rf"^{_PLACE}(?P<name>\w++){_SAYS}")
 _GIVEN = re.compile(r"(?<![\w.-])(?P<name>[a-z]\w*+)=(?:True\b|'?(?P<value>[\w.]+?)'?(?=[\s,;:)]|$))")
 _LONG = re.compile(r"(?<![\w.=/-])(?P<name>[a-z][^\W_]*+_\w*+)(?![=/.])")
-"""Names of settings: what a message is about, with a value, or with an underscore, which no ordinary word has."""
+"""Names of settings in a message: its subject, one with a value, or one with an underscore, unlike ordinary words."""
 
 
 def called(app: typer.Typer, name: str, arguments: Sequence[str]) -> tuple[str, Any]:
@@ -32,9 +32,9 @@ def called(app: typer.Typer, name: str, arguments: Sequence[str]) -> tuple[str, 
 
 
 def with_dashes(message: str, command: Any, arguments: Sequence[str]) -> str:
-    """A message of the library, in which settings that are options of the command are called by their options.
+    """A message of the library in which settings have the names of the command's options.
 
-    Where a file of settings is given too, only options that were typed are: others may come from the file.
+    With a settings file only options that were typed are renamed, since other settings may come from the file.
 
     Example:
         >>> app = typer.Typer(add_completion=False)
@@ -77,4 +77,4 @@ def _tell_version(ctx: typer.Context, wanted: bool) -> None:
 
 
 Version = Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")]
-"""The option of a program that prints its name and version, and ends."""
+"""The option of a program that prints its name and version, and exits."""

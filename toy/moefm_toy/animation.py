@@ -69,7 +69,7 @@ def _write(frames: list[Image.Image], path: Path) -> None:
     """One palette for all frames and no dithering: what stands still is the same in every frame, and takes no space."""
     palette = frames[-1].quantize(COLOURS)
     entries = np.array(palette.getpalette()).reshape(-1, 3)
-    entries[entries.min(1) > 240] = 255  # else white is drawn in the mean of white and what is nearly so
+    entries[entries.min(1) > 240] = 255  # else white would become the mean of white and nearly white
     palette.putpalette(entries.astype(np.uint8).tobytes())
     first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [MILLISECONDS] * (len(frames) - 1) + [HELD]

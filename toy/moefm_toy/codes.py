@@ -1,4 +1,4 @@
-"""Code words in many dimensions, each with a little noise: many modes that are told apart within a short time."""
+"""Code words in many dimensions, each with a little noise: many modes, which are decided within a short time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 WORDS, DIM, SPREAD = 16, 128, 0.25
 HIDDEN = 256
-"""Width of layers that the noise of all dimensions fits through."""
+"""Width of the layers: the noise of all dimensions has to fit through."""
 
 
 def code_words() -> Tensor:
-    """The code words, vectors of random signs ``(WORDS, DIM)``, the same always.
+    """The code words, vectors of random signs ``(WORDS, DIM)``, always the same.
 
     Example:
         >>> code_words().shape, code_words().unique().tolist()

@@ -44,7 +44,7 @@ def read_csv(path: Path, content: bytes) -> NamedPoints:
 
 
 def _rows(path: Path, text: str, mark: str) -> list[tuple[int, list[str], int]]:
-    """The rows with their first and last line; one of empty cells, as spreadsheets append them, is a blank line."""
+    """The rows with their first and last line. A row of empty cells, as spreadsheets append, counts as a blank line."""
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=mark, skipinitialspace=True)
     rows = []
     line = 1

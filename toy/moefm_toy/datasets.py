@@ -23,7 +23,7 @@ from moefm_toy.shapes import SHAPES, Sampler
 
 DIGITS_DIM = 8
 FILE_EXPERTS = 8
-"""K for a user's file, whose modes nobody knows: experts too many cost little, too few cost much."""
+"""K for a user's file, whose number of modes is unknown: too many experts cost little, too few cost much."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Dataset:
         experts: A sensible number of experts K, at least the number of modes.
         draw: `draw(n, generator)` gives n training points, float32 `(n, D)`, on the generator's device.
             A finite set draws its rows with replacement, so that points are independent here as well.
-        draw_distinct: The same without replacement, n <= max_train: what to compare clouds of points with.
+        draw_distinct: The same without replacement, n <= max_train: use it to compare clouds of points.
         draw_test: The same for held-out points; a finite set draws them without replacement, n <= max_test.
-        inverse: Takes `(*batch, D)` back to the original units, float64 `(*batch, P)` on the CPU; P is D
-            but for digits, whose P = 64 pixels have grey levels 0-16.
+        inverse: Takes `(*batch, D)` back to the original units, float64 `(*batch, P)` on the CPU; P is D, except for
+            digits, which have P = 64 pixels with grey levels 0-16.
         max_train: How many training points exist, None for any number.
         max_test: How many held-out points exist, None for any number.
-        methods: The methods that are compared on it unless others are asked for.
-        hidden: Width of VFM's layers on it, unless another is asked for.
-        columns: Names of the D coordinates; none where they are just places in the plane.
+        methods: The methods that are compared on it by default.
+        hidden: Default width of VFM's layers on it.
+        columns: Names of the D coordinates; none if they are just places in the plane.
 
     Example:
         >>> moons = load_dataset("moons")
@@ -71,7 +71,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a data set without loading it; `points` is None where they never run out."""
+    """What is known of a data set without loading it; `points` is None if they never run out."""
 
     name: str
     description: str
@@ -158,7 +158,7 @@ def _unknown(name: str) -> str:
 
 
 def _checked(sampler: Sampler) -> Sampler:
-    """The sampler behind checks of its arguments, the same for every data set."""
+    """The sampler with checks of its arguments, the same for every data set."""
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
         check_count("n", n)

@@ -46,10 +46,10 @@ def density(points: Tensor, grid: Tensor, width: float) -> Tensor:
 
 
 def draw_densities(ax: Axes, data: Tensor, samples: Tensor, assignment: Tensor | None, experts: int) -> None:
-    """Histogram of the data in grey; of the samples one curve in all, and below it that of every expert.
+    """Draw a grey histogram of the data, the density of all samples, and below it that of each expert.
 
     Args:
-        ax: Where; its limits along x are set already.
+        ax: Axes to draw on; their limits along x are set already.
         data: Coordinates ``(n,)``.
         samples: Coordinates ``(m,)``.
         assignment: Expert of every sample ``(m,)``, or ``None``.

@@ -100,7 +100,7 @@ def loss_of(method: str) -> str:
 
 
 def thinned(totals: Sequence[Tensor], points: int = 100) -> list[tuple[int, float]]:
-    """Means over equal stretches of the losses of all steps, each with the last of its steps.
+    """Means of the losses over equal numbers of steps, each with its last step.
 
     Example:
         >>> thinned([torch.tensor(float(i)) for i in range(6)], points=3)
@@ -123,7 +123,7 @@ class Trained(NamedTuple):
 def train(
     dataset: Dataset, method: str, settings: Settings, seed: int, folder: Path | None, resume: bool, report: Report
 ) -> Trained:
-    """Train one method, or load it from ``folder`` where the same was trained."""
+    """Train one method, or load it from ``folder`` if the same training is there."""
     loss = loss_of(method)
     experts = 1 if loss == "vfm" else settings.experts or dataset.experts
     sigma = SIGMA[loss] if loss == "vfm" or settings.sigma is None else settings.sigma

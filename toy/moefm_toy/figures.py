@@ -48,7 +48,7 @@ def _dots(ax: Axes, points: Any, size: float, colour: Any, **style: Any) -> None
 def samples_figure(run: SeedRun, dataset: Dataset) -> Figure:
     """Like the paper's Fig. 2: a row per step count, a column per method, trajectories in the last row.
 
-    Data is grey, samples are coloured by expert; each panel says its W2.
+    Data is grey, samples are coloured by expert; each panel shows its W2.
     """
     plane = Plane(run.data, columns_of(dataset))
     steps = list(next(iter(run.methods.values())).samples)
@@ -83,7 +83,7 @@ def samples_figure(run: SeedRun, dataset: Dataset) -> Figure:
 
 
 def _name_row(ax: Axes, name: str) -> None:
-    """Say at the left what a row shows, above the name of the axis if it has one."""
+    """Write at the left what a row shows, above the name of the axis if it has one."""
     own = printable(ax.get_ylabel())
     ax.set_ylabel(f"{name}\n{own}" if own else name, fontsize=9 if own else 11, parse_math=False)
 
@@ -167,7 +167,7 @@ def experts_figure(run: SeedRun, dataset: Dataset) -> Figure:
 
 
 def _gate_regions(ax: Axes, method: MethodRun, plane: Plane, t: float) -> None:
-    """Colour the plane by the likeliest expert, the paler the less certain; at t = 0 noise should have no say."""
+    """Colour the plane by the most probable expert, paler where less certain; at t = 0 the place should not matter."""
     reach = _NOISE_REACH
     limits = ((-reach, reach), (-reach, reach))
     grid, shape = plane.grid(120, limits)

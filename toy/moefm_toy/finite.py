@@ -18,7 +18,7 @@ MIN_POINTS = 10
 
 
 class Scaled(NamedTuple):
-    """Points to train on and held-out ones, float64 `(n, D)` at unit scale, the way back, names of the columns."""
+    """Training and held-out points, float64 `(n, D)` at unit scale, the map back, and the names of the columns."""
 
     train: Points
     test: Points
@@ -30,7 +30,7 @@ def digits(dim: int, seed: int) -> Scaled:
     """scikit-learn's images of digits by their first `dim` principal components, 2-16.
 
     Raises:
-        ValueError: Another `dim`.
+        ValueError: `dim` is out of range.
     """
     from sklearn.datasets import load_digits
     from sklearn.decomposition import PCA
@@ -58,10 +58,10 @@ def iris(seed: int) -> Scaled:
 
 
 def usable_points(path: Path) -> NamedPoints:
-    """The points of a file, enough of them and of numbers that can be standardised.
+    """The points of a file, checked: there are enough of them, and they can be standardised.
 
     Raises:
-        DataError: They are not; see also :func:`moefm_toy.readers.read_points`.
+        DataError: They are too few or too large; see also :func:`moefm_toy.readers.read_points`.
     """
     points, names = read_named(path)
     distinct = len(np.unique(points, axis=0))

@@ -1,4 +1,4 @@
-"""The heading of a figure, in as many lines as its width asks for."""
+"""The heading of a figure, in as many lines as its width needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LETTERS = 9.5
 
 
 def head(figure: Figure, text: str) -> None:
-    """Put a text above a figure; the name of a file in it is no formula, and may be long.
+    """Put a text above a figure. A file name in it is not read as a formula, and may be long.
 
     Example:
         >>> figure = Figure(figsize=(2, 2))

@@ -103,7 +103,7 @@ def draw_samples(
 
 
 def compare(samples: Sequence[Sample], clouds: Clouds) -> dict[str, Any]:
-    """Distances of samples to the held-out clouds, one sample a cloud, averaged."""
+    """Average distances of samples to the held-out clouds, with its own samples for each cloud."""
     pairs = list(zip(samples, clouds.held_out, strict=True))
     distance = root_mean_square(w2(drawn.z1, data) for drawn, data in pairs)
     return {
@@ -122,7 +122,7 @@ def measure(
     shape = clouds.held_out[0].shape
     by_steps, first = {}, {}
     for steps in settings.steps:
-        # Another cloud, another seed: far from those of other runs, so that no two share their noise.
+        # Each cloud has its own seed, far from those of other runs, so that no two share their noise.
         samples = [draw_samples(field, settings, seed + 10**6 * i, shape, steps) for i in range(len(clouds.held_out))]
         by_steps[str(steps)], first[steps] = compare(samples, clouds), samples[0]
     fine = draw_samples(field, settings, seed, shape, FINE_STEPS, fine=True)

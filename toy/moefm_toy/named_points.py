@@ -14,7 +14,7 @@ Points = NDArray[np.float64]
 
 
 class NamedPoints(NamedTuple):
-    """Points ``(n, D)``, and the names of their D columns, or none where the file has none."""
+    """Points ``(n, D)``, and the names of their D columns, or none if the file has none."""
 
     points: Points
     names: tuple[str, ...] = ()

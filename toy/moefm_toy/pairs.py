@@ -18,7 +18,7 @@ FEW_STEPS = 4
 
 
 def shown_steps(run: SeedRun) -> int:
-    """The most steps of the run that are still few, or the fewest it has."""
+    """The largest of the run's step counts that is still small, or else the smallest."""
     steps = next(iter(run.methods.values())).samples
     return max((count for count in steps if count <= FEW_STEPS), default=min(steps))
 
@@ -27,7 +27,7 @@ def pairs_figure(run: SeedRun, dataset: Dataset, method: str) -> Figure:
     """Below the diagonal samples by expert on grey data, above it the data alone, on it their densities.
 
     Raises:
-        ValueError: The data has another dimension than 3 to 6.
+        ValueError: The data does not have 3 to 6 dimensions.
     """
     if dataset.dim not in DIMS:
         raise ValueError(f"a pair plot needs 3 to 6 dimensions, got {dataset.dim}")

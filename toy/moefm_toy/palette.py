@@ -1,4 +1,4 @@
-"""The colours of figures: data is grey and no expert is; experts differ for colour-blind eyes, too."""
+"""The colours of figures: grey for the data, and colours for experts that differ for colour-blind readers too."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Plane:
         return flat.numpy()
 
     def label(self, ax: Axes, left: bool = True, bottom: bool = True) -> None:
-        """Name the axes at the left and at the bottom, with ticks in units where an axis is a column."""
+        """Name the axes at the left and at the bottom, with ticks in units if an axis is a column."""
         if self.dim > 2:
             if left:
                 ax.set_ylabel("2nd principal component", fontsize=9)
@@ -67,12 +67,12 @@ class Plane:
 
     @property
     def equal(self) -> bool:
-        """Whether both axes have one scale: not where they are columns of different units."""
+        """Whether both axes have the same scale: not if they are columns of different units."""
         return self.dim > 2 or (self.dim == 2 and not self.columns)
 
     @property
     def aspect(self) -> float:
-        """Height of a panel over its width: the data's where it means something, within what a page can bear."""
+        """Height of a panel over its width: that of the data if both axes have the same scale, within limits."""
         (x0, x1), (y0, y1) = self.limits
         return min(1.4, max(0.4, (y1 - y0) / (x1 - x0))) if self.equal else 0.75
 

@@ -1,4 +1,4 @@
-"""Shapes in the plane, of about unit scale, as many points as one likes; every point is drawn independently.
+"""Shapes in the plane, of about unit scale; any number of points, each drawn independently.
 
 All randomness comes from the `torch.Generator` that is passed in.
 """

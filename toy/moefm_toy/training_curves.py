@@ -18,13 +18,13 @@ LOSSES = {
     "consistent": "likelihood at t = 0 + squared errors",
 }
 SMOOTHED = 9
-"""Points that the curve averages, of the hundred or so recorded."""
+"""How many recorded points the curve averages, of about a hundred."""
 LOG_RATIO = 4.0
-"""A loss above 0 that falls by such a factor is drawn on a log scale."""
+"""A loss above 0 that falls by this factor is drawn on a log scale."""
 
 
 def smoothed(values: Sequence[float] | NDArray[np.float64], window: int = SMOOTHED) -> list[float]:
-    """Centred running means: over fewer values at the beginning, which is steep, and over what is left at the end.
+    """Centred running means, over fewer values at the steep beginning and at the end.
 
     Example:
         >>> smoothed([0.0, 3.0, 6.0, 3.0], window=3)
@@ -35,7 +35,7 @@ def smoothed(values: Sequence[float] | NDArray[np.float64], window: int = SMOOTH
 
 
 def losses_figure(run: SeedRun) -> Figure:
-    """A panel per method, since their losses are different things: as recorded, pale, and smoothed."""
+    """A panel for each method, since their losses cannot be compared: pale as recorded, and smoothed."""
     figure = Figure(figsize=(3.6 * len(run.methods) + 0.4, 3.0), layout="constrained")
     for ax, (name, method) in zip(
         figure.subplots(1, len(run.methods), squeeze=False)[0], run.methods.items(), strict=True

@@ -16,7 +16,7 @@ LONGEST = 24
 
 @dataclass(frozen=True)
 class Column:
-    """A coordinate of the data: its name, the value at 0, and how much of it is one unit of the standardised data."""
+    """A coordinate of the data: its name, its value where the standardised one is 0, and its change per unit."""
 
     name: str
     shift: float = 0.0
@@ -49,7 +49,7 @@ class Column:
 
 
 def columns_of(dataset: Dataset) -> list[Column]:
-    """The columns of a data set, in their own units where the data can be taken back to them one by one.
+    """The columns of a data set, in their own units if each can be mapped back by itself.
 
     Example:
         >>> from moefm_toy.datasets import load_dataset

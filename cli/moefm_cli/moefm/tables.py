@@ -177,7 +177,7 @@ def sample(
 
 
 def _given(pairs: Sequence[str], flow: MoEFlow) -> dict[str, Any]:
-    """Values of the columns that rows are given, numbers where the column holds numbers."""
+    """Values of the given columns, as numbers if the column holds numbers."""
     conditions = flow.conditions_
     known = {} if conditions is None else dict(zip(conditions.names, conditions.columns, strict=True))
     texts: Mapping[str, str] = dict(tuple(map(str.strip, pair.split("=", 1))) for pair in pairs if "=" in pair)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""``moefm toy``: methods on points, and what each does in few steps."""
+"""``moefm toy``: train the methods on points, and compare what each does in few steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``yanlm evaluate``: a model on the held-out rows of a task, beside what needs no model."""
+"""``yanlm evaluate``: score a model on the held-out rows of a task, next to baselines without a model."""
 
 from __future__ import annotations
 

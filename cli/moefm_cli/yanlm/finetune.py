@@ -142,7 +142,7 @@ def finetune(
 
 
 def _show(summary: dict[str, Any], folder: Path) -> None:
-    """Medians over the seeds, beside what needs no model."""
+    """Medians over the seeds, next to baselines without a model."""
     rows: dict[str, dict[str, Any]] = {name.replace("_", " "): scores for name, scores in summary["baselines"].items()}
     if "one_pass" in summary:
         rows["one pass"] = summary["one_pass"]

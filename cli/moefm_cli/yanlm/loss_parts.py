@@ -1,4 +1,4 @@
-"""What the parts of a training loss are, for people who see their names pass by."""
+"""Explanations of the parts of a training loss, whose names the log shows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARTS = {
 
 
 def explained(names: Iterable[str]) -> str:
-    """One line that says what the parts of these names are; parts of stage 1 that stage 2 goes on with are one entry.
+    """One line that explains the parts with these names; parts of stage 1 that go on in stage 2 are one entry.
 
     Example:
         >>> explained(["scale", "stage1_ce"])

@@ -41,7 +41,7 @@ def mask_lines(masks: Sequence[Window], most: int = MOST) -> Text:
 
 
 def _words(text: str) -> str:
-    """The text in one line, with the space that it may begin with."""
+    """The text on one line; a space at its beginning is kept."""
     return " " * text[:1].isspace() + " ".join(text.split())
 
 

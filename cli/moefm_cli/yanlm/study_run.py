@@ -40,7 +40,7 @@ def run_study(name: str, out: Path | None, page: Path | None, json_: bool, **opt
 
 
 def integers(option: str, text: str) -> list[int]:
-    """Whole numbers with commas between them."""
+    """Whole numbers separated by commas."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
@@ -65,12 +65,12 @@ def set_threads(count: int) -> None:
 
 
 def names(text: str) -> list[str]:
-    """Names with commas between them."""
+    """Names separated by commas."""
     return [part.strip() for part in text.split(",")]
 
 
 def table_of(config: Path | None) -> dict[str, Any]:
-    """What a TOML file says; nothing if there is none."""
+    """The contents of a TOML file; empty if there is none."""
     if config is None:
         return {}
     try:

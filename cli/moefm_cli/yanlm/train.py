@@ -154,7 +154,7 @@ def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
 
 
 def _lay(settings: dict[str, Any], name: str, value: Any) -> None:
-    """Lay an option over the settings of a file; what else the file has in place of a table is told by its name."""
+    """Put an option on top of the settings of a file. A table that is something else there is reported by name."""
     table = settings.get(name, {})
     if not isinstance(value, dict):
         settings[name] = value
@@ -179,7 +179,7 @@ def _resumed(folder: Path, given: dict[str, Any]) -> RunSettings:
 def _unused(folder: Path) -> Path:
     """The first of runs/yanlm, runs/yanlm-2, ... that holds no run: a new run never overwrites an old one.
 
-    Several processes would not agree on it while the first is writing: they take the plain name, or fail.
+    Several processes could not agree on it while the first is writing, so they take the plain name, or fail.
     """
     from yanlm.runs.claim import is_free
 

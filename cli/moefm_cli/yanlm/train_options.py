@@ -12,7 +12,7 @@ from yanlm.kinds import BASELINES, PRESET_NAMES
 
 
 def among(*values: str) -> Callable[[str], list[str]]:
-    """What a shell offers behind an option: those of the values that begin as the word does."""
+    """What a shell offers for an option: the values that begin with the typed word."""
 
     def offer(incomplete: str) -> list[str]:
         return [value for value in values if value.startswith(incomplete)]

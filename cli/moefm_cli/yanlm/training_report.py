@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 TIMES = 4
-"""So many times as long is proposed to a training that learned too little: twice is hardly seen in the scores."""
+"""How many times as long to train if too little was learned: twice as long hardly shows in the scores."""
 
 
 def show_report(report: dict[str, Any], folder: Path, longer: str | None = None) -> None:
@@ -73,7 +73,7 @@ def show_report(report: dict[str, Any], folder: Path, longer: str | None = None)
 
 
 def below_baseline(report: dict[str, Any]) -> str | None:
-    """What a model does not do better than the best that needs no model; ``None`` where it is better in all.
+    """Where a model is no better than the best baseline without a model; ``None`` if it is better everywhere.
 
     Example:
         >>> scores = {"masked_accuracy": 0.04}

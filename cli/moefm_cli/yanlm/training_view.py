@@ -36,7 +36,7 @@ NAMES = {1: "stage 1: autoencoder", 2: "stage 2: flow"}
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them."""
+    """Seconds in words."""
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)
@@ -164,7 +164,7 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
 
 @contextmanager
 def watched(resume: str, folder: Path) -> Iterator[TrainingView]:
-    """A view of training into ``folder``; stopped early, it says to go on with it by ``resume``.
+    """A view of a training into ``folder``. If it is stopped early, it says how to continue with ``resume``.
 
     Raises:
         UsageError: A checkpoint cannot be written or read.
