@@ -44,6 +44,7 @@ SHORT = {
     "ISC License (ISCL)": "ISC",
     "MIT License": "MIT",
     "MIT license": "MIT",
+    "The MIT License (MIT)": "MIT",
     "Python Software Foundation License": "PSF-2.0",
 }
 WRITTEN_OUT = {"cycler": "BSD-3-Clause", "kiwisolver": "BSD-3-Clause"}
