@@ -1,4 +1,4 @@
-"""Keys of a config.json: those of every model of Hugging Face, those of other models, and values beyond all use."""
+"""Keys of a config.json: those of every Hugging Face model, those of other models, and limits of their values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 from moefm.checks import check_count
 
 MOST = {"max_length": 2**20, "pad_to": 4096, "num_labels": 10_000}
-"""Largest values of what no weight has the size of."""
+"""Largest values of options that are not the size of any weight."""
 _KEPT = frozenset(
     {
         *("architectures", "auto_map", "chunk_size_feed_forward", "dtype", "id2label", "is_encoder_decoder"),
@@ -19,7 +19,7 @@ _KEPT = frozenset(
         *("problem_type", "return_dict", "torch_dtype", "transformers_version"),
     }
 )
-"""What every configuration of Hugging Face has."""
+"""Keys of every Hugging Face configuration."""
 _OF_OTHERS = frozenset(
     {
         *("add_cross_attention", "cross_attention_hidden_size", "finetuning_task", "gradient_checkpointing"),
@@ -29,13 +29,13 @@ _OF_OTHERS = frozenset(
         *("unk_token_id", "use_bfloat16", "use_return_dict", *GenerationConfig().to_dict()),
     }
 )
-"""What Hugging Face writes for other models, and what changes nothing here."""
+"""Keys that Hugging Face writes for other models, and that change nothing here."""
 _CODE = frozenset({"attn_implementation", "experts_implementation"})
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
 def check_options(config: Any, options: Mapping[str, Any]) -> None:
-    """Refuse options of no configuration, for a misspelt one would go unnoticed, and numbers beyond all use.
+    """Refuse unknown options, since a misspelt one would go unnoticed, and numbers that are far too large.
 
     Raises:
         ValueError: There is one.
@@ -59,7 +59,7 @@ def check_options(config: Any, options: Mapping[str, Any]) -> None:
 
 
 def known_options(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a config.json holds of the options of a kind; what nobody knows is left out with a warning.
+    """The options of a kind in a config.json; unknown keys are left out with a warning.
 
     Raises:
         ValueError: One chooses code to run, or is of another type.
@@ -78,7 +78,7 @@ def known_options(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_experts(config: Any) -> None:
-    """Check where the experts of a flow sit, by what denoises.
+    """Check that the place of the experts fits the denoiser.
 
     Raises:
         ValueError: The options do not go together.

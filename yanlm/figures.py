@@ -41,7 +41,7 @@ def _known() -> frozenset[int]:
 
 
 def printed(text: str) -> str:
-    """Text as matplotlib prints it and nothing else: no formulas, letters that its font lacks by their number.
+    """Text that matplotlib prints as it is: no formulas, and letters that its font lacks as numbers.
 
     A legend leaves out labels that begin with an underscore, unless a space is before it.
 
@@ -58,7 +58,7 @@ def loss_figure(logs: Mapping[int, Sequence[Record]], name: str | None = None) -
 
     Args:
         logs: Lines of ``log.jsonl``, by stage.
-        name: What was trained, where it is not the two stages of a flow.
+        name: What was trained, unless it is the two stages of a flow.
     """
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     for ax, (stage, records) in zip(

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: beside, flushed to the disk, then renamed. Every file of a run goes this way."""
+"""Files written whole or not at all: to another name, flushed to the disk, then renamed. Runs write all files so."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 BESIDE = ".saving-"
-"""How names begin that a kill may have left behind."""
+"""Beginning of names that a kill may have left behind."""
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys in place of showing it, or turns the letters around it: all control characters but tab and the
-line feed, overrides of the direction of writing, and halves of surrogate pairs."""
+"""Characters that a terminal obeys instead of showing, or that turn the letters around them: all control characters but
+tab and the line feed, overrides of the direction of writing, and halves of surrogate pairs."""
 
 
 def printable(text: str) -> str:
-    """Text for people: control characters are spelled out, so that a terminal shows them and does not obey.
+    """Text for people: control characters are escaped, so that a terminal shows them and does not obey.
 
     Example:
         >>> printable("in \\x1b[31mred\\r\\n")
@@ -33,7 +33,7 @@ def printable(text: str) -> str:
 
 
 def pasted(path: str | Path) -> str:
-    """A path as a shell takes it, for a command that a message offers.
+    """A path quoted for the shell, for a command in a message.
 
     Example:
         >>> pasted("runs/a"), pasted("my $(run)")
@@ -58,7 +58,7 @@ def writing_to(out: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; what is there after the block takes its place, after an error nothing does.
+    """A path beside ``path`` to write to. After the block it replaces ``path``; after an error nothing does.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -82,7 +82,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def filling(folder: Path, last: str) -> Iterator[Path]:
     """A folder to write files to; after the block they move to ``folder``, the one called ``last`` as the last.
 
-    So whoever finds that file finds all others as well.
+    If that file is there, all others are as well.
     """
     folder.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=BESIDE, dir=folder))
@@ -111,7 +111,7 @@ def write_text(path: Path, text: str) -> None:
 
 def finish(path: Path) -> None:
     """Bring a file that was written, or the names in a folder, to the disk; who may read it is up to the umask."""
-    from moefm.files import usual_mode  # here, since reading data is to load no torch
+    from moefm.files import usual_mode  # here, since reading data must not load torch
 
     usual_mode(path)  # safetensors and mkdtemp write for their owner alone
     flush(path)

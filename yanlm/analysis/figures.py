@@ -1,4 +1,4 @@
-"""Latents on paper: clouds, spectra, decoding under noise. Returns a matplotlib Figure; nothing is shown."""
+"""Figures of latents: clouds, spectra, decoding under noise. Returns a matplotlib Figure; nothing is shown."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def latent_figure(inspections: Mapping[str, Inspection]) -> Figure:
 
 
 def _lettered(names: Sequence[str]) -> list[str]:
-    """``(a) name``, where there are several."""
+    """``(a) name``, if there are several."""
     texts = [printed(name if len(name) <= 40 else f"{name[:39]}…") for name in names]
     return [f"({chr(97 + i)}) {text}" for i, text in enumerate(texts)] if len(names) > 1 else texts
 

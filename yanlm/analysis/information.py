@@ -14,7 +14,7 @@ from yanlm.figures import COLOURS, WIDTH
 from yanlm.nn.denoiser import LAST
 
 GRIDS = (2, 4, 8)
-"""Numbers of steps whose times are told."""
+"""Numbers of steps whose times are reported."""
 
 _SHOWN = 4  # steps whose grid is drawn
 

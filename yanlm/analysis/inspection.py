@@ -120,7 +120,7 @@ def inspect_latents(
 
 
 def token_text(tokenizer: PreTrainedTokenizerFast, token: int) -> str:
-    """A token in print: spaces, line ends and tabs are visible, and what is no character is its number.
+    """A token as text: spaces, line ends and tabs are made visible; what is not a character becomes its number.
 
     Example:
         >>> from yanlm.tokenization.tokenizer import train_tokenizer

@@ -45,7 +45,7 @@ class Inspection:
 
 
 def generator(seed: int, stream: int) -> torch.Generator:
-    """Draws that nothing else shares: seeded with a plain 0, the noise would repeat the draws of a model's weights."""
+    """A source of draws of its own: seeded with a plain 0, the noise would repeat the draws of a model's weights."""
     return generators([seed], stream)[0]
 
 

@@ -1,6 +1,6 @@
-"""Whether the network is there, known within seconds.
+"""Whether the network can be reached, found out within seconds.
 
-Left alone, the libraries of Hugging Face retry for half a minute before they give up; a look at the network first costs
+Left alone, the libraries of Hugging Face retry for half a minute before they give up; checking the network first takes
 milliseconds.
 """
 
@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Callable
 
 PROBE_SECONDS = 3.0
-"""The longest that a look at the network takes."""
+"""The longest that a check of the network takes."""
 
 
 def hub_address() -> str:
@@ -45,7 +45,7 @@ def serving(endpoint: str, seconds: float = PROBE_SECONDS) -> bool:
 
 
 def _in_time(ask: Callable[[], bool], seconds: float) -> bool:
-    """Whether the answer is yes and there in time; in a thread, because looking a name up knows no time limit."""
+    """Whether the answer is yes and comes in time; in a thread, because looking up a name has no time limit."""
     answers: list[bool] = []
     asking = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
     asking.start()
@@ -62,7 +62,7 @@ def _connects(address: str, seconds: float) -> bool:
         if not proxy or urllib.request.proxy_bypass(host):
             socket.create_connection((host, url.port or (80 if url.scheme == "http" else 443)), seconds).close()
             return True
-        if proxy.startswith("socks"):  # spoken by the libraries but not by urllib: see that somebody is there
+        if proxy.startswith("socks"):  # the libraries speak it but urllib does not: only check that something answers
             there = urllib.parse.urlsplit(proxy)
             socket.create_connection((there.hostname or "", there.port or 1080), seconds).close()
             return True
@@ -71,9 +71,9 @@ def _connects(address: str, seconds: float) -> bool:
         urllib.request.build_opener(handler).open(request, timeout=seconds).close()
         return True
     except urllib.error.HTTPError as error:
-        return error.code not in (407, 502, 503, 504)  # these are the proxy's own words
+        return error.code not in (407, 502, 503, 504)  # an answer of the proxy itself
     except urllib.error.URLError as error:
-        return "CERTIFICATE_VERIFY_FAILED" in str(error)  # somebody is there; certificates are the library's matter
+        return "CERTIFICATE_VERIFY_FAILED" in str(error)  # something answers; certificates are left to the library
     except (OSError, ValueError, http.client.HTTPException):
         return False
 

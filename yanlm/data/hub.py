@@ -1,4 +1,4 @@
-"""Opens data sets of the Hugging Face hub as streams, and says in seconds where there is no network."""
+"""Opens data sets of the Hugging Face hub as streams, and says within seconds if there is no network."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SCRIPTED = {
     "story_cloze": f"{_SCRIPT}use hf:Ximing/ROCStories, or the CSV file of ROCStories",
     "LSDSem/story_cloze": f"{_SCRIPT}use hf:Ximing/ROCStories, or the CSV file of ROCStories",
 }
-"""What to use in place of data sets that are no longer opened."""
+"""What to use in place of data sets that can no longer be opened."""
 
 SPLITS = ("train", "validation", "valid", "val", "dev", "test")
 """What the splits of a data set are usually called."""
 
 
 class NoNetworkError(DataError, ConnectionError):
-    """A data set that would have to be fetched, and there is no way to."""
+    """A data set that would have to be fetched, without a network."""
 
 
 class HubData(NamedTuple):

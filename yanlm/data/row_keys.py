@@ -1,4 +1,4 @@
-"""Hashes of rows: what chooses those that are kept apart, and what tells one corpus from another."""
+"""Hashes of rows: they choose the rows that are held out, and tell one corpus from another."""
 
 from __future__ import annotations
 

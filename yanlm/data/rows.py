@@ -19,7 +19,7 @@ Row = dict[str, Any]
 """A training example: strings by the names of their fields, and lists of strings where there are several."""
 
 Columns = str | tuple[str, str] | None
-"""Where records name their fields otherwise: the text's field, or those of the source and the target."""
+"""Other names of fields in records: that of the text, or those of source and target."""
 
 KINDS: dict[str, tuple[str, ...]] = {
     "qa": ("context", "question", "answer"),
@@ -132,7 +132,7 @@ def row_of(record: Any, columns: Columns = None) -> Row:
 
 
 def columns_wanted(columns: Columns) -> str:
-    """What the user may correct where the columns named are not there."""
+    """What the user can correct if the named columns are missing."""
     if isinstance(columns, tuple):
         return "correct --source-field and --target-field"
     return "correct --text-column or --source-field"
@@ -182,7 +182,7 @@ def _field(name: str, value: Any) -> str:
 
 
 def _is_missing(value: Real) -> bool:
-    """NaN and infinity, as pandas and the JSON of Python write what is missing."""
+    """Whether a value is NaN or infinity, which pandas and Python's JSON write for missing ones."""
     return value != value or value in (math.inf, -math.inf)
 
 
@@ -223,10 +223,10 @@ def field(row: Mapping[str, Any], name: str, empty: bool = False) -> str:
 
 
 def words(row: Mapping[str, Any], name: str, empty: bool = False) -> str:
-    """Field without the white space around it, which between the parts of a row is ours to set."""
+    """A field without the white space around it; we set the space between the parts of a row."""
     value = field(row, name, empty).strip()
     return field({name: value}, name, empty)
 
 
 MASKS = re.compile(r"<mask>|<\|mask\|>")
-"""What stands for a mask in the text of a user."""
+"""How users write a mask in a text."""

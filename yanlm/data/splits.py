@@ -14,7 +14,7 @@ from yanlm.data.row_store import Rows, StoredRows, in_memory, picked
 from yanlm.data.rows import DataError, Row
 
 HELD_SHARE = 0.05
-"""The share of rows that validation and test take each where a file brings none of its own."""
+"""The share of rows for validation, and for test, if a file brings none of its own."""
 
 _SIBLINGS = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
@@ -52,7 +52,7 @@ def training_file(path: Path) -> tuple[Path, str] | None:
 def completed(
     name: str, rows: Rows, held_out: dict[str, list[Row]], say: Callable[[str], None]
 ) -> tuple[Rows, list[Row], list[Row]]:
-    """Rows for training, validation and test: those held out, and for what is missing some of the training rows."""
+    """Rows for training, validation and test: held-out rows as given, missing ones taken from the training rows."""
     if len(held_out) == 2:
         return rows, held_out["validation"], held_out["test"]
     train, *kept_apart = split_rows(name, rows)

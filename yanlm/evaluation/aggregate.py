@@ -53,7 +53,7 @@ def interval(pairs: Sequence[tuple[float, float]]) -> list[float]:
 
 
 def by_seed(task: str | Task, runs: Runs, samples: int) -> dict[str, list[float]]:
-    """``NAME_by_seed`` of the main metrics, where there are several seeds; runs are ordered by seed."""
+    """``NAME_by_seed`` of the main metrics, if there are several seeds; runs are ordered by seed."""
     main = get_task(task).main
     seeds = [summary(task, runs[i : i + samples]) for i in range(0, len(runs), samples)]
     if len(seeds) < 2:
@@ -84,7 +84,7 @@ def macro_f1(predicted: Sequence[str], truth: Sequence[str]) -> float:
 
 
 def by_task(task: str | Task, items: Sequence[Item], runs: Runs) -> dict[str, Any]:
-    """Errors by the rows' ``task`` (bAbI), their mean, and how many tasks fail; nothing where rows have none."""
+    """Errors by the rows' ``task`` (bAbI), their mean, and how many tasks fail; nothing if rows have none."""
     places: dict[str, list[int]] = {}
     for i, item in enumerate(items):
         if "task" in item.row:

@@ -27,10 +27,10 @@ _REMEDY = "give a number below 1, or a table of the package bert-score, such as 
 
 
 def default_layer(names: Iterable[str], layers: int) -> int:
-    """The layer that bert-score chose for an encoder, by correlation with human judgement; of others the last.
+    """The layer that bert-score chose for an encoder, by correlation with human judgement; for others the last.
 
     Args:
-        names: What the encoder may be known as: names on the hub, or folders called so, also in the hub's cache.
+        names: Possible names of the encoder: on the hub, or of folders, also in the hub's cache.
         layers: How many layers it has.
 
     Example:

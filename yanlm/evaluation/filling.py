@@ -1,4 +1,4 @@
-"""Held-out rows filled as a protocol asks for it: all of them, a sample, or as many as a time allows."""
+"""Fill held-out rows as a protocol says: all of them, a sample, or as many as a time allows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fill_rows(
 ) -> tuple[list[Item], list[Filled]]:
     """Fill held-out rows in every way of :func:`ways_of`.
 
-    A row is asked the same and has the same noise whatever rows are filled beside it.
+    A row has the same masks and the same noise whatever other rows are filled.
 
     Args:
         model: A model of any kind.

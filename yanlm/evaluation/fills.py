@@ -1,4 +1,4 @@
-"""Fills of items: with given or predicted lengths, or by a model that comes to the lengths as it writes."""
+"""Fills of items: with given or predicted lengths, or by a model that decides the lengths as it writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Filled:
-    """Fills of items in one way: for each item its samples, and what they took."""
+    """Fills of items in one way: the samples of each item, and their time."""
 
     fills: list[list[Fill]] = field(default_factory=list)
     timing: Timing = field(default_factory=Timing)

@@ -146,7 +146,7 @@ def spread_rows(rows: Sequence[Row], limit: int | None) -> list[Row]:
 
 
 def check_writable(folder: Path) -> None:
-    """Find out before an hour of work whether a folder can be made and written; nothing is made.
+    """Check before an hour of work whether a folder can be created and written; nothing is created.
 
     Raises:
         ValueError: It cannot.
@@ -164,7 +164,7 @@ def _name(task: Task, specs: Sequence[str], models: int) -> str:
 
 
 def slug(specs: Sequence[str]) -> str:
-    """Data in a folder's name: of a path its last part, of anything else what may stand in a name.
+    """Data as part of a folder's name: the last part of a path, else the characters that names may have.
 
     Example:
         >>> slug(["hf:stanfordnlp/sst2", "builtin:rooms"])

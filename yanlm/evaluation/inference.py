@@ -1,4 +1,4 @@
-"""Slots of held-out examples written by a model of any kind, in batches of like lengths, and how long that took."""
+"""A model of any kind fills the slots of held-out examples, in batches of similar lengths; how long that took."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Hear = Callable[[int], None]
 BATCH = 50
-"""Rows generated together unless one says otherwise."""
+"""Rows generated together by default."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ def write_ways(
     batch_size: int = BATCH,
     hear: Hear = lambda done: None,
 ) -> list[Written]:
-    """Let a model write into the slots of prompts, once in each way; rows of like lengths share a batch.
+    """Let a model write into the slots of prompts, once in each way; rows of similar lengths share a batch.
 
     A flow behind its encoder reads a source once for all ways. The randomness of a row follows from the seed of the way
     and the row's place, whatever the batch: the noise z0 and the experts drawn are its own.
@@ -117,7 +117,7 @@ def write_ways(
         builder: Makes its batches.
         prompts: Examples to fill.
         ways: How.
-        places: Places of the prompts among all held-out rows; by default they are all.
+        places: Places of the prompts among all held-out rows; by default the prompts are all rows.
         choices: Known answers, one of which fills a row's slots.
         batch_size: Rows at a time.
         hear: Told how many prompts are filled.
@@ -210,7 +210,8 @@ class _Writer:
 def batches(
     model: YanModel, builder: Builder, prompts: Sequence[Example], size: int
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Numbers of the prompts of each batch, and what a model is given of them; rows of like lengths are together."""
+    """Numbers of the prompts of each batch, and the inputs of the model for them; rows of similar lengths are
+    together."""
     names = ("source_ids", "source_mask", "slots", "slot_mask")
     for own in together(prompts, size, call_cost(model.config.d_model, model.device.type)):
         batch = builder.collate([prompts[i] for i in own])

@@ -29,7 +29,7 @@ class Item(NamedTuple):
         references: Texts that count as right: of the whole text for infilling, else of what is written.
         text: The true whole text.
         cut: Whether the row lost tokens of its text or answer to ``max_length`` or ``pad_to``.
-        masked: The row's own text with a mask for each span, where decoding its ids would not give it back.
+        masked: The row's own text with a mask for each span, if decoding its ids would not give it back.
     """
 
     id: int
@@ -146,7 +146,7 @@ def read_fill(builder: Builder, item: Item, prompt: Example, tokens: Ids) -> Fil
 
 
 def masked_source(builder: Builder, item: Item) -> str:
-    """The text as a person reads it, with ``<mask>`` for each span."""
+    """The text for people, with ``<mask>`` for each span."""
     if item.masked is not None:
         return item.masked if MASKS.search(item.masked) else f"{item.masked} <mask>"
     spaced = (decode_piece(builder.tokenizer, span).startswith(" ") for span in item.truth)

@@ -26,7 +26,7 @@ def own_text(
         spans: How many of them each mask stands for.
 
     Returns:
-        ``None`` where the characters of the spans cannot be told: the text itself holds a mask, or is not the target's.
+        ``None`` if the characters of the spans cannot be found: the text itself holds a mask, or is not the target's.
 
     Example:
         >>> from yanlm.tokenization.tokenizer import encode, train_tokenizer

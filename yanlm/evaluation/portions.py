@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from yanlm.evaluation.held_out import HELD_OUT
 
 FIRST = 20
-"""Rows that are evaluated whatever the time, and from which the pace is taken first."""
+"""Rows that are evaluated whatever the time; they give the first estimate of the pace."""
 
 GROWTH = 4
-"""The most that a portion is larger than all before it: the pace of a few rows says little of many."""
+"""How many times larger than all before it a portion may be: the pace of a few rows says little about many."""
 
 
 def sample_order(count: int) -> list[int]:
@@ -36,7 +36,7 @@ class Portions:
 
     Attributes:
         done: Rows of the portions that are over.
-        expected: Rows that there will be at the pace so far.
+        expected: Expected number of rows at the pace so far.
 
     Example:
         >>> [len(portion) for portion in Portions(100)], sum(map(len, Portions(100, seconds=1e-9)))

@@ -19,7 +19,7 @@ def record(builder: Builder, item: Item, task: str | Task, fill: Fill, sums: Sum
 
     Returns:
         ``id`` (place of the row), ``task``, ``steps``, ``seed`` and ``sample`` as given, ``source`` with ``<mask>``,
-        ``prediction``, ``fills`` (text of each span), ``reference``, or ``references`` where several count, ``scores``.
+        ``prediction``, ``fills`` (text of each span), ``reference``, or ``references`` if several count, ``scores``.
 
     Example:
         >>> from yanlm.evaluation.items import filled, items

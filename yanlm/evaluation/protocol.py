@@ -37,7 +37,7 @@ class Protocol:
         labels: ``any`` or ``known``.
         length: ``given``, ``predicted``, or ``padding`` where the model ends its answers itself.
         batch_size: Rows generated together.
-        free: Whether the model writes token by token and comes to the lengths as it writes.
+        free: Whether the model writes token by token and decides the lengths as it writes.
     """
 
     task: Task
@@ -137,7 +137,7 @@ def model_facts(model: YanModel) -> dict[str, Any]:
 
 
 def _need_packages(samples: int) -> None:
-    """Nothing is more vexing than an import that fails when an hour of generation is over."""
+    """Import packages now, not after an hour of generation."""
     wanted = {"rouge_score": True, "sacrebleu": samples > 1}
     missing = [name for name, needed in wanted.items() if needed and find_spec(name) is None]
     if missing:

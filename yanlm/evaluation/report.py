@@ -117,7 +117,7 @@ def example_of(model: YanModel, builder: Builder, row: Row, flow: bool, steps: i
 
 @torch.no_grad()
 def _survivors(model: YanModel, builder: Builder, examples: Sequence[Example]) -> tuple[int, int]:
-    """Tokens of whole held-out texts that survive encoding and decoding, of how many."""
+    """How many tokens of whole held-out texts survive encoding and decoding, and how many there are."""
     right = total = 0
     for start in range(0, len(examples), BATCH):
         batch = builder.collate(examples[start : start + BATCH])

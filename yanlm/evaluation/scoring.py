@@ -1,4 +1,4 @@
-"""Scores of what was written, by task: for every item sums and counts, and from these means with intervals."""
+"""Scores of what was written, by task: sums and counts for every item, and from these means with intervals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def label_key(text: str) -> str:
 
 
 def prediction(task: str | Task, fill: Fill) -> str:
-    """What is compared with the references: the whole text where the task compares texts, else what was written."""
+    """What is compared with the references: the whole text if the task compares texts, else what was written."""
     return fill.text if get_task(task).whole else written(fill)
 
 
@@ -50,9 +50,9 @@ class Scorer:
     Args:
         task: The task.
         items: The items.
-        labels: Labels known from training, where the task has them.
+        labels: Labels known from training, if the task has labels.
         aligned: Whether slots and true tokens correspond, as they do with given lengths.
-        bert: BERTScore, where it is wanted.
+        bert: BERTScore, if it is wanted.
 
     Raises:
         ValueError: The task has a metric that is not in :data:`METRICS` and not its own.
@@ -142,7 +142,7 @@ class Scorer:
         return [(float(label_key(text) in self.labels), 1.0) for text in self.texts(fills)]
 
     def rouge(self, kind: str, pairs: Sequence[Pair]) -> list[Sum]:
-        """ROUGE with the best reference; items of whose references ROUGE reads none do not count."""
+        """ROUGE with the best reference; items do not count if ROUGE reads none of their references."""
         for pair in pairs:
             if pair not in self._rouge:
                 self._rouge[pair] = metrics.rouge_best(*pair)

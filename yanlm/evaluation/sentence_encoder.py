@@ -34,10 +34,10 @@ class SentenceEncoder:
         ValueError: The folder is missing, damaged, or holds something else.
 
     Attributes:
-        length: Most tokens of a text to embed, what goes beyond is cut: what the encoder was trained for.
+        length: Most tokens of a text to embed, as the encoder was trained; the rest is cut.
         longest: Most tokens that it can read.
         layers: How many layers it has.
-        names: What it may be known as: its folder as given and in full, and the name in its configuration.
+        names: Its possible names: its folder as given and in full, and the name in its configuration.
     """
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
@@ -56,7 +56,7 @@ class SentenceEncoder:
                 model = model.get_encoder() if model.config.is_encoder_decoder else model
                 self.longest = _longest(model, self.tokenizer)
                 self.length = min(self.longest, _trained_length(folder) or self.longest)
-        except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
+        except Exception as error:  # damaged files fail in many ways, which all mean that the user has to repair them
             raise ValueError(f"cannot load encoder {folder}: {_first_line(error)}; {_REMEDY}") from None
         if missing := sorted(key for key in info["missing_keys"] if "pooler" not in key):
             raise ValueError(f"encoder {folder} lacks {len(missing)} weights, {missing[0]} among them; {_REMEDY}")
@@ -121,7 +121,7 @@ def _longest(model: Any, tokenizer: Any) -> int:
 
 
 def _trained_length(folder: Path) -> int | None:
-    """The length that a sentence encoder was trained for, where its folder says so."""
+    """The length that a sentence encoder was trained for, if its folder says so."""
     file = folder / "sentence_bert_config.json"
     if not file.is_file():
         return None

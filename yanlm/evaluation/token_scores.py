@@ -22,7 +22,7 @@ _ANSWERS = {"qa": "answer", "classify": "label"}
 def token_scores(builder: Builder, examples: Sequence[Example], filled: Sequence[Ids]) -> Scores:
     """Accuracy on masked and on copied tokens, whole masked rows exact, ROUGE of the whole text.
 
-    ``masked_accuracy_ci95`` is an interval over rows, where any token is masked.
+    ``masked_accuracy_ci95`` is an interval over rows, if any token is masked.
 
     Args:
         builder: Made the examples.

@@ -63,8 +63,8 @@ def windows(builder: Builder, example: Example, ids: Sequence[int]) -> list[Wind
 def prompt_of(window: Window, most: int = 60) -> str:
     """A text for a command to try: some whole words around one mask.
 
-    A mask inside a word takes up the whole word. A text may have been cropped inside words, so its first is left out,
-    and so is its last where it does not end a sentence.
+    A mask inside a word takes up the whole word. A text may have been cropped inside a word, so its first word is left
+    out, and its last one unless it ends a sentence.
 
     Example:
         >>> prompt_of({"before": "Once a small d", "written": "ig", "truth": "og", "after": "s bone lay there."})

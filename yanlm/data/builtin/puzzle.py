@@ -19,7 +19,7 @@ from yanlm.data.builtin.setting import check_settings, in_order, setting
 from yanlm.data.rows import MASKS
 
 BOUND_ROWS = 300
-"""Test rows that a bound is the mean of, unless others are given."""
+"""Number of test rows over which a bound is averaged, unless rows are given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Puzzle(ABC):
 
     @property
     def spec(self) -> str:
-        """What ``--data`` names it: the settings that are not the usual ones.
+        """Its name for ``--data``, with the settings that differ from the defaults.
 
         Example:
             >>> from yanlm.data.builtin.codes import Codes
@@ -72,7 +72,7 @@ class Puzzle(ABC):
 
     @abstractmethod
     def answers(self, text: str) -> tuple[str | None, ...]:
-        """Which right answer each part of a completed text is, or None where it is wrong; of any text at all."""
+        """Which right answer each part of a text gives, or None for a wrong part; any text is accepted."""
 
     @abstractmethod
     def choices(self, source: str) -> tuple[int, ...]:
@@ -124,7 +124,7 @@ class Puzzle(ABC):
     def judge(self, sources: Sequence[str], texts: Sequence[Sequence[str]]) -> dict[str, float]:
         """How right and how varied the completed texts of each source are.
 
-        A text that changes what its source shows is wrong. Variety is that among the right answers alone.
+        A text that changes what its source shows is wrong. Variety is measured among the right answers alone.
 
         Args:
             sources: Texts with masks.

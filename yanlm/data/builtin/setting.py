@@ -15,12 +15,12 @@ Accepted = range | tuple[int, ...] | str
 
 
 def setting(default: Any, accepted: Accepted) -> Any:
-    """A field of a task: its usual value, and a range or list of integers, or ``SHARE``."""
+    """A field of a task: its default, and a range or list of integers, or ``SHARE``."""
     return field(default=default, metadata={"accepted": accepted})
 
 
 def in_order(task: Any) -> list[Field[Any]]:
-    """The settings of a task, that which all tasks have last."""
+    """The settings of a task; the one that all tasks share comes last."""
     return sorted(fields(task), key=lambda item: item.name == "train")
 
 

@@ -95,7 +95,7 @@ class Statements(Puzzle):
         return tuple(next(iter(said)) if len(said) == 1 and said.items() <= where.items() else None for said in told)
 
     def _read(self, text: str) -> tuple[dict[str, str], list[str]]:
-        """Who is where, and the statements, of which there are as many as there have to be."""
+        """Who is where, and the statements, exactly as many as required."""
         sentences = [f"{part.strip()} ." for part in text.split(".") if part.strip()]
         count = self.slots // 2
         first = max(0, len(sentences) - count)

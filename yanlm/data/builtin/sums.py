@@ -63,7 +63,7 @@ class Sums(Puzzle):
         return list(str(number).zfill(self.digits + more))
 
     def _read(self, text: str) -> tuple[list[str | None], list[str | None]]:
-        """The numbers left and right of the sign of equality, None for what is no number of the right length."""
+        """The numbers left and right of the equals sign, None for one of the wrong length or that is no number."""
         left, _, right = text.strip().removesuffix(".").partition("=")
         lengths = (self.digits + self.open, self.digits + 1 - self.open)
         sides = zip((left, right), lengths, strict=True)
@@ -79,7 +79,7 @@ class Sums(Puzzle):
         return (known[0] if self.open else total[0],) if sum(map(int, known)) == int(total[0]) else (None,)
 
     def _numbers(self, source: str) -> range:
-        """What the first number can be where the sum is shown; the second can be the same."""
+        """Possible values of the first number if the sum is shown; the second has the same."""
         total = int(str(self._read(source)[0][0]))
         largest = 10**self.digits - 1
         return range(max(0, total - largest), min(total, largest) + 1)

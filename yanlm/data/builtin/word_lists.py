@@ -68,12 +68,12 @@ class ListPuzzle(Puzzle):
         return " ".join([self.verb, *told, ":", *listed, "=", *["<mask>"] * len(listed), "."])
 
     def _told(self, listed: Sequence[str], draw: random.Random) -> list[str]:
-        """What else there is to know, as words that are not in the list."""
+        """What else the task mentions, as words that are not in the list."""
         return []
 
     @abstractmethod
     def _answer(self, told: Sequence[str], listed: Sequence[str], draw: random.Random) -> list[str]:
-        """A right answer, all as likely."""
+        """A right answer; all are equally likely."""
 
     @abstractmethod
     def _key(self, parts: Parts) -> str | None:
