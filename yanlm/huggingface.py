@@ -14,7 +14,7 @@ REGISTERING = {
     "transformers.models.auto.configuration_auto": ("yanlm.config",),
     "transformers.models.auto.modeling_auto": ("yanlm.modeling.yan", "yanlm.modeling.autoregressive"),
 }
-"""Modules of transformers, and ours that belong there: they register when they are imported, or by ``register``."""
+"""Modules of transformers, and ours that belong to them; these register when imported, or by ``register``."""
 
 
 class _AfterTransformers(importlib.abc.MetaPathFinder):
@@ -42,11 +42,11 @@ class _AfterTransformers(importlib.abc.MetaPathFinder):
 
 
 _waiting: set[str] = set()
-"""Modules of transformers that were imported by one of ours before that was whole: the next import makes up for it."""
+"""Modules of transformers imported by one of ours that was not complete yet; the next import registers them."""
 
 
 def _half_imported() -> list[str]:
-    """Modules of ours whose import has begun and not ended."""
+    """Modules of ours whose import has begun and not ended yet."""
     ours = [(name, module) for name, module in list(sys.modules.items()) if name.startswith("yanlm.")]
     return [name for name, module in ours if getattr(module.__spec__, "_initializing", False)]
 
@@ -61,11 +61,11 @@ def register(name: str) -> None:
         except ImportError:
             if not _half_imported():
                 raise
-            _waiting.add(name)  # it needs one of ours that is not whole yet
+            _waiting.add(name)  # it needs one of ours that is not complete yet
 
 
 def watch() -> None:
-    """Register now where transformers is there already, and else as soon as it is."""
+    """Register now if transformers is loaded already, else as soon as it is."""
     if not any(isinstance(finder, _AfterTransformers) for finder in sys.meta_path):
         sys.meta_path.insert(0, _AfterTransformers())
     for name in REGISTERING:

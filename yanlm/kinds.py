@@ -6,4 +6,4 @@ BASELINES = (*AUTOREGRESSIVE, *MASKED)
 """Trained baselines. ``vfm``, plain flow matching, is the flow itself with one expert."""
 
 PRESET_NAMES = ("tiny", "small", "base", "paper-transformer", "paper-mamba")
-"""What :data:`yanlm.runs.presets.PRESETS` holds, for whoever must not wait for torch."""
+"""Names in :data:`yanlm.runs.presets.PRESETS`, for code that must not load torch."""

@@ -134,7 +134,7 @@ def write(
         tokens.append(chosen)
         probabilities.append(probability)
     if tokens:
-        check_finite(torch.stack(probabilities, 1), plans.bool())  # once, for on a device every look is a wait
+        check_finite(torch.stack(probabilities, 1), plans.bool())  # once, since reading it waits for the device
         canvas.tokens[canvas.held] = torch.stack(tokens, 1)[plans.bool()]  # both row after row, slot after slot
     return canvas.result(pen.passes)
 
@@ -236,7 +236,7 @@ class _Row:
         return bool(self.current) and (len(self.current) >= self.max_new or left <= 0)
 
     def take(self, token: int, closer: int) -> None:
-        """A token more, or the end of a span."""
+        """One more token, or the end of a span."""
         if self.done:
             return
         if token != closer:

@@ -137,12 +137,12 @@ CAPABILITIES = {
     "gpt2": Capabilities(method="gpt2", **_TOKEN_BY_TOKEN),
     "bart": Capabilities(method="bart", **_TOKEN_BY_TOKEN),
 }
-"""What a trained model of each kind can, of the slots form."""
+"""What a trained model of each kind supports in the slots form."""
 
 DENOISING = Capabilities(
     method="flow", noise=True, routing=True, order=False, reread=True, denoises=True, one_pass=True
 )
-"""What a flow can whose denoiser is the encoder."""
+"""What a flow whose denoiser is the encoder supports."""
 
 
 def capabilities(config: Any) -> Capabilities:

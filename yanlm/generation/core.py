@@ -43,7 +43,7 @@ class Given(NamedTuple):
         words: Numbers for drawing words, ``(N, M)``, if there is a temperature.
         judge: Noise for judging candidates, ``(N, M, d)``.
         states: The encoded source ``(B, S, d)``, if it has been encoded already; such a run is not recorded.
-        wanted: Numbers of the slots whose tokens are read ``(B, W)``, where not all are; rows repeat one of theirs.
+        wanted: Numbers of the slots whose tokens are read ``(B, W)``, unless all are; rows repeat one of theirs.
     """
 
     source_ids: Tensor
@@ -104,7 +104,7 @@ def expert_draws(options: GenerationOptions) -> int | None:
     policy = get_routing(options.routing)
     if isinstance(policy, Resampled):
         return options.steps * len(SOLVERS[options.solver].nodes) if options.solver in SOLVERS else None
-    if policy is options.routing:  # somebody's own
+    if policy is options.routing:  # a policy of the user
         return None
     return int(isinstance(policy, Frozen))
 

@@ -112,7 +112,7 @@ def run(
 ) -> Filled:
     """``fill(model, given, options, experts)``, or on a GPU its recording, unless the source is encoded already.
 
-    A run that somebody watches is not recorded.
+    A run with a watcher is not recorded.
     """
     if watcher is not None:
         return fill(model, given, options, experts, watcher)
@@ -122,7 +122,7 @@ def run(
 
 
 def can_record(model: YanNetwork, options: GenerationOptions) -> bool:
-    """Whether a generation is the same work every time, by a model that lies on one GPU and does not train."""
+    """Whether a generation is the same work every time, by a model on one GPU that is not training."""
     return (
         model.device.type == "cuda"
         and not model.training
@@ -149,7 +149,7 @@ def replayed(fill: Fill, model: YanNetwork, given: Given, options: GenerationOpt
 
 
 def addresses(model: nn.Module) -> tuple[int, ...] | None:
-    """Where weights and buffers lie; ``None`` where a module has hooks, which a recording would leave out.
+    """Addresses of weights and buffers; ``None`` if a module has hooks, which a recording would leave out.
 
     It takes a sixth of the time of ``parameters()`` and ``buffers()``.
     """

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
 
 PACE = 1.5
-"""Of rereading: the first passes, in which little is decided, write fewer words than the last ones."""
+"""Pace of rereading: the first passes, in which little is decided, write fewer words than the last ones."""
 HALF_WAY = 0.5
-"""How far back candidates are noised to be judged, in information time: where half of what is to be known is known."""
+"""Information time to which candidates are noised again to be judged: half of the information is there."""
 
 
 class Solved(NamedTuple):
@@ -105,7 +105,7 @@ def fill_by_encoder(
     experts: Sequence[torch.Generator] | None = None,
     watcher: Watcher | None = None,
 ) -> Filled:
-    """Steps, tokens and the choice among candidates: :func:`yanlm.generation.core.fill` where the encoder denoises.
+    """Steps, tokens and the choice among candidates: :func:`yanlm.generation.core.fill` if the encoder denoises.
 
     Args:
         model: Its encoder is the denoiser.
@@ -156,7 +156,7 @@ def _word_uniforms(held: Tensor, streams: list[torch.Generator]) -> Tensor:
 def _solve(
     model: YanNetwork, z: Tensor, places: Places, options: GenerationOptions, router: Router, watcher: Watcher | None
 ) -> Solved:
-    """Euler steps on the information's grid; every pass says tokens, and the last one's are what is wanted."""
+    """Euler steps on the grid of information time. Every pass gives tokens; those of the last one are the result."""
     flow = model.denoiser
     policy, codebook = get_routing(options.routing), flow.codebook(model.encoder)
     reader: Any = TokenReader(flow)  # policies route it as they route a field

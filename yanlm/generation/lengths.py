@@ -48,7 +48,7 @@ def written_lengths(model: ARNetwork, examples: Sequence[Example]) -> list[list[
 
 
 def shared_lengths(masks: Sequence[int], lengths: Sequence[int]) -> list[int]:
-    """Tokens behind each mask where every run of adjacent ones has a length: the first get one more if need be.
+    """Tokens behind each mask, if every run of adjacent masks has a length; the first ones get one more if needed.
 
     Example:
         >>> shared_lengths([1, 2, 5], [5, 4])
@@ -62,10 +62,10 @@ def shared_lengths(masks: Sequence[int], lengths: Sequence[int]) -> list[int]:
 
 
 def capped(lengths: list[list[int]], most: int, depth: int = 5) -> list[list[int]]:
-    """Numbers of tokens behind the masks of each text, cut to what the model was trained on, with a warning.
+    """Numbers of tokens behind the masks of each text, limited to what the model was trained on, with a warning.
 
     Args:
-        lengths: As they are wanted.
+        lengths: The wanted numbers.
         most: Largest number in training; 0 if unknown, and then nothing is cut.
         depth: Calls up to the one that the warning names.
 

@@ -76,7 +76,7 @@ class RecordedDecoder:
         return self._logits(self._decode(self.token, self.visible[:, None, None], self.visible.sum(1, True) - 1))
 
     def _show(self) -> None:
-        """From here on the place of the new token is seen."""
+        """From now on the place of the new token is seen."""
         self.visible.index_fill_(1, self.at, True)
         self.at.add_(1)
 

@@ -65,7 +65,7 @@ class Replays:
         return len(self._kept)
 
     def __call__(self, run: Run, given: Given, what: Hashable, weights: Hashable = None) -> Filled:
-        """The result of a run: the run itself the first time, then of its recording.
+        """The result of a run: that of the run itself the first time, then that of its recording.
 
         Args:
             run: The function.

@@ -27,7 +27,7 @@ class Generation(NamedTuple):
         tokens: ``(B, samples, M)``; the padding id outside the slot mask.
         assignment: Expert of every slot ``(B, samples, M)``, or ``None`` under mean routing.
         nfe: Evaluations of the flow's trunk.
-        scores: Log-probabilities of known answers ``(B, samples, C)``, where one of them was to be chosen.
+        scores: Log-probabilities of known answers ``(B, samples, C)``, if one of them was to be chosen.
     """
 
     tokens: Tensor
@@ -44,7 +44,7 @@ def check_finite(computed: Tensor, mask: Tensor | None = None) -> None:
         mask: Where there are any ``(*)``.
 
     Raises:
-        ValueError: A number is NaN or infinite, so that the tokens would mean nothing.
+        ValueError: A number is NaN or infinite, so the tokens would mean nothing.
     """
     bad = ~computed.isfinite() if mask is None else ~computed.isfinite() & mask
     if bool(bad.any()):
@@ -53,7 +53,7 @@ def check_finite(computed: Tensor, mask: Tensor | None = None) -> None:
 
 @contextlib.contextmanager
 def finite_flow() -> Iterator[None]:
-    """Numbers of the flow that are not finite end a generation as those of its tokens do."""
+    """Numbers of the flow that are not finite end a generation, like those of its tokens."""
     try:
         yield
     except NotFiniteError as error:

@@ -28,7 +28,7 @@ class Canvas:
     Attributes:
         options: As given.
         seeds: One integer a row.
-        different: Results computed for each row: one, where nothing is drawn and all samples are the same.
+        different: Results computed for each row: one if nothing is drawn and all samples are the same.
         streams: A generator for each of the N = B * ``different`` results.
         held: ``(N, M)``, True = a slot.
         tokens: ``(N, M)``, all padding at first.

@@ -147,7 +147,7 @@ def filled_after(step: int, counts: Tensor, turns: Tensor, pace: float = 1.0) ->
     """
     if pace == 1:
         return -(-step * counts // turns)
-    # Single precision, for the GPU of a Mac has no other: what is above a whole number by rounding alone goes down.
+    # Single precision, since the GPU of a Mac has no other; rounding errors above a whole number are removed.
     return (counts * (step / turns) ** pace * (1 - 1e-6)).ceil().long()
 
 

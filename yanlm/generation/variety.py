@@ -22,10 +22,10 @@ def are_alike(samples: Sequence[str]) -> bool:
 
 
 def for_variety(can: Capabilities, options: GenerationOptions) -> dict[str, float | bool]:
-    """Options that would make samples differ more, by name, in place of those that they were drawn with.
+    """Options that would make samples differ more, by name, in place of the present ones.
 
-    A temperature draws words, and is of no use to a flow behind its encoder unless that rereads; the scale of the noise
-    is a flow's own.
+    A temperature draws words, so a flow behind its encoder can use it only if it rereads. Only a flow has a scale of
+    the noise.
 
     Example:
         >>> from yanlm.generation.capabilities import CAPABILITIES

@@ -1,4 +1,4 @@
-"""What a model would write after each of its passes, for whoever wants to see how a text comes about."""
+"""What a model would write after each of its passes, to show how a text comes about."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Pass(NamedTuple):
         best: The most probable tokens of each slot, the first before the second, ``(N, M, k)``.
         chances: Their probabilities ``(N, M, k)``.
         settled: Slots that no later pass changes ``(N, M)``.
-        time: t at which a flow made the pass; ``None`` where there is no time.
-        seconds: How long the pass took; ``None`` where several were timed together.
+        time: t at which a flow made the pass; ``None`` without a time.
+        seconds: How long the pass took; ``None`` if several were timed together.
     """
 
     tokens: Tensor
@@ -98,7 +98,7 @@ class Watcher:
         best = probabilities.float().topk(min(self.alternatives, probabilities.shape[-1]))
         own = probabilities.float().gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
         self._parts.append((tokens.cpu(), own.cpu(), best.indices.cpu(), best.values.cpu()))
-        if len(self._parts) == 1:  # a device has to be done by now: what comes is our own work
+        if len(self._parts) == 1:  # the device has to be done by now; what follows is our own work
             self._spent = time.perf_counter() - self._began
 
     def end(

@@ -1,4 +1,4 @@
-"""Models made anew: of a configuration, beside another one, with another flow or without it."""
+"""New models: from a configuration, as a baseline of another, with another flow or without one."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def fresh_model(config: Any, seed: int) -> Any:
 
 
 def make_builder(model: YanModel, tokenizer: PreTrainedTokenizerFast, masking: Masking, stage: int = 2) -> Builder:
-    """What makes the examples of a stage, as the model takes them."""
+    """The builder of the examples of a stage, as the model takes them."""
     config = model.config
     form = config.form if stage == 2 else "slots"  # the autoencoder always decodes the text that it encodes
     padding: dict[str, Any] = {"lengths": "padding", "pad_to": config.pad_to} if config.pad_to else {}

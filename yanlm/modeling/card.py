@@ -50,7 +50,7 @@ def model_card(config: Any, record: Mapping[str, Any] | None = None, folder: str
 
     Args:
         config: The model's configuration.
-        record: What ``run.json`` holds, as far as it is known.
+        record: The contents of ``run.json``, as far as known.
         folder: What the example loads.
 
     Example:
@@ -94,7 +94,7 @@ def _training(record: Mapping[str, Any]) -> str:
 
 
 def _numbers(report: Mapping[str, Any]) -> str:
-    """Scores on held-out rows, beside what needs no model."""
+    """Scores on held-out rows, next to baselines without a model."""
     rows: dict[str, Mapping[str, Any]] = {}
     rows |= {name.replace("_", " "): scores for name, scores in report.get("baselines", {}).items()}
     for steps, scores in report.get("by_steps", {}).items():
@@ -115,13 +115,13 @@ class CardedMixin:
     """A model that keeps its card: it is saved with it, and pushed to a hub with it.
 
     Attributes:
-        card: Markdown, or ``None`` where there is none.
+        card: Markdown, or ``None``.
     """
 
     card: str | None = None
 
     def take_card(self, folder: Any) -> None:
-        """Take up the card that lies in a local folder."""
+        """Take the card from a local folder."""
         path = Path(str(folder)) / CARD_FILE
         if path.is_file():
             self.card = path.read_text(encoding="utf-8")
@@ -133,7 +133,7 @@ class CardedMixin:
             (Path(save_directory) / CARD_FILE).write_text(self.card, encoding="utf-8")
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
-        """Upload as transformers does, then our card in place of the one that it makes up."""
+        """Upload as transformers does, then our card in place of the one that it generates."""
         pushed = super().push_to_hub(repo_id, **kwargs)  # type: ignore[misc]
         if self.card is not None:
             from huggingface_hub import ModelCard

@@ -23,7 +23,7 @@ FLOW_SETTINGS = (
     "sentence_ends",
     "pad_to",
 )
-"""Options of the model that leave its autoencoder as it is."""
+"""Options of the model that do not change its autoencoder."""
 _OF_TRUNK = ("flow_layers", "cross_layers", "prediction", "align", "sigma")
 _OF_ENCODER = ("latent_dim", "expert_layer", "sentence_ends")
 

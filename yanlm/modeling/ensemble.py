@@ -94,7 +94,7 @@ class Ensemble(nn.Module):
 
 
 def load_together(folders: Sequence[Path], device: str = "cpu") -> tuple[Any, PreTrainedTokenizerFast]:
-    """The model of a folder, or of several the :class:`Ensemble`, and the tokenizer.
+    """The model of a folder, or the :class:`Ensemble` of several, and the tokenizer.
 
     Raises:
         ValueError: A folder holds no model, or models do not go together: :class:`Ensemble`, and the same tokenizer.

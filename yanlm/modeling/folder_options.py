@@ -1,4 +1,4 @@
-"""How the model of a folder fills texts unless somebody says otherwise: its ``generation_config.json``.
+"""How the model of a folder fills texts by default: its ``generation_config.json``.
 
 transformers reads and writes this file, too (:class:`yanlm.modeling.generation_config.YanGenerationConfig`); a program
 that only writes texts does not wait for its import.
@@ -16,13 +16,13 @@ OPTIONS_FILE = "generation_config.json"
 OPTIONS = ("steps", "temperature", "z0_scale", "routing", "reread", "order", "candidates", "sampler")
 """Options of :class:`yanlm.generation.options.GenerationOptions` that the file holds under their own names."""
 OTHERS = ("max_new_tokens", "num_return_sequences", "return_dict_in_generate", "seed")
-"""What else it may hold, for transformers."""
+"""Other keys that it may hold, for transformers."""
 TOKENS = ("bos_token_id", "pad_token_id", "eos_token_id")
 METADATA = ("_commit_hash", "_from_model_config", "transformers_version")
 
 
 def folder_options(folder: Path) -> GenerationOptions:
-    """Options of generation that a model folder names; the package's own where it names none.
+    """Options of generation in a model folder; the package's own if it has none.
 
     Raises:
         ValueError: The file is damaged, or an option in it is unknown or out of range.
@@ -45,7 +45,7 @@ def folder_options(folder: Path) -> GenerationOptions:
 
 
 def check_known(names: Iterable[str]) -> None:
-    """Refuse options that there are not.
+    """Refuse unknown options.
 
     Raises:
         ValueError: There is one.

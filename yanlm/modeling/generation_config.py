@@ -14,7 +14,7 @@ from yanlm.modeling.folder_options import METADATA, OPTIONS, TOKENS, check_known
 class YanGenerationConfig(GenerationConfig):
     """What transformers' ``generate`` may be asked of a model that fills all its masks at once.
 
-    As other models do that do not write from left to right, it leaves out what belongs to those that do.
+    Like other models that do not write from left to right, it leaves out the options of those that do.
 
     Attributes:
         steps: Steps T of a flow, turns where it rereads, passes of a masked model.
@@ -39,7 +39,7 @@ class YanGenerationConfig(GenerationConfig):
         ValueError: generate has no option num_beams; its options are candidates, max_new_tokens, ...
     """
 
-    def __init__(self, **kwargs: Any) -> None:  # the attributes of the parent are of other models
+    def __init__(self, **kwargs: Any) -> None:  # the attributes of the parent belong to other models
         for name in OPTIONS:
             setattr(self, name, kwargs.pop(name, getattr(DEFAULTS, name)))
         self.max_new_tokens: int | None = kwargs.pop("max_new_tokens", None)

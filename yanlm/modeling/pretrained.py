@@ -28,7 +28,7 @@ ALIKE: dict[str, dict[str, Any]] = {
     },
     "bart": {"activation_function": "gelu", "scale_embedding": False, "tie_word_embeddings": True},
 }
-"""What the networks of :class:`ARModel` have, and a published one has to have, beside its sizes."""
+"""What a published network has to have in common with those of :class:`ARModel`, apart from its sizes."""
 
 _LAYER = re.compile(r"(?:^|\.)(h|encoder\.layers|decoder\.layers)\.(\d{1,6})\.")
 
@@ -124,7 +124,7 @@ def _sizes(folder: Path, config: Any) -> dict[str, Any]:
 
 
 def _check_header(folder: Path, config: Any) -> None:
-    """Compare config.json with the names and shapes in the weights' file, before anything as large is made.
+    """Compare config.json with the names and shapes in the weights' file, before anything that large is built.
 
     Raises:
         ValueError: They do not fit together.

@@ -18,7 +18,7 @@ from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, collate
 
 NEW_TOKENS = 16
-"""Masks behind a row without any, where nothing says how many."""
+"""Number of masks behind a row without any, if nothing says how many."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class SlotGenerationMixin:
 
     @property
     def defaults(self) -> GenerationOptions:
-        """How texts are filled where nothing is said: what ``generation_config`` says, for one sample."""
+        """How texts are filled by default: as ``generation_config`` says, with one sample."""
         return replace(self.generation_config.options(), samples=1)
 
     def generate(self, input_ids: Tensor | None = None, **given: Any) -> Any:
@@ -67,9 +67,8 @@ class SlotGenerationMixin:
             input_ids: Tokens ``(B, S)`` with a mask token for each token that is wanted. Behind a row without any,
                 ``max_new_tokens`` are written. A word's space is part of it: write ``"on<|mask|>"``.
             given: ``attention_mask`` ``(B, S)``, 1 where there is a token, with padding at either side;
-                ``generation_config``, a :class:`YanGenerationConfig`; and options of it by name, which have the last
-                word. With ``slots`` the arguments are those of our own ``generate``, and ``input_ids`` its
-                ``source_ids``.
+                ``generation_config``, a :class:`YanGenerationConfig`; and options of it by name, which override it.
+                With ``slots`` the arguments are those of our own ``generate``, and ``input_ids`` its ``source_ids``.
 
         Returns:
             A :class:`YanGenerationOutput`, or its sequences alone.
@@ -93,7 +92,7 @@ class SlotGenerationMixin:
     def adjust_generation_fn(
         self, generation_config: Any, from_auto_class: Any, from_pipeline: Any, name: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Take up the configuration that is given, or that lies beside the weights; called by ``from_pretrained``."""
+        """Take the configuration that is given, or the one beside the weights; called by ``from_pretrained``."""
         kwargs.pop("trust_remote_code", None)
         if name is not None and hasattr(self, "take_card"):
             self.take_card(name)

@@ -24,11 +24,11 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 _VALUES = frozenset({"normal_", "mul", "mul_", "div", "__mul__", "__rmul__", "__truediv__"})
-"""What gives fresh weights their values and leaves their shapes."""
+"""Functions that give fresh weights their values and do not change their shapes."""
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves weights without values: on the meta device torch would ask its compiler, a second to import."""
+    """Leaves weights without values: on the meta device torch would import its compiler, which takes a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -66,7 +66,7 @@ def read_shapes(file: Path) -> Shapes:
 
 
 def check_shapes(kind: Any, config: Any, shapes: Shapes) -> None:
-    """Check that a configuration asks for the weights that there are.
+    """Check that the weights are those that a configuration asks for.
 
     Numbers of layers are compared first: only then is it safe to build the model, without memory for its weights.
 
@@ -104,7 +104,7 @@ def check_shapes(kind: Any, config: Any, shapes: Shapes) -> None:
 
 
 def check_finite(folder: Path, model: Any) -> None:
-    """Refuse weights that are not numbers, which would be found out in the middle of a text.
+    """Refuse weights that are not finite, which would only be noticed in the middle of a text.
 
     Raises:
         ValueError: There is one.

@@ -22,7 +22,7 @@ from yanlm.modeling.weights import shapes_alone
 from yanlm.nn.network import YanNetwork
 
 TIED = {"decoder.head.weight": "encoder.embedding.weight"}
-"""A weight and the one that it is, where the configuration ties them."""
+"""A weight, and the one that it equals if the configuration ties them."""
 
 
 class WritingModel(YanNetwork):
@@ -34,7 +34,7 @@ class WritingModel(YanNetwork):
 
     config_class = YanConfig
     defaults: GenerationOptions = DEFAULTS
-    """How texts are filled where nothing is said."""
+    """How texts are filled by default."""
 
     def __init__(self, config: YanConfig) -> None:
         nn.Module.__init__(self)
@@ -53,7 +53,7 @@ class WritingModel(YanNetwork):
         from safetensors.torch import load_file
 
         weights = load_file(file)
-        if config.tie_word_embeddings:  # of the two a file holds one
+        if config.tie_word_embeddings:  # a file holds one of the two
             for name, source in TIED.items():
                 weights |= {name: weights[source]} if source in weights else {source: weights[name]}
         with shapes_alone():
@@ -65,7 +65,7 @@ class WritingModel(YanNetwork):
 
     @property
     def can(self) -> Capabilities:
-        """What the model can, by its method and form."""
+        """What the model supports, by its method and form."""
         return capabilities(self.config)
 
     def generate(

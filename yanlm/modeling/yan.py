@@ -96,7 +96,7 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         self.train(self.training)
 
     def learn_from(self, teacher: YanModel) -> None:
-        """From now on train this model to take ``denoising.student_steps`` steps where ``teacher`` takes more."""
+        """From now on, train this model to take ``denoising.student_steps`` steps where ``teacher`` takes more."""
         self._teacher = (teacher.requires_grad_(False).eval(),)
 
     def train(self, mode: bool = True) -> YanModel:
@@ -139,7 +139,7 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
             return YanOutput(*stage1_loss(self, batch, self.stage1, seeds, totals))
         return YanOutput(*stage2_loss(self, batch, self.stage2, self.stage1, seeds, totals))
 
-    # What Hugging Face asks for
+    # Methods that Hugging Face asks for
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: every module initializes itself."""

@@ -31,8 +31,8 @@ def rotate(x: Tensor, at: Rotary | None) -> Tensor:
     """Rotate queries or keys ``(B, heads, L, head_dim)`` by their positions; products then depend on relative ones."""
     if at is None:
         return x
-    # Slices of one projection are rows of head_dim / 2 numbers far apart: on a CPU a copy first makes this three times
-    # as fast.
+    # Slices of one projection are rows of head_dim / 2 numbers that lie far apart: on a CPU a copy first makes this
+    # three times as fast.
     a, b = x.float().contiguous().chunk(2, -1)
     return torch.cat([a * at.cos - b * at.sin, a * at.sin + b * at.cos], -1).to(x.dtype)
 

@@ -109,7 +109,7 @@ def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor,
 
 
 def _product_dtype(hidden: Tensor) -> torch.dtype:
-    """The dtype in which autocast, where it is on, would multiply."""
+    """The dtype in which autocast, if it is on, would multiply."""
     device = hidden.device.type
     if hidden.dtype == torch.float64 or not torch.is_autocast_enabled(device):
         return hidden.dtype
@@ -127,7 +127,7 @@ def _chunked(
 ) -> tuple[Tensor, Tensor]:
     """Losses, a chunk of rows at a time, and normalizers, which are all that the backward pass keeps.
 
-    An operator of its own: the compiler calls it, where it would unroll the loop.
+    An operator of its own, so that the compiler calls it and does not unroll the loop.
     """
     normalizers = hidden.new_empty(len(hidden), dtype=torch.promote_types(dtype, torch.float32))
     picked = torch.empty_like(normalizers)

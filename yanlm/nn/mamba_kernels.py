@@ -71,7 +71,8 @@ def _first_line(error: Exception) -> str:
 
 
 def kernel_status() -> dict[str, str]:
-    """Which scan runs on a GPU: ``in_use`` is ``"mamba-ssm"`` or ``"built-in"``, ``why`` says it in a sentence.
+    """Which scan runs on a GPU: ``in_use`` is ``"mamba-ssm"`` or ``"built-in"``, ``why`` gives the reason in a
+    sentence.
 
     Example:
         >>> sorted(kernel_status())

@@ -54,7 +54,7 @@ class YanNetwork(nn.Module):
 
     @property
     def denoiser(self) -> EncoderFlow:
-        """The flow, where the encoder is its denoiser."""
+        """The flow, if the encoder is its denoiser."""
         return cast(EncoderFlow, self.flow)
 
     @property
@@ -121,13 +121,13 @@ class YanNetwork(nn.Module):
             slots: Ascending positions ``(B, M)``.
             slot_mask: ``(B, M)``, True = a slot.
             streams: A generator a row, from which the experts of a continuum are drawn.
-            points: What :meth:`draw_points` drew from them, in their place.
+            points: The result of :meth:`draw_points`, instead of ``streams``.
         """
         scope = slot_groups(slots, self.config.scope, ids, self.config.sentence_ends)
         embedded = self.encoder.embed(ids, self.positions)
         if points is None:
             points = self.draw_points(slots.shape[1], streams)
-        if points is not None:  # those of a group share the first of theirs
+        if points is not None:  # the slots of a group share the first of their numbers
             first = points.to(embedded).transpose(1, 2)
             points = share_first(first, None if scope is None else scope.unsqueeze(1).expand_as(first)).transpose(1, 2)
         return Places(self.encoder, self.decoder, embedded, mask, slots, slot_mask, scope, points)

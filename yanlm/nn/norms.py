@@ -18,11 +18,11 @@ class Change(NamedTuple):
 
 
 Time = Tensor | tuple[Change, ...] | None
-"""An embedded time, what :class:`Modulations` make of it for the norms of a block, or none."""
+"""An embedded time, or the result of :class:`Modulations` for the norms of a block, or ``None``."""
 
 
 class Norm(nn.Module):
-    """LayerNorm, whose scale and shift follow the time where there is one (adaptive LayerNorm)."""
+    """LayerNorm; if there is a time, its scale and shift follow it (adaptive LayerNorm)."""
 
     def __init__(self, width: int, time_width: int = 0) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Modulations(NamedTuple):
 
     @classmethod
     def joined(cls, norms: Iterable[Norm]) -> Modulations | None:
-        """Those of norms; ``None`` where one of them is no plain map."""
+        """Those of norms; ``None`` if one of them is not a plain map."""
         maps = [norm.modulation for norm in norms if norm.modulation is not None]
         if not all(map(is_plain, maps)):
             return None

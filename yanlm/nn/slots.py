@@ -14,7 +14,7 @@ def gather_tokens(states: Tensor, at: Tensor) -> Tensor:
 
 
 def slot_groups(slots: Tensor, scope: str, ids: Tensor | None = None, ends: Sequence[int] = ()) -> Tensor | None:
-    """Group number of every slot ``(B, M)``: one expert answers for a group; ``None`` where every slot has its own.
+    """Group number of every slot ``(B, M)``: one expert answers for a group; ``None`` if every slot has its own.
 
     Args:
         slots: Ascending positions ``(B, M)``.

@@ -28,7 +28,7 @@ PER_ROW = ("source_ids", "source_mask", "target_ids", "target_mask", "slots", "s
 
 
 class Noisy(NamedTuple):
-    """What the noisy rows come to."""
+    """The result of the noisy rows."""
 
     total: Tensor  # a mean over their slots
     loss: CategoricalLoss
@@ -87,7 +87,7 @@ def denoising_loss(
 
 
 def _nothing(model: YanNetwork) -> Tensor:
-    """Zero, of which every parameter of the flow has a part: processes that share gradients wait for all of them."""
+    """A zero that depends on every parameter of the flow, since processes that share gradients wait for all of them."""
     return sum((parameter.sum() * 0 for parameter in model.denoiser.parameters()), torch.zeros((), device=model.device))
 
 
@@ -111,7 +111,7 @@ def _places(model: YanNetwork, batch: Batch, streams: Sequence[torch.Generator])
 
 def _plain_losses(model: YanNetwork, batch: Batch) -> Tensor:
     """Cross-entropy ``(B, M)`` of tokens read off plain masks; zero outside the slots."""
-    places = _places(model, batch, generators(range(len(batch["slots"]))))  # no expert: points are of no consequence
+    places = _places(model, batch, generators(range(len(batch["slots"]))))  # no expert: points do not matter
     labels = batch["target_ids"].gather(1, batch["slots"])
     losses = model.denoiser.losses(model.denoiser.plain(places), labels, places)
     return losses.masked_fill(~batch["slot_mask"], 0)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Routed(NamedTuple):
-    """The routing loss of a batch, and what the rest of the objective reads of it."""
+    """The routing loss of a batch, and what the rest of the objective needs from it."""
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -96,7 +96,7 @@ def one_expert(
     detached: Condition,
     seeds: Sequence[int],
 ) -> Routed:
-    """Gradients through the expert that is drawn from its posterior given the text; the others are only looked at.
+    """Gradients through the expert that is drawn from its posterior given the text; the others are only evaluated.
 
     Args:
         model: Its flow and its decoder are used.
@@ -106,7 +106,7 @@ def one_expert(
         target: Velocities to learn, z1 - z0, ``(B, M, d)``.
         labels: Tokens ``(B, M)``.
         cond: The source; its mask ``(B, M)`` says which slots there are.
-        detached: The same source without gradients to the encoder, for the experts that are looked at.
+        detached: The same source without gradients to the encoder, for the experts that are only evaluated.
         seeds: One integer a row, from which the experts are drawn.
     """
     flow = model.flow

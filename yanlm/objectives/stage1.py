@@ -34,7 +34,7 @@ def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Te
 def regularizer_tokens(z: Tensor, mask: Tensor, most: int) -> Tensor:
     """Evenly spaced latents ``(n, d)`` of ``z`` ``(B, L, d)``, the same number from each row, however a batch is split.
 
-    Tokens are where ``mask`` ``(B, L)`` is True, and ``most`` is the n that all processes together do not exceed.
+    Tokens are where ``mask`` ``(B, L)`` is True, and ``most`` is the largest n of all processes together.
     """
     per_row = max(1, most // (len(z) * processes()))
     stride = -(-mask.sum(1, keepdim=True) // per_row)  # of a row without tokens 0, which nothing is divided by
