@@ -65,8 +65,8 @@ def fresh_seeds(count: int) -> list[int]:
 def generators(seeds: Sequence[int], salt: int = 0, device: torch.device | str = "cpu") -> list[Generator]:
     """One generator a row; another ``salt`` gives another independent stream of the same rows.
 
-    On the CPU, what is drawn is the same whatever device the model is on. Where there is much to draw, as noise for
-    every token in training, drawing on the device itself spares it a wait.
+    On the CPU, what is drawn is the same whatever device the model is on. If there is much to draw, such as noise for
+    every token in training, drawing on the device itself avoids a wait.
     """
     return [torch.Generator(device).manual_seed(_mix(seed ^ _mix(salt)) >> 1) for seed in seeds]
 

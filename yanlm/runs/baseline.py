@@ -11,14 +11,14 @@ from yanlm.kinds import BASELINES
 from yanlm.runs.presets import PRESETS, Preset, Recipe
 
 PUBLISHED_LR = 5e-5
-"""Learning rate of a model that was published, unless one says so: a fresh model's would undo what it learned."""
+"""Default learning rate of a published model: that of a fresh model would undo what it has learned."""
 
 
 def baseline_recipe(name: str, preset: Preset) -> Recipe:
     """How a baseline is trained: as stage 1 of the preset, on masks like those it is asked to fill.
 
-    ``gpt2`` and ``bart`` take stage 2's. ``mdlm`` draws what stays masked itself, and gets from a few words to whole
-    texts to draw from. ``mlm`` learns from stage 1's, but for rows without a mask, which would give it nothing.
+    ``gpt2`` and ``bart`` take stage 2's. ``mdlm`` draws itself which of the masked words stay masked; it gets from a
+    few words to whole texts. ``mlm`` learns from the masks of stage 1, without rows that have none.
 
     Example:
         >>> from yanlm.runs.presets import get_preset
@@ -56,14 +56,14 @@ def for_baseline(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, di
 
 
 def encoder_denoises(options: Mapping[str, Any]) -> bool:
-    """Whether options of a run are of a flow whose denoiser is the encoder, by themselves or by their preset.
+    """Whether the options of a run, or its preset, ask for a flow whose denoiser is the encoder.
 
     Example:
         >>> encoder_denoises({"preset": "tiny", "model": {"denoiser": "encoder"}}), encoder_denoises({})
         (True, False)
     """
     given, name = options.get("model"), options.get("preset", "tiny")
-    model = dict(PRESETS[name].model) if isinstance(name, str) and name in PRESETS else {}  # a wrong one is told later
+    model = dict(PRESETS[name].model) if isinstance(name, str) and name in PRESETS else {}  # a wrong one fails later
     model |= given if isinstance(given, Mapping) else {}
     return options.get("baseline") in (None, "vfm") and model.get("denoiser") == "encoder"
 
@@ -82,7 +82,7 @@ def for_denoiser(preset: Preset, options: Mapping[str, Any]) -> tuple[Preset, di
 
 
 def _in_one_stage(preset: Preset, recipe: Recipe) -> Preset:
-    """The preset as a run of one stage, by this recipe, that is as long as its two."""
+    """The preset as a run of one stage with this recipe, as long as its two."""
     length = preset.length
     if "steps1" in length:
         length = {"steps1": length["steps1"] + length["steps2"]}

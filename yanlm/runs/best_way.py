@@ -1,4 +1,4 @@
-"""Which way of writing a trained model uses unless somebody says otherwise."""
+"""Which way of writing a trained model uses by default."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from yanlm.generation.capabilities import Capabilities
 
 
 def best_way(report: Mapping[str, Any], can: Capabilities) -> dict[str, Any]:
-    """Sampler and steps by what the report of a training found, for ``generation_config.json``.
+    """Sampler and steps for ``generation_config.json``, chosen by the report of a training.
 
     It is the flow with three steps, unless another way of the report is clearly better: its share of masked tokens
     right lies above the 95% interval of three steps, and at least as many rows are wholly right. The second counts
@@ -21,7 +21,7 @@ def best_way(report: Mapping[str, Any], can: Capabilities) -> dict[str, Any]:
         can: What the model supports.
 
     Returns:
-        ``sampler`` and ``steps``; nothing where there is nothing to choose, or the report has no rows.
+        ``sampler`` and ``steps``; nothing if there is no choice, or if the report has no rows.
 
     Example:
         >>> from yanlm.generation.capabilities import DENOISING

@@ -1,4 +1,4 @@
-"""The folder of a run belongs to one process at a time, and is as it was if nothing was trained."""
+"""The folder of a run belongs to one process at a time, and is left as it was if nothing was trained."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def is_free(folder: Path) -> bool:
 def claimed(
     folder: Path, *, resume: bool, files: Sequence[str] = RUN_FILES, begun: Callable[[Path], bool] = holds_run
 ) -> Iterator[None]:
-    """Have the folder for this process alone; if the block fails before anything was trained, leave it as it was.
+    """Claim the folder for this process; if the block fails before anything was trained, leave it as it was.
 
-    The system gives the folder free when the process ends, however it does.
+    The system releases the folder when the process ends, in whatever way.
 
     Args:
-        folder: Made where it does not exist.
+        folder: Created if it does not exist.
         resume: Go on with what is there.
         files: What the block may write there before anything is trained.
         begun: Whether something was.

@@ -76,7 +76,7 @@ def finetune_settings(
         raise ValueError("give --steps or --minutes, not both")
     length = length or {"minutes": MINUTES}
     chosen |= {name: value for name, value in options.items() if name not in ("recipe", "steps", "minutes", "model")}
-    # What is asked and nothing else, unless the recipe says so.
+    # Only what is asked, unless the recipe says otherwise.
     recipe["masking"] = {"clean": 0.0, "tail": 0.0, "context": 0.0} | dict(recipe.get("masking", {}))
     if capabilities(config).stages == 2:
         chosen |= {"stage": "2", "stage1": saved.get("stage1", {}), "stage2": saved.get("stage2", {})}
@@ -114,7 +114,7 @@ def pad_answers(settings: RunSettings, corpus: Corpus) -> RunSettings:
 
 
 def _saved_settings(folder: Path) -> dict[str, Any]:
-    """Settings that the model was trained with; none where the folder does not say."""
+    """Settings that the model was trained with; none if the folder does not hold them."""
     try:
         saved: dict[str, Any] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError):
@@ -132,7 +132,7 @@ PLAN_FILE = "plan.json"
 
 
 def write_plan(out: Path, settings: RunSettings, seeds: int, resume: bool = False, command: str | None = None) -> None:
-    """Keep what a fine-tuning is to do, so that it can be resumed from its folder alone, and what was changed in that.
+    """Store what a fine-tuning is to do, so that its folder is enough to resume it, and what was changed.
 
     Raises:
         ValueError: The folder cannot be written, or ``resume`` is set and there is no plan.

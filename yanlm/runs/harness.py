@@ -32,7 +32,7 @@ except ImportError:  # the extra is not installed: the class is there, and says 
 
 
 SPAN = 16
-"""Tokens of a text that are predicted together, where the model does not say how many it was trained on."""
+"""Tokens of a text that are predicted together, unless the model says how many it was trained on."""
 
 
 @register_model("yanlm")
@@ -58,7 +58,7 @@ class YanLM(LM):  # type: ignore[misc]
         seed: Of them.
         batch_size: Rows of a pass; ``gpt2`` and ``bart`` take one.
         device: Where the model goes.
-        options: What the harness hands over beside these; of no consequence.
+        options: Further arguments of the harness; ignored.
 
     Raises:
         ValueError: lm-eval is not installed, or there is no model.
@@ -108,7 +108,7 @@ class YanLM(LM):  # type: ignore[misc]
         return totals
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """One span behind each context, as long as the model finds it should be, up to the first stop."""
+        """One span behind each context, of the length that the model predicts, up to the first stop."""
         written = []
         for context, how in (request.args for request in requests):
             [out] = self.writer.write(context, seed=self.seed, options=self.options)

@@ -1,4 +1,4 @@
-"""Values of settings by the annotations of a class: a value of another type is told by its name, before it is used."""
+"""Values of settings by the annotations of a class: a value of another type is reported by name before it is used."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def fields_of(kind: Any) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value as an error shows it: not at length."""
+    """A value as an error shows it, shortened."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -12,7 +12,7 @@ from yanlm.runs.parsing import replaced
 from yanlm.runs.settings import RunSettings
 
 CHANGEABLE = ("lr", "minutes", "steps1", "steps2", "save_every", "log_every", "eval_rows")
-"""Settings that leave the data, the model and the random streams as they were."""
+"""Settings that do not change the data, the model or the random streams."""
 
 
 def resumed(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
@@ -20,8 +20,8 @@ def resumed(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
 
     Args:
         settings: As the run was begun.
-        changes: Values by name, of :data:`CHANGEABLE`; ``lr`` is of both stages, and minutes and steps replace one
-            another.
+        changes: Values by name, of :data:`CHANGEABLE`; ``lr`` is of both stages, and minutes and steps replace each
+            other.
 
     Raises:
         ValueError: Another setting is to be changed, or a value is out of range.
@@ -54,7 +54,7 @@ def lasting(settings: RunSettings) -> RunSettings:
 
 
 def with_changes(record: dict[str, Any], settings: RunSettings, command: str | None) -> dict[str, Any]:
-    """A record whose run goes on with other settings, which it remembers under ``changed``."""
+    """A record of a run that goes on with other settings, which are stored under ``changed``."""
     saved = lasting(settings).to_dict()
     old, new = dict(_flat(record["settings"])), dict(_flat(saved))
     changed = {name: {"from": old[name], "to": new[name]} for name in new if name in old and old[name] != new[name]}

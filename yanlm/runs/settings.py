@@ -146,12 +146,12 @@ class RunSettings:
 
     @property
     def denoises(self) -> bool:
-        """Whether a flow is trained whose denoiser is the encoder."""
+        """Whether the run trains a flow whose denoiser is the encoder."""
         return self.baseline is None and self.model.get("denoiser") == "encoder"
 
     @property
     def kind(self) -> str | None:
-        """What is trained, where it is not the two stages of a flow behind its encoder."""
+        """What is trained, unless it is the two stages of a flow behind its encoder."""
         return "flow, denoised by its encoder" if self.denoises else self.baseline
 
     @property
@@ -166,7 +166,7 @@ class RunSettings:
         return self.recipe1 if stage == 1 else self.recipe2
 
     def for_stage(self, stage: int) -> TrainSettings:
-        """What the loop of a stage needs to know: what it shares with the run and with the stage's recipe."""
+        """Settings of the loop of a stage: those it shares with the run and with the recipe of the stage."""
         shared = {f.name for f in dataclasses.fields(TrainSettings)}
         values = {
             f.name: getattr(part, f.name)

@@ -34,7 +34,7 @@ def make_tokenizer(settings: RunSettings, corpus: Corpus) -> PreTrainedTokenizer
 
 
 def _texts(corpus: Corpus, seed: int) -> Iterable[str]:
-    """Texts that a tokenizer is trained on: the first of a corpus in memory, some of a stream."""
+    """Texts that a tokenizer is trained on: the first ones of a corpus in memory, some of a stream."""
     if corpus.rows is None:
         stream = RowStream(corpus, 1000, seed=seed)
         return [words_of(row) for _ in range(20) for _, row in next(stream)]

@@ -1,4 +1,4 @@
-"""How many tokens stand behind one mask at most, in all that a training shows."""
+"""The largest number of tokens behind one mask in a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from yanlm.evaluation.held_out import mask_seed
 from yanlm.tokenization.examples import Builder
 
 LOOKED_AT = 2000
-"""Rows that are looked at."""
+"""Number of rows to look at."""
 
 
 def longest_span(builder: Builder, rows: Sequence[Mapping[str, Any]]) -> int:

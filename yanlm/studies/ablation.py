@@ -1,4 +1,4 @@
-"""One choice of training changed at a time, over seeds, at equal wall-clock: what each of them is worth."""
+"""One choice of training changed at a time, over seeds, at equal wall-clock time: what each choice is worth."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def ablation_study(
 ) -> Json:
     """Train every variant with every seed and evaluate it on the task.
 
-    Variants that leave the autoencoder alone begin stage 2 from one stage 1 a seed; the others are whole runs of the
-    same ``minutes``. Seeds are the outer loop: after the first, every variant has been seen.
+    Variants that do not change the autoencoder start stage 2 from one stage 1 for each seed; the others are whole runs
+    of the same ``minutes``. Seeds are the outer loop: after the first, every variant has been seen.
 
     Args:
-        study: Where it is kept.
+        study: Its folder.
         data: Specs of the data that is trained and evaluated on.
         task: One of :data:`yanlm.tasks.task.TASKS`.
-        minutes: Training time of a whole run; or none, where ``options`` say.
+        minutes: Training time of a whole run; none if ``options`` set it.
         seeds: Seeds of weights and training.
         only: Beginnings of the variants' names.
         options: Settings that all variants share (:func:`yanlm.runs.settings.resolve`).
@@ -160,7 +160,8 @@ def _table(summary: Json) -> str:
 
 
 def ablation_figure(summary: Json) -> Figure:
-    """A row a variant: a dot a seed, a bar at the median, a line at the base's; choices are set apart."""
+    """A row for each variant, a dot for each seed, a bar at the median, a line at that of the base; choices are
+    apart."""
     from matplotlib.figure import Figure
 
     from yanlm.studies.tools.plots import PALETTE, REFERENCE

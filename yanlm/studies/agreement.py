@@ -1,4 +1,4 @@
-"""Do words agree that are written at once? Puzzles whose answers can be checked, by every way of writing them."""
+"""Do words that are written at once agree? Puzzles whose answers can be checked, by every way of writing them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from yanlm.studies.tools.study import Json, Study, integers, over_seeds
 
 DOCUMENT = "agreement.json"
 LOOK = 4
-"""Steps T at which trainings are looked at, at most."""
+"""Largest number of steps T at which trainings are looked at."""
 
 
 def agreement_study(
@@ -56,14 +56,15 @@ def agreement_study(
     """Train every method on a puzzle for the same time, and judge what it writes into unseen rows.
 
     Beside the page there is ``agreement.json``: by method and number of steps T (token by token: of passes) ``valid``,
-    ``entropy`` and ``nfe``, the median over seeds, and the factorized bound: what a writer reaches who draws every word
-    on its own from its exact distribution. (Who always writes one answer can be above it, at an entropy of 0.)
+    ``entropy`` and ``nfe``, the median over seeds, and the factorized bound: the score of a writer who draws every word
+    independently from its exact distribution. (A writer who always gives the same answer can be above it, at an entropy
+    of 0.)
 
     Args:
-        study: Where it is kept, the trained models among it.
+        study: Its folder, which also holds the trained models.
         task: Name or spec of a puzzle (:func:`yanlm.data.builtin.puzzles.puzzle`).
-        only: Names of the methods (:data:`yanlm.studies.tools.agreement_methods.METHODS`); by default those that need
-            not be asked for.
+        only: Names of the methods (:data:`yanlm.studies.tools.agreement_methods.METHODS`); by default those that are
+            not marked as run only on request.
         steps: Numbers of steps T.
         minutes: Training time of each model; by default as the task's plan says.
         train_steps: Instead of it, optimizer steps of each model.
@@ -112,7 +113,7 @@ def agreement_study(
 def _scores(
     trainer: Trainer, name: str, seed: int, steps: Sequence[int], rows: Sequence[Mapping[str, Any]], samples: int
 ) -> Json:
-    """What a method's texts are worth, by number of steps, or by passes where these are no choice."""
+    """Scores of a method's texts, by number of steps, or by passes if their number cannot be chosen."""
     can, study = can_of(name), trainer.study
     own = METHODS[name].steps
     counts = [own] if own else steps if can.refine else [1]

@@ -46,13 +46,13 @@ def autoencoder_study(
     """Train stage 1 with and without each term of its objective, on the same batches, and inspect the latents.
 
     Args:
-        study: Where it is kept.
+        study: Its folder.
         data: Specs of the data.
         steps: Optimizer steps of each training.
         seeds: Seeds of weights and training.
         only: Names among :data:`GROUPS`; all if there is none.
-        options: Settings that all trainings share (:func:`yanlm.runs.settings.resolve`); the weights of the terms
-            where they are on.
+        options: Settings that all trainings share (:func:`yanlm.runs.settings.resolve`); they hold the weights of the
+            terms.
         rows: Most held-out rows.
         tokens: Most latents.
         text_column: Name of the text's column in files.

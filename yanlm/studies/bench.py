@@ -1,7 +1,8 @@
-"""How fast a model is: generation or training, against others in one run, part by part, against what the machine can.
+"""How fast a model is: generation or training, next to others in one run, part by part, and as a share of the machine's
+rates.
 
-Time is compared in interleaved rounds (:mod:`yanlm.studies.tools.timing`). Weights do not change it, so that random
-ones will do.
+Time is compared in interleaved rounds (:mod:`yanlm.studies.tools.timing`). Weights do not change it, so random ones
+will do.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def bench(
         clock: ``wall``, or ``cpu`` for the processor's time of this process, which other programs disturb less.
         seed: Seed of the texts and of all random draws.
         device: Where the models run.
-        say: Hears a line about each step of the work.
+        say: Called with a line about each step of the work.
 
     Returns:
         ``device``; ``rows``, of each model at each length and batch; ``parts``, seconds of the parts of our generation;
@@ -126,7 +127,7 @@ def bench(
 
 
 def checked_rules(rate: float, repeats: int, slow: float, clock: str, seed: int, device: str) -> Rules:
-    """How contestants are timed, if that can be.
+    """How contestants are timed, checked.
 
     Raises:
         ValueError: A number is out of range, the clock is unknown or does not see the device.
@@ -197,7 +198,7 @@ def _add_generation(
     sizes = {entry.label: size_of(entry.named.model) for entry in entered}
     document["rows"] += [_row(cell, label, run, length, batch, sizes[label]) for label, run in runs.items()]
     model, steps = entered[0].named.model, entered[0].steps or 1
-    if model.can.denoises or OURS not in runs:  # where the encoder denoises it is the trunk, too
+    if model.can.denoises or OURS not in runs:  # if the encoder denoises, it is the trunk too
         return
     asked = {
         name: x.to(model.device) for name, x in question(model.config, length, rules.rate, rules.seed, batch).items()

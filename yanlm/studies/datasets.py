@@ -35,7 +35,7 @@ PAPER: dict[str, tuple[str, str, Counts, Counts]] = {
 """The paper's rows of Table 2, by name: size, words, tokens of LLaMA-3."""
 
 TRAINED = "bpe:8192"
-"""The tokenizer where LLaMA-3's is not installed: one for each data set, trained on it."""
+"""The tokenizer if LLaMA-3's is not installed: one for each data set, trained on it."""
 
 _TOGETHER = 1000
 
@@ -47,13 +47,13 @@ def datasets_study(
     tokenizer: str | None = None,
     text_column: str | None = None,
 ) -> Json:
-    """Rows, and words and tokens a row, of each data set, beside the paper's numbers where it is one of the paper's.
+    """Number of rows, and words and tokens of a row, of each data set, next to the paper's numbers if the paper has it.
 
     Args:
-        study: Where it is kept.
+        study: Its folder.
         specs: Each as :func:`yanlm.data.corpus.load_corpus` takes it.
         tokenizer: ``bpe:SIZE`` or ``words:SIZE``, trained on each data set, or what
-            :func:`yanlm.tokenization.tokenizer.load_tokenizer` takes; by default ``llama3`` where it is installed, else
+            :func:`yanlm.tokenization.tokenizer.load_tokenizer` takes; by default ``llama3`` if it is installed, else
             ``bpe:8192``.
         text_column: Name of the text's column in files.
 
@@ -94,7 +94,7 @@ def lengths_of(rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizer
 
 
 def whole_text(row: Mapping[str, Any]) -> str:
-    """What a model reads and writes of a row, a label apart.
+    """The text of a row that a model reads and writes, without a label.
 
     Example:
         >>> whole_text({"text": "Dull .", "label": "negative"}), whole_text({"source": "<mask> .", "target": ["a"]})

@@ -45,7 +45,7 @@ def diversity_study(
     A flow is varied in steps, scale of the noise z0 and routing, other methods in steps and temperature.
 
     Args:
-        study: Where it is kept.
+        study: Its folder.
         models: Folders of models, or LABEL=DIR.
         data: Specs of the data.
         task: One of :data:`yanlm.tasks.task.TASKS`.

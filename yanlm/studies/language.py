@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VARIANTS = ("flow", "flow, K = 1", "flow, Mamba", "direct encoder")
 """The flow as it is configured; with one expert; on the other backbone; an encoder of as many blocks that answers in
-one pass, trained in one stage. The last is left out where the encoder denoises, and answers in one pass anyway."""
+one pass, trained in one stage. The last is left out if the encoder denoises, since it answers in one pass anyway."""
 
 METRICS = ("masked_accuracy", "exact_match", "rouge1", "rougeL")
 STAGE1, ONE_PASS = "one pass, stage 1", "one pass"
@@ -41,12 +41,12 @@ def language_study(
     text_column: str | None = None,
     device: str = "cpu",
 ) -> Json:
-    """Train as ``yanlm train`` does, with every seed, and tabulate what the reports say.
+    """Train as ``yanlm train`` does, with every seed, and collect the reports in a table.
 
     Args:
-        study: Where it is kept.
+        study: Its folder.
         data: Specs of the data.
-        minutes: Training time of a run; or none, where ``options`` say.
+        minutes: Training time of a run; none if ``options`` set it.
         seeds: Seeds of weights and training.
         only: Names among :data:`VARIANTS`; all if there is none.
         options: Settings that all runs share (:func:`yanlm.runs.settings.resolve`).
@@ -111,7 +111,7 @@ def change_of(name: str, base: RunSettings) -> Json:
 
 
 def _report(folder: Path, settings: RunSettings, device: str) -> Json:
-    """Train, and keep of the record what is tabulated."""
+    """Train, and keep the part of the record that goes into the table."""
     record = train_anew(settings, folder, device)
     shutil.rmtree(folder)
     report = {name: value for name, value in record["report"].items() if name != "examples"}
@@ -125,7 +125,7 @@ def _present(reports: Mapping[str, Sequence[Json]]) -> list[str]:
 
 
 def summary_of(reports: Mapping[str, Sequence[Json]], metric: str) -> dict[str, dict[str, list[float]]]:
-    """One score of all seeds by variant and column, and of what needs no network."""
+    """One score of all seeds by variant and column, and of the baselines without a network."""
     rows = {name: _joined(_columns(report, metric) for report in runs) for name, runs in reports.items()}
     baselines = next(iter(reports.values()))[0]["baselines"]
     guesses = {name.replace("_", " "): scores[metric] for name, scores in baselines.items() if metric in scores}
@@ -168,7 +168,7 @@ def _training_table(reports: Mapping[str, Sequence[Json]]) -> str:
 
 
 def language_figure(summary: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> Figure:
-    """The first score: a row a column of the table, a colour a variant; lines at what needs no network."""
+    """The first score: rows are columns of the table, colours are variants; lines are baselines without a network."""
     from matplotlib.figure import Figure
 
     from yanlm.studies.tools.plots import REFERENCE, style

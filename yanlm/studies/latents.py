@@ -26,7 +26,7 @@ def latents_study(
     """Inspect the latents of each model on the same held-out texts: :func:`yanlm.analysis.inspection.inspect_latents`.
 
     Args:
-        study: Where it is kept.
+        study: Its folder.
         models: Folders of models, or LABEL=DIR.
         data: Specs of the data.
         rows: Most held-out rows.

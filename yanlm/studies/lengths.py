@@ -39,7 +39,7 @@ def lengths_study(
     the median of the others counts.
 
     Args:
-        study: Where it is kept.
+        study: Its folder.
         lengths: Numbers of tokens L.
         models: Folders of trained models; or none, and
         preset: builds one model a method with random weights and the context they need.

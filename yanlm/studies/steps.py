@@ -33,12 +33,12 @@ def steps_study(
 ) -> Json:
     """Evaluate every model on the same held-out rows for every number of steps.
 
-    What takes no steps is a horizontal line: ``gpt2``, ``bart``, ``mlm``, and *one pass*, a flow's own decoder on its
+    Methods without steps are horizontal lines: ``gpt2``, ``bart``, ``mlm``, and *one pass*, a flow's own decoder on its
     encoder's states. *reread* is a flow that reads what it wrote (:func:`yanlm.generation.rereading.reread`), and
     *diffusion* is masked diffusion by a flow whose encoder denoises (``sampler="diffusion"``).
 
     Args:
-        study: Where it is kept.
+        study: Its folder.
         models: Folders of models, or LABEL=DIR.
         data: Specs of the data.
         task: One of :data:`yanlm.tasks.task.TASKS`.
@@ -91,7 +91,7 @@ def _table(summary: Json) -> str:
 
 
 def steps_figure(summary: Mapping[str, Json]) -> Figure:
-    """Quality against T; what has no steps is dashed."""
+    """Quality against T; methods without steps are dashed."""
     from yanlm.studies.tools.plots import REFERENCE, Curve, draw, legend, panels, style
 
     figure, [ax] = panels(1, height=4.4)

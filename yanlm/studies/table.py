@@ -1,4 +1,4 @@
-"""Table 1: every task and data set, the flow and every baseline, trained alike for the same time, over seeds."""
+"""Table 1: every task and data set, the flow and every baseline, trained in the same way and time, over seeds."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def table_study(
     on the task for ``second`` minutes, with early stopping. Test rows, masks and minutes are the same for all methods.
 
     Args:
-        study: Where it is kept.
-        sets: What to do on what: ``TASK=SPEC``, a task of :data:`yanlm.tasks.task.TASKS` and data that has it.
+        study: Its folder.
+        sets: Tasks with their data: ``TASK=SPEC``, a task of :data:`yanlm.tasks.task.TASKS` and data for it.
         methods: ``flow``, ``vfm`` (the flow with one expert), ``mlm``, ``mdlm``, ``gpt2``, ``bart``.
         text: Specs of the texts that models begin with; if there are none, each begins with its own set.
         first: Minutes of that, or steps of each stage where ``options`` has ``steps``.
@@ -120,7 +120,7 @@ def table_study(
 
 
 class _Trainer:
-    """Trains and evaluates; models that all sets begin from are kept in ``OUT/begun``."""
+    """Trains and evaluates; models that all sets start from are kept in ``OUT/begun``."""
 
     def __init__(
         self,

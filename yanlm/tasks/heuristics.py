@@ -46,7 +46,7 @@ def majority(train_answers: Sequence[str], n: int) -> list[str]:
 
 
 def neighbour(source: str) -> str:
-    """The sentence before the mask or, where there is none, the one after it; an empty string without either.
+    """The sentence before the mask or, if there is none, the one after it; an empty string without either.
 
     Example:
         >>> neighbour("It rained. Tom slept. <mask> Then he woke.")
@@ -153,7 +153,7 @@ def logistic(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[str]:
         return labels[:1] * len(test_rows)
     if not test_rows:
         return []
-    rare = 2 if len(labels) >= 1000 else 1  # what occurs in one text of many only costs time
+    rare = 2 if len(labels) >= 1000 else 1  # words of a single text only cost time
     vectors = TfidfVectorizer(token_pattern=TOKENS.pattern, ngram_range=(1, 2), sublinear_tf=True, min_df=rare)
     known = vectors.fit_transform([row["text"] for row in train_rows])
     model = LogisticRegression(C=10, max_iter=1000).fit(known, labels)

@@ -136,7 +136,7 @@ def check_texts(name: str, texts: Iterable[str]) -> list[str]:
     """``texts`` as a list.
 
     Raises:
-        ValueError: They are a single text or nothing that has members.
+        ValueError: They are a single text, or have no members.
         TypeError: One of them is no text.
     """
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
@@ -161,7 +161,7 @@ def distinct(texts: Sequence[str], n: int = 2) -> float:
         >>> distinct(["a b a b"]), distinct(["a b c"]), distinct(["a"])
         (0.6666666666666666, 1.0, 0.0)
     """
-    from moefm.checks import check_count  # here, since moefm takes torch along
+    from moefm.checks import check_count  # here, since moefm loads torch
 
     check_count("n", n)
     words = [text.split() for text in check_texts("texts", texts)]

@@ -1,4 +1,4 @@
-"""Rows of data as a task needs them, and a corpus whose every split holds such rows."""
+"""Rows of data as a task needs them, and a corpus all of whose splits hold such rows."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def load_task(
         specs: What to read; see :mod:`yanlm.data.corpus`.
         task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
         weights: The share of the training rows drawn from each spec.
-        source_field: The field of the text, or of the context or the text to classify, where it has another name.
+        source_field: The field of the text, or of the context or the text to classify, if it has another name.
         target_field: The field of the answer or label that goes with it.
         text_column: The field of the text; the same as ``source_field`` alone.
         seed: Seed of built-in corpora and of the sentences to draw.

@@ -1,4 +1,4 @@
-"""Which characters of a text a tokenizer cannot write: unknown ones, and those that it changes as it reads."""
+"""Which characters of a text a tokenizer cannot write: unknown ones, and those that it changes in reading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_CHARACTERS = 200_000  # a fifth of a second
 
 
 def lost_characters(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> tuple[float, Counter[str]]:
-    """Share of the characters that are missing once texts were encoded and decoded, and how often which is.
+    """Share of the characters that are lost when texts are encoded and decoded, and how often each is lost.
 
     The first thousand texts are looked at, up to 200,000 characters. Masks count for nothing.
 
@@ -30,7 +30,7 @@ def lost_characters(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) ->
     """
     lost, total = Counter[str](), 0
     for text in islice(texts, MOST_TEXTS):
-        parts = (part.strip(" ") for part in MASKS.split(with_masks(text)))  # or two spaces would be left of a mask
+        parts = (part.strip(" ") for part in MASKS.split(with_masks(text)))  # or two spaces would remain of a mask
         text = " ".join(part for part in parts if part)[: MOST_CHARACTERS - total]
         written = decode(tokenizer, encode(tokenizer, text))
         if written != text:
@@ -42,7 +42,7 @@ def lost_characters(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) ->
 
 
 def coverage_note(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> str | None:
-    """What to tell the user of characters that the tokenizer cannot write, if there are any.
+    """A note for the user about characters that the tokenizer cannot write, if there are any.
 
     Example:
         >>> from yanlm.tokenization.tokenizer import train_tokenizer

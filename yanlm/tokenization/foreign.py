@@ -1,4 +1,4 @@
-"""Tokenizer files from somebody else: what is looked at before they are used."""
+"""Tokenizer files from other people: checks before they are used."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_tokenizer_json(path: Path) -> Any:
 def no_panic() -> Iterator[None]:
     """A failure inside the library tokenizers, which is no ordinary exception, as a ValueError.
 
-    It happens where a pattern takes too long on a text, or parts of a file do not go together.
+    It happens if a pattern takes too long on a text, or if parts of a file do not fit together.
     """
     try:
         yield
@@ -55,7 +55,7 @@ def no_panic() -> Iterator[None]:
 
 
 def check_ids(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """Check that a tokenizer numbers its tokens without gaps: a model has a row of weights for each number.
+    """Check that the ids of a tokenizer have no gaps: a model has a row of weights for each id.
 
     Raises:
         ValueError: A number lies beyond the count of tokens.
@@ -68,7 +68,7 @@ def check_ids(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
 
 
 def explodes(pattern: str) -> bool:
-    """Whether a regular expression repeats a group without end in which something is repeated without end.
+    """Whether a regular expression repeats without limit a group in which something is repeated without limit.
 
     Example:
         >>> explodes("(e+)+$"), explodes(r"[^\\r\\n\\p{L}]?\\p{L}+|\\s*[\\r\\n]+")

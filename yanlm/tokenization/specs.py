@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 TRAINED = {"bpe": train_tokenizer, "words": train_word_tokenizer}
-"""What trains the tokenizers that are named as ``bpe:SIZE``."""
+"""Functions that train the tokenizers named as ``bpe:SIZE``."""
 
 
 def trained_size(spec: str) -> int | None:
-    """Most tokens of a tokenizer that is trained on the data; ``None`` where the spec names one to be loaded.
+    """Most tokens of a tokenizer that is trained on the data; ``None`` if the spec names one to load.
 
     Raises:
         ValueError: The size is missing, or not a whole number.
@@ -38,7 +38,7 @@ def tokenizer_of(spec: str, texts: Callable[[], Iterable[str]]) -> PreTrainedTok
 
     Args:
         spec: ``bpe:SIZE``, ``words:SIZE``, or what :func:`yanlm.tokenization.tokenizer.load_tokenizer` takes.
-        texts: Gives the texts to train it on; not called where it is loaded.
+        texts: Gives the texts to train it on; not called if it is loaded.
 
     Raises:
         ValueError: The size is no number or too small, or there is no such tokenizer.

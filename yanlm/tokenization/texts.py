@@ -28,7 +28,7 @@ def _checked(place: int, text: str) -> str:
 
 
 def well_formed(text: str) -> str:
-    """The text with halves of surrogate pairs put together, or replaced by U+FFFD where one stands alone."""
+    """The text with halves of surrogate pairs put together, or replaced by U+FFFD if one stands alone."""
     try:
         text.encode()
     except UnicodeEncodeError:

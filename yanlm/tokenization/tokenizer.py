@@ -73,7 +73,7 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
 
     Args:
         name_or_path: A folder, a ``tokenizer.json``, LLaMA-3's ``tokenizer.model``, a name on the Hugging Face hub, or
-            ``"llama3"`` for the file in the package llama-models, where that is installed.
+            ``"llama3"`` for the file in the package llama-models, if that is installed.
 
     Raises:
         ValueError: Nothing is found there, the hub cannot be reached, or the tokenizer has no fast form.
@@ -166,7 +166,7 @@ def wrapped(tokenizer: Any, **tokens: str) -> PreTrainedTokenizerFast:
 def _with_special(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     # First padding, then mask: the order decides the ids (LLaMA-3: 128256 and 128257).
     tokenizer.add_special_tokens({"pad_token": PADDING, "mask_token": MASK})
-    tokenizer.model_max_length = 10**30  # how long a text may be is the model's to say
+    tokenizer.model_max_length = 10**30  # the model says how long a text may be
     return check_ids(tokenizer)
 
 
@@ -184,7 +184,7 @@ def _from_folder(folder: Path) -> PreTrainedTokenizerFast:
 
     model = folder / "tokenizer.model"
     if (folder / "tokenizer.json").exists():
-        read_tokenizer_json(folder / "tokenizer.json")  # for its clearer error
+        read_tokenizer_json(folder / "tokenizer.json")  # for a clearer error
         try:
             with no_panic():
                 return _with_special(PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True))

@@ -1,4 +1,5 @@
-"""A tokenizer of whole words, for texts of few words, such as the built-in tasks: every one is a single token."""
+"""A tokenizer of whole words, for texts with few different words, such as the built-in tasks: every word is a single
+token."""
 
 from __future__ import annotations
 
@@ -17,13 +18,13 @@ UNKNOWN = "<|unknown|>"
 
 
 def train_word_tokenizer(texts: Iterable[str], vocab_size: int = 4096) -> PreTrainedTokenizerFast:
-    """Take the most frequent words of ``texts``, what white space parts, as tokens; all others are ``<|unknown|>``.
+    """Take the most frequent words of ``texts``, separated by white space, as tokens; all others are ``<|unknown|>``.
 
-    Decoding puts one space between words, so texts come back with single spaces. A text of other words cannot be
-    written with it: byte-level BPE is for those (:func:`yanlm.tokenization.tokenizer.train_tokenizer`).
+    Decoding puts one space between words, so texts come back with single spaces. A text with other words cannot be
+    written with it; use byte-level BPE for those (:func:`yanlm.tokenization.tokenizer.train_tokenizer`).
 
     Args:
-        texts: Any number of strings; read once. Masks in them are no words.
+        texts: Any number of strings; read once. Masks in them do not count as words.
         vocab_size: Most tokens, unknown, padding and mask included.
 
     Raises:

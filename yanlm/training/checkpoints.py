@@ -27,7 +27,7 @@ Tensors = Mapping[str, Mapping[str, Tensor]]
 KEEP = 2  # the newest and the one before
 STATE_FILE = "state.json"
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What reading a damaged file, or one of another form, may raise."""
+"""Errors that reading a damaged file, or one of another form, may raise."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -66,7 +66,7 @@ def save_checkpoint(folder: Path, step: int, tensors: Tensors, state: Mapping[st
     """Write ``tensors`` (by file, by name) and ``state`` (JSON) as the checkpoint of ``step``, then drop old ones.
 
     Raises:
-        CheckpointError: The disk is full or cannot be written; earlier checkpoints are as they were.
+        CheckpointError: The disk is full or cannot be written; earlier checkpoints are unchanged.
     """
     root = state_folder(folder)
     final = root / f"step-{step:08d}"
@@ -82,7 +82,7 @@ def save_checkpoint(folder: Path, step: int, tensors: Tensors, state: Mapping[st
             (partial / STATE_FILE).write_text(_state_text({**state, "step": step}, partial), encoding="utf-8")
             finish(partial / STATE_FILE)
             finish(partial)
-            if final.exists():  # of a damaged or an equal save of the same step
+            if final.exists():  # left by a damaged or an equal save of the same step
                 shutil.rmtree(final)
             partial.rename(final)
             flush(root)

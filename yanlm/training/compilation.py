@@ -8,8 +8,8 @@ from torch import nn
 def compile_blocks(model: nn.Module, backend: str = "inductor") -> int:
     """Have the compiler fuse the operations of every block of a model, in place.
 
-    The blocks take the time, one compilation serves all that are alike, and weights keep their names. Around them rows
-    draw noise and sizes are looked at, which no compiler traces.
+    The blocks take the time, one compilation serves all that are alike, and weights keep their names. Outside them rows
+    draw noise and sizes are read, which no compiler traces.
 
     Args:
         model: A model that names its blocks as Hugging Face does (``_no_split_modules``).

@@ -101,7 +101,7 @@ def wrap(model: nn.Module, accelerator: Accelerator) -> tuple[nn.Module, nn.Modu
 def unwrap(model: nn.Module, accelerator: Accelerator) -> None:
     """Undo :func:`wrap`: the model is its caller's again, without gradients and in evaluation mode."""
     accelerator.free_memory()
-    for name in ("forward", "_original_forward", "_is_accelerate_prepared"):  # what wrapping left on the model
+    for name in ("forward", "_original_forward", "_is_accelerate_prepared"):  # what wrapping has left on the model
         vars(model).pop(name, None)
     model.zero_grad(set_to_none=True)
     model.eval()
@@ -123,7 +123,7 @@ def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, di
     tied = aliases(model)
     weights = get_model_state_dict(model, options=options)
     tensors: dict[str, dict[str, Any]] = {"model": {name: value for name, value in weights.items() if name not in tied}}
-    if optimizer.state:  # asking before the first step would do one
+    if optimizer.state:  # asking before the first step would take a step
         state: Any = get_optimizer_state_dict(model, optimizer, options=options).get("state", {})
         tensors["optimizer"] = {f"{name}/{key}": value for name, own in state.items() for key, value in own.items()}
     return tensors
@@ -157,7 +157,7 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping
         parameter, _, key = name.rpartition("/")
         state.setdefault(parameter, {})[key] = value
     groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
-    lenient = StateDictOptions(full_state_dict=True, strict=False)  # what had no gradient has no moments
+    lenient = StateDictOptions(full_state_dict=True, strict=False)  # parameters without a gradient have no moments
     set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups}, options=lenient)
     for name, weight in model.named_parameters():
         if name not in state and weight in optimizer.state:

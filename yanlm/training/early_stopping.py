@@ -1,4 +1,4 @@
-"""Early stopping: the best weights on validation, and how long nothing has been better."""
+"""Early stopping: the best weights on validation, and the number of checks without a better score."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Best:
 
     @property
     def exhausted(self) -> bool:
-        """Whether patience is over."""
+        """Whether patience is exhausted."""
         return self.patience is not None and self.misses >= self.patience
 
     @property
@@ -88,6 +88,6 @@ class Best:
         return {"score": score, "step": self.step, "misses": self.misses, "hash": self._hash}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what was known."""
+        """Continue from that."""
         self.score = -math.inf if state["score"] is None else float(state["score"])
         self.step, self.misses, self._hash = int(state["step"]), int(state["misses"]), state.get("hash")

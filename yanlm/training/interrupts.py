@@ -54,5 +54,5 @@ class Interrupts:
 
 
 def _is_nohup(number: signal.Signals) -> bool:
-    """Whether the process was begun so that it outlives its terminal."""
+    """Whether the process was started so that it outlives its terminal."""
     return number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN

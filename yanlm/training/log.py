@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 
 class RunLog:
-    """Records of a stage, in memory and, once opened, in ``FOLDER/log.jsonl`` and with trackers.
+    """Records of a stage, in memory and, once opened, in ``FOLDER/log.jsonl`` and in trackers.
 
     Args:
         folder: The stage's.
@@ -47,7 +47,7 @@ class RunLog:
             self._trackers = started(self.names, self.folder, step)
 
     def write(self, record: Record) -> None:
-        """Add a record to the files, where they are open."""
+        """Add a record to the files, if they are open."""
         if self._file is not None:
             with reported(self.folder, "writing the log"):
                 self._file.write(json.dumps(record) + "\n")
@@ -67,10 +67,10 @@ class RunLog:
 
 
 class Window:
-    """Sums since the last line of the log, kept on the device, and what its last step was done with.
+    """Sums since the last line of the log, kept on the device, with the learning rate and gradient of its last step.
 
     Attributes:
-        rate: Learning rate of the last step; ``None`` before there is one, and where a checkpoint did not say.
+        rate: Learning rate of the last step; ``None`` before the first step, and if a checkpoint did not store it.
         grad_norm: Norm of its gradient.
     """
 
@@ -88,7 +88,7 @@ class Window:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def count(self, tokens: int, rate: float, grad_norm: Tensor) -> None:
-        """A step is over."""
+        """Count a step."""
         self.steps, self.tokens = self.steps + 1, self.tokens + tokens
         self.rate, self.grad_norm = rate, grad_norm
 
@@ -97,7 +97,7 @@ class Window:
         return {name: value / self.steps for name, value in self.sums.items()}
 
     def state_dict(self) -> Record:
-        """All but the sums, which the processes have to bring together first."""
+        """All but the sums, which the processes have to add up first."""
         last = {"lr": self.rate, "grad_norm": float(self.grad_norm)}
         return {"steps": self.steps, "tokens": self.tokens, "since": self.since, **last}
 

@@ -14,7 +14,7 @@ MicroBatch = tuple[Batch, list[int]]
 
 
 class Draw(Protocol):
-    """Where batches come from: endless, and able to say and take up where it stands."""
+    """A source of batches: endless, with a position that can be saved and restored."""
 
     def next(self) -> MicroBatch:
         """This process's next micro-batch, tensors on the CPU, and the seeds of its rows."""
@@ -30,9 +30,9 @@ class Draw(Protocol):
 
 
 class Ahead:
-    """The micro-batches of one step after another, each with the state of the draw right after them.
+    """The micro-batches of each step in turn, with the state of the draw right after them.
 
-    That state, not the draw's own, belongs into a checkpoint: the draw has already moved on.
+    That state, not the draw's own, belongs in a checkpoint: the draw has already moved on.
     """
 
     def __init__(self, draw: Draw, accumulate: int, pin: bool) -> None:
@@ -43,7 +43,7 @@ class Ahead:
         self._thread.start()
 
     def take(self) -> tuple[list[MicroBatch], Any]:
-        """The next step's micro-batches and the draw's state after them; errors of the draw come out here."""
+        """The next step's micro-batches and the draw's state after them; errors of the draw are raised here."""
         item = self._ready.get()
         if isinstance(item, BaseException):
             raise item

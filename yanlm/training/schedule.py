@@ -113,7 +113,7 @@ class TrainSettings:
         object.__setattr__(self, "log_with", tuple(self.log_with))
         if not isinstance(self.compile, bool):
             raise ValueError(f"compile must be true or false, got {self.compile!r}")
-        object.__setattr__(self, "betas", tuple(self.betas))  # a list from a file of settings
+        object.__setattr__(self, "betas", tuple(self.betas))  # a list from a settings file
 
 
 class Clock:
@@ -127,7 +127,7 @@ class Clock:
         self._before, self._started = before, math.nan
 
     def start(self) -> None:
-        """Count from now on, unless it does already."""
+        """Start counting, unless it has started already."""
         if math.isnan(self._started):
             self._started = time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""The loop over a stage: its steps, and what is looked at between them."""
+"""The loop over a stage: its steps, and what happens between them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Hooks:
 
 
 class StageLoop:
-    """From the first step, or the last that was saved, to the weights that stay.
+    """From the first step, or the last one that was saved, to the final weights.
 
     Args:
         state: What is trained, as it is before the first step.
@@ -53,7 +53,7 @@ class StageLoop:
     # Before and after the steps
 
     def begin(self, resume: bool) -> None:
-        """Take up the newest checkpoint or write the first one, start reading ahead.
+        """Load the newest checkpoint or write the first one, and start reading ahead.
 
         Raises:
             ValueError: There is a checkpoint, and ``resume`` is not set.
@@ -67,13 +67,13 @@ class StageLoop:
         self.processes.on_main(lambda: state.log.open(state.step, history or []))
         state.log.records = self.processes.from_main(state.log.records)
         if history is None:
-            state.save()  # what a divergence in the first steps goes back to
+            state.save()  # a divergence in the first steps goes back to this
         state.draw.load_state_dict(state.draw_state)
         self.ahead = Ahead(state.draw, self.settings.accumulate, pin=state.accelerator.device.type == "cuda")
         state.wrapped.train()
 
     def run(self) -> None:
-        """All steps, then the last line, the last checkpoint and the weights that stay.
+        """All steps, then the last line, the last checkpoint and the final weights.
 
         Raises:
             KeyboardInterrupt: A stop was asked for; the step was finished and saved.
@@ -110,11 +110,11 @@ class StageLoop:
         state.save()
         state.settle(averaged=True)
         state.best.give(state.model)
-        if self.processes.any(self.interrupts.asked):  # in the last step: what follows this stage shall not begin
+        if self.processes.any(self.interrupts.asked):  # in the last step: nothing after this stage must begin
             raise KeyboardInterrupt
 
     def close(self) -> None:
-        """Leave the thread and the draw as a caller expects them, also after an error."""
+        """Leave the thread and the draw as the caller expects them, also after an error."""
         if self.ahead is not None:
             self.ahead.close()
             self.state.draw.load_state_dict(self.state.draw_state)
@@ -215,7 +215,7 @@ class StageLoop:
                 self.hooks.on_sample(model, self.state.step)
 
     def _check(self) -> None:
-        """Score the model on validation; the best weights are kept, and a checkpoint that knows of them."""
+        """Score the model on validation; keep the best weights, and a checkpoint that refers to them."""
         state = self.state
         if self.hooks.on_check is None:
             return

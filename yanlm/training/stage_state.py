@@ -1,4 +1,4 @@
-"""What a stage of training holds between two steps, and its way into a checkpoint and back."""
+"""What a stage of training holds between two steps, and how it is saved and restored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class StageState:
-    """Model, optimizer, average, plan, clock, log and counters of one stage; saved, loaded, brought back on divergence.
+    """Model, optimizer, average, plan, clock, log and counters of one stage; saved, loaded, restored on divergence.
 
     Args:
         model: What is trained; wrapped here for the processes there are.
@@ -46,7 +46,7 @@ class StageState:
         folder: Folder of the stage.
         accelerator: Device, processes and precision.
         extra: Kept in the checkpoints.
-        note: Told what the user should know.
+        note: Called with what the user should know.
 
     Attributes:
         wrapped: What is called in place of the model.
@@ -89,7 +89,8 @@ class StageState:
     def guard(self, step: int) -> None:
         """Go back to the last checkpoint and stop if a loss or a gradient was not finite.
 
-        A checkpoint from which the very next step was not finite is of no use, and goes if there is one before it.
+        A checkpoint after which the very next step was not finite is of no use, and is removed if there is an earlier
+        one.
 
         Raises:
             DivergedError: One was.
@@ -137,7 +138,7 @@ class StageState:
         self.saved_step = self.step
 
     def resume(self, paths: Sequence[Path]) -> list[Record] | None:
-        """Take up the first checkpoint that loads; returns the last records it knows of, ``None`` if there is none.
+        """Load the first checkpoint that can be read; return its last records, or ``None`` if there is none.
 
         Args:
             paths: Paths of checkpoints, newest first.
@@ -165,7 +166,7 @@ class StageState:
         return None
 
     def _forget_lost_best(self) -> None:
-        """Where the best weights are not those that the checkpoint knows of, look for the best anew."""
+        """If the best weights are not those that the checkpoint refers to, look for the best again."""
         if self.processes.from_main(self.best.whole):
             return
         self.note(f"{self.best.path} is not as it was written at step {self.best.step}: the best is looked for anew")
@@ -215,14 +216,14 @@ class StageState:
         return weights + 4 * trained * (2 if self.average is None else 3)
 
     def settle(self, averaged: bool) -> None:
-        """The weights that the caller's model ends with."""
+        """The final weights of the caller's model."""
         if averaged and self.average is not None:
             self.average.copy_to_model()
         self._fill_whole()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[Any]:
-        """The caller's model as others see it: with averaged weights, whole, in evaluation mode on the main process."""
+        """The caller's model as others see it: whole, with averaged weights, in evaluation mode on the main process."""
         with contextlib.nullcontext() if self.average is None else self.average.in_use():
             self._fill_whole()
             if self.processes.main:
@@ -231,7 +232,7 @@ class StageState:
         self.wrapped.train()
 
     def _fill_whole(self) -> None:
-        """Where the weights are sharded, copy them into the caller's whole model, on every process."""
+        """If the weights are sharded, copy them into the caller's whole model, on every process."""
         if self.bare is not self.model:
             targets = self.model.state_dict()
             for name, tensor in self.bare.state_dict().items():

@@ -1,4 +1,4 @@
-"""Trackers of accelerate: who besides ``log.jsonl`` gets the numbers of a training."""
+"""Trackers of accelerate, which get the numbers of a training in addition to ``log.jsonl``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 NONE = "none"
 DEFAULT = "tensorboard"
-"""The one that needs neither an account nor a server; left out in silence where it is not installed."""
+"""The one that needs neither an account nor a server; silently left out if it is not installed."""
 PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio", "mlflow": "mlflow", "aim": "aim"}
 PACKAGES |= {"comet_ml": "comet_ml", "clearml": "clearml", "dvclive": "dvclive", "swanlab": "swanlab"}
 """Module of each tracker that accelerate knows."""
@@ -36,12 +36,12 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def started(names: Sequence[str], folder: Path, step: int) -> list[Any]:
-    """Trackers that take numbers from the step after ``step`` on; call it in the main process.
+    """Start trackers, which take numbers from the step after ``step`` on; call it in the main process.
 
     Args:
         names: Of :data:`PACKAGES`, or ``none``.
         folder: The stage's; files of a tracker go into a folder of its name there.
-        step: The last step that is done.
+        step: The last finished step.
     """
     from accelerate.state import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
@@ -59,7 +59,7 @@ def started(names: Sequence[str], folder: Path, step: int) -> list[Any]:
 
 
 def numbers(record: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a line of the log by name, those of its parts as ``parts/NAME``.
+    """The numbers of a line of the log by name; those of its parts are called ``parts/NAME``.
 
     Example:
         >>> numbers({"step": 3, "loss": 1.5, "parts": {"ce": 1.0}})

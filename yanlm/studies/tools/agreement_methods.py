@@ -1,4 +1,4 @@
-"""What the study of agreement trains, as one table: sizes and length by task, and what sets the methods apart."""
+"""What the study of agreement trains, as one table: sizes and time by task, and how the methods differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from yanlm.studies.tools.variants import laid_over
 
 SMALL: Json = {"d_model": 64, "num_heads": 4, "encoder_layers": 4, "conv": 0, "denoiser": "encoder", "num_experts": 1}
 FULL: Json = {"plain": 0.0, "reveal": 0.3, "length": 0.0}
-"""Rows of a flow that is to write alone; some show words, for it reads what it wrote."""
+"""Kinds of rows for a flow that only writes by itself; some show words, since it reads what it wrote."""
 RECIPE: Json = {"batch_size": 64, "lr": 2e-3}
 SHARED: Json = {**QUIET, "eval_rows": 20, "model": SMALL, "recipe1": RECIPE}
 """Options of all trainings (:func:`yanlm.runs.settings.resolve`), unless the task has others."""
@@ -24,12 +24,12 @@ class TaskPlan:
     """How the methods are trained for a task.
 
     Attributes:
-        minutes: Training time of each method, if nothing is said.
-        data: Specs of the data, where ``{spec}`` is the puzzle, ``{settings}`` what stands behind its name.
+        minutes: Default training time of each method.
+        data: Specs of the data, where ``{spec}`` is the puzzle, ``{settings}`` the part behind its name.
         shared: Options of all trainings, over :data:`SHARED`.
-        alike: Options of methods without experts, over those, for as many parameters as the flow at its best has.
+        alike: Options of methods without experts, over those, so that they have as many parameters as the best flow.
         own: Options of all flows.
-        flow: Options of the flow at its best, over those.
+        flow: Options of the best flow, over those.
         generate: Options with which flows write.
     """
 
@@ -76,12 +76,12 @@ class Method:
     """One line of the tables.
 
     Attributes:
-        training: The method whose trained model it writes with, where that is another one.
+        training: The method whose trained model it writes with, if that is another one.
         options: Options of its training.
         generate: Options of generation.
         is_flow: Whether it is trained as the task's flow, with ``options`` over that.
-        asked: Whether it runs only where it is asked for.
-        teacher: The method whose model its training begins from, and goes on for as long again.
+        asked: Whether it runs only if asked for.
+        teacher: The method whose model its training starts from, for as long again.
     """
 
     training: str | None = None
@@ -93,7 +93,7 @@ class Method:
 
     @property
     def steps(self) -> int:
-        """The only number of steps that it is for; 0 for any."""
+        """The only number of steps that it is meant for; 0 for any."""
         return int(self.options.get("denoising", {}).get("student_steps", 0))
 
 
@@ -123,7 +123,7 @@ METHODS: dict[str, Method] = {
     "flow, distilled, T = 2": _distilled(2),
     "flow, distilled, T = 4": _distilled(4),
 }
-"""By name. Tokens are drawn at temperature 1: what is most probable would not vary."""
+"""By name. Tokens are drawn at temperature 1, since the most probable ones would not vary."""
 
 
 def chosen(only: Sequence[str]) -> list[str]:
@@ -147,7 +147,7 @@ def plan_of(task: str) -> TaskPlan:
 
 
 def can_of(name: str) -> Capabilities:
-    """What the model of a method can, before there is one.
+    """What the model of a method supports, before it exists.
 
     Example:
         >>> can_of("masked diffusion, margin").method, can_of("flow, K = 1").denoises

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 SCORES = {"valid": "Share that is right", "entropy": "Variety of what is right"}
 """What :meth:`yanlm.data.builtin.puzzle.Puzzle.judge` says, by what the page calls it."""
 ALONE = "token by token"
-"""Column of a method whose number of passes is no choice."""
+"""Column of a method whose number of passes cannot be chosen."""
 
 Runs = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 """Scores of all seeds, by method, key (T, or its number of passes) and score."""
 
 
 def joined(results: Mapping[str, Sequence[Json]]) -> dict[str, Any]:
-    """Scores of all seeds as lists, from one document a seed.
+    """Scores of all seeds as lists, from one document for each seed.
 
     Example:
         >>> joined({"flow": [{"1": {"valid": 0.5}}, {"1": {"valid": 0.7}}]})
@@ -57,7 +57,7 @@ def _median(values: Sequence[float]) -> float:
 
 
 def score_table(methods: Runs, score: str, steps: Sequence[int]) -> str:
-    """One score: a row a method, a column a number of steps."""
+    """One score: a row for each method, a column for each number of steps."""
     columns = [str(count) for count in steps]
     last = any(key not in columns for runs in methods.values() for key in runs)
     rows = []
@@ -100,12 +100,12 @@ def agreement_figure(methods: Runs, bound: float) -> Figure:
 
 
 def training_figure(training: Mapping[str, Sequence[Json]], look: int, order: Sequence[str] = ()) -> Figure:
-    """What the first seed's models learn by the minute: the share that is right, and each method's own loss.
+    """What the models of the first seed learn over time: the share that is right, and each method's own loss.
 
     Args:
         training: Trainings by method.
         look: Number of steps T at which they were looked at.
-        order: Names in the order of the other figure's colours.
+        order: Names in the order of the colours of the other figure.
     """
     from yanlm.studies.tools.plots import Curve, draw, legend, panels
 

@@ -1,4 +1,4 @@
-"""What a model writes into the rows of a puzzle, judged."""
+"""Texts that a model writes into the rows of a puzzle, judged."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def judged(model: Any, builder: Builder, puzzle: Puzzle, rows: Sequence[Row], **
         options: Options of generation; ``samples`` is how many texts are written for each row.
 
     Returns:
-        ``valid`` and ``entropy`` as the puzzle defines them, and ``nfe``, the passes of the network: for rows of
-        different lengths the most.
+        ``valid`` and ``entropy`` as the puzzle defines them, and ``nfe``, the passes of the network: the largest
+        number, if rows have different lengths.
     """
     prompts = held_out_examples(builder, rows)
     out = write_slots(model, builder, prompts, GenerationOptions(**options), HELD_OUT)

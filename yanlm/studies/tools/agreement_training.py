@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 LOOKS = 10
 """How often a training is looked at."""
 LOOK_ROWS, LOOK_SAMPLES = 64, 2
-"""Validation rows of a look, and texts for each."""
+"""Validation rows of one look, and texts for each."""
 
 
 class Watch(Listener):
     """Keeps the losses of a training, and how right the model's texts are as it learns.
 
     Args:
-        look: The share that is right of what a model writes; asked once there is something to generate with.
-        seconds: Time between two looks; or none, where ``steps`` say.
+        look: The share that is right of what a model writes; called once there is something to generate with.
+        seconds: Time between two looks; none if ``steps`` is set.
         steps: Optimizer steps between two looks.
 
     Attributes:
@@ -57,7 +57,7 @@ class Watch(Listener):
         self._model, self._before, self._now, self._due = model, self._now, self._now, 0.0
 
     def log(self, stage: int, record: dict[str, Any]) -> None:
-        """Note the loss, and look at the model where that is due."""
+        """Note the loss, and look at the model if that is due."""
         self._now = self._before + record["seconds"]
         self.losses.append((self._now / 60, record["loss"]))
         passed = record["seconds"] if self.seconds else record["step"]
@@ -71,7 +71,7 @@ class Watch(Listener):
         self._model.train(training)
 
     def curves(self, most: int = 40) -> Json:
-        """Both curves, losses as means of neighbours where there are more than ``most``."""
+        """Both curves; losses become means of neighbours if there are more than ``most``."""
         size = -(-len(self.losses) // most)
         parts = [self.losses[at : at + size] for at in range(0, len(self.losses), max(1, size))]
         means = [[sum(values) / len(part) for values in zip(*part, strict=True)] for part in parts]
@@ -83,11 +83,11 @@ class Trainer:
     """Trains the methods of a study, each once a seed.
 
     Attributes:
-        study: Keeps the models in its folder, and as pieces what is to be said of each training.
+        study: Its folder keeps the models, and its pieces the facts of each training.
         puzzle: The task.
         plan: How its methods are trained.
         shared: Options that the user has all trainings share.
-        minutes: Training time of a model; or none, where ``steps`` say.
+        minutes: Training time of a model; none if ``steps`` is set.
         steps: Optimizer steps of a model.
         look: Number of steps T at which a training is looked at.
         device: Where.
@@ -130,7 +130,7 @@ class Trainer:
         return self.study.out / "models" / _slug(f"{name} seed {seed}")
 
     def model(self, name: str, seed: int) -> Named:
-        """The trained model of a method; trained now, unless that is done."""
+        """The trained model of a method; trained now if it does not exist."""
         folder = self.folder(name, seed)
         key = training_key(name, seed)
         if key not in self.study.pieces or not folder.is_dir():

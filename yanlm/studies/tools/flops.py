@@ -1,4 +1,4 @@
-"""What a machine can do and what a call asks of it: rates of matrix products and copies, operations counted."""
+"""Rates of matrix products and copies that a machine reaches, and the operations that a call needs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _OTHERS: dict[Any, Any] = {
     }.items()
     if (operator := getattr(aten, name, None)) is not None
 }
-"""Operators that torch's counter does not know, by what they count from the shapes of their arguments."""
+"""Operators that torch's counter does not know, with functions that count from the shapes of their arguments."""
 
 
 def measured_rates(device: str, dtype: torch.dtype, clock: str = "wall", repeats: int = 5) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 FEWEST = 4
-"""Lengths from which three numbers are fitted."""
+"""Smallest number of lengths to which three numbers are fitted."""
 
 
 def fitted(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -20,8 +20,8 @@ def fitted(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
         rows: With ``model``, ``batch``, ``length`` and ``seconds``.
 
     Returns:
-        ``constant``, ``per_token``, ``per_token_squared`` in seconds, and ``largest_error``, relative; nothing of what
-        has fewer than four lengths.
+        ``constant``, ``per_token``, ``per_token_squared`` in seconds, and ``largest_error``, relative; nothing for
+        models with fewer than four lengths.
 
     Example:
         >>> rows = [{"model": "m", "batch": 1, "length": n, "seconds": 1 + 0.5 * n} for n in (1, 2, 4, 8)]

@@ -20,7 +20,7 @@ LEGEND = (
     "The last column is what as many standard normal draws give: its MMD² is the precision of that estimate. "
     f"Noise is tried up to {LEVELS[-1]:g}."
 )
-"""What the reader of a table has to know."""
+"""Explanations for the reader of a table."""
 
 Numbers = Mapping[str, Any]
 MEASURES: dict[str, tuple[Callable[[Numbers], float | None], str]] = {
@@ -41,7 +41,7 @@ MEASURES: dict[str, tuple[Callable[[Numbers], float | None], str]] = {
 
 
 def half_noise(numbers: Numbers) -> float | None:
-    """Noise under which half of the tokens are decoded right; the largest tried if it takes more."""
+    """Noise under which half of the tokens are decoded right; the largest tried if none is enough."""
     if numbers.get("reconstruction", 0.0) < 0.5:
         return None
     return LEVELS[-1] if numbers["half_noise"] is None else numbers["half_noise"]
@@ -96,7 +96,7 @@ def differences(before: Sequence[Numbers], after: Sequence[Numbers]) -> list[str
 
 
 def _known(read: Callable[[Numbers], float | None], inspections: Sequence[Numbers]) -> list[float]:
-    """A measure of all inspections, or nothing where one of them lacks it."""
+    """A measure of all inspections, or nothing if one of them lacks it."""
     values = [read(numbers) for numbers in inspections]
     known = [value for value in values if value is not None]
     return known if len(known) == len(values) else []

@@ -1,4 +1,4 @@
-"""Peak memory of what a model does: its weights, and the most that is taken beside them."""
+"""Peak memory of a model at work: its weights, and the most that is used beside them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATUS, MARKS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 class PeakMemory:
     """Memory that a model takes inside the block, its weights with it.
 
-    On CUDA it is what torch allocated, on a CPU under Linux what the process came to occupy; elsewhere nobody says.
+    On CUDA it is what torch allocated, on a CPU under Linux what the process occupied; elsewhere it is unknown.
     Other models that the process holds do not count.
 
     Args:
@@ -60,7 +60,7 @@ class PeakMemory:
         if self.device.type != "cpu":
             return None
         try:
-            ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system, or its use would not be seen
+            ctypes.CDLL(None).malloc_trim(0)  # freed memory goes back to the system, else its use would not be seen
             MARKS.write_text("5")
         except (AttributeError, OSError, TypeError):
             return None

@@ -1,4 +1,4 @@
-"""The models of a study: trained ones from folders, or fresh ones of equal size where weights do not matter."""
+"""The models of a study: trained ones from folders, or fresh ones of equal size if weights do not matter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STAGES = ("stage1", "stage2")
 
 @dataclass(frozen=True)
 class Named:
-    """A model with what it is called in tables and figures.
+    """A model with its name in tables and figures.
 
     Attributes:
         label: The name.
@@ -43,7 +43,7 @@ class Named:
 
     @property
     def can(self) -> Capabilities:
-        """What the model can."""
+        """What the model supports."""
         return cast(Capabilities, self.model.can)
 
 

@@ -41,7 +41,7 @@ def _at_best(metrics: Sequence[tuple[str, str]], runs: Sequence[Json], counts: S
 
 
 def _median(runs: Sequence[Json], count: str, metric: str) -> float | None:
-    """Over the runs, or None where one of them lacks it."""
+    """Over the runs, or None if one of them lacks it."""
     if metric == SPEED:
         values = [run.get(ONE_BY_ONE, {}).get(count) for run in runs]
     else:
@@ -51,7 +51,7 @@ def _median(runs: Sequence[Json], count: str, metric: str) -> float | None:
 
 
 def paper_table(scores: Json, results: Results) -> str:
-    """A row a set, a column a method: percents, and tokens a second."""
+    """A row for each set, a column for each method: percent, and tokens a second."""
     methods = list(dict.fromkeys(method for by_method in scores.values() for method in by_method))
     rows = []
     for name, by_method in scores.items():

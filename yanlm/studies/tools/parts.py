@@ -86,7 +86,7 @@ class Parts:
 
 
 def _recorded(call: Callable[[], Any]) -> Callable[[], Any]:
-    """A recording of the call, or itself where it cannot be recorded."""
+    """A recording of the call, or the call itself if it cannot be recorded."""
     call()  # libraries choose their kernels
     try:
         return cuda_graph(call)
@@ -100,7 +100,7 @@ def weight_bytes(module: nn.Module | None) -> int:
 
 
 def shares(work: Mapping[str, float], seconds: float, rates: Mapping[str, float]) -> Json:
-    """Work against what the machine can do.
+    """Work as shares of what the machine can do.
 
     Args:
         work: ``tflop`` and ``weights_gb``.

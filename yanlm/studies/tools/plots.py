@@ -24,10 +24,10 @@ class Curve:
 
     Attributes:
         x: Where they are.
-        y: What was measured: the median, where there are several.
+        y: What was measured: the median, if there are several.
         low: Lower end of the range, or empty.
         high: Upper end of it.
-        dashed: Draw it dashed, as what has no steps and the like.
+        dashed: Draw it dashed, for methods without steps and the like.
         colour: Its own colour, if not that of its place.
     """
 
@@ -56,7 +56,7 @@ def draw(ax: Axes, curves: Mapping[str, Curve], *, log: str = "", styles: Sequen
         ax: Where.
         curves: By label.
         log: Logarithmic axes: ``x``, ``y``, both or none. The ticks of x are the points.
-        styles: Labels in the order of the colours, where several panels share them.
+        styles: Labels in the order of the colours, if several panels share them.
     """
     order = list(styles) or list(curves)
     for label, curve in curves.items():

@@ -26,7 +26,7 @@ SHORT = {
     "rougeL": "ROUGE-L",
     "bert_score": "BERTScore F1",
 }
-"""What metrics are called on axes; others keep their own name."""
+"""Names of metrics on axes; others keep their own."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def task_rows(
         rows: How many.
         metric: What counts as quality; the task's own if not given.
         text_column: Name of the text's column in files.
-        say: Hears what the user should know of the data.
+        say: Called with notes about the data for the user.
         options: Options of :func:`yanlm.evaluation.evaluator.evaluate_task`.
 
     Raises:
@@ -131,7 +131,7 @@ def scores(
 
 
 def seeds_of(named: Named, seeds: Sequence[int], **options: Any) -> Sequence[int]:
-    """Seeds that make a difference under these options of generation: one where nothing is drawn."""
+    """Seeds that make a difference under these options of generation: one if nothing is drawn."""
     return seeds if named.can.draws(GenerationOptions(**options)) else seeds[:1]
 
 

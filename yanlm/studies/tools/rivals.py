@@ -1,4 +1,4 @@
-"""What a flow is timed beside: the plain reference, GPT-2 and BART of their published sizes, masked diffusion."""
+"""Models to time a flow against: the plain reference, GPT-2 and BART of published sizes, masked diffusion."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def rivals(flow: Named, names: Sequence[str], max_length: int, dtype: torch.dtyp
         dtype: Dtype of their weights; the reference is always in float32.
 
     Raises:
-        ValueError: A name is unknown, the flow is of another kind than the reference can follow, or its file is not
-            there.
+        ValueError: A name is unknown, the flow is of another kind than the reference can follow, or its file is
+            missing.
 
     Example:
         >>> from yanlm.studies.tools.models import fresh_models
@@ -68,7 +68,7 @@ def load_reference() -> ModuleType:
     """The module ``benchmarks/reference.py`` of the repository, which no installed package has.
 
     Raises:
-        ValueError: It is not there.
+        ValueError: It is missing.
     """
     spec = importlib.util.spec_from_file_location("yanlm_reference", REFERENCE)
     if spec is None or spec.loader is None or not REFERENCE.is_file():

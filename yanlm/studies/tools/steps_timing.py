@@ -40,7 +40,7 @@ class TrainStep:
         self.optimizer = make_optimizer(model, TrainSettings(steps=1, lr=1e-5))
 
     def prepare(self) -> None:
-        """Let the parts train that do in this stage."""
+        """Make trainable the parts that this stage trains."""
         self.model.train()
         self.model.prepare_stage(self.stage)
 

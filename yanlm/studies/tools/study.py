@@ -22,21 +22,21 @@ COUNTED_STEPS = (
     "T counts Euler steps, each an evaluation of the flow. The paper's code counts the points of the time grid, one "
     "more: its T = 3 is two Euler steps, and its T = 1 returns the noise"
 )
-"""What to know where numbers of steps stand beside the paper's."""
+"""A note wherever numbers of steps stand next to the paper's."""
 
 Json = dict[str, Any]
 Say = Callable[[str], None]
 
 
 class Study:
-    """A folder with ``results.json``, written after each piece: a study that is stopped goes on where it was.
+    """A folder with ``results.json``, written after each piece: a study that is stopped continues where it was.
 
     Args:
         out: The folder.
         name: Name of the study.
         page: Another place for the page, with the figure beside it.
         command: As it was typed, for the page.
-        say: Hears one line a piece.
+        say: Called with one line for each piece.
 
     Example:
         >>> import tempfile
@@ -57,7 +57,7 @@ class Study:
         self.notes: list[str] = []
 
     def begin(self, settings: Mapping[str, Any]) -> Study:
-        """Take up what the folder holds, if it was measured with the same settings.
+        """Continue with what the folder holds, if it was measured with the same settings.
 
         Args:
             settings: What decides a piece beside its key. Of ``models``, a mapping, only the entries that both have
@@ -75,7 +75,7 @@ class Study:
         return self
 
     def piece(self, key: str, make: Callable[[], Any]) -> Any:
-        """What ``make`` gives, or what it gave before under this key."""
+        """The result of ``make``, or the one stored under this key."""
         if key in self.pieces:
             self.say(f"{key}: done before")
             return self.pieces[key]
@@ -85,7 +85,7 @@ class Study:
         return self.pieces[key]
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a piece that is there already."""
+        """Store a piece that exists already."""
         self.pieces[key] = json.loads(json.dumps(value))
         self.write(self._document())
 
@@ -195,7 +195,7 @@ def machine() -> str:
 
 
 def spread(values: Sequence[float], form: str = ".3f") -> str:
-    """Median, and the range where there are several values.
+    """Median, and the range if there are several values.
 
     Example:
         >>> spread([0.2, 0.1, 0.4]), spread([1.0], ".1f"), spread([])
@@ -225,7 +225,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def over_seeds(seeds: Sequence[int]) -> str:
-    """What a page says of them.
+    """What a page says about the seeds.
 
     Example:
         >>> over_seeds([0]), over_seeds([0, 1, 2])

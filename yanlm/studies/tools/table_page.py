@@ -1,4 +1,4 @@
-"""The page of the table: a task and set a row, what each method reached, what it was, and a figure."""
+"""The page of the table: a row for each task and set, scores and sizes of each method, and a figure."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _labels(summary: Mapping[str, Json]) -> list[str]:
 
 
 def _title(name: str, scores: Json) -> str:
-    """What a row is called: task and set."""
+    """The name of a row: task and set."""
     return f"{name.split('=')[0]}, {scores['data']}"
 
 
@@ -92,7 +92,7 @@ def size_table(results: Mapping[str, Mapping[str, list[Json]]]) -> str:
 
 
 def table_figure(summary: Json) -> Figure:
-    """A row a set, a mark a column: a colour a method, a shape a number of steps; a line at the best guess."""
+    """A row for each set, a mark for each column: colours for methods, shapes for steps; a line at the best guess."""
     from matplotlib.figure import Figure
 
     from yanlm.studies.tools.plots import MARKERS, PALETTE, REFERENCE

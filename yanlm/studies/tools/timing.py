@@ -16,11 +16,11 @@ from yanlm.studies.tools.study import Json
 from yanlm.tokenization.masking import mask_spans
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-"""What seconds are: those of the wall, or those that the processor spent on this process."""
+"""The clocks: wall-clock time, or the time that the processor spent on this process."""
 
 
 WARM_UP = 16
-"""Tokens of a text that everyone writes before the clock runs: a device loads kernels when they are first used."""
+"""Tokens of a text that every model writes before the clock runs, since a device loads kernels on first use."""
 
 
 WARM_ROUNDS = 2
@@ -28,7 +28,7 @@ WARM_ROUNDS = 2
 
 
 class Contestant(NamedTuple):
-    """A model with its number of steps: None for what takes none, 0 for as many as there are tokens."""
+    """A model with its number of steps: None for a model without steps, 0 for as many as there are tokens."""
 
     label: str
     named: Named
@@ -177,7 +177,7 @@ def _once(
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was asked to."""
+    """Wait until the device has finished its work."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
 

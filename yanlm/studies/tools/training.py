@@ -1,4 +1,4 @@
-"""Training for a study: short runs that leave nothing behind, and the stage 1 that those of a seed share."""
+"""Training for a study: short runs that leave nothing behind, and the stage 1 that all runs of a seed share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yanlm.studies.tools.variants import laid_over
 
 NEVER = 10**9
 QUIET: Json = {"save_every": NEVER, "sample_every": NEVER}
-"""Options of a run without checkpoints and samples on the way: a run of a study that dies is begun anew."""
+"""Options of a run without checkpoints and samples on the way: a run of a study that dies is started again."""
 
 
 def train_anew(
@@ -24,7 +24,7 @@ def train_anew(
     corpus: Corpus | None = None,
     listener: Listener | None = None,
 ) -> Json:
-    """Train into the folder, whatever it holds, on data that is read if not given; return what ``run.json`` holds."""
+    """Train into the folder, whatever it holds; data is read if not given. Return the contents of ``run.json``."""
     shutil.rmtree(folder, ignore_errors=True)
     record = train(settings, folder, device=device, corpus=corpus, listener=listener)
     assert record is not None  # a single process
@@ -32,7 +32,7 @@ def train_anew(
 
 
 def shared_stage1(folder: Path, options: Json, device: str = "cpu") -> Path:
-    """The folder with a stage 1 that several runs begin from, trained if it is not there."""
+    """The folder with a stage 1 that several runs begin from, trained if it does not exist."""
     if not (folder / "stage1" / "model.safetensors").is_file():
         train_anew(resolve(laid_over(options, {"stage": "1"})), folder, device)
     return folder

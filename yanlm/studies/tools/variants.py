@@ -28,7 +28,7 @@ CHOICES: dict[str, tuple[str, str, tuple[Any, ...]]] = {
 
 
 def variants(base: RunSettings, only: Sequence[str] = ()) -> dict[str, Options]:
-    """Options of every variant by name, :data:`BASE` first; a value that the base has is the base.
+    """Options of every variant by name, :data:`BASE` first; a variant with the value of the base is the base.
 
     Args:
         base: What all variants share.
@@ -67,7 +67,7 @@ def base_line(base: RunSettings) -> str:
 
 
 def shares_stage1(options: Mapping[str, Any]) -> bool:
-    """Whether a variant's autoencoder is the base's: it changes the flow or stage 2 alone.
+    """Whether a variant has the autoencoder of the base: it only changes the flow or stage 2.
 
     Example:
         >>> shares_stage1({"model": {"num_experts": 1}}), shares_stage1({"stage1": {"mmd": 0.0}})
