@@ -4,7 +4,7 @@
     python benchmarks/serving.py --model runs/yanlm --json    # JSON alone on stdout
 
 The exit code is 1 where a request failed, or a text was another one than alone. Requests differ in text, seed, number
-of tokens and steps, so that batches mix them. Only 127.0.0.1 is asked.
+of tokens and steps, and every other one asks for the flow, so that batches mix them. Only 127.0.0.1 is asked.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def asked(number: int) -> dict[str, Any]:
         "length": 1 + number % 3,
         "steps": 3 if number % 8 else 6,
         "samples": 1 + (number % 7 == 0),
+        **({"sampler": "flow"} if number % 2 else {}),
     }
 
 

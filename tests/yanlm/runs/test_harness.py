@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from yanlm.generation.options import GenerationOptions
 from yanlm.runs import harness
 from yanlm.runs.harness import YanLM
 
@@ -81,6 +83,19 @@ def test_the_probabilities_of_all_single_tokens_are_one_together(models: Path, k
         return
     total = sum(math.exp(score) for score, _ in lm._batch(pairs, [0] * size))
     assert total == pytest.approx(1, abs=1e-3)
+
+
+def test_what_is_not_named_is_the_models(models: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    shutil.copytree(models / "encoder", tmp_path / "own")
+    (tmp_path / "own" / "generation_config.json").write_text('{"sampler": "diffusion", "steps": 2, "temperature": 0.5}')
+    lm = YanLM(str(tmp_path / "own"))
+    assert lm.options == GenerationOptions(sampler="diffusion", steps=2, temperature=0.5)
+    assert lm.likelihood == GenerationOptions(sampler="diffusion", steps=2), "exact, and of no temperature"
+    [(score, _)] = lm.loglikelihood(asked(("Emma is in the", " attic")))
+    assert lm.loglikelihood(asked(("Emma is in the", " attic")))[0][0] == score < 0
+    named = YanLM(str(tmp_path / "own"), sampler="flow", samples=4)
+    assert named.likelihood == GenerationOptions(samples=4)
 
 
 def test_a_text_is_scored_span_after_span(lm: Any) -> None:
