@@ -57,7 +57,7 @@ class YanLM(LM):  # type: ignore[misc]
         samples: Draws of noise and experts for each likelihood.
         seed: Of them.
         batch_size: Rows of a pass; ``gpt2`` and ``bart`` take one.
-        device: Where the model goes.
+        device: Where the model goes; ``cuda``, which the harness passes by default, is ``cpu`` where there is no GPU.
         options: Further arguments of the harness; ignored.
 
     Raises:
@@ -78,7 +78,8 @@ class YanLM(LM):  # type: ignore[misc]
         if LM is object:
             raise ValueError(f"yanlm in lm-evaluation-harness needs lm-eval: {install('lm-eval')}")
         super().__init__()
-        self.writer = Writer.load(model, device or "cpu", writing=True)
+        no_gpu = (device or "cpu").startswith("cuda") and not torch.cuda.is_available()  # the harness's own default
+        self.writer = Writer.load(model, "cpu" if no_gpu else device or "cpu", writing=True)
         can, named = self.writer.model.can, {"steps": None if steps is None else int(steps), "sampler": sampler}
         named = {name: value for name, value in named.items() if value is not None}
         self.options = generation_options(None, named, self.writer.model.defaults)

@@ -94,7 +94,7 @@ def test_what_is_not_named_is_the_models(models: Path, tmp_path: Path) -> None:
     assert lm.likelihood == GenerationOptions(sampler="diffusion", steps=2), "exact, and of no temperature"
     [(score, _)] = lm.loglikelihood(asked(("Emma is in the", " attic")))
     assert lm.loglikelihood(asked(("Emma is in the", " attic")))[0][0] == score < 0
-    named = YanLM(str(tmp_path / "own"), sampler="flow", samples=4)
+    named = YanLM(str(tmp_path / "own"), sampler="flow", samples=4, device="cuda")  # the harness's own default
     assert named.likelihood == GenerationOptions(samples=4)
 
 
