@@ -213,26 +213,14 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, small_toml):
     assert whole == killed
 
 
-def test_two_processes_give_the_losses_of_one(tmp_path, small_toml):
+def test_two_processes_give_the_losses_of_one(yanlm, tmp_path, small_toml):
     (tmp_path / "small.toml").write_text("log_every = 1\n" + small_toml + "[stage1]\nmmd_tokens = 16\n")
-    train = [
-        "moefm_cli.yanlm.app",
-        "train",
-        "--config",
-        "small.toml",
-        "--steps1",
-        "4",
-        "--steps2",
-        "4",
-        "--device",
-        "cpu",
-    ]
-    one = subprocess.run([sys.executable, "-m", *train, "--out", "one"], cwd=tmp_path, capture_output=True, text=True)
-    assert one.returncode == 0, one.stderr
+    train = ["train", "--config", "small.toml", "--steps1", "4", "--steps2", "4", "--device", "cpu", "--out"]
+    code, _, err = yanlm(*train, "one")
+    assert code == 0, err
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
-    shared = [sys.executable, *launch, *train, "--out", "two"]
-    two = subprocess.run(shared, cwd=tmp_path, capture_output=True, text=True)
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "moefm_cli.yanlm.app"]
+    two = subprocess.run([sys.executable, *launch, *train, "two"], cwd=tmp_path, capture_output=True, text=True)
     assert two.returncode == 0, two.stderr
     for stage in (1, 2):
         alone, shared = (curve(tmp_path / name, stage) for name in ("one", "two"))

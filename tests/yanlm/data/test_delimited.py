@@ -143,3 +143,15 @@ def test_typed() -> None:
 def test_time_is_linear(unit: str, header: str) -> None:
     """Reading every line anew from its quote to the end would take minutes."""
     assert len(list(records(header + unit * 8_000))) <= 8_001
+
+
+def test_lines_of_a_text_that_hold_no_number_where_the_column_does_are_its_own() -> None:
+    poem = "the sea,the sky\nthe wind,the rain\nthe road,the end"
+    rows = [f"sentence {number},{number}" for number in range(30)]
+    good, faults = split("\n".join(["text,score", *rows, f'"{poem}",3', "last,4"]) + "\n")
+    assert not faults and [row.cells for row in good[-2:]] == [[poem, "3"], ["last", "4"]]
+    good, faults = split(
+        "\n".join(["text,score", *rows, '"the sea,1', "the wind,2", "the road,3", 'the end",4']) + "\n"
+    )
+    assert [row.fault.partition(" (")[0] for row in faults] == [NEVER_CLOSED.partition(" (")[0]]
+    assert [row.cells for row in good[30:]] == [["the wind", "2"], ["the road", "3"], ['the end"', "4"]]

@@ -1,11 +1,13 @@
 """Data sets of the hub: a stand-in serves them, or nobody does and the message says so."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from corpora import fault, load, numbered, write
 
+from yanlm.data import hub
 from yanlm.data.corpus import load_corpus
 from yanlm.data.hub import NoNetworkError
 
@@ -44,6 +46,19 @@ class TestHub:
         write(tmp_path / "test.jsonl", numbered(5, "test"))
         corpus, _ = load(f"hf:{tmp_path}")
         assert corpus.test == numbered(5, "test") and corpus.rows
+
+    def test_a_network_that_goes_away_is_not_a_data_set_that_is_missing(
+        self, served: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers = iter([True, False])
+        monkeypatch.setattr(hub, "reachable", lambda address: next(answers))
+        assert "hf:a/b: the network went away" in fault("hf:a/b")
+
+    def test_the_package_is_named_where_it_is_missing(
+        self, served: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "datasets", None)
+        assert "hf:a/b: needs the package datasets; " in fault("hf:a/b")
 
 
 @pytest.mark.usefixtures("plain_network")

@@ -351,3 +351,9 @@ def test_twenty_megabytes_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(lines(*[row] * 20_000), 1))
     assert len(read_rows(path).rows) == 20_000
+
+
+def test_a_file_broken_off_within_its_first_line_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzipped(b"One day, and no end of it.\n" * 2)[:-20])
+    assert fault(path).endswith("before its first line was over; copy it again")

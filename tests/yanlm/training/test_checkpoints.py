@@ -16,7 +16,14 @@ from safetensors import SafetensorError
 from torch import nn
 
 from yanlm.training import checkpoints
-from yanlm.training.checkpoints import CheckpointError, check_room, latest_checkpoint, load_checkpoint, save_checkpoint
+from yanlm.training.checkpoints import (
+    CheckpointError,
+    check_room,
+    drop_checkpoints,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from yanlm.training.distributed import restore, snapshot
 
 
@@ -235,6 +242,22 @@ def test_room_and_rights_are_looked_at_before_anything_is_trained(tmp_path, monk
         check_room(blocked, 1)
     with pytest.raises(CheckpointError, match="cannot write to"):
         check_room(blocked / "below", 1)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT], ids=["enospc", "quota"])
+def test_a_disk_that_is_full_is_told_before_anything_is_trained(tmp_path, monkeypatch, code):
+    def full(**_):
+        raise OSError(code, "full")
+
+    monkeypatch.setattr(checkpoints.tempfile, "TemporaryFile", full)
+    with pytest.raises(CheckpointError, match="is full: free some space or choose another --out"):
+        check_room(tmp_path, 1)
+
+
+def test_later_checkpoints_are_dropped(tmp_path):
+    save(tmp_path, 1, 2)
+    drop_checkpoints(tmp_path, after=1)
+    assert latest(tmp_path) == 1 and names(tmp_path) == ["step-00000001"]
 
 
 def test_leftovers_of_a_kill_are_cleaned_up(tmp_path):
