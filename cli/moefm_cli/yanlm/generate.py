@@ -127,7 +127,7 @@ def generate(
             show("\n".join([sample, *([] if own is None else chance_lines(own[number]))]))
     if note := _alike(writer, [output.samples for output in outputs], options):
         err.print(f"note: {note}", style="dim", soft_wrap=True)
-    err.print(f"{rate:,.0f} tokens/s, nfe {nfe}", style="dim")
+    err.print(f"{nfe} {'pass' if nfe == 1 else 'passes'}, {rate:,.0f} tokens/s", style="dim")
 
 
 def _traced(writer: Writer, folder: Path, text: str, file: Path, **how: Any) -> Written:
