@@ -51,8 +51,8 @@ def take(address: str, out: Path, width: int, dark: bool) -> None:
             page.fill(f"#{name}", value)
         page.fill("#steps", str(PASSES))
         page.press("#text", "Control+Enter")
-        page.wait_for_function(f"document.querySelectorAll('#settle tr').length === {PASSES}")
-        page.wait_for_function(f"document.querySelectorAll('#samples-row button').length === {FIELDS['samples']}")
+        page.locator(f"#settle tr:nth-child({PASSES})").wait_for()  # choosing the way has filled it once already
+        page.locator(f"#samples-row button:nth-child({FIELDS['samples']})").wait_for()
         page.locator(f"#settle tr:nth-child({SHOWN}) td:nth-of-type(2) button").click()
         page.mouse.move(0, 0)
         page.screenshot(path=out, full_page=True)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from yanlm.generation.options import GenerationOptions
+from yanlm.modeling.sequences import SlotGenerationMixin
 from yanlm.serving.served import Served
 from yanlm.serving.trace_file import traced
 
@@ -79,6 +80,23 @@ def test_a_text_is_filled_and_walked_through_by_keyboard(page: Any, listening: C
     with page.expect_response("**/v1/infill") as answer:
         page.click("#another")
     assert answer.value.json()["results"][0]["seed"] == 1
+
+
+def test_the_way_begins_with_the_models_own(
+    page: Any, listening: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlotGenerationMixin, "defaults", GenerationOptions(sampler="diffusion", steps=1))
+    fill(page, listening(), "the <mask> sat")
+    assert page.locator("#settle tr").count() == 1 and "1 pass of" in page.inner_text("#time")
+    assert page.is_disabled("#another") and not page.is_visible("#candidates") and not page.is_visible("#reread")
+    page.fill("#temperature", "0.5")
+    assert page.is_enabled("#another")
+    with page.expect_response("**/v1/infill") as answer:
+        page.select_option("#sampler", "flow")
+    assert len(answer.value.json()["results"][0]["trace"]["passes"]) == 3, "one pass was chosen for the other way"
+    page.locator("#settle tr:nth-child(3)").wait_for()
+    assert page.is_visible("#candidates") and page.is_visible("#reread")
+    assert "--sampler flow --temperature 0.5" in page.text_content("#command")
 
 
 def test_what_is_hostile_is_text(page: Any, listening: Callable[..., int]) -> None:

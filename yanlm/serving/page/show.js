@@ -26,7 +26,7 @@ function drawTime(more) {
   });
   $("bars").replaceChildren(...bars);
   const slots = trace.samples[0].cells[0].length * trace.samples.length;
-  const parts = [`${trace.nfe} passes of the network`, `${ms(trace.seconds)} in the model, this view included`];
+  const parts = [`${trace.nfe} ${trace.nfe === 1 ? "pass" : "passes"} of the network`, `${ms(trace.seconds)} in the model, this view included`];
   parts.push(`${slots} ${slots === 1 ? "token" : "tokens"}, ${Math.round(slots / trace.seconds)} a second`, ...more);
   $("time").textContent = `${parts.join(" · ")}.`;
 }
