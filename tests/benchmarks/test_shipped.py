@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from yanlm import Writer
+
 FILE = Path(__file__).parents[2] / "benchmarks" / "shipped.py"
 
 
@@ -44,3 +46,12 @@ def test_the_interval_is_of_the_difference_and_may_be_negative(shipped: ModuleTy
 
 def test_models_with_other_tokens_are_not_subtracted(shipped: ModuleType) -> None:
     assert shipped.against([(1, 3)], [(1, 2)]) == ""
+
+
+def test_a_row_whose_masks_do_not_all_fit_is_left_out(shipped: ModuleType) -> None:
+    writer = Writer.load()
+    row = {"source": "A <mask> sat down.", "target": ["king"]}
+    long = " Then he stood up again." * 40
+    assert shipped.fits(writer, row)
+    assert shipped.fits(writer, {**row, "source": long + row["source"]})  # words before the mask can be left out
+    assert not shipped.fits(writer, {**row, "source": row["source"] + long})
