@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import stat
@@ -15,10 +16,11 @@ MAX_BYTES = 2**30
 
 VARIABLE = "MOEFM_MAX_BYTES"
 
+GZIP = b"\x1f\x8b"
+"""What gzip members begin with."""
+
 _SIZE = re.compile(r"(\d+(?:\.\d*)?(?:e\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _CHUNK = 1024  # compressed bytes read at a time: no more than these are lost to damage in a .gz file
-_GZIP = b"\x1f\x8b"
-_DEFLATE_MOST = 1032  # bytes that one byte of deflate can stand for
 _ZEROS = re.compile(rb"\0*")
 
 
@@ -143,40 +145,19 @@ def read_stream(file: BinaryIO) -> bytes:
     return bytes(content)
 
 
-def unpacked(content: bytes) -> tuple[bytes, str]:
-    """The content, decompressed if it is gzip, and what cut it short ("" if nothing did).
+def pieces(content: bytes | mmap.mmap) -> Iterator[bytes]:
+    """What gzip members hold, a megabyte at a time; a .gz file may hold several, and zeros behind the last.
 
     Raises:
-        TooLargeError: It holds more than :func:`max_bytes`. This is known before memory is taken.
+        DamagedError: The content is damaged or cut short, after the pieces before that place.
 
     Example:
         >>> import gzip
-        >>> unpacked(gzip.compress(b"One day.")), unpacked(b"One day.")
-        ((b'One day.', ''), (b'One day.', ''))
+        >>> list(pieces(gzip.compress(b"One day.")))
+        [b'One day.']
     """
-    if not content.startswith(_GZIP):
-        return content, ""
-    if len(content) * _DEFLATE_MOST > max_bytes():
-        size = 0
-        try:
-            for piece in _pieces(content):
-                size += len(piece)
-                check_size(size, "unpacks to")
-        except DamagedError:
-            pass  # the part before the damage is small enough
-    text, fault = bytearray(), ""
-    try:
-        for piece in _pieces(content):
-            text += piece
-    except DamagedError as error:
-        fault = str(error)
-    return bytes(text), fault
-
-
-def _pieces(content: bytes) -> Iterator[bytes]:
-    """What gzip members hold, a megabyte at a time; a .gz file may hold several, and zeros behind the last."""
     position, size = 0, 0
-    while content.startswith(_GZIP, position):
+    while content[position : position + len(GZIP)] == GZIP:
         member = zlib.decompressobj(wbits=31)
         while not member.eof:
             packed = content[position : position + _CHUNK]

@@ -17,16 +17,17 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from yanlm.data import reading
+from yanlm.data.mapped import Content
 
 # A quoted cell with what stands behind it, by separator; between tabs a quoted cell holds no tab.
 _QUOTED = {
-    ",": re.compile(r' *"([^"]*+(?:""[^"]*+)*+)" *(?=[\r\n,]|\Z)'),
-    ";": re.compile(r' *"([^"]*+(?:""[^"]*+)*+)" *(?=[\r\n;]|\Z)'),
-    "\t": re.compile(r' *"([^"\t]*+(?:""[^"\t]*+)*+)" *(?=[\r\n\t]|\Z)'),
+    ",": re.compile(rb' *"([^"]*+(?:""[^"]*+)*+)" *(?=[\r\n,]|\Z)'),
+    ";": re.compile(rb' *"([^"]*+(?:""[^"]*+)*+)" *(?=[\r\n;]|\Z)'),
+    "\t": re.compile(rb' *"([^"\t]*+(?:""[^"\t]*+)*+)" *(?=[\r\n\t]|\Z)'),
 }
-_WITH_TABS = re.compile(r' *"([^"]*+(?:""[^"]*+)*+)" *(?=[\r\n\t]|\Z)')
-_PLAIN = {",": re.compile(r"[^\r\n,]*"), ";": re.compile(r"[^\r\n;]*"), "\t": re.compile(r"[^\r\n\t]*")}
-_LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
+_WITH_TABS = re.compile(rb' *"([^"]*+(?:""[^"]*+)*+)" *(?=[\r\n\t]|\Z)')
+_PLAIN = {",": re.compile(rb"[^\r\n,]*"), ";": re.compile(rb"[^\r\n;]*"), "\t": re.compile(rb"[^\r\n\t]*")}
+_LINE = re.compile(rb"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 _NUMBER = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+\.0*")
 _SAMPLE = (20, 1000)  # how many rows, at least and at most, say what a column holds
@@ -48,11 +49,11 @@ class Record(NamedTuple):
     lines: int = 1
 
 
-def records(text: str) -> Iterator[Record]:
-    """The header of a table, then its rows, without blank ones; nothing behind a header with a fault.
+def records(text: Content) -> Iterator[Record]:
+    """The header of a table in UTF-8, then its rows, without blank ones; nothing behind a header with a fault.
 
     Example:
-        >>> for record in records('text,label\\n"One, two",a\\n"Three,b\\nFour,c\\n'):
+        >>> for record in records(b'text,label\\n"One, two",a\\n"Three,b\\nFour,c\\n'):
         ...     print(record.line, record.fault.partition(" (")[0] or record.cells)
         1 ['text', 'label']
         2 ['One, two', 'a']
@@ -67,7 +68,7 @@ def records(text: str) -> Iterator[Record]:
             if not record.fault and not table.width:
                 table.begin(len(record.cells), text[position:behind], behind)
             elif not record.fault and len(record.cells) != table.width:
-                quoted = '"' in text[position:behind] and len(record.cells) > table.width  # not counted to the end
+                quoted = b'"' in text[position:behind] and len(record.cells) > table.width  # not counted to the end
                 fault = f"has {'at least ' * quoted}{len(record.cells)} columns, {table.width} expected"
                 record = record._replace(cells=[], fault=fault)
             yield record
@@ -76,27 +77,35 @@ def records(text: str) -> Iterator[Record]:
         position, line = behind, line + record.lines
 
 
-def typed(cells: list[str]) -> list[str | float | bool]:
-    """The cells of a column, of which nine in ten are numbers or booleans, with such values where that matters.
+Typed = Callable[[str], str | float | bool]
+"""Makes a value of a cell."""
 
-    Whole numbers that are written with a point, numbers that are missing and booleans become floats and booleans; other
-    cells stay as they are, and so does a column of something else.
+
+def typing_of(kinds: Counter[str]) -> Typed:
+    """What makes values of the cells of a column, by how many of them are of each :func:`kind`.
+
+    If nine in ten are numbers or booleans, then whole numbers that are written with a point, numbers that are missing
+    and booleans become floats and booleans. Other cells stay as they are, and so does a column of something else.
 
     Example:
-        >>> typed(["1.0", "0.0", "NA"]), typed(["TRUE", "False"]), typed(["none", "some", "1.0"])
-        ([1.0, 0.0, nan], [True, False], ['none', 'some', '1.0'])
+        >>> for cells in (["1.0", "0.0", "NA"], ["TRUE", "False"], ["none", "some", "1.0"]):
+        ...     print(list(map(typing_of(Counter(map(kind, cells))), cells)))
+        [1.0, 0.0, nan]
+        [True, False]
+        ['none', 'some', '1.0']
     """
-    kinds = [_kind(cell) for cell in cells]
-    counts = Counter(kinds)
-    told = len(cells) - counts["missing"]
-    if 10 * (counts["number"] + counts["whole"]) >= 9 * max(told, 1):
-        by_kind: dict[str, Callable[[str], float | bool]] = {"missing": lambda cell: math.nan, "whole": float}
-    else:
-        by_kind = {"boolean": lambda cell: cell.lower() == "true"} if 10 * counts["boolean"] >= 9 * max(told, 1) else {}
-    return [by_kind[kind](cell) if kind in by_kind else cell for cell, kind in zip(cells, kinds, strict=True)]
+    told = max(kinds.total() - kinds["missing"], 1)
+    by_kind: dict[str, Callable[[str], float | bool]] = {}
+    if 10 * (kinds["number"] + kinds["whole"]) >= 9 * told:
+        by_kind = {"missing": lambda cell: math.nan, "whole": float}
+    elif 10 * kinds["boolean"] >= 9 * told:
+        by_kind = {"boolean": lambda cell: cell.lower() == "true"}
+    as_is: Typed = lambda cell: cell  # noqa: E731
+    return (lambda cell: by_kind.get(kind(cell), as_is)(cell)) if by_kind else as_is
 
 
-def _kind(cell: str) -> str:
+def kind(cell: str) -> str:
+    """``missing``, ``boolean``, ``whole`` (a whole number written with a point), ``number`` or ``text``."""
     bare = cell.strip().lower()
     if not bare or bare in reading.MISSING:
         return "missing"
@@ -108,28 +117,29 @@ def _kind(cell: str) -> str:
 class _Table:
     """A text and what separates its columns; from the header on also their number, and what they hold."""
 
-    def __init__(self, text: str, trusting: bool = False) -> None:
+    def __init__(self, text: Content, trusting: bool = False) -> None:
         self.text = text
         self.trusting = trusting  # whether a record of several lines is taken for what it seems to be
-        self.mark = reading.separator(text)
+        self.mark = reading.separator(_first_line(text))
+        self.byte = ord(self.mark)
         self.width = self.body = 0
         self.spaced = False
         self.quoted, self.plain = _QUOTED[self.mark], _PLAIN[self.mark]
         self.with_tabs = _WITH_TABS if self.mark == "\t" else self.quoted
 
-    def begin(self, width: int, header: str, body: int) -> None:
+    def begin(self, width: int, header: bytes, body: int) -> None:
         """Takes the first record for the header; the rows begin at ``body``."""
-        self.width, self.body, self.spaced = width, body, f"{self.mark} " in header
+        self.width, self.body, self.spaced = width, body, f"{self.mark} ".encode() in header
 
     def read(self, position: int, number: int) -> tuple[Record, int]:
         """The record at a position, which is in the line of that number, and where the next one begins."""
         line = _LINE.match(self.text, position)
         assert line is not None  # it matches an empty line as well
-        if '"' not in line[1]:
-            return Record(number, [cell.strip() for cell in line[1].split(self.mark)]), line.end()
+        if b'"' not in line[1]:
+            return Record(number, [cell.strip() for cell in line[1].decode().split(self.mark)]), line.end()
         read = (self._tabbed if self.mark == "\t" else self._quoted)(position, line.end(1))
         if read is None:
-            return Record(number, [], NEVER_CLOSED if line[1].count('"') % 2 else BEHIND), line.end()
+            return Record(number, [], NEVER_CLOSED if line[1].count(b'"') % 2 else BEHIND), line.end()
         cells, stop = read
         last = _LINE.match(self.text, stop)
         assert last is not None
@@ -156,27 +166,27 @@ class _Table:
                 return cells
         return line
 
-    def _cells(self, position: int, stop: int, quoted: re.Pattern[str], literal: bool = False) -> Reading | None:
+    def _cells(self, position: int, stop: int, quoted: re.Pattern[bytes], literal: bool = False) -> Reading | None:
         """Cells up to a line end outside of quotes, or one too many; a broken quote is text if ``literal``."""
         cells: list[str] = []
         while True:
             cell = quoted.match(self.text, position, stop)
             if cell is not None:
-                cells.append(cell[1].replace('""', '"'))
+                cells.append(cell[1].decode().replace('""', '"'))
             else:
                 cell = self.plain.match(self.text, position, stop)
                 assert cell is not None
-                if cell[0].lstrip(" ").startswith('"') and not literal:
+                if cell[0].lstrip(b" ").startswith(b'"') and not literal:
                     return None
-                cells.append(cell[0].strip())
+                cells.append(cell[0].decode().strip())
             position = cell.end()
-            if position >= stop or self.text[position] != self.mark or 0 < self.width < len(cells):
+            if position >= stop or self.text[position] != self.byte or 0 < self.width < len(cells):
                 return cells, position
             position += 1
 
-    def _swallows(self, record: str) -> bool:
+    def _swallows(self, record: bytes) -> bool:
         """Whether more lines of a record are rows of the table by themselves than chance makes of a text."""
-        rows = [line.split(self.mark) for line in reading.lines(record) if line.strip()]
+        rows = [line.split(self.mark) for line in reading.lines(record.decode()) if line.strip()]
         alike = sum(map(self._is_row, rows))
         least = 2 if any(kind for kind, _ in self._columns) else 3
         return self.width > 1 and alike >= least and 3 * alike > len(rows) + 3  # the first or last is one in any text
@@ -197,7 +207,7 @@ class _Table:
     def _columns(self) -> list[tuple[str, set[str]]]:
         """For each column its kind of cells, where the first rows of one line tell, and the values that are usual."""
         table = _Table(self.text, trusting=True)
-        table.begin(self.width, "", self.body)
+        table.begin(self.width, b"", self.body)
         position = self.body
         rows: list[list[str]] = []
         while position < len(self.text) and len(rows) < _SAMPLE[1]:
@@ -215,3 +225,9 @@ class _Table:
             else:
                 columns.append(("", blanks))
         return columns
+
+
+def _first_line(text: Content) -> str:
+    """The first line that is not blank."""
+    lines = (match[1].decode() for match in _LINE.finditer(text) if match[1])
+    return next(filter(str.strip, lines), "")

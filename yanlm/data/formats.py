@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from moefm.installation import install
 from yanlm.data import reading
-from yanlm.data.delimited import records, typed
+from yanlm.data.delimited import Record, Typed, kind, records, typing_of
 from yanlm.data.hub_records import FIELDS, known, outcomes
 from yanlm.data.mapped import Content
 from yanlm.data.rows import FORMS, MAY_BE_NUMBERS, Columns, DataError, Row, columns_wanted, listed
@@ -129,35 +130,41 @@ def _read_jsonl(path: Path, content: Content, columns: Columns) -> Rows:
 
 
 def _read_csv(path: Path, content: Content, columns: Columns) -> Rows:
-    table = []
-    for record in records(_decoded(path, content)):
-        table.append(record)
-        if len(table) % 1000 == 0:
-            reading.check_rows(len(table))
-    if not table:
+    for _ in _blocks(path, content):  # is all of it UTF-8?
+        pass
+    table = records(content)
+    if not (header := next(table, None)):
         return
-    header, rows = table[0], table[1:]
     if header.fault:
         fail(path, f"line {header.line} is not a CSV header: {header.fault}; name the columns there")
     _check_columns(path, header.cells, columns)
-    numbers = {*MAY_BE_NUMBERS, columns[1] if isinstance(columns, tuple) else "label"}
-    values = {
-        name: iter(typed([row.cells[column] for row in rows if not row.fault]))
-        for column, name in enumerate(header.cells)
-        if name in numbers
-    }
-    for row in rows:
+    typed = _typed_columns(content, header.cells, columns)
+    several, longest = 0, Record(0, [], lines=0)
+    for row in table:
+        several += row.lines > 1
+        longest = row if row.lines > longest.lines else longest
         if row.fault:
             yield row.line, DataError(row.fault)
             continue
-        cells = dict(zip(header.cells, row.cells, strict=True))
-        for outcome in outcomes({**cells, **{name: next(column) for name, column in values.items()}}, columns):
+        cells = zip(header.cells, row.cells, strict=True)
+        record = {name: typed[name](cell) if name in typed else cell for name, cell in cells}
+        for outcome in outcomes(record, columns):
             yield row.line, outcome
-    longest = max(rows, key=lambda row: row.lines, default=header)
     if len(header.cells) == 1 and longest.lines > 1:  # nothing tells whether a text swallowed others, as columns do
-        several = sum(row.lines > 1 for row in rows)
         lines = f"the longest is that of lines {longest.line} to {longest.line + longest.lines - 1}"
         yield 1, f"quotes keep several lines together in {several} text{'s' * (several > 1)}, {lines}"
+
+
+def _typed_columns(content: Content, header: list[str], columns: Columns) -> dict[str, Typed]:
+    """What makes values of the cells of columns that may be numbers, which takes a look at all of their cells."""
+    numbers = {*MAY_BE_NUMBERS, columns[1] if isinstance(columns, tuple) else "label"}
+    kinds = {place: Counter[str]() for place, name in enumerate(header) if name in numbers}
+    if kinds:
+        for row in itertools.islice(records(content), 1, None):
+            if not row.fault:
+                for place, counts in kinds.items():
+                    counts[kind(row.cells[place])] += 1
+    return {header[place]: typing_of(counts) for place, counts in kinds.items()}
 
 
 def _read_parquet(path: Path, content: Content, columns: Columns) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import stat
+import tempfile
 from pathlib import Path
 
 from yanlm.data import reading
@@ -55,3 +56,35 @@ def read_content(path: Path) -> Content:
     reading.check_size(status.st_size, "holds")
     with path.open("rb") as file:
         return Mapped(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def unpacked(content: Content) -> tuple[Content, str]:
+    """The content, decompressed if it is gzip, and what cut it short ("" if nothing did).
+
+    What is large once it is decompressed lies in a temporary file that is mapped.
+
+    Raises:
+        OSError: The folder for temporary files is full or cannot be written.
+        TooLargeError: It is more than :func:`moefm.reading.max_bytes`.
+
+    Example:
+        >>> import gzip
+        >>> unpacked(gzip.compress(b"One day.")), unpacked(b"One day.")
+        ((b'One day.', ''), (b'One day.', ''))
+    """
+    if not content.startswith(reading.GZIP):
+        return content, ""
+    size, fault = 0, ""
+    with tempfile.SpooledTemporaryFile(LARGE) as file:
+        try:
+            for piece in reading.pieces(content):
+                size += len(piece)
+                reading.check_size(size, "unpacks to")
+                file.write(piece)
+        except reading.DamagedError as error:
+            fault = str(error)
+        if size > LARGE:
+            file.flush()
+            return Mapped(file.fileno(), 0, access=mmap.ACCESS_READ), fault
+        file.seek(0)
+        return file.read(), fault

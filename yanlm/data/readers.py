@@ -13,11 +13,10 @@ from typing import NamedTuple
 
 from yanlm.data import reading
 from yanlm.data.formats import READERS, Reader, fail
-from yanlm.data.mapped import Content, Mapped, read_content
+from yanlm.data.mapped import Content, read_content, unpacked
 from yanlm.data.row_store import LARGE, Rows, RowStore
 from yanlm.data.rows import Columns, DataError, Row, columns_wanted, printable_line
 
-_GZIP = b"\x1f\x8b"
 _TEXTS = 8  # a single text may have one of so many parts of the cap
 _UTF16 = "save it as UTF-8, for example with iconv -f utf-16 -t utf-8"
 _MAGIC = (
@@ -75,6 +74,8 @@ def read_rows(path: str | Path, columns: Columns = None) -> Table:
         table = _read(path, read, columns, packed=suffix != ".parquet")
     except reading.TooLargeError as error:
         fail(path, f"{error}, or put its parts in a folder and stream hf:FOLDER", error)
+    except OSError as error:
+        fail(path, f"cannot be unpacked or kept ({error.strerror or error}): the folder of TMPDIR needs room", error)
     except MemoryError as error:
         fail(path, "does not fit into memory; split it, or put its parts in a folder and stream hf:FOLDER", error)
     rows, skipped, _ = table
@@ -152,9 +153,7 @@ def _content(path: Path) -> Content:
 
 def _unpacked(path: Path, content: Content) -> tuple[Content, str]:
     """The content without gzip, whatever the file is called, and what broke it off; the cut line is left out."""
-    if isinstance(content, Mapped) and content.startswith(_GZIP):
-        content = content[:]
-    text, fault = (content, "") if isinstance(content, Mapped) else reading.unpacked(content)
+    text, fault = unpacked(content)
     if fault:
         text = text[: max(text.rfind(b"\n"), text.rfind(b"\r")) + 1]
         if not text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from moefm.reading import TooLargeError
 from yanlm.data import mapped
-from yanlm.data.mapped import Mapped, read_content
+from yanlm.data.mapped import Mapped, read_content, unpacked
 
 MARKS = (b"\n", b"\r", b"\r\n")
 
@@ -49,3 +50,34 @@ def test_small_files_and_pipes_are_read(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("MOEFM_MAX_BYTES", "5")
     with pytest.raises(TooLargeError, match="holds more than 5 bytes"):
         read_content(tmp_path / "a.txt")
+
+
+class TestGzip:
+    def test_members(self) -> None:
+        packed = gzip.compress(b"One day.\n") + gzip.compress(b"") * 1000 + gzip.compress(b"Two days.\n") + b"\0" * 600
+        assert unpacked(packed) == (b"One day.\nTwo days.\n", "")
+        assert unpacked(b"plain") == (b"plain", "")
+
+    def test_breaks(self) -> None:
+        packed = gzip.compress(bytes(range(256)) * 40)
+        text, fault = unpacked(packed[:-20])
+        assert fault.startswith("the gzip file ends early") and (bytes(range(256)) * 40).startswith(text[:])
+        text, fault = unpacked(packed[:20] + b"\xff" * 20 + packed[40:])
+        assert fault.startswith("the gzip file is damaged")
+        assert unpacked(gzip.compress(b"One day.") + b"trailing bytes of something else")[0] == b"One day."
+
+    def test_a_bomb_is_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MOEFM_MAX_BYTES", "1M")
+        bomb = gzip.compress(bytes(1 << 22)) * 100
+        assert len(bomb) < 1 << 20
+        with pytest.raises(TooLargeError, match="unpacks to more than 1,048,576 bytes"):
+            unpacked(bomb)
+
+    @given(st.lists(st.binary(max_size=3000), min_size=1, max_size=4), st.sampled_from([0, 2**20]))
+    def test_any_members_in_memory_or_a_file(self, parts: list[bytes], large: int) -> None:
+        text = b"".join(parts)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mapped, "LARGE", large)
+            content, fault = unpacked(b"".join(map(gzip.compress, parts)))
+        assert content[:] == text and not fault
+        assert isinstance(content, Mapped) == (len(text) > large)

@@ -61,5 +61,5 @@ class TestCaps:
 
     def test_no_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "a.txt").write_text("One day.")
-        monkeypatch.setattr("yanlm.data.reading.unpacked", lambda content: bytearray(2**62))
+        monkeypatch.setattr("yanlm.data.readers.unpacked", lambda content: bytearray(2**62))
         assert "does not fit into memory; split it" in fault(tmp_path / "a.txt")
