@@ -46,7 +46,8 @@ def make(folder: Path, kind: str, rows: int) -> Path:
 
         pq.write_table(pa.table({"text": list(texts(rows))}), path)
         return path
-    opened = gzip.open(path, "wt", compresslevel=1) if kind.endswith(".gz") else path.open("w", newline="")
+    packed = kind.endswith(".gz")
+    opened = gzip.open(path, "wt", compresslevel=1) if packed else path.open("w", newline="")  # noqa: SIM115
     with opened as file:
         if kind.startswith("csv"):
             table = csv.writer(file)

@@ -5,14 +5,15 @@ permutation, and the source of each row is drawn by the weights. A stream restor
 the rows that the uninterrupted one would give.
 
 Rows of similar length can be put together: the rows of ``bucket`` consecutive steps are sorted by length and cut into
-batches, which are then shuffled. So a batch has little padding, and every row is still used once in each pass.
+batches, which are then shuffled. So a batch has little padding, and every row is still used once in each pass. Rows of
+one length stay as they were drawn.
 """
 
 from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,11 @@ class RowStream(Iterator[Slice]):
             for chosen in self._draw_sources(step):
                 rows.append(self._row(chosen, self._after[chosen]))
                 self._after[chosen] += 1
-        rows.sort(key=self.length)
-        order = _generator(self.seed, first, self.bucket, _ORDER).permutation(self.bucket)
+        lengths = list(map(self.length, rows))
+        order: Iterable[int] = range(self.bucket)
+        if min(lengths) < max(lengths):  # otherwise batches are those of bucket = 1
+            rows = [rows[i] for i in np.argsort(lengths, kind="stable")]
+            order = _generator(self.seed, first, self.bucket, _ORDER).permutation(self.bucket)
         return [rows[k * self.batch_size : (k + 1) * self.batch_size] for k in order]
 
     def _draw_sources(self, step: int) -> list[int]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from yanlm.evaluation.held_out import Row
+from yanlm.evaluation.held_out import HELD_OUT, Row
 from yanlm.evaluation.items import Fill, Item, filled
 from yanlm.tasks.task import Task, get_task
 from yanlm.tokenization.examples import Builder
 
 COUNTED = 5000
 """Training rows that the most frequent token is taken from."""
+
+LEARNED = 1000
+"""Training rows that baselines learn from whatever the time, and from which their pace is taken first."""
+
+T = TypeVar("T")
 
 
 def baseline_fills(
@@ -38,6 +46,34 @@ def baseline_fills(
     for name, texts in answers.items():
         fills[name] = [_guessed(builder, item, text) for item, text in zip(items, texts, strict=True)]
     return fills
+
+
+def learned_within(seconds: float | None, train: Sequence[Row], learn: Callable[[Sequence[Row]], T]) -> tuple[T, int]:
+    """What is learned from as many training rows as a time allows, and how many they are.
+
+    It is learned anew from larger and larger random samples, as long as one that is twice as large fits into what is
+    left of the time.
+
+    Args:
+        seconds: The time; ``None`` for all rows at once.
+        train: The training rows.
+        learn: Learns from some of them.
+
+    Example:
+        >>> learned_within(None, [{"text": "a"}] * 5000, len), learned_within(1e-9, [{"text": "a"}] * 5000, len)
+        ((5000, 5000), (1000, 1000))
+    """
+    if seconds is None or len(train) <= LEARNED:
+        return learn(train), len(train)
+    end, size = time.perf_counter() + seconds, LEARNED
+    while True:
+        began = time.perf_counter()
+        result = learn([train[i] for i in random.Random(HELD_OUT).sample(range(len(train)), size)])
+        now = time.perf_counter()
+        room = int(size * (end - now) / max(now - began, 1e-9))
+        if size == len(train) or room < 2 * size:
+            return result, size
+        size = min(len(train), room // 2, 16 * size)  # half: what is learned may cost more than its share
 
 
 def length_determines(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_count, check_positive
 from yanlm.evaluation.aggregate import best_of, by_seed, by_task, diversity, macro_f1, mean_of, summary
-from yanlm.evaluation.baselines import baseline_fills, length_determines
+from yanlm.evaluation.baselines import baseline_fills, learned_within, length_determines
 from yanlm.evaluation.filling import Hear, fill_rows
 from yanlm.evaluation.fills import Filled
 from yanlm.evaluation.held_out import Row
@@ -60,6 +60,7 @@ def evaluate_task(
     batch_size: int = BATCH,
     limit: int | None = None,
     seconds: float | None = None,
+    baseline_seconds: float | None = None,
     data: str = "",
     hear: Hear = lambda stage, done, total: None,
     options: GenerationOptions | None = None,
@@ -88,6 +89,8 @@ def evaluate_task(
         batch_size: Rows generated together.
         limit: Largest number of rows: a random sample, part of every larger one. Its rows keep their masks and noise.
         seconds: Time for filling: the sample grows until it is up. At least twenty rows are filled.
+        baseline_seconds: Time in which baselines learn from training rows: again from larger and larger samples. The
+            report says from how many rows (``baseline_rows``).
         data: Name of the data, for the report.
         hear: Called with a stage, the number of rows done, and their total.
         options: Generation options, without steps and seeds. With more than one sample the diversity is reported too.
@@ -126,7 +129,9 @@ def evaluate_task(
     try:
         used = not plan.task.closed
         bert = load_bert_score(encoder, bert_layer, bert_baseline, device=str(model.device), used=used)
-        return _Evaluator(model, builder, plan, train_rows, bert).run(test_rows, data, limit, seconds, hear)
+        evaluator = _Evaluator(model, builder, plan, train_rows, bert)
+        evaluator.baseline_seconds = baseline_seconds
+        return evaluator.run(test_rows, data, limit, seconds, hear)
     finally:
         model.train(was_training)
 
@@ -135,6 +140,7 @@ class _Evaluator:
     """One evaluation: what is asked, and the scorer that all numbers of steps share."""
 
     scorer: Scorer
+    baseline_seconds: float | None = None
 
     def __init__(
         self, model: YanModel, builder: Builder, plan: Protocol, train: Sequence[Row], bert: BertScore | None
@@ -150,7 +156,7 @@ class _Evaluator:
         self.items, filled = fill_rows(self.model, self.builder, plan, rows, choices=self.choices, **part)
         aligned = plan.length == "given"
         self.scorer = Scorer(plan.task, self.items, labels=self.labels, aligned=aligned, bert=self.bert)
-        report = self._head(data) | {"rows": len(rows)}
+        report = self._head(data) | {"rows": len(rows), "train_rows": len(self.train)}
         if plan.task.length_tells:
             differ, report["length_determines"] = length_determines(self.builder, self.items, plan.task, self.train)
             report["length_leaks"] = differ and aligned
@@ -159,10 +165,14 @@ class _Evaluator:
             seeds = filled[number * len(plan.seeds) : (number + 1) * len(plan.seeds)]
             report["by_steps"][str(steps)], records = self._result(seeds, steps)
             predictions += records
-        guesses = baseline_fills(self.builder, self.items, plan.task, self.train)
-        report["baselines"] = {name: self._once(fills) for name, fills in guesses.items()}
         if self.model.can.one_pass:
             report["one_pass"] = self._once([samples[0] for samples in filled[-1].fills])
+
+        def guessed(train: Sequence[Row]) -> dict[str, list[Fill]]:
+            return baseline_fills(self.builder, self.items, plan.task, train)
+
+        guesses, report["baseline_rows"] = learned_within(self.baseline_seconds, self.train, guessed)
+        report["baselines"] = {name: self._once(fills) for name, fills in guesses.items()}
         return Evaluation(report | {"seconds": time.perf_counter() - began}, predictions)
 
     def _head(self, data: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
 
 from moefm.checks import check_count
 from moefm.finite import can_look
@@ -21,6 +22,8 @@ CERTAIN = 4.0
 """How many times the largest error seen the best token has to lead those that were not looked at."""
 LEAST_ROWS, LEAST_WEIGHTS = 32, 2**20
 """Below either, half precision gains nothing."""
+
+_CONVERTED = WeakIdKeyDictionary()
 
 
 @torch.no_grad()
@@ -49,7 +52,7 @@ def best_tokens(
     rows = max(LOGITS // max(len(weight), 1), 1) if chunk is None else check_count("chunk", chunk)
     tokens, logits = hidden.new_zeros(len(hidden), dtype=torch.long), hidden.new_zeros(len(hidden), dtype=torch.float32)
     halves = _halves(hidden, weight)
-    low = None if halves is None else (weight.to(halves), None if bias is None else bias.to(halves))
+    low = None if halves is None else (_converted(weight, halves), None if bias is None else bias.to(halves))
     for start in range(0, len(hidden), rows):
         at = slice(start, start + rows)
         best = _full(hidden[at], weight, bias) if low is None else _rescored(hidden[at], weight, bias, *low)
@@ -63,6 +66,17 @@ def _halves(hidden: Tensor, weight: Tensor) -> torch.dtype | None:
     if small or hidden.dtype != torch.float32 or weight.dtype != torch.float32 or not can_look(hidden):
         return None
     return torch.bfloat16 if has_fast_bfloat16() and not torch.is_autocast_enabled("cpu") else None
+
+
+def _converted(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """The weights in another dtype, kept as long as they live and nothing writes to them."""
+    if weight.is_inference():  # torch counts no writes to it
+        return weight.to(dtype)
+    now = (weight.data_ptr(), weight._version, dtype)
+    known: tuple[tuple[int, int, torch.dtype], Tensor] | None = _CONVERTED.get(weight)
+    if known is None or known[0] != now:
+        known = _CONVERTED[weight] = now, weight.detach().to(dtype)
+    return known[1]
 
 
 @cache

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+SORTED = 32
+"""Steps whose rows are sorted by length together, where the recipe does not say and rows are in memory."""
+
+
 class BatchDraw:
     """Batches of one stage, with the rows' seeds.
 
@@ -55,13 +59,14 @@ def stage_draw(
 ) -> BatchDraw:
     """The draw of a stage for one of its processes."""
     recipe = settings.recipe(stage)
+    streamed = any(source.rows is None for source in corpus.sources)
     stream = RowStream(
         corpus,
         recipe.batch_size // settings.accumulate,
         seed=settings.seed,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        bucket=recipe.bucket,
+        bucket=recipe.bucket or (1 if streamed else SORTED),
     )
     stream.length = lambda row: max(map(len, builder.example(row, 0)[:2]))  # tokens: characters leave more padding
     return BatchDraw(stream, builder, row_seed(settings.seed, stage, 0), with_lengths)

@@ -15,6 +15,9 @@ class Listener:
     def note(self, text: str) -> None:
         """Something the user should know."""
 
+    def planned(self, rows: int | None) -> None:
+        """How many held-out rows the evaluation at the end fills; ``None`` if the time decides. Called first."""
+
     def stage(self, stage: int, model: YanModel, settings: RunSettings) -> None:
         """A stage begins."""
 

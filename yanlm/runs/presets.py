@@ -17,11 +17,12 @@ class Recipe:
     """How one stage is trained, apart from its length: optimizer, batch and masking.
 
     The rows of ``bucket`` consecutive batches are sorted by length together (:class:`yanlm.data.loader.RowStream`):
-    with texts of very different lengths a batch then has less padding, and a minute has more steps.
+    with texts of very different lengths a batch then has less padding, and a minute has more steps. ``None`` is
+    :data:`yanlm.runs.batches.SORTED`, or 1 if rows come from a stream.
     """
 
     batch_size: int = 32
-    bucket: int = 1
+    bucket: int | None = None
     optimizer: str = "adamw"
     lr: float = 1e-3
     warmup: int = 100
@@ -34,7 +35,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check as the loop will, before any data is read."""
-        check_count("bucket", self.bucket)
+        if self.bucket is not None:
+            check_count("bucket", self.bucket)
         shared = {f.name for f in fields(self)} & {f.name for f in fields(TrainSettings)}
         TrainSettings(steps=1, **{name: getattr(self, name) for name in shared})
 
@@ -100,7 +102,7 @@ _PAPER: dict[str, Any] = {
     "tie_word_embeddings": False,
     "d_time": 64,
 }
-_PAPER_RECIPE = Recipe(batch_size=32, lr=1e-4, warmup=1000, schedule="constant", decay_all=True, clip=None)
+_PAPER_RECIPE = Recipe(batch_size=32, bucket=1, lr=1e-4, warmup=1000, schedule="constant", decay_all=True, clip=None)
 _PAPER_STAGE1 = Stage1(slot=None, mmd=1.0, scale=0.01, noise=0.1, mmd_tokens=2000)
 _PAPER_STAGE2 = Stage2(objective="paper", ce="unrolled", units="nats", steps=4, zero_share=0.0, gate=1.0)
 

@@ -5,18 +5,45 @@ from __future__ import annotations
 from yanlm.runs.settings import RunSettings
 from yanlm.runs.validation import evaluation_seconds
 
+ROW_COST = 6.0
+"""An evaluated row in trained rows: some twenty passes forward over T = 1, 2, 3, 4, 8, of which a step takes three."""
 
-def later_seconds(settings: RunSettings, stage: int, trained: float, step: int) -> float:
+
+def final_seconds(settings: RunSettings, rows: int | None, trained: float, step: int, left: float = 0.0) -> float:
+    """Seconds of the evaluation at the end: what it may take, or what so many rows take at the pace of training.
+
+    Args:
+        settings: Settings of the run.
+        rows: Rows that are evaluated; ``None`` if the time decides.
+        trained: Seconds of the stage so far.
+        step: Its steps so far.
+        left: Its seconds to come.
+
+    Example:
+        >>> from yanlm.runs.settings import resolve
+        >>> settings = resolve({"minutes": 10, "recipe1": {"batch_size": 10}, "recipe2": {"batch_size": 10}})
+        >>> final_seconds(settings, None, trained=60.0, step=100, left=180.0)
+        60.0
+        >>> final_seconds(settings, 300, trained=60.0, step=100) == 300 * ROW_COST * 60 / (100 * 10)
+        True
+    """
+    if rows is None:
+        return evaluation_seconds(settings, trained + left) or 0.0
+    batch = settings.recipe(settings.stages[-1]).batch_size
+    return rows * ROW_COST * trained / max(1, step * batch)
+
+
+def later_seconds(settings: RunSettings, stage: int, trained: float, step: int, rows: int | None = None) -> float:
     """Seconds of the stages behind a stage, each with its evaluation. An estimate, rather too high.
 
-    An evaluation takes as much of its stage's time as it may; one of a given number of rows counts as nothing, since
-    nobody knows. A stage whose steps are given and not its minutes is taken to be as fast as this one.
+    A stage whose steps are given and not its minutes is taken to be as fast as this one.
 
     Args:
         settings: Settings of the run.
         stage: The one that is being trained.
         trained: Its seconds so far.
         step: Its steps so far.
+        rows: As for :func:`final_seconds`.
 
     Example:
         >>> from yanlm.runs.settings import resolve
@@ -28,5 +55,6 @@ def later_seconds(settings: RunSettings, stage: int, trained: float, step: int) 
     for later in [other for other in settings.stages if other > stage]:
         minutes, steps = settings.stage_minutes(later), settings.steps1 if later == 1 else settings.steps2
         seconds = 60 * minutes if minutes is not None else (steps or 0) * trained / max(1, step)
-        total += seconds + (evaluation_seconds(settings, seconds) or 0.0)
+        pace = (trained, step) if rows is not None else (0.0, 1)
+        total += seconds + final_seconds(settings, rows, *pace, left=seconds)
     return total

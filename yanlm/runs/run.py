@@ -28,7 +28,15 @@ from yanlm.runs.resuming import with_changes
 from yanlm.runs.settings import ALL, RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
 from yanlm.runs.spans import longest_span
-from yanlm.runs.validation import evaluation_seconds, final_evaluation, run_corpus, validation_score
+from yanlm.runs.validation import (
+    REPORTED,
+    baseline_seconds,
+    evaluation_rows,
+    evaluation_seconds,
+    final_evaluation,
+    run_corpus,
+    validation_score,
+)
 from yanlm.tokenization.coverage import coverage_note
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import load_tokenizer
@@ -124,6 +132,7 @@ class _Run:
         self.settings, self.corpus, self.out, self.accelerator, self.hear = settings, corpus, out, accelerator, hear
         self.tokenizer = load_tokenizer(out / "tokenizer")
         check_labels(settings, corpus, self.tokenizer)
+        hear.planned(evaluation_rows(settings, len(corpus.test or corpus.validation)))
         self.record = read_record(out) | {"data": describe_corpus(corpus)}
         self.stages: dict[str, Any] = self.record.setdefault("stages", {})
 
@@ -200,9 +209,12 @@ class _Run:
         most = None if seconds is None else seconds * (0.8 if task is None else 0.2)  # the rest is for scores
         record["report"] = self._report(model, last == model.can.stages, most)
         if task is not None:
-            most = None if seconds is None else seconds * 0.6
+            limits = {
+                "seconds": None if seconds is None else seconds * 0.5,
+                "baseline_seconds": baseline_seconds(self.settings, self.stages[str(last)]["seconds"]),
+            }
             given = (self.settings, model, self.tokenizer, self.corpus, out)
-            record["evaluation"] = final_evaluation(*given, seconds=most, hear=self.hear.evaluated)
+            record["evaluation"] = final_evaluation(*given, **limits, hear=self.hear.evaluated)
         first = self.stages.get("1", {})
         record["report"]["stage1"] = {name: first[name] for name in ("one_pass",) if name in first}
         record["report"]["way"] = way = best_way(record["report"], model.can)
@@ -219,10 +231,6 @@ class _Run:
                 loss_figure(curves, self.settings.kind).savefig(beside, dpi=120)
             write_text(out / "samples.txt", samples_text(record["report"]))
         return record
-
-
-REPORTED = 300
-"""Held-out rows of a report, unless one says how many; texts are repeated up to their number."""
 
 
 def report(

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.predictions import write_predictions
-from yanlm.runs.settings import RunSettings
+from yanlm.runs.settings import ALL, RunSettings
 from yanlm.tasks.rows import load_task
 from yanlm.tasks.task import get_task
 from yanlm.tokenization.masking import Masking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+REPORTED = 300
+"""Held-out rows of a report, unless one says how many; texts are repeated up to their number."""
 
 EVALUATED = 0.25
 """Most time of the evaluation at the end, as a share of the training before it, unless one says how many rows."""
@@ -72,6 +75,31 @@ def evaluation_seconds(settings: RunSettings, trained: float) -> float | None:
     return max(1e-3, EVALUATED * trained) if settings.eval_rows is None else None
 
 
+def baseline_seconds(settings: RunSettings, trained: float) -> float | None:
+    """The part of that time in which baselines learn; ``None`` if all rows are evaluated, for then so are they.
+
+    Example:
+        >>> from yanlm.runs.settings import resolve
+        >>> baseline_seconds(resolve({"minutes": 1}), 60.0), baseline_seconds(resolve({"eval_rows": "all"}), 60.0)
+        (3.0, None)
+    """
+    return None if settings.eval_rows == ALL else max(1e-3, 0.2 * EVALUATED * trained)
+
+
+def evaluation_rows(settings: RunSettings, held_out: int) -> int | None:
+    """How many rows are filled at the end, of so many; ``None`` if the settings leave it to the time.
+
+    Example:
+        >>> from yanlm.runs.settings import resolve
+        >>> evaluation_rows(resolve({"eval_rows": 40}), 1000), evaluation_rows(resolve({"eval_rows": "all"}), 1000)
+        (40, 1000)
+    """
+    if settings.eval_rows is None:
+        return None
+    most = held_out if settings.eval_rows == ALL else int(settings.eval_rows)
+    return most if settings.task is None else min(most, held_out) + min(most, REPORTED)  # also as a report of texts
+
+
 def final_evaluation(
     settings: RunSettings,
     model: Any,
@@ -80,6 +108,7 @@ def final_evaluation(
     out: Path,
     *,
     seconds: float | None = None,
+    baseline_seconds: float | None = None,
     hear: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Evaluate on the test rows; predictions go to ``predictions.jsonl``.
@@ -91,6 +120,7 @@ def final_evaluation(
         corpus: Its data.
         out: Folder of the run.
         seconds: Time for filling rows, where the settings do not say how many.
+        baseline_seconds: Time in which baselines learn from training rows.
         hear: Called with how many rows of how many are done.
     """
     from yanlm.modeling.build import make_builder
@@ -107,6 +137,7 @@ def final_evaluation(
         data=corpus.name,
         limit=limit if isinstance(limit, int) else None,
         seconds=seconds,
+        baseline_seconds=baseline_seconds,
         hear=lambda stage, done, total: hear(done, total),
     )
     write_predictions(out / "predictions.jsonl", evaluation.predictions)

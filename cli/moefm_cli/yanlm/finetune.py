@@ -61,7 +61,8 @@ def finetune(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in a step.")] = None,
     bucket: Annotated[
-        int | None, typer.Option(help="Number of steps whose rows are sorted by length together.")
+        int | None,
+        typer.Option(help="Steps whose rows are sorted by length together (32; of a stream 1)."),
     ] = None,
     check_every: Annotated[int, typer.Option(help="Steps between two validations.")] = 50,
     check_rows: Annotated[int, typer.Option(help="Rows used in a validation.")] = 200,
@@ -165,5 +166,8 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     if summary["n"] < summary["rows"]:
         command = f"yanlm finetune --resume {pasted(folder)} --eval-rows all"
         err.print(f"note: a random sample of the test rows; all of them: {command}", soft_wrap=True)
+    if summary["baseline_rows"] < summary["train_rows"]:
+        learned = f"{summary['baseline_rows']:,} of the {summary['train_rows']:,} training rows"
+        err.print(f"note: for time, baselines learned from {learned}; --eval-rows all takes all", soft_wrap=True)
     show(f"model:   {folder}/seed-*")
     show(f"more:    {folder}/finetune.json, seed-*/predictions.jsonl")

@@ -114,7 +114,10 @@ Steps2 = Annotated[int | None, typer.Option(help="Steps of stage 2, instead of -
 BatchSize = Annotated[int | None, typer.Option(help="Rows in a step, over all processes.", rich_help_panel=OPTIMIZER)]
 Bucket = Annotated[
     int | None,
-    typer.Option(help="Number of steps whose rows are sorted by length together.", rich_help_panel=OPTIMIZER),
+    typer.Option(
+        help="Steps whose rows are sorted by length together (32; of a stream 1).",
+        rich_help_panel=OPTIMIZER,
+    ),
 ]
 Accumulate = Annotated[int | None, typer.Option(help="Number of micro-batches in a step.", rich_help_panel=OPTIMIZER)]
 LearningRate = Annotated[

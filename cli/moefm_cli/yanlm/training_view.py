@@ -21,8 +21,7 @@ from moefm_cli.yanlm.loss_parts import explained
 from moefm_cli.yanlm.mask_lines import mask_lines
 from yanlm.files import pasted
 from yanlm.runs.listener import Listener
-from yanlm.runs.remaining import later_seconds
-from yanlm.runs.validation import evaluation_seconds
+from yanlm.runs.remaining import final_seconds, later_seconds
 from yanlm.training.checkpoints import CheckpointError
 from yanlm.training.loop import DivergedError
 
@@ -62,6 +61,7 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
         self.task: Any = None
         self.line, self.example = Text(), Text()
         self.settings: RunSettings | None = None
+        self.rows: int | None = None  # that the evaluation at the end fills, where that is known
         self.explained = False  # whether the parts of this stage's loss are
         self.later = 0.0  # seconds of the stages behind this one
         self.spoke = 0.0
@@ -81,6 +81,10 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
     def note(self, text: str) -> None:
         """Print a line above the panel."""
         err.print(f"note: {text}", soft_wrap=True)
+
+    def planned(self, rows: int | None) -> None:
+        """Keep how many rows are evaluated at the end."""
+        self.rows = rows
 
     def stage(self, stage: int, model: YanModel, settings: RunSettings) -> None:
         """Name the stage and the model's size."""
@@ -117,12 +121,12 @@ class TrainingView(Listener, AbstractContextManager["TrainingView"]):
 
     def _left(self, stage: int, record: dict[str, Any]) -> str:
         """How long the whole run still takes: this stage, the later ones, and all evaluations."""
-        left, evaluation = record["eta"], None
+        left, evaluation, pace = record["eta"], 0.0, (record["seconds"], record["step"])
         if self.settings is not None:
-            self.later = later_seconds(self.settings, stage, record["seconds"], record["step"])
-            evaluation = evaluation_seconds(self.settings, record["seconds"] + left)
-        counted = ", then the evaluation" if evaluation is None else ""
-        return f"{duration(left + self.later + (evaluation or 0.0))} left{counted}"
+            self.later = later_seconds(self.settings, stage, *pace, rows=self.rows)
+            if self.rows is None or stage == self.settings.stages[-1]:  # rows are given for the end alone
+                evaluation = final_seconds(self.settings, self.rows, *pace, left=left)
+        return f"{duration(left + self.later + evaluation)} left"
 
     def sample(self, stage: int, step: int, example: dict[str, Any]) -> None:
         """Show what is written into the masks of a held-out text now."""

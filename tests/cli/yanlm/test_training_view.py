@@ -85,7 +85,8 @@ def test_the_parts_of_a_loss_are_explained_once_a_stage(capsys: pytest.CaptureFi
     [
         ({"minutes": 10}, 1, "11:30 left"),  # 3 + 1 of evaluation + 6 + 1.5
         ({"minutes": 10}, 2, "6:30 left"),  # of 6: 5 + 1.5
-        ({"minutes": 10, "eval_rows": 20}, 1, "9:00 left, then the evaluation"),
+        ({"minutes": 10, "eval_rows": 20}, 1, "9:45 left"),  # 3, 6, and 20 rows at 6 times 3 s / 8
+        ({"minutes": 10, "eval_rows": 20}, 2, "5:45 left"),
         ({"steps1": 80, "steps2": 100}, 1, "10:15 left"),  # 3 + 1, and 5 + 1.25 at 3 s a step
     ],
 )
@@ -93,6 +94,7 @@ def test_the_time_left_is_that_of_the_whole_run(
     capsys: pytest.CaptureFixture[str], options: dict[str, Any], stage: int, left: str
 ) -> None:
     with TrainingView() as view:
+        view.planned(options.get("eval_rows"))
         view.stage(stage, Linear(3, 4), resolve(options))  # type: ignore[arg-type]
         view.log(stage, record_of(20, 60.0, 180.0 if stage == 1 else 300.0))
     assert capsys.readouterr().err.rstrip().endswith(f"tokens/s  {left}")

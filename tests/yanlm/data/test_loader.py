@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm.data import loader
-from yanlm.data.corpus import Corpus, Source, load_corpus
+from yanlm.data.corpus import Corpus, Source, corpus_of, load_corpus
 from yanlm.data.loader import RowStream
 from yanlm.data.row_keys import row_key
 from yanlm.data.rows import DataError, Row
@@ -147,6 +147,12 @@ class TestBuckets:
         stream.length = lambda row: -rows[row["text"]]
         places = [[rows[row["text"]] for _, row in batch] for batch in taken(stream, 10)]
         assert all(max(batch) - min(batch) == 3 for batch in places)
+
+    def test_rows_of_one_length_stay_as_they_were_drawn(self) -> None:
+        rows: list[Row] = [{"text": f"{number:03}"} for number in range(50)]
+        one_length = corpus_of("numbers", [Source("numbers", rows, rows[:1], rows[:1])], (1.0,))
+        plain, sorted_ = (taken(RowStream(one_length, 4, seed=0, bucket=b), 20) for b in (1, 5))
+        assert plain == sorted_
 
     def test_errors(self, hub_corpus: Corpus) -> None:
         with pytest.raises(ValueError, match="bucket must be"):

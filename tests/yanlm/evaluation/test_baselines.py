@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from oracle import EXPECTED, ROWS, Oracle
 
-from yanlm.evaluation.baselines import length_determines
+from yanlm.evaluation.baselines import learned_within, length_determines
 from yanlm.evaluation.evaluator import evaluate_task
+from yanlm.evaluation.held_out import Row
 from yanlm.evaluation.items import items
 from yanlm.tokenization.examples import Builder
 
@@ -47,3 +49,20 @@ def test_a_given_length_may_tell_the_label(builder: Builder) -> None:
         len(sizes) > 1,
         len(sizes) - 1.0,
     )
+
+
+def test_baselines_learn_from_what_time_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, sizes = [0.0], list[int]()
+    monkeypatch.setattr("yanlm.evaluation.baselines.time.perf_counter", lambda: clock[0])
+
+    def learn(rows: Sequence[Row]) -> int:
+        sizes.append(len(rows))
+        clock[0] += len(rows) / 1000  # seconds
+        return len(rows)
+
+    rows: list[Row] = [{"text": str(number)} for number in range(100_000)]
+    assert learned_within(20.0, rows, learn) == (9500, 9500) and clock[0] < 20
+    assert learned_within(1e6, rows, learn) == (100_000, 100_000)
+    assert learned_within(1e-3, rows, learn) == (1000, 1000)
+    assert learned_within(None, rows, learn) == (100_000, 100_000)
+    assert sizes == [1000, 9500, 1000, 16_000, 100_000, 1000, 100_000]

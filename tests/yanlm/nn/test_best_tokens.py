@@ -78,3 +78,35 @@ def test_nothing_and_wrong_chunks() -> None:
 
 def test_what_the_processor_can_is_known() -> None:
     assert isinstance(has_fast_bfloat16(), bool)
+
+
+def test_converted_weights_are_kept_until_they_change() -> None:
+    hidden, first, other = some(40)[0], *(some(seed=seed)[1] for seed in (0, 1))
+    weight = torch.nn.Parameter(first.clone())
+
+    def kept() -> torch.Tensor:
+        tokens, logits = best_tokens(hidden, weight)
+        best = (hidden @ weight.detach().T).max(-1)
+        assert torch.equal(tokens, best.indices)
+        torch.testing.assert_close(logits, best.values)
+        low: torch.Tensor = module._CONVERTED[weight][1]
+        assert torch.equal(low, weight.detach().bfloat16())
+        return low
+
+    before = kept()
+    assert kept() is before
+    optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    after = kept()
+    assert after is not before and kept() is after
+    weight.data = other.clone()
+    assert kept() is not after
+
+
+def test_weights_of_inference_mode_are_not_kept() -> None:
+    with torch.inference_mode():
+        hidden, weight, _ = some(40)
+        count = len(module._CONVERTED)
+        assert torch.equal(best_tokens(hidden, weight)[0], (hidden @ weight.T).argmax(-1))
+        assert len(module._CONVERTED) == count

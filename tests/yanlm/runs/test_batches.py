@@ -41,11 +41,11 @@ def test_rows_are_sorted_by_their_tokens(tokenizer: Any) -> None:
     corpus = load_corpus("builtin:rooms")
     settings = resolve({"data": "builtin:rooms", "recipe1": {"batch_size": 4, "bucket": 32}, "steps1": 1, "steps2": 1})
     alone = SimpleNamespace(process_index=0, num_processes=1)
-    padding = {}
-    for bucket in (1, 32):
+    padding: dict[int | None, float] = {}
+    for bucket in (1, 32, None):
         recipe = dataclasses.replace(settings.recipe1, bucket=bucket)
         builder = Builder(tokenizer, max_length=128)
         draw = stage_draw(dataclasses.replace(settings, recipe1=recipe), 1, corpus, builder, alone, False)  # type: ignore[arg-type]
         masks = [draw.next()[0]["target_mask"] for _ in range(32)]
         padding[bucket] = 1 - sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
-    assert padding[32] < 0.05 < 0.12 < padding[1]
+    assert padding[None] == padding[32] < 0.05 < 0.12 < padding[1]
