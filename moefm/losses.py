@@ -182,12 +182,14 @@ def moefm_loss(
     def mean(values: Tensor) -> Tensor:
         return masked_mean(values if size is None else values / size, mask)
 
+    plain = velocity_scale == 1 and gate_scale == 1
+    total = mean(nearest.squeeze(-1) - log_sum)
+    if plain:  # the parts are only shown
+        spread, log_sum = spread.detach(), log_sum.detach()
     far = (gamma * spread).sum(-1)
     velocity = mean(nearest.squeeze(-1) + far)
     gate = mean(-log_sum - far)  # log(gamma / pi) = -spread - log_sum, for all experts with pi > 0
-    if velocity_scale == 1 and gate_scale == 1:
-        total = mean(nearest.squeeze(-1) - log_sum)
-    else:
+    if not plain:
         total = velocity_scale * velocity + gate_scale * gate
     return Loss(total, velocity.detach(), gate.detach(), gamma, (gamma * distances.detach()).sum(-1))
 

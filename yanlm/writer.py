@@ -81,10 +81,11 @@ class Writer:
             )
 
     @classmethod
-    def load(cls, folder: str | Path | None = None, device: str = "cpu", *, writing: bool = False) -> Writer:
+    def load(cls, folder: str | Path | None = None, device: str = "cpu", **how: Any) -> Writer:
         """Load a model folder that ``yanlm train`` wrote (``DIR``, ``DIR/stage2`` or ``DIR/stage1``), or the shipped.
 
-        ``writing`` is passed to :func:`yanlm.load_model`: a model that only writes is ready sooner.
+        ``how`` is passed to :func:`yanlm.load_model`: ``writing=True`` for a model that only writes and is ready
+        sooner, ``precision="bfloat16"``.
 
         Raises:
             ValueError: The folder is not there or holds no model.
@@ -92,7 +93,7 @@ class Writer:
         from yanlm.modeling.io import load_model, model_folder
 
         folder = model_folder(folder)
-        return cls(load_model(folder, device, writing=writing), load_tokenizer(folder))
+        return cls(load_model(folder, device, **how), load_tokenizer(folder))
 
     def write(
         self,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moefm.checks import check_choice
 from yanlm.files import filling, pasted, write_json
 
 if TYPE_CHECKING:
@@ -117,17 +118,21 @@ def load_config(folder: str | Path | None = None) -> Any:
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
 
 
-def load_model(folder: str | Path | None = None, device: str = "cpu", *, writing: bool = False) -> Any:
+def load_model(
+    folder: str | Path | None = None, device: str = "cpu", *, writing: bool = False, precision: str = "float32"
+) -> Any:
     """Load the model of a folder, or of its last stage: a ``YanModel``, or an ``ARModel`` if its config.json says so.
 
-    Only JSON and safetensors are read, never a pickle. Weights stored in 16 bits become float32, in which a CPU
-    computes and every model trains.
+    Only JSON and safetensors are read, never a pickle.
 
     Args:
         folder: Folder of a run, or of a model; ``None`` for the model that comes with the package.
         device: Device of the model.
         writing: Instead of a ``YanModel`` load a :class:`yanlm.modeling.writing.WritingModel`, which only writes and
             does not import Hugging Face's base class.
+        precision: Of the weights, however they are stored: ``float32``, in which every model trains, or ``bfloat16``.
+            The latter is faster for large models and batches, but what is written into a text may then depend on the
+            texts beside it.
 
     Raises:
         ValueError: There is no model, its files are damaged, they do not fit together, or a weight is not finite.
@@ -156,9 +161,8 @@ def load_model(folder: str | Path | None = None, device: str = "cpu", *, writing
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
     check_finite(folder, model)
-    if model.dtype in (torch.bfloat16, torch.float16):
-        model.float()
-    model.to(device)
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    model.to(device, dtypes[check_choice("precision", precision, dtypes)])
     return model.eval()
 
 

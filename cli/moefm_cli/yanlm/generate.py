@@ -13,7 +13,7 @@ import typer
 
 from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
 from moefm_cli.max_bytes import MaxBytes
-from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, SAMPLER, TEMPERATURE, check_counts
+from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, SAMPLER, TEMPERATURE, Precision, check_counts
 from moefm_cli.yanlm.shown import chance_lines, check_shown, token_chances
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def generate(
     shown: Annotated[
         str | None, typer.Option("--show", help="probabilities: of each token written, with its alternatives.")
     ] = None,
+    precision: Precision = "float32",
     device: Device = "auto",
     max_bytes: MaxBytes = None,
     json_: Json = False,
@@ -101,7 +102,7 @@ def generate(
     }
     named = {"samples": samples} | {name: value for name, value in named.items() if value is not None}
     options = generation_options(None, named, folder_options(folder))
-    writer = Writer.load(model, pick_device(device), writing=True)
+    writer = Writer.load(model, pick_device(device), writing=True, precision=precision)
     if note := coverage_note(writer.tokenizer, texts):
         err.print(f"note: {note}", style="dim", markup=False)
     began = time.perf_counter()

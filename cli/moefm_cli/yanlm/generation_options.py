@@ -1,8 +1,9 @@
-"""Options of generation that ``yanlm generate`` and ``yanlm evaluate`` share, and which models take them."""
+"""Options of generation that several commands share, and which models take them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 
@@ -16,6 +17,22 @@ ORDER = typer.Option(
 )
 CANDIDATES = typer.Option(help="If the encoder denoises: results for each sample, of which the most probable is kept.")
 SAMPLER = typer.Option(help="flow, or diffusion (masked diffusion with a model whose encoder denoises).")
+PRECISIONS = ("float32", "bfloat16")
+
+
+def _precision(value: str) -> str:
+    if value not in PRECISIONS:
+        raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, got {value!r}")
+    return value
+
+
+Precision = Annotated[
+    str,
+    typer.Option(
+        callback=_precision,
+        help="float32 or bfloat16: half the memory, faster for large models and batches, other words now and then.",
+    ),
+]
 
 
 def check_counts(counts: Mapping[str, int | None]) -> None:

@@ -11,7 +11,7 @@ import typer
 from moefm.installation import install
 from moefm_cli import governor
 from moefm_cli.common import Device, UsageError, err, need_extra, pick_device
-from moefm_cli.yanlm.generation_options import check_counts
+from moefm_cli.yanlm.generation_options import Precision, check_counts
 
 HELP = """Serve a model on this machine: a page to try it, and an HTTP API.
 
@@ -34,6 +34,7 @@ def serve(
     batch: Annotated[int, typer.Option(help="Largest number of results computed together.")] = 32,
     max_slots: Annotated[int, typer.Option(help="Most tokens to fill for one text, over all samples.")] = 8192,
     max_body: Annotated[int, typer.Option(help="Largest size of a request, in bytes.")] = 65536,
+    precision: Precision = "float32",
     device: Device = "auto",
 ) -> None:
     """Load the model, listen, answer until Ctrl-C."""
@@ -58,7 +59,7 @@ def serve(
     from yanlm.writer import Writer
 
     limits = Limits(queue=queue, batch=batch, slots=max_slots, body=max_body)
-    writer = Writer.load(folder, pick_device(device), writing=True)
+    writer = Writer.load(folder, pick_device(device), writing=True, precision=precision)
     writer.write("a <mask>", length=1)  # what is made on first use is made before the first request
     local = host in LOOPBACK
     app = make_app(Served(writer, model_name(folder), limits), hosts=LOOPBACK if local else (), between=governor.look)

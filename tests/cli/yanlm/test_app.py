@@ -52,6 +52,8 @@ MISTAKES = {
     "unknown option": (("train", "--colour", "red"), "--colour"),
     "hub without network": (("train", "--data", "hf:some/set"), "HF_HUB_OFFLINE"),
     "no model": (("generate", "--model", "nowhere", "x <mask>"), "nowhere"),
+    "bad precision": (("generate", "--precision", "half", "a <mask>"), "--precision must be one of float32, bfloat16"),
+    "bad precision to serve": (("serve", "--precision", "half"), "--precision must be one of float32, bfloat16"),
     "bad device": (("train", "--device", "tpu"), "--device"),
     "info of both": (("info", "--preset", "tiny", "--model", "x"), "not both"),
     "info unknown": (("info", "--preset", "x"), "--preset must be one of"),

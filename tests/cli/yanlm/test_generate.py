@@ -17,6 +17,7 @@ from yanlm.data.builtin.rooms import rooms_rows
 from yanlm.modeling.io import save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.tokenization.tokenizer import train_tokenizer
+from yanlm.writer import Writer
 
 SIZES = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 96}
 
@@ -32,6 +33,17 @@ def run(tmp_path_factory):
         model = YanModel(YanConfig(**SIZES, **ids, mask_token_id=tokenizer.mask_token_id, stage=2))
     save_model(folder / "stage2", model, tokenizer)
     return folder
+
+
+def test_generate_in_bfloat16(yanlm, run):
+    half = ("--length", "1", "--precision", "bfloat16")
+    code, out, _ = yanlm("generate", "--model", run, "Mary went to the <mask> .", *half)
+    assert code == 0
+    assert out.startswith("Mary went to the") and out.strip().endswith(".")
+    writer = Writer.load(run, writing=True, precision="bfloat16")
+    assert writer.model.dtype == torch.bfloat16 != Writer.load(run, writing=True).model.dtype
+    with pytest.raises(ValueError, match="precision must be one of bfloat16, float32, got 'half'"):
+        Writer.load(run, precision="half")
 
 
 def test_generate_fills_masks(yanlm, run):
