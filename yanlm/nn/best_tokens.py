@@ -22,6 +22,8 @@ CERTAIN = 4.0
 """How many times the largest error seen the best token has to lead those that were not looked at."""
 LEAST_ROWS, LEAST_WEIGHTS = 32, 2**20
 """Below either, half precision gains nothing."""
+COMPARED = 64
+"""Rows by which converted weights are known to be those of now."""
 
 _CONVERTED = WeakIdKeyDictionary()
 
@@ -69,12 +71,15 @@ def _halves(hidden: Tensor, weight: Tensor) -> torch.dtype | None:
 
 
 def _converted(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """The weights in another dtype, kept as long as they live and nothing writes to them."""
-    if weight.is_inference():  # torch counts no writes to it
+    """The weights in another dtype, kept as long as they live and nothing writes to them.
+
+    Torch counts writes, but not those of fused optimizers, which change all rows: so some rows are compared.
+    """
+    if weight.is_inference():  # torch counts no writes to it at all
         return weight.to(dtype)
-    now = (weight.data_ptr(), weight._version, dtype)
+    now, some = (weight.data_ptr(), weight._version, dtype), slice(None, None, max(1, len(weight) // COMPARED))
     known: tuple[tuple[int, int, torch.dtype], Tensor] | None = _CONVERTED.get(weight)
-    if known is None or known[0] != now:
+    if known is None or known[0] != now or not torch.equal(known[1][some], weight[some].to(dtype)):
         known = _CONVERTED[weight] = now, weight.detach().to(dtype)
     return known[1]
 
