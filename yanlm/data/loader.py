@@ -4,9 +4,8 @@ For rows in memory the batch of a step is a function of the seed and the step: e
 permutation, and the source of each row is drawn by the weights. A stream restored from its state goes on with exactly
 the rows that the uninterrupted one would give.
 
-Rows of similar length can be put together: the rows of ``bucket`` consecutive steps are sorted by length and cut into
-batches, which are then shuffled. So a batch has little padding, and every row is still used once in each pass. Rows of
-one length stay as they were drawn.
+The rows of ``bucket`` consecutive steps can be sorted by length and cut into batches, which are then shuffled, unless
+all rows have one length. So a batch has little padding, and every row is still used once in each pass.
 """
 
 from __future__ import annotations
@@ -64,11 +63,10 @@ class RowStream(Iterator[Slice]):
             raise ValueError(f"batch_size must be a positive multiple of world ({world}), got {batch_size}")
         if not 0 <= rank < world:
             raise ValueError(f"rank must be from 0 to world - 1 = {world - 1}, got {rank}")
-        check_count("bucket", bucket)
+        self.bucket = check_count("bucket", bucket)
         if bucket > 1 and (streams := [source.name for source in corpus.sources if source.rows is None]):
             raise ValueError(f"bucket must be 1 with the stream {streams[0]}, got {bucket}: its rows are not in memory")
         self.corpus, self.batch_size, self.seed, self.rank, self.world = corpus, batch_size, seed, rank, world
-        self.bucket = bucket
         self.length: Callable[[Row], int] = lambda row: len(words_of(row))  # may be set: what rows are sorted by
         self.step = 0
         """How many global batches were given."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus
 from yanlm.data.rows import words_of
-from yanlm.evaluation.held_out import repeated
-from yanlm.evaluation.report import evaluate, example_of
+from yanlm.evaluation.report import example_of
 from yanlm.files import filling, replacing, sha256, write_json, write_text
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.card import CARD_FILE, model_card
@@ -25,15 +23,15 @@ from yanlm.runs.claim import claimed
 from yanlm.runs.listener import Listener
 from yanlm.runs.record import RUN_FILE, describe_corpus, read_record, run_head, samples_text
 from yanlm.runs.resuming import with_changes
-from yanlm.runs.settings import ALL, RunSettings
+from yanlm.runs.settings import RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
 from yanlm.runs.spans import longest_span
 from yanlm.runs.validation import (
-    REPORTED,
     baseline_seconds,
     evaluation_rows,
     evaluation_seconds,
     final_evaluation,
+    report,
     run_corpus,
     validation_score,
 )
@@ -46,7 +44,6 @@ from yanlm.training.loop import StageResult, make_accelerator, train_stage
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from transformers import PreTrainedTokenizerFast
 
 
 def train(
@@ -231,25 +228,3 @@ class _Run:
                 loss_figure(curves, self.settings.kind).savefig(beside, dpi=120)
             write_text(out / "samples.txt", samples_text(record["report"]))
         return record
-
-
-def report(
-    settings: RunSettings,
-    model: YanModel,
-    tokenizer: PreTrainedTokenizerFast,
-    corpus: Corpus,
-    flow: bool,
-    **limits: Any,
-) -> dict[str, Any]:
-    """What the model has learned, on held-out rows masked as in the paper (5 to 10% in spans of 1 to 3).
-
-    Limits are the time and the listener of :func:`yanlm.evaluation.report.evaluate`.
-    """
-    builder = make_builder(model, tokenizer, Masking())
-    rows: Sequence[Mapping[str, Any]] = corpus.test or corpus.validation
-    most = REPORTED if settings.eval_rows in (None, ALL) else int(settings.eval_rows or 0)
-    if settings.task is not None:  # it has an evaluation of its own
-        rows = repeated(rows, min(most, REPORTED))
-    elif settings.eval_rows != ALL:
-        rows = repeated(rows, most)
-    return evaluate(model, builder, corpus.rows or corpus.validation, rows, flow=flow, **limits)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.evaluation.evaluator import evaluate_task
+from yanlm.evaluation.held_out import repeated
 from yanlm.evaluation.predictions import write_predictions
+from yanlm.evaluation.report import evaluate
 from yanlm.runs.settings import ALL, RunSettings
 from yanlm.tasks.rows import load_task
 from yanlm.tasks.task import get_task
@@ -98,6 +100,30 @@ def evaluation_rows(settings: RunSettings, held_out: int) -> int | None:
         return None
     most = held_out if settings.eval_rows == ALL else int(settings.eval_rows)
     return most if settings.task is None else min(most, held_out) + min(most, REPORTED)  # also as a report of texts
+
+
+def report(
+    settings: RunSettings,
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: Corpus,
+    flow: bool,
+    **limits: Any,
+) -> dict[str, Any]:
+    """What the model has learned, on held-out rows masked as in the paper (5 to 10% in spans of 1 to 3).
+
+    Limits are the time and the listener of :func:`yanlm.evaluation.report.evaluate`.
+    """
+    from yanlm.modeling.build import make_builder
+
+    builder = make_builder(model, tokenizer, Masking())
+    rows: Sequence[Mapping[str, Any]] = corpus.test or corpus.validation
+    most = REPORTED if settings.eval_rows in (None, ALL) else int(settings.eval_rows or 0)
+    if settings.task is not None:  # it has an evaluation of its own
+        rows = repeated(rows, min(most, REPORTED))
+    elif settings.eval_rows != ALL:
+        rows = repeated(rows, most)
+    return evaluate(model, builder, corpus.rows or corpus.validation, rows, flow=flow, **limits)
 
 
 def final_evaluation(

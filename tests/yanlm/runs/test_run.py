@@ -16,8 +16,9 @@ from yanlm.data.corpus import corpus_of
 from yanlm.data.sources import Source
 from yanlm.modeling.io import load_model
 from yanlm.runs.listener import Listener
-from yanlm.runs.run import report, train
+from yanlm.runs.run import train
 from yanlm.runs.settings import RunSettings, resolve
+from yanlm.runs.validation import report
 
 SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 48}
 BATCHES = {"recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
