@@ -206,7 +206,7 @@ class _Run:
         most = None if seconds is None else seconds * (0.8 if task is None else 0.2)  # the rest is for scores
         record["report"] = self._report(model, last == model.can.stages, most)
         if task is not None:
-            limits = {
+            limits: dict[str, Any] = {
                 "seconds": None if seconds is None else seconds * 0.5,
                 "baseline_seconds": baseline_seconds(self.settings, self.stages[str(last)]["seconds"]),
             }
