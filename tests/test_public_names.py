@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import moefm
+import moefm.sklearn
 import yanlm
 
-NAMES = [(package, name) for package in (moefm, yanlm) for name in package.__all__]
+NAMES = [(package, name) for package in (moefm, moefm.sklearn, yanlm) for name in package.__all__]
 EACH = pytest.mark.parametrize(("package", "name"), NAMES, ids=[f"{p.__name__}.{n}" for p, n in NAMES])
 NOT_CALLED = {"DivergedError", "FitResult", "Loss", "CategoricalLoss", "Sample"}
 """Results and errors, which users are given and do not make."""
@@ -38,7 +39,7 @@ def test_its_docstring_is_where_the_tests_look_for_examples(package: Any, name: 
     """pytest collects doctests from the module that defines a thing, and of the packages in its settings."""
     thing = getattr(package, name)
     module = inspect.getmodule(thing)
-    assert module is not None and module.__name__.split(".")[0] == package.__name__
+    assert module is not None and module.__name__.split(".")[0] == package.__name__.split(".")[0]
     assert vars(module)[name] is thing
 
 
