@@ -21,15 +21,17 @@ help: ## list the targets
 
 demo: ## install what is needed, fill a sentence, draw points [DATASET=moons], train a language model and ask it
 	@$(SETUP) lm
-	@echo '==> yanlm generate $(STORY)'
+	@echo "==> 1 of 3: a sentence, filled by the model in the package"
+	@echo '    yanlm generate $(STORY)'
 	@$(BIN)/yanlm generate $(STORY)
-	@echo "==> moefm toy --dataset $(DATASET)"
+	@echo "==> 2 of 3: points: three methods learn a set; of their distances to it the lowest wins"
+	@echo "    moefm toy --dataset $(DATASET)"
 	@$(BIN)/moefm toy --dataset "$(DATASET)" $(ARGS)
-	@echo "==> the figure is runs/toy-$(DATASET)/figure.png"
 	@rm -rf runs/demo
-	@echo "==> yanlm train --config scripts/demo.toml --minutes $(MINUTES) --out runs/demo"
+	@echo "==> 3 of 3: a language model, trained for $(MINUTES) minutes on stories about rooms, answers a question"
+	@echo "    yanlm train --config scripts/demo.toml --minutes $(MINUTES) --out runs/demo"
 	@$(BIN)/yanlm train --config scripts/demo.toml --minutes $(MINUTES) --out runs/demo
-	@echo '==> yanlm generate --model runs/demo $(ASKED)'
+	@echo '    yanlm generate --model runs/demo $(ASKED)'
 	@$(BIN)/yanlm generate --model runs/demo $(ASKED)
 	@echo "==> Mask what you like: yanlm generate --model runs/demo --length 1 'Emma <mask> to the attic . Where is <mask> ? attic'"
 
