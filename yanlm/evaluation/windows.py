@@ -47,14 +47,16 @@ def windows(builder: Builder, example: Example, ids: Sequence[int]) -> list[Wind
         return [Window(before=before, written=written, truth=truth, after=after)]
 
     def piece(tokens: Sequence[int], start: int) -> str:
-        return decode_piece(tokenizer, tokens) if start else decode(tokenizer, tokens)
+        """With the space before it, which only the text as a whole has if tokens are whole words."""
+        before, whole = decode(tokenizer, ids[:start]), decode(tokenizer, [*ids[:start], *tokens])
+        return whole[len(before) :] if whole.startswith(before) else decode_piece(tokenizer, tokens)
 
     return [
         Window(
             before=decode(tokenizer, ids[:start]),
             written=piece(ids[start:end], start),
             truth=piece(target[start:end], start),
-            after=decode_piece(tokenizer, ids[end:]),
+            after=piece(ids[end:], end),
         )
         for start, end in spans
     ]

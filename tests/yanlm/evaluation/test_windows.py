@@ -10,6 +10,7 @@ from yanlm.evaluation.windows import Window, prompt_of, windows
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 from yanlm.tokenization.tokenizer import decode
+from yanlm.tokenization.word_tokenizer import train_word_tokenizer
 
 TEXT = {"text": "the cat sat on the mat and the dog ran"}
 QUESTION = {"context": "Ann is in the hall .", "question": "Where is Ann ?", "answer": "hall"}
@@ -39,6 +40,15 @@ def test_what_was_written_is_told_from_the_truth(builder: Builder) -> None:
         wrong[slot] = example.target[0]
     for window in windows(builder, example, wrong):
         assert window["written"] != window["truth"] and window["truth"] in TEXT["text"]
+
+
+def test_the_space_between_whole_words_is_there() -> None:
+    """Tokens that are words carry none, and the question mark is no beginning of the word behind it."""
+    builder = Builder(train_word_tokenizer([" ".join(QUESTION.values())], 40), max_length=96)
+    example = builder.example(QUESTION, 0)
+    [window] = windows(builder, example, example.target)
+    assert (window["truth"], window["after"]) == (" hall", "")
+    assert prompt_of(window).endswith("Where is Ann ? <mask>")
 
 
 def around(before: str, truth: str, after: str) -> Window:
