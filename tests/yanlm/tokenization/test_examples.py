@@ -350,6 +350,9 @@ def test_other_fields_are_named(row, given):
         ({**SEQ2SEQ, "target": ""}, "'target' is empty"),
         ({**SEQ2SEQ, "source": ""}, "'source' is empty"),
         ({**SEQ2SEQ, "source": "<mask> <mask>"}, "source holds 2 masks"),
+        ({"source": "<mask> <mask>", "target": ["a"]}, "source holds 2 masks and target 1 texts; give one for each"),
+        ({"source": "<mask>", "target": ["a", "b"]}, "source holds 1 masks and target 2 texts"),
+        ({"source": "<mask>" + " and on" * 99, "target": ["a"]}, "source and targets make .* the model takes 32"),
     ],
 )
 @pytest.mark.parametrize("form", ["slots", "separate"])

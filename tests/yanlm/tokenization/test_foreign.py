@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from yanlm.tokenization.foreign import explodes
+from yanlm.tokenization import foreign
+from yanlm.tokenization.foreign import explodes, no_panic, read_tokenizer_json
 from yanlm.tokenization.tokenizer import decode, encode, load_tokenizer, train_tokenizer
 
 
@@ -99,3 +100,23 @@ def test_torn_files_are_one_line(folder, name):
 )
 def test_patterns_that_explode(pattern, wanted):
     assert explodes(pattern) == wanted
+
+
+def test_a_file_beyond_all_use_is_not_read(folder, monkeypatch):
+    monkeypatch.setattr(foreign, "MOST_BYTES", 100)
+    with pytest.raises(ValueError, match=r"tokenizer.json is not .*: it has more than 100 bytes"):
+        read_tokenizer_json(folder / "tokenizer.json")
+
+
+def test_only_failures_inside_the_library_become_errors_of_the_file():
+    class PanicException(BaseException):
+        pass
+
+    def fail(error):
+        with no_panic():
+            raise error
+
+    with pytest.raises(ValueError, match="its files may be damaged: index out of range"):
+        fail(PanicException("index out of range\nand more"))
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt())
