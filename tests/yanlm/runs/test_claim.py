@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from yanlm.runs import claim
 from yanlm.runs.claim import claimed, holds_finetuning, holds_run, is_free
 
 HOLD = """
@@ -95,3 +98,28 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(ValueError, match="choose another --out"), claimed(out, resume=False):
             pass
+
+
+class NoLocks:
+    LOCK_EX = LOCK_NB = 0
+
+    @staticmethod
+    def flock(handle: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+
+@pytest.mark.parametrize("locks", [None, NoLocks], ids=["Windows", "a file system without locks"])
+def test_where_nothing_locks_a_run_begins_and_fails_as_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: type | None
+) -> None:
+    monkeypatch.setattr(claim, "fcntl", locks)
+    fail(tmp_path / "one", "run.json")
+    assert is_free(tmp_path / "one") and not (tmp_path / "one").exists()
+    fail(tmp_path / "two", "run.json", "stage1/model.safetensors")
+    assert not is_free(tmp_path / "two") and (tmp_path / "two" / "run.json").is_file()
+
+
+def test_a_folder_without_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ValueError, match="no permission; choose another --out"), claimed(tmp_path, resume=False):
+        pass
