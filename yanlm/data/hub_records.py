@@ -1,4 +1,4 @@
-"""Records of the paper's data sets as rows, where their fields are not those of a row.
+"""Records of the paper's data sets as rows, if their fields are not those of a row.
 
 - sst2, stanfordnlp/sst2, glue:sst2: sentence, label, idx; a label of -1 is none, and the record is left out.
 - dbpedia_14, fancyzhx/dbpedia_14: title, content, label.
@@ -32,7 +32,7 @@ def rows_of(record: Any, columns: Columns = None) -> list[Row]:
 
     Args:
         record: A mapping from names to values.
-        columns: As in :func:`yanlm.data.rows.row_of`; where it is given nothing else is tried.
+        columns: As in :func:`yanlm.data.rows.row_of`; if given, nothing else is tried.
 
     Raises:
         DataError: It holds no row; see :func:`yanlm.data.rows.row_of`.

@@ -1,4 +1,4 @@
-"""Rows of large files, in a temporary file that is mapped into memory: while nobody reads them they take none."""
+"""Rows of large files, in a temporary file that is mapped into memory: rows that nobody reads take no memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from yanlm.data.row_keys import KEY_BYTES, canonical, row_key
 from yanlm.data.rows import Row, kind_of
 
 LARGE = 64 * 2**20
-"""Characters of a file's texts from which its rows go into a store; below, a list is as good."""
+"""Characters in a file's texts from which on its rows go into a store; below, a list is as good."""
 
 
 class RowStore:
-    """Rows, one behind the other; what is asked of all of them is noted as they come.
+    """Rows, one behind the other; facts about all of them are noted as they come.
 
     Args:
         rows: The first ones.
@@ -66,7 +66,7 @@ class RowStore:
         return self._map[first:last]
 
     def keys(self, numbers: NDArray[np.int64]) -> bytes:
-        """What :func:`yanlm.data.row_keys.row_key` gives of rows, one behind the other."""
+        """The :func:`yanlm.data.row_keys.row_key` of all rows, one behind the other."""
         return np.frombuffer(bytes(self._keys), np.uint8).reshape(-1, KEY_BYTES)[numbers].tobytes()
 
     def rows(self) -> StoredRows:
@@ -75,7 +75,7 @@ class RowStore:
 
 
 class StoredRows(Sequence[Row]):
-    """Some rows of a store, as a list of them would be; each is made anew when it is asked for.
+    """Some rows of a store, used like a list; each is decoded whenever it is asked for.
 
     Args:
         store: Holds them.
@@ -109,7 +109,7 @@ class StoredRows(Sequence[Row]):
         return StoredRows(self.store, np.concatenate([self.numbers, other.numbers]))
 
     def keys(self) -> bytes:
-        """What :func:`yanlm.data.row_keys.row_key` gives of each, one behind the other."""
+        """The :func:`yanlm.data.row_keys.row_key` of each, one behind the other."""
         return self.store.keys(self.numbers)
 
 
@@ -130,7 +130,7 @@ def kinds_of(rows: Sequence[Row]) -> set[str]:
 
 
 def digests(rows: Sequence[Row]) -> Iterable[bytes]:
-    """What :func:`yanlm.data.row_keys.canonical` gives of each row, encoded."""
+    """The :func:`yanlm.data.row_keys.canonical` form of each row, encoded."""
     if isinstance(rows, StoredRows) and rows.store.kinds == {"text"}:  # they are stored so
         return map(rows.store.content, rows.numbers.tolist())
     return (canonical(row).encode() for row in rows)

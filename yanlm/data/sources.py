@@ -31,7 +31,7 @@ STREAM_LEAST = 2000
 """A stream of fewer rows is read into memory and split like a file."""
 
 WHOLE_MOST = 1_000_000
-"""The most rows of each split of a data set that are read where all are wanted in memory."""
+"""Largest number of rows of each split of a data set that are read into memory."""
 
 _SHOWN = 3  # faults of a file that a note spells out
 Say = Callable[[str], None]
@@ -165,7 +165,7 @@ def _read_hub(text: str, columns: Columns, say: Say, whole: bool) -> Source:
 def _first_rows(
     text: str, split: str, stream: Any, columns: Columns, most: int, say: Say | None
 ) -> tuple[list[Row], bool]:
-    """The first rows of a split and whether these are all, which ``say`` is told where they are not."""
+    """The first rows of a split, and whether these are all; if not, ``say`` is called."""
     rows, ended = hub.first_rows(text, stream, columns, most)
     if not ended and say is not None:
         say(f"{text}: the {split} split is longer than {most:,} rows; the first {most:,} are used")

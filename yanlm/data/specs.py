@@ -31,7 +31,7 @@ def weighted_specs(texts: Sequence[str], weights: Sequence[float] | None = None)
 
 
 def absolute_spec(text: str) -> str:
-    """A spec that names the same file from any folder; other specs are as they were.
+    """A spec that names the same file from any folder; other specs do not change.
 
     Example:
         >>> absolute_spec("builtin:rooms@0.5")
