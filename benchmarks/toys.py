@@ -63,7 +63,7 @@ def distances(command: str, result: dict[str, Any]) -> list[str]:
             low, high = other["by_steps"][t]["w2"]
             value = method["by_steps"][t]["w2"]
             text = f"**{value:.3f}**" if value == best else f"{value:.3f}"
-            cells.append(f"{text} ({low:.3f} to {high:.3f})")
+            cells.append(f"{text} ({low:.3f}–{high:.3f})")
         off = method["by_steps"]["4"]["off_support"]
         lines.append(
             row([
