@@ -110,7 +110,7 @@ class Writer:
         Args:
             texts: Texts with ``<mask>`` where something is wanted (``[MASK]`` and ``<MASK>`` mean the same), or without
                 (to continue or answer them). A single text is accepted too.
-            length: Tokens behind each mask: ``auto`` (predicted, or ended by padding where the model was trained to),
+            length: Tokens behind each mask: ``auto`` (predicted, or ended by padding if the model was trained to),
                 ``source`` (as many as the text has), or a number. A model never gets more than it was trained on.
             seed: Every text has its own random numbers, from this and its place in ``texts``. A list holds one seed for
                 each text, which is then written as if it were alone.

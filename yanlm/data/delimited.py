@@ -1,10 +1,11 @@
 """Text in columns, separated by commas, semicolons or tabs, whose quotes may be broken.
 
 Quotes are read as csv and pandas read them: a cell that begins with one goes on to the next single one, over separators
-and line ends. Where that one is missing, a quote of some later row takes its place, and the rows between are gone. So a
-record of several lines has to prove itself: nothing behind its closing quotes, as many cells as the header, and lines
-that do not read as rows themselves. A record that fails costs its first line alone; reading goes on behind that line.
-With tabs as separators a quoted cell holds no tab, and a quote that does not close in its own cell is text.
+and line ends. If that one is missing, a quote of some later row takes its place, and the rows between are swallowed. So
+a record of several lines is accepted only if nothing stands behind its closing quotes, it has as many cells as the
+header, and its lines do not read as rows themselves. If it fails, only its first line is lost, and reading goes on
+behind that line. With tabs as separators a quoted cell holds no tab, and a quote that does not close in its own cell is
+text.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def records(text: Content) -> Iterator[Record]:
                 record = record._replace(cells=[], fault=fault)
             yield record
             if not table.width:
-                return  # without a header nothing can be told of what follows
+                return  # without a header nothing can be said about what follows
         position, line = behind, line + record.lines
 
 
@@ -82,7 +83,7 @@ Typed = Callable[[str], str | float | bool]
 
 
 def typing_of(kinds: Counter[str]) -> Typed:
-    """What makes values of the cells of a column, by how many of them are of each :func:`kind`.
+    """The function that makes values of the cells of a column, chosen by how many of them are of each :func:`kind`.
 
     If nine in ten are numbers or booleans, then whole numbers that are written with a point, numbers that are missing
     and booleans become floats and booleans. Other cells stay as they are, and so does a column of something else.
@@ -119,7 +120,7 @@ class _Table:
 
     def __init__(self, text: Content, trusting: bool = False) -> None:
         self.text = text
-        self.trusting = trusting  # whether a record of several lines is taken for what it seems to be
+        self.trusting = trusting  # whether a record of several lines is accepted as it seems to be
         self.mark = reading.separator(_first_line(text))
         self.byte = ord(self.mark)
         self.width = self.body = 0
@@ -146,7 +147,7 @@ class _Table:
         return Record(number, cells, "", 1 + reading.line_ends(self.text, position, stop)), last.end()
 
     def _quoted(self, position: int, stop: int) -> Reading | None:
-        """The cells of the record at a position whose line ends at stop, or None where its quotes are broken."""
+        """The cells of the record at a position whose line ends at stop, or None if its quotes are broken."""
         line = self._cells(position, stop, self.with_tabs)
         if line is not None:
             return line
@@ -205,7 +206,7 @@ class _Table:
 
     @functools.cached_property
     def _columns(self) -> list[tuple[str, set[str]]]:
-        """For each column its kind of cells, where the first rows of one line tell, and the values that are usual."""
+        """For each column the kind of its cells, if the first one-line rows show it, and its usual values."""
         table = _Table(self.text, trusting=True)
         table.begin(self.width, b"", self.body)
         position = self.body

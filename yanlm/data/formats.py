@@ -1,4 +1,4 @@
-"""What the content of a file holds, by its format: rows, or why there is none, each with its line."""
+"""Rows in the content of a file, by its format, or why a row could not be read, each with its line."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _read_csv(path: Path, content: Content, columns: Columns) -> Rows:
 
 
 def _typed_columns(content: Content, header: list[str], columns: Columns) -> dict[str, Typed]:
-    """What makes values of the cells of columns that may be numbers, which takes a look at all of their cells."""
+    """Functions that make values of the cells of columns that may be numbers; all of their cells are looked at."""
     numbers = {*MAY_BE_NUMBERS, columns[1] if isinstance(columns, tuple) else "label"}
     kinds = {place: Counter[str]() for place, name in enumerate(header) if name in numbers}
     if kinds:
@@ -208,4 +208,4 @@ READERS: dict[str, tuple[Reader, str]] = {
     ".csv": (_read_csv, "line"),
     ".parquet": (_read_parquet, "row"),
 }
-"""For each extension what reads it, and what a row is called there."""
+"""For each extension the function that reads it, and the name of a row there."""

@@ -1,4 +1,4 @@
-"""The content of a file: small files are read, large ones are mapped into memory and read as far as one looks."""
+"""The content of a file: small files are read, large ones are mapped into memory and read only as far as needed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from yanlm.data import reading
 
 LARGE = 64 * 2**20
-"""Bytes from which a file is mapped; of a small one a copy is as good."""
+"""Size in bytes from which a file is mapped; for a small one a copy is as good."""
 
 _PIECE = 2**24
 
 
 class Mapped(mmap.mmap):
-    """A mapped file with what readers ask of bytes; nothing that is asked of all of it copies it whole."""
+    """A mapped file with the methods of bytes that readers need; none of them copies all of it."""
 
     def startswith(self, prefix: bytes, start: int = 0) -> bool:
         """Whether these bytes stand at a position."""
@@ -37,7 +37,7 @@ Content = bytes | Mapped
 
 
 def read_content(path: Path) -> Content:
-    """What a file holds.
+    """The content of a file.
 
     Raises:
         OSError: It cannot be read.
@@ -61,7 +61,7 @@ def read_content(path: Path) -> Content:
 def unpacked(content: Content) -> tuple[Content, str]:
     """The content, decompressed if it is gzip, and what cut it short ("" if nothing did).
 
-    What is large once it is decompressed lies in a temporary file that is mapped.
+    If the decompressed content is large, it lies in a temporary file that is mapped.
 
     Raises:
         OSError: The folder for temporary files is full or cannot be written.

@@ -17,7 +17,7 @@ from yanlm.data.mapped import Content, read_content, unpacked
 from yanlm.data.row_store import LARGE, Rows, RowStore
 from yanlm.data.rows import Columns, DataError, Row, columns_wanted, printable_line
 
-_TEXTS = 8  # a single text may have one of so many parts of the cap
+_TEXTS = 8  # the cap divided by this is the most that a single text may have
 _UTF16 = "save it as UTF-8, for example with iconv -f utf-16 -t utf-8"
 _MAGIC = (
     (codecs.BOM_UTF16_LE, "UTF-16 text", _UTF16),
@@ -152,7 +152,7 @@ def _content(path: Path) -> Content:
 
 
 def _unpacked(path: Path, content: Content) -> tuple[Content, str]:
-    """The content without gzip, whatever the file is called, and what broke it off; the cut line is left out."""
+    """The content without gzip, whatever the file is called, and what cut it short; the incomplete line is left out."""
     text, fault = unpacked(content)
     if fault:
         text = text[: max(text.rfind(b"\n"), text.rfind(b"\r")) + 1]
@@ -164,7 +164,7 @@ def _unpacked(path: Path, content: Content) -> tuple[Content, str]:
 
 
 def _check_lines(content: Content) -> None:
-    """Raises ``TooLargeError`` where lines are too long or too many, before anything is made of them."""
+    """Raises ``TooLargeError`` if lines are too long or too many, before rows are made of them."""
     reading.check_rows(reading.line_ends(content), "lines", 16)
     most, start = reading.max_bytes() // _TEXTS, 0
     while len(content) - start > most:

@@ -1,4 +1,5 @@
-"""``moefm.reading`` and ``moefm.plain_text``, imported when a file is read: to name data and rows takes no torch."""
+"""``moefm.reading`` and ``moefm.plain_text``, imported when a file is read, since naming data and rows needs no
+torch."""
 
 from __future__ import annotations
 

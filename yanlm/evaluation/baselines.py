@@ -14,10 +14,10 @@ from yanlm.tasks.task import Task, get_task
 from yanlm.tokenization.examples import Builder
 
 COUNTED = 5000
-"""Training rows that the most frequent token is taken from."""
+"""Number of training rows that the most frequent token is taken from."""
 
 LEARNED = 1000
-"""Training rows that baselines learn from whatever the time, and from which their pace is taken first."""
+"""Training rows that baselines learn from whatever the time; they give the first estimate of the pace."""
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def baseline_fills(
 
 
 def learned_within(seconds: float | None, train: Sequence[Row], learn: Callable[[Sequence[Row]], T]) -> tuple[T, int]:
-    """What is learned from as many training rows as a time allows, and how many they are.
+    """The result of learning from as many training rows as a time allows, and their number.
 
     It is learned anew from larger and larger random samples, as long as one that is twice as large fits into what is
     left of the time.
@@ -117,6 +117,6 @@ def _written(target: str | Sequence[str]) -> str:
 
 
 def most_frequent_token(builder: Builder, texts: Sequence[str]) -> int:
-    """The most frequent token of texts; the padding where there is none."""
+    """The most frequent token of texts; the padding if there is none."""
     counts = Counter(token for text in texts for token in builder.ids(text))
     return counts.most_common(1)[0][0] if counts else builder.pad

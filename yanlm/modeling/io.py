@@ -66,10 +66,10 @@ def quiet() -> Iterator[None]:
 
 
 def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None) -> None:
-    """Write config.json, model.safetensors, the card, the tokenizer, and ``run.json`` where given; weights last.
+    """Write config.json, model.safetensors, the card, the tokenizer, and ``run.json`` if given; weights last.
 
     Args:
-        folder: Made where it does not exist. What it held stays until all is written.
+        folder: Created if it does not exist. What it held stays until all is written.
         model: A ``YanModel`` or an ``ARModel``.
         tokenizer: Its tokenizer.
         run: Record of the training.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 SORTED = 32
-"""Steps whose rows are sorted by length together, where the recipe does not say and rows are in memory."""
+"""Steps whose rows are sorted by length together, if the recipe does not say and rows are in memory."""
 
 
 class BatchDraw:

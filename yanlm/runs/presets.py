@@ -70,7 +70,7 @@ class Preset:
 
     @property
     def vocabulary(self) -> dict[str, int]:
-        """Options of a model that follow from the tokenizer, where it is trained: its size, padding and mask."""
+        """Options of a model that follow from the tokenizer, if that is trained: its size, padding and mask."""
         size = trained_size(self.tokenizer)
         return {"vocab_size": size, "pad_token_id": size - 2, "mask_token_id": size - 1} if size else {}
 

@@ -1,4 +1,4 @@
-"""How long the stages of a run still take that come after the present one."""
+"""Time that the later stages of a run will take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROW_COST = 6.0
 
 
 def final_seconds(settings: RunSettings, rows: int | None, trained: float, step: int, left: float = 0.0) -> float:
-    """Seconds of the evaluation at the end: what it may take, or what so many rows take at the pace of training.
+    """Seconds of the evaluation at the end: its limit, or the time for that many rows at the pace of training.
 
     Args:
         settings: Settings of the run.
@@ -36,7 +36,7 @@ def final_seconds(settings: RunSettings, rows: int | None, trained: float, step:
 def later_seconds(settings: RunSettings, stage: int, trained: float, step: int, rows: int | None = None) -> float:
     """Seconds of the stages behind a stage, each with its evaluation. An estimate, rather too high.
 
-    A stage whose steps are given and not its minutes is taken to be as fast as this one.
+    A stage with given steps instead of minutes is assumed to be as fast as this one.
 
     Args:
         settings: Settings of the run.

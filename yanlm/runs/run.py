@@ -105,7 +105,8 @@ def train(
 
 
 def _write_head(settings: RunSettings, corpus: Corpus, out: Path, resume: bool, command: str | None) -> None:
-    """Write tokenizer and ``run.json`` before anything is trained: a run that dies is resumed from its folder alone."""
+    """Write tokenizer and ``run.json`` before anything is trained: the folder of a run that dies is enough to resume
+    it."""
     file = out / "tokenizer" / "tokenizer.json"
     record = with_changes(read_record(out), settings, command) if resume else run_head(settings, command)
     known = record.get("tokenizer", {}).get("sha256")
@@ -140,13 +141,13 @@ class _Run:
             self.hear.note(f"stage {stage} is finished already")
             return
         model = stage_model(self.settings, stage, self.out, self.tokenizer)
-        model.config.stage = stage  # from here on: what is being trained may be asked already
+        model.config.stage = stage  # from here on the model in training can be used already
         self.hear.stage(stage, model, self.settings)
         result = self._trained(stage, model, folder, resume)
         if not self.accelerator.is_main_process:
             return
         entry: dict[str, Any] = {"steps": result.steps, "seconds": round(result.seconds, 1), "tokens": result.tokens}
-        if stage != self.settings.stages[-1]:  # what the decoder does alone, before there is a flow
+        if stage != self.settings.stages[-1]:  # the decoder alone, before there is a flow
             seen = self._report(model, False, evaluation_seconds(self.settings, result.seconds))
             entry |= {name: seen[name] for name in ("one_pass", "reconstruction") if name in seen}
         self.stages[str(stage)] = entry

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 REPORTED = 300
-"""Held-out rows of a report, unless one says how many; texts are repeated up to their number."""
+"""Default number of held-out rows of a report; texts are repeated up to it."""
 
 EVALUATED = 0.25
-"""Most time of the evaluation at the end, as a share of the training before it, unless one says how many rows."""
+"""Most time of the evaluation at the end, as a share of the training before it, if the number of rows is not given."""
 
 
 def run_corpus(settings: RunSettings, say: Callable[[str], None]) -> Corpus:
@@ -78,7 +78,8 @@ def evaluation_seconds(settings: RunSettings, trained: float) -> float | None:
 
 
 def baseline_seconds(settings: RunSettings, trained: float) -> float | None:
-    """The part of that time in which baselines learn; ``None`` if all rows are evaluated, for then so are they.
+    """The part of that time in which baselines learn; ``None`` if all rows are evaluated; then they learn from all rows
+    too.
 
     Example:
         >>> from yanlm.runs.settings import resolve
