@@ -85,11 +85,11 @@ def _answer_baselines(kind: str, rows: Sequence[Row], train: Sequence[Row]) -> d
     """Whether each baseline is right, for the rows of a kind that have an answer."""
     field = _ANSWERS[kind]
     asked = [row for row in rows if kind_of(row) == kind]
-    known = [row for row in train if field in row]
-    common = majority([row[field] for row in known], 1)[0] if known else ""
+    known = [row[field] for row in train if field in row]  # not the rows: a large file's would not fit into memory
+    common = majority(known, 1)[0] if known else ""
     answers = {"majority": [common] * len(asked)}
     if kind == "qa":
-        answers["last_mentioned"] = last_mentioned(known, asked)
+        answers["last_mentioned"] = last_mentioned([{field: answer} for answer in known], asked)
     truths = [row[field].strip() for row in asked]
     return {name: [text == truth for text, truth in zip(texts, truths, strict=True)] for name, texts in answers.items()}
 
