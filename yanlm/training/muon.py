@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+_GPT2 = "Conv1D"
+"""transformers' name of the linear layers of GPT-2, whose weights lie transposed."""
+
 
 def matrices(model: nn.Module) -> list[nn.Parameter]:
     """Weights of the linear layers that map hidden states to hidden states: Muon is not meant for token tables.
@@ -17,7 +20,7 @@ def matrices(model: nn.Module) -> list[nn.Parameter]:
     """
     words = getattr(getattr(model, "config", None), "vocab_size", None)
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)} - tables
+    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear) or type(m).__name__ == _GPT2} - tables
     return [w for w in model.parameters() if w.requires_grad and id(w) in linear and words not in w.shape]
 
 

@@ -27,6 +27,17 @@ def test_matrices_are_what_maps_hidden_to_hidden(tied):
     assert matrices(model) == []
 
 
+def test_the_linear_layers_of_gpt2_are_matrices_too():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=60, n_positions=16, n_embd=16, n_layer=1, n_head=2))
+    taken = {id(weight) for weight in matrices(model)}
+    names = {name for name, weight in model.named_parameters() if id(weight) in taken}
+    assert names == {
+        f"transformer.h.0.{part}.weight" for part in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    }
+
+
 def test_a_step_has_the_singular_vectors_of_the_gradient():
     """Its singular values are one within the approximation, times the size that AdamW's steps have."""
     torch.manual_seed(0)
