@@ -18,7 +18,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 TEXT = (
-    "Once upon a time there was a little <mask> who lived in the <mask> , and she gave her <mask> to the old <mask> ."
+    "She opened the <mask> and looked out. The ground was covered with <mask> . "
+    "The little girl was so tired that she fell <mask> at once."
 )
 FIELDS = {"samples": "3", "length": "1", "candidates": "4"}
 PASSES, SHOWN = 4, 2
