@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 SORTED = 32
-"""Steps whose rows are sorted by length together, if the recipe does not say and rows are in memory."""
+"""Steps whose rows are sorted by length together, if the recipe does not say and there is one source, in memory.
+
+The rows of several sources stay mixed: sorted by length, a batch would hold one kind.
+"""
 
 
 class BatchDraw:
@@ -59,14 +62,14 @@ def stage_draw(
 ) -> BatchDraw:
     """The draw of a stage for one of its processes."""
     recipe = settings.recipe(stage)
-    streamed = any(source.rows is None for source in corpus.sources)
+    alike = len(corpus.sources) == 1 and corpus.sources[0].rows is not None
     stream = RowStream(
         corpus,
         recipe.batch_size // settings.accumulate,
         seed=settings.seed,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        bucket=recipe.bucket or (1 if streamed else SORTED),
+        bucket=recipe.bucket or (SORTED if alike else 1),
     )
     stream.length = lambda row: max(map(len, builder.example(row, 0)[:2]))  # tokens: characters leave more padding
     return BatchDraw(stream, builder, row_seed(settings.seed, stage, 0), with_lengths)

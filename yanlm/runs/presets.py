@@ -18,7 +18,7 @@ class Recipe:
 
     The rows of ``bucket`` consecutive batches are sorted by length together (:class:`yanlm.data.loader.RowStream`):
     with texts of very different lengths a batch then has less padding, and a minute has more steps. ``None`` is
-    ``yanlm.runs.batches.SORTED``, or 1 if rows come from a stream.
+    ``yanlm.runs.batches.SORTED``, or 1 if there are several sources or rows come from a stream.
     """
 
     batch_size: int = 32

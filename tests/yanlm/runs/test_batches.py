@@ -37,15 +37,22 @@ def test_batches_are_a_function_of_seed_and_step(tokenizer: Any) -> None:
     assert len({seed for _, seeds in batches for seed in seeds}) == 12
 
 
+def padding_of(sources: list[str], bucket: int | None, tokenizer: Any) -> float:
+    """Share of the batches that is padding."""
+    settings = resolve({"data": sources, "recipe1": {"batch_size": 4}, "steps1": 1, "steps2": 1})
+    settings = dataclasses.replace(settings, recipe1=dataclasses.replace(settings.recipe1, bucket=bucket))
+    alone, builder = SimpleNamespace(process_index=0, num_processes=1), Builder(tokenizer, max_length=128)
+    draw = stage_draw(settings, 1, load_corpus(sources), builder, alone, False)
+    masks = [draw.next()[0]["target_mask"] for _ in range(32)]
+    return 1 - sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
+
+
 def test_rows_are_sorted_by_their_tokens(tokenizer: Any) -> None:
-    corpus = load_corpus("builtin:rooms")
-    settings = resolve({"data": "builtin:rooms", "recipe1": {"batch_size": 4, "bucket": 32}, "steps1": 1, "steps2": 1})
-    alone = SimpleNamespace(process_index=0, num_processes=1)
-    padding: dict[int | None, float] = {}
-    for bucket in (1, 32, None):
-        recipe = dataclasses.replace(settings.recipe1, bucket=bucket)
-        builder = Builder(tokenizer, max_length=128)
-        draw = stage_draw(dataclasses.replace(settings, recipe1=recipe), 1, corpus, builder, alone, False)  # type: ignore[arg-type]
-        masks = [draw.next()[0]["target_mask"] for _ in range(32)]
-        padding[bucket] = 1 - sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
+    padding = {bucket: padding_of(["builtin:rooms"], bucket, tokenizer) for bucket in (1, 32, None)}
     assert padding[None] == padding[32] < 0.05 < 0.12 < padding[1]
+
+
+def test_rows_of_several_sources_stay_mixed_unless_asked(tokenizer: Any) -> None:
+    sources = ["builtin:rooms", "builtin:lookups"]
+    padding = {bucket: padding_of(sources, bucket, tokenizer) for bucket in (1, 32, None)}
+    assert padding[32] < 0.1 < padding[None] == padding[1]
