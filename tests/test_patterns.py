@@ -42,6 +42,7 @@ WORST: dict[str, list[tuple[str, str, str]]] = {
     "moefm_cli/usage._LONG": [("", "x", ""), ("", "_", ""), ("a", "_", "="), ("a", "_a", "="), ("", "a_ ", "")],
     "benchmarks/shipped.WORD": [("", "a", "'"), ("", "a'", ""), ("", "'", "")],
     "benchmarks/serving.127\\.0\\.0\\.1:(\\d+)": [("127.0.0.1:", "1", "x"), ("", "127.0.0.1:", "")],
+    "scripts/serving_picture.http://\\S+": [("", "http://", " "), ("http://", "x", " ")],
     "scripts/licences.[-_.]+": [("", "-", "x"), ("", "-x", "")],
     "moefm/reading._ZEROS": [("", "\0", "x"), ("", "x", "")],
     "moefm_toy/readers._INDEX": [("__index_level_", "1", "_"), ("", "__index_level_1", "")],

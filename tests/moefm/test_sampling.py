@@ -313,7 +313,7 @@ def test_weights_that_are_not_used_do_no_harm(field, randn):
 @every_routing
 def test_where_nothing_is_looked_at_nan_reaches_the_end(field, randn, monkeypatch, routing, name):
     """As on an accelerator: one look at the end without gradients, none with them, and never a finite sample."""
-    for module in ("sampling", "routing", "finite", "experts"):
+    for module in ("sampling", "drawing", "finite", "experts"):
         monkeypatch.setattr(f"moefm.{module}.can_look", lambda values: False)
     spoil(field, torch.nan, name, slice(None))
     assert sample(field, randn(4, 2), routing=routing).z1.isnan().all()
