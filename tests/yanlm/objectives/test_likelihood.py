@@ -76,7 +76,7 @@ def test_one_expert_is_cross_entropy(make_model: Make, batch: dict[str, torch.Te
     )
     keep = batch["slot_mask"]
     wanted = torch.nn.functional.cross_entropy(model.decoder(z.squeeze(2)[keep]), labels[keep])
-    assert float(nll) == pytest.approx(float(wanted), rel=1e-5)
+    assert nll.item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("scope", ["span", "sequence"])
