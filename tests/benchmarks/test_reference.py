@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +15,6 @@ from moefm.routing import ROUTINGS
 from yanlm.config import YanConfig
 from yanlm.modeling.yan import YanModel
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "reference.py"
 KINDS: dict[str, dict[str, Any]] = {
     "paper": {
         "positions": "learned", "prediction": "velocity", "form": "separate", "align": False,
@@ -35,12 +32,8 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def reference(benchmark_file: ModuleType) -> ModuleType:
+    return benchmark_file
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,16 +12,10 @@ import pytest
 
 from yanlm.generation.capabilities import CAPABILITIES, DENOISING
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "sentences.py"
-
 
 @pytest.fixture(scope="module")
-def sentences() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sentences", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def sentences(benchmark_file: ModuleType) -> ModuleType:
+    return benchmark_file
 
 
 def test_a_passage_is_learned_either_whole_or_with_a_sentence_masked(sentences: ModuleType, tmp_path: Path) -> None:

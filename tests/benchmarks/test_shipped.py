@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from yanlm import Writer
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "shipped.py"
-
 
 @pytest.fixture(scope="module")
-def shipped() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("shipped", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def shipped(benchmark_file: ModuleType) -> ModuleType:
+    return benchmark_file
 
 
 def numbers(cell: str) -> list[float]:

@@ -12,6 +12,11 @@ _GPT2 = "Conv1D"
 """transformers' name of the linear layers of GPT-2, whose weights lie transposed."""
 
 
+def tables(model: nn.Module) -> set[int]:
+    """Ids of the weights of embeddings."""
+    return {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+
+
 def matrices(model: nn.Module) -> list[nn.Parameter]:
     """Weights of the linear layers that map hidden states to hidden states: Muon is not meant for token tables.
 
@@ -19,9 +24,9 @@ def matrices(model: nn.Module) -> list[nn.Parameter]:
     shares.
     """
     words = getattr(getattr(model, "config", None), "vocab_size", None)
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear) or type(m).__name__ == _GPT2} - tables
-    return [w for w in model.parameters() if w.requires_grad and id(w) in linear and words not in w.shape]
+    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear) or type(m).__name__ == _GPT2}
+    hidden = linear - tables(model)
+    return [w for w in model.parameters() if w.requires_grad and id(w) in hidden and words not in w.shape]
 
 
 class Muon(torch.optim.Optimizer):

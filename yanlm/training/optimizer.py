@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from yanlm.training.muon import Muon, matrices
+from yanlm.training.muon import Muon, matrices, tables
 from yanlm.training.schedule import TrainSettings
 
 FUSED = ("cpu", "cuda")
@@ -23,12 +23,12 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
     Raises:
         ValueError: Nothing is left to train.
     """
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    embeddings = tables(model)
     hidden = {id(w) for w in matrices(model)} if settings.optimizer == "muon" else set()
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            spared = id(parameter) in tables or getattr(parameter, "_no_weight_decay", False)
+            spared = id(parameter) in embeddings or getattr(parameter, "_no_weight_decay", False)
             decays = settings.decay_all or (parameter.ndim >= 2 and not spared)
             key = (id(parameter) in hidden, settings.weight_decay if decays else 0.0)
             groups.setdefault(key, []).append(parameter)
