@@ -1,6 +1,9 @@
 """Settings for all tests: offline, one thread, the same hypothesis examples every time."""
 
+import functools
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library that reads it
@@ -15,6 +18,23 @@ torch.set_num_threads(1)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=500)  # HYPOTHESIS_PROFILE=search
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_finish() -> None:
+    """Take what is loaded out of garbage collections: each end of a training asks for one, which took half a second."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rooms_are_made_once() -> Iterator[None]:
+    """``builtin:rooms`` is the same in every training, and 20,000 rows take a second."""
+    from yanlm.data.builtin import rooms
+
+    made = functools.cache(rooms.rooms_rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "rooms_rows", lambda *args, **options: [dict(row) for row in made(*args, **options)])
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,27 +3,31 @@
 import subprocess
 import sys
 
-import pytest
-
 from yanlm.huggingface import REGISTERING, watch
 
-
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import yanlm; from transformers import AutoConfig, AutoModel",
-        "from transformers import AutoConfig, AutoModel; import yanlm",
-        "from yanlm.modeling import YanModel; from transformers import AutoConfig, AutoModel",
-        "import yanlm.nn.flow; from yanlm.modeling import YanModel; from transformers import AutoConfig, AutoModel",
-        "import yanlm; import transformers.models.auto.modeling_auto; from transformers import AutoConfig, AutoModel",
-    ],
+ORDERS = (
+    "import yanlm; from transformers import AutoConfig, AutoModel",
+    "from transformers import AutoConfig, AutoModel; import yanlm",
+    "from yanlm.modeling import YanModel; from transformers import AutoConfig, AutoModel",
+    "import yanlm.nn.flow; from yanlm.modeling import YanModel; from transformers import AutoConfig, AutoModel",
+    "import yanlm; import transformers.models.auto.modeling_auto; from transformers import AutoConfig, AutoModel",
 )
-def test_transformers_knows_the_models(imports: str) -> None:
-    code = (
-        f"{imports}; print(*(type(AutoModel.from_config(AutoConfig.for_model(n))).__name__ for n in ('yan', 'yan-ar')))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.stdout.split() == ["YanModel", "ARModel"], run.stderr
+EACH_IN_A_PROCESS = """
+import os, sys, torch, huggingface_hub  # what both need: loaded once
+assert not {"yanlm", "transformers"} & set(sys.modules)
+for order in sys.argv[1:]:
+    if not os.fork():
+        exec(order)
+        print(*(type(AutoModel.from_config(AutoConfig.for_model(name))).__name__ for name in ("yan", "yan-ar")))
+        sys.stdout.flush()
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_transformers_knows_the_models() -> None:
+    run = subprocess.run([sys.executable, "-c", EACH_IN_A_PROCESS, *ORDERS], capture_output=True, text=True)
+    assert run.stdout.splitlines() == ["YanModel ARModel"] * len(ORDERS), run.stderr
 
 
 def test_watching_twice_is_watching_once() -> None:

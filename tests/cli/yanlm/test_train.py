@@ -189,8 +189,9 @@ def curve(folder, stage):
     return {one["step"]: (one["loss"], one["parts"]) for one in map(json.loads, lines)}
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, small_toml):
-    (tmp_path / "small.toml").write_text("save_every = 4\nlog_every = 1\n" + small_toml)
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(f"This is text number {i} of some eighty ." for i in range(80)))
+    (tmp_path / "small.toml").write_text('data = ["texts.txt"]\nsave_every = 4\nlog_every = 1\n' + TOML)
     command = [sys.executable, "-m", "moefm_cli.yanlm.app", "train"]
     args = ["--config", "small.toml", "--steps1", "12", "--steps2", "12", "--out"]
     quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

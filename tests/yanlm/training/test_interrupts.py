@@ -11,7 +11,16 @@ from yanlm.training.checkpoints import latest_checkpoint
 from yanlm.training.interrupts import SIGNALS, Interrupts
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.fixture(params=SIGNALS)
+def number(request):
+    """A signal that this process hears, also where the tests were begun with nohup."""
+    before = signal.getsignal(request.param)
+    if before is signal.SIG_IGN:
+        signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_a_signal_saves_and_resume_goes_on_exactly(tmp_path, number):
     options = {"ema": 0.9, "log_every": 4, "model": StandIn(dropout=0.2)}
     whole, full = train(tmp_path / "a", **options)
