@@ -46,6 +46,7 @@ ALONE: Json = {"denoising": {"plain": 0.0, "reveal": 0.0}, "model": {"latent_dim
 GROUPS: Json = {"model": {"num_experts": 16, "scope": "span"}}
 SENTENCES: Json = {"model": {"num_experts": 8, "scope": "sentence", "experts": "source", "expert_layer": 2}}
 REREAD: Json = {"reread": True}
+MUON: Json = {"recipe1": {"optimizer": "muon"}}  # flows that read what they wrote need half the steps with it
 
 PLANS: dict[str, TaskPlan] = {
     "codes": TaskPlan(
@@ -63,9 +64,9 @@ PLANS: dict[str, TaskPlan] = {
         REREAD,
         {"denoising": {"plain": 0.5}},
     ),
-    "shuffle": TaskPlan(4.0, generate=REREAD),
-    "latin": TaskPlan(4.0, generate=REREAD),
-    "sudoku": TaskPlan(4.0, generate=REREAD),
+    "shuffle": TaskPlan(4.0, shared=MUON, own={"denoising": {"reveal": 0.6}}, generate=REREAD),
+    "latin": TaskPlan(4.0, shared=MUON, generate=REREAD),
+    "sudoku": TaskPlan(4.0, shared=MUON, generate=REREAD),
     "sums": TaskPlan(4.0, generate=REREAD),
 }
 """By the name of the puzzle."""

@@ -42,6 +42,14 @@ def test_every_method_of_every_task_is_a_run(task: str, name: str) -> None:
     assert ways.draws or can.noise, "its samples would all be the same"
 
 
+@pytest.mark.parametrize("task", PLANS)
+def test_methods_of_a_task_share_optimizer_rate_and_batch(task: str) -> None:
+    options = [options_of(trained_by(name), PLANS[task], {}) | {"data": "builtin:codes"} for name in METHODS]
+    begun = [{"init": "a-folder"} if METHODS[name].teacher else {} for name in METHODS]
+    recipes = [resolve(one | {"minutes": 1.0} | more).recipe1 for one, more in zip(options, begun, strict=True)]
+    assert len({(r.optimizer, r.lr, r.batch_size, r.warmup, r.schedule, r.ema) for r in recipes}) == 1
+
+
 def test_the_usual_methods_are_those_that_need_not_be_asked_for() -> None:
     usual = ["one pass", "masked diffusion", "masked diffusion, confidence", "masked diffusion, margin"]
     assert chosen([]) == [*usual, "autoregressive", "uniform flow", "flow"]
