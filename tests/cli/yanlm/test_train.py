@@ -29,6 +29,7 @@ cross_layers = [0]
 max_length = 48
 """
 
+TEXTS = "\n".join(f"This is text number {i} of some eighty ." for i in range(80))
 
 STEPS = ("--steps1", "3", "--steps2", "3")
 FILES = {"stage1", "stage2", "tokenizer", "run.json", "losses.png", "samples.txt"}
@@ -190,7 +191,7 @@ def curve(folder, stage):
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
-    (tmp_path / "texts.txt").write_text("\n".join(f"This is text number {i} of some eighty ." for i in range(80)))
+    (tmp_path / "texts.txt").write_text(TEXTS)
     (tmp_path / "small.toml").write_text('data = ["texts.txt"]\nsave_every = 4\nlog_every = 1\n' + TOML)
     command = [sys.executable, "-m", "moefm_cli.yanlm.app", "train"]
     args = ["--config", "small.toml", "--steps1", "12", "--steps2", "12", "--out"]
@@ -261,7 +262,7 @@ def test_a_published_folder_that_is_not_there_is_named(yanlm):
 def small(yanlm):
     """The command, with a file of settings and texts in its folder."""
     Path("small.toml").write_text("log_every = 1\n" + TOML)
-    Path("texts.txt").write_text("\n".join(f"This is text number {i} of some eighty ." for i in range(80)))
+    Path("texts.txt").write_text(TEXTS)
 
     def run(*args, **keywords):
         return yanlm("train", "--device", "cpu", *args, **keywords)

@@ -10,7 +10,7 @@ from yanlm.generation.capabilities import capabilities
 from yanlm.generation.options import GenerationOptions
 from yanlm.modeling.build import baseline_config, fresh_model
 from yanlm.modeling.description import count_parameters
-from yanlm.runs.settings import resolve
+from yanlm.runs.settings import RunSettings, resolve
 from yanlm.studies.tools.agreement_methods import (
     METHODS,
     PLANS,
@@ -27,13 +27,16 @@ from yanlm.studies.tools.agreement_methods import (
 FLOW = YanConfig(vocab_size=50, d_model=16, num_heads=2, pad_token_id=48, mask_token_id=49)
 
 
+def settings_of(name: str, task: str) -> RunSettings:
+    """The training of a method for a task, a minute long."""
+    begun = {"init": "a-folder"} if METHODS[name].teacher else {}
+    return resolve(options_of(trained_by(name), PLANS[task], {}) | {"minutes": 1.0, "data": "builtin:codes"} | begun)
+
+
 @pytest.mark.parametrize("task", PLANS)
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_every_task_is_a_run(task: str, name: str) -> None:
-    begun = {"init": "a-folder"} if METHODS[name].teacher else {}
-    settings = resolve(
-        options_of(trained_by(name), PLANS[task], {}) | {"minutes": 1.0, "data": "builtin:codes"} | begun
-    )
+    settings = settings_of(name, task)
     can = capabilities(baseline_config(settings.baseline, FLOW) if settings.baseline else YanConfig(**settings.model))
     assert can == can_of(name)
     assert settings.stages == (1,) and settings.recipe1.batch_size in (32, 64)
@@ -44,9 +47,7 @@ def test_every_method_of_every_task_is_a_run(task: str, name: str) -> None:
 
 @pytest.mark.parametrize("task", PLANS)
 def test_methods_of_a_task_share_optimizer_rate_and_batch(task: str) -> None:
-    options = [options_of(trained_by(name), PLANS[task], {}) | {"data": "builtin:codes"} for name in METHODS]
-    begun = [{"init": "a-folder"} if METHODS[name].teacher else {} for name in METHODS]
-    recipes = [resolve(one | {"minutes": 1.0} | more).recipe1 for one, more in zip(options, begun, strict=True)]
+    recipes = [settings_of(name, task).recipe1 for name in METHODS]
     assert len({(r.optimizer, r.lr, r.batch_size, r.warmup, r.schedule, r.ema) for r in recipes}) == 1
 
 
@@ -82,7 +83,7 @@ def test_data_of_a_task_with_settings() -> None:
 def test_experts_and_width_come_to_as_many_parameters() -> None:
     sizes = {}
     for name in ("one pass", "masked diffusion", "uniform flow", "flow"):
-        settings = resolve(options_of(name, PLANS["codes"], {}) | {"minutes": 1.0, "data": "builtin:codes"})
+        settings = settings_of(name, "codes")
         ids = {"vocab_size": 21, "pad_token_id": 19, "mask_token_id": 20}
         config = YanConfig(**(settings.model | ids))
         model = fresh_model(baseline_config(settings.baseline, config) if settings.baseline else config, 0)
