@@ -71,7 +71,7 @@ class Reference:
         states = self.encode(source_ids, sources)
         flow = _Flow(self.model, states, sources, slots, places)
         noise, draws = (sample_streams(seeds, 1, salt) for salt in (NOISE, EXPERT))
-        z = row_normal(noise, places.sum(1).tolist(), slots.shape[1], self.config.d_model).to(states)
+        z = row_normal(noise, places, self.config.d_model).to(states)
         expert = None
         if routing in ("frozen", "greedy"):  # the gate's own evaluation, at t = 0
             logits = flow.gate(z, 0.0)

@@ -78,20 +78,26 @@ def sample_streams(
     return [generators([seed], salt + 8 * sample, device)[0] for seed in seeds for sample in range(samples)]
 
 
-def row_normal(sources: Sequence[Generator], counts: Sequence[int], length: int, dim: int) -> Tensor:
-    """Standard normal rows ``(B, length, dim)``: row i draws its own ``counts[i]`` vectors, the padding stays zero.
+def row_normal(sources: Sequence[Generator], held: Tensor, dim: int) -> Tensor:
+    """Standard normal vectors ``(B, L, dim)`` wherever ``held`` ``(B, L)`` is true, zeros elsewhere.
 
-    Drawing only what a row needs is what makes its noise the same alone and in a padded batch.
+    Every row draws only what it needs, from its own source and in order, so that its noise is the same alone and in a
+    padded batch. The result is on the device of the sources.
 
     Example:
-        >>> alone = row_normal(generators([7]), [2], 2, 3)
-        >>> padded = row_normal(generators([1, 7]), [4, 2], 4, 3)
-        >>> bool((alone[0] == padded[1, :2]).all())
+        >>> alone = row_normal(generators([7]), torch.tensor([[True, True]]), 3)
+        >>> padded = row_normal(generators([1, 7]), torch.tensor([[True, True, True], [True, False, True]]), 3)
+        >>> bool((alone[0] == padded[1, [0, 2]]).all())
         True
     """
-    out = torch.zeros(len(sources), length, dim, device=sources[0].device if sources else None)
-    for row, (source, count) in enumerate(zip(sources, counts, strict=True)):
-        out[row, :count] = torch.randn(count, dim, generator=source, device=source.device)
+    counts = held.sum(1).tolist()
+    drawn = [
+        torch.randn(count, dim, generator=source, device=source.device)
+        for source, count in zip(sources, counts, strict=True)
+    ]
+    out = torch.zeros(*held.shape, dim, device=sources[0].device if sources else None)
+    if drawn:
+        out[held.to(out.device)] = torch.cat(drawn)
     return out
 
 

@@ -64,7 +64,7 @@ class StandIn(nn.Module):
 
     def forward(self, *, stage, seeds, totals, **batch):
         x = self.embedding(batch["source_ids"]) * self.scale
-        noise = row_normal(generators(seeds, stage), batch["source_mask"].sum(1).tolist(), x.shape[1], WIDTH)
+        noise = row_normal(generators(seeds, stage), batch["source_mask"], WIDTH)
         x = x + 0.1 * noise.to(x)
         for block in self.blocks:
             x = block(x)

@@ -9,15 +9,16 @@ from yanlm.seeding import EXPERT, NOISE, generators, kept, row_normal, row_seed,
 seeds = st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4)
 
 
-@given(seeds, st.lists(st.integers(0, 5), min_size=4, max_size=4))
-def test_a_row_draws_the_same_alone_and_among_others(seeds, counts):
-    counts = counts[: len(seeds)]
-    together = row_normal(generators(seeds, NOISE), counts, 5, 3)
+@given(seeds, st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=4, max_size=4))
+def test_a_row_draws_the_same_alone_and_among_others(seeds, places):
+    held = torch.tensor(places[: len(seeds)])
+    together = row_normal(generators(seeds, NOISE), held, 3)
     shares = kept(torch.ones(len(seeds), 5, dtype=torch.bool), 0.5, seeds)
     uniforms = row_uniform(generators(seeds, EXPERT))
-    for row, (seed, count) in enumerate(zip(seeds, counts, strict=True)):
-        assert torch.equal(together[row, :count], row_normal(generators([seed], NOISE), [count], count, 3)[0])
-        assert not together[row, count:].any()
+    for row, seed in enumerate(seeds):
+        alone = torch.ones(1, int(held[row].sum()), dtype=torch.bool)
+        assert torch.equal(together[row, held[row]], row_normal(generators([seed], NOISE), alone, 3)[0])
+        assert together[row].any(-1).equal(held[row]), "noise is where it is asked for, wherever that is"
         assert torch.equal(shares[row], kept(torch.ones(1, 5, dtype=torch.bool), 0.5, [seed])[0])
         assert uniforms[row] == row_uniform(generators([seed], EXPERT))[0]
 

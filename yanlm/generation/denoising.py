@@ -145,7 +145,7 @@ def fill_by_encoder(
 
 def _noise(model: YanNetwork, streams: list[torch.Generator], held: Tensor) -> Tensor:
     """Standard normal vectors at the slots ``(N, M, e)``."""
-    return row_normal(streams, held.sum(1).tolist(), held.shape[1], model.denoiser.dim).to(model.device)
+    return row_normal(streams, held, model.denoiser.dim).to(model.device)
 
 
 def _word_uniforms(held: Tensor, streams: list[torch.Generator]) -> Tensor:

@@ -62,11 +62,11 @@ def generate(
     seeds, samples = check_generation(model.config, source_ids, slots, slot_mask, options, choices), options.samples
     noise = sample_streams(seeds, samples, NOISE, model.device if options.device_noise else "cpu")
     experts = sample_streams(seeds, samples, EXPERT)
-    counts = [slots.shape[1]] * len(slots) if slot_mask is None else slot_mask.sum(1).tolist()
-    rows = [count for count in counts for _ in range(samples)]
-    z0 = options.z0_scale * row_normal(noise, rows, slots.shape[1], model.config.d_model)
+    held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
+    held = held.repeat_interleave(samples, 0)
+    z0 = options.z0_scale * row_normal(noise, held, model.config.d_model)
     draws = expert_draws(options)
-    uniforms = None if draws is None else draw_uniforms(draws, (len(rows), slots.shape[1]), experts).to(model.device)
+    uniforms = None if draws is None else draw_uniforms(draws, held.shape, experts).to(model.device)
     noises = z0.to(model.device, model.dtype)
     given = Given(source_ids, source_mask, slots, slot_mask, noises, uniforms, choices, states=states)
     if wanted is not None:

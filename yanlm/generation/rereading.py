@@ -68,7 +68,7 @@ def reread(
     """
     canvas = Canvas(model.config, source_ids, slots, slot_mask, replace(options, reread=True))
     experts = sample_streams(canvas.seeds, options.samples, EXPERT)
-    noise = row_normal(canvas.streams, canvas.held.sum(1).tolist(), slots.shape[1], model.config.d_model)
+    noise = row_normal(canvas.streams, canvas.held, model.config.d_model)
     z0, policy = (options.z0_scale * noise).to(model.device, model.dtype), get_routing(options.routing)
     first: Tensor | None = None
 

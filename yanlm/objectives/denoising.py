@@ -124,7 +124,7 @@ def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Seq
     places = _places(model, batch, streams)
     labels = batch["target_ids"].gather(1, batch["slots"])
     z1 = torch.nn.functional.embedding(labels, flow.codebook(model.encoder))
-    z0 = row_normal(generators(seeds, NOISE), mask.sum(1).tolist(), *z1.shape[1:]).to(z1)
+    z0 = row_normal(generators(seeds, NOISE), mask, flow.dim).to(z1)
     u = drawn[:, 2].to(z1)
     t = flow.information.quantile(u) if settings.times == "information" else u
     t = t.masked_fill(drawn[:, 1].to(z1) < settings.zero_share, 0.0)

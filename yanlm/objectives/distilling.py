@@ -73,7 +73,7 @@ def distillation_loss(
     experts = generators(seeds, EXPERT)
     of_teacher = teacher.places(source, source_mask, slots, slot_mask, experts)
     of_student = student.places(source, source_mask, slots, slot_mask, generators(seeds, EXPERT))
-    z0 = row_normal(generators(seeds, NOISE), mask.sum(1).tolist(), slots.shape[1], flow.dim).to(of_student.embedded)
+    z0 = row_normal(generators(seeds, NOISE), mask, flow.dim).to(of_student.embedded)
     along = objective.follow(z0, cond=of_teacher, mask=mask, scope=of_teacher.scope, generator=experts)
     loss = objective.loss(flow, along._replace(cond=of_student), generators(seeds, TIME))
     tokens = (along.states[-1] @ teacher.denoiser.codebook(teacher.encoder).T).argmax(-1)

@@ -27,7 +27,7 @@ def perturb(z: Tensor, mask: Tensor, largest: float, seeds: Sequence[int]) -> Te
     """
     sources = generators(seeds, ENCODER, z.device)
     scale = (largest * row_uniform(sources)).to(z)[:, None, None]
-    noise = row_normal(sources, mask.sum(1).tolist(), z.shape[1], z.shape[2]).to(z)
+    noise = row_normal(sources, mask, z.shape[2]).to(z)
     return z + scale * noise
 
 

@@ -54,7 +54,7 @@ def stage2_loss(
     with torch.no_grad():
         z1 = gather_tokens(model.encode(batch["target_ids"], batch["target_mask"]), slots)
         z1 = z1.masked_fill(~slot_mask.unsqueeze(-1), 0)
-        z0 = row_normal(generators(seeds, NOISE), slot_mask.sum(1).tolist(), *z1.shape[1:]).to(z1)
+        z0 = row_normal(generators(seeds, NOISE), slot_mask, z1.shape[2]).to(z1)
         t = torch.cat([settings.time((1,), generator=g) for g in generators(seeds, TIME)]).to(z1)
     cond = model.condition(source, batch["source_ids"], batch["source_mask"], slots, slot_mask)
     z_t, target = linear_path(z0, z1, t)

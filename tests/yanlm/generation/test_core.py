@@ -43,8 +43,8 @@ def sampled(model: YanModel, part: Batch, seeds: list[int], options: GenerationO
     ids, mask, slots, slot_mask = (part[name] for name in names)
     cond = model.condition(model.encode(ids, mask), ids, mask, slots, slot_mask).repeated(options.samples)
     noise, experts = (sample_streams(seeds, options.samples, salt) for salt in (NOISE, EXPERT))
-    counts = slot_mask.sum(1).repeat_interleave(options.samples).tolist()
-    z0 = options.z0_scale * row_normal(noise, counts, slots.shape[1], model.config.d_model)
+    held = slot_mask.repeat_interleave(options.samples, 0)
+    z0 = options.z0_scale * row_normal(noise, held, model.config.d_model)
     how = {"solver": options.solver, "routing": options.routing, "generator": experts}
     out = sample(model.flow, z0, options.steps, cond=cond, scope=cond.scope, mask=cond.mask, **how)  # type: ignore[arg-type]
     return model.decoder(out.z1).argmax(-1), out

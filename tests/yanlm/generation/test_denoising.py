@@ -65,7 +65,7 @@ def test_steps_by_hand(make_model: Make, spans_batch: Batch) -> None:
     flow, held = model.denoiser, spans_batch["slot_mask"]
     flow.information.fit_from(torch.linspace(0, 1, 50), (1 - 4 * torch.linspace(0, 1, 50)).clamp_min(0))
     places = model.places(*(spans_batch[name] for name in ("source_ids", "source_mask", "slots", "slot_mask")))
-    z = row_normal(generators([1, 2, 3], NOISE), held.sum(1).tolist(), held.shape[1], 8)
+    z = row_normal(generators([1, 2, 3], NOISE), held, 8)
     times = flow.times(3)
     index = torch.zeros_like(held, dtype=torch.long)
     for t, after in itertools.pairwise(times):

@@ -62,7 +62,7 @@ def test_two_turns_by_hand(make_model: Make, batch: Batch) -> None:
     model = speaking(make_model(num_experts=4))
     part = trimmed(batch, 1)
     ids, slots, count = part["source_ids"], part["slots"], part["slots"].shape[1]
-    z0 = row_normal(generators([9], NOISE), [count], count, model.config.d_model)
+    z0 = row_normal(generators([9], NOISE), torch.ones(1, count, dtype=torch.bool), model.config.d_model)
     experts = generate(model, part, [9], steps=2).assignment[:, 0]
     assert torch.equal(experts, generate(model, part, [9], steps=1, reread=False).assignment[:, 0]), f"stream {EXPERT}"
 

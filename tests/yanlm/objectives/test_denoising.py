@@ -106,6 +106,25 @@ def test_only_information_time_is_measured(make_model: Make, batch: Any) -> None
         assert bool(model.denoiser.information.counts.any()) == seen
 
 
+def test_every_masked_word_has_noise_beside_words_that_are_shown(
+    make_model: Make, batch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever in a row they are. A word without noise would give itself away."""
+    model = make_model(denoiser="encoder")
+    read, holes = model.denoiser.trunk, 0
+
+    def trunk(z: torch.Tensor, t: Any, places: Any) -> Any:
+        nonlocal holes
+        assert z.any(-1)[places.mask].all()
+        holes += int((places.mask.diff(dim=1).count_nonzero(1) > 1).sum())
+        return read(z, t, places)
+
+    monkeypatch.setattr(model.denoiser, "trunk", trunk)
+    for seed in range(8):
+        loss_of(model, batch, [seed, seed + 8, seed + 16], plain=0.0, reveal=1.0, zero_share=1.0)
+    assert holes, "no row had a shown word between masked ones"
+
+
 def test_drawn_experts_have_the_gradient_of_all(make_model: Make, batch: Any) -> None:
     """In the mean over seeds, at times of exactly 0 and with the noise of each seed."""
     settings: dict[str, Any] = {"plain": 0.0, "reveal": 0.0, "length": 0.0, "zero_share": 1.0}

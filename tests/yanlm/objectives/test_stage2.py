@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from toys import TEXT_ROWS
 from moefm import sample
 from yanlm.modeling.yan import YanModel
 from yanlm.nn.slots import gather_tokens
+from yanlm.objectives import stage2
 from yanlm.objectives.settings import Stage2
 from yanlm.tokenization.examples import Builder
 
@@ -29,6 +31,25 @@ def test_what_is_not_frozen_trains_in_stage_2_and_keeps_its_own_loss(
     assert {"stage1_ce", "stage1_slot_ce", "stage1_mmd"} <= set(out.parts)
     assert (model.decoder.head.weight.grad is not None) == (freeze == "none")
     assert model.encoder.embedding.weight.grad is not None
+
+
+def test_every_masked_word_has_noise_beside_words_that_are_shown(
+    make_model: Make, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    model.stage2 = Stage2(reveal=1.0)
+    model.prepare_stage(2)
+    path, seen = stage2.linear_path, []
+
+    def linear_path(z0: torch.Tensor, z1: torch.Tensor, t: torch.Tensor) -> Any:
+        seen.append(z0.any(-1).equal(z1.any(-1)))  # latents outside the slots are zero
+        return path(z0, z1, t)
+
+    monkeypatch.setattr(stage2, "linear_path", linear_path)
+    for seed in range(8):
+        seeds = [seed, seed + 8, seed + 16]
+        model.train()(**builder.batch([{"text": t} for t in TEXT_ROWS], seeds), stage=2, seeds=seeds)
+    assert len(seen) == 8 and all(seen)
 
 
 @pytest.mark.parametrize("prediction", ["velocity", "data"])

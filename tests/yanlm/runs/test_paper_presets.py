@@ -78,7 +78,7 @@ def test_stage_2_is_equation_11(model: YanModel, tokenizer: Any, rows: list[dict
     with torch.no_grad():
         source = model.encode(batch["source_ids"], batch["source_mask"])
         z1 = gather_tokens(model.encode(batch["target_ids"], batch["target_mask"]), slots)
-        z0 = row_normal(generators(SEEDS, NOISE), mask.sum(1).tolist(), *z1.shape[1:]).double()
+        z0 = row_normal(generators(SEEDS, NOISE), mask, z1.shape[2]).double()
         t = torch.cat([torch.rand((1,), generator=g) for g in generators(SEEDS, TIME)]).double()[:, None, None]
     cond = model.condition(source, batch["source_ids"], batch["source_mask"], slots, mask)
     z_t, target = t * z1 + (1 - t) * z0, z1 - z0
