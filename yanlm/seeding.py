@@ -14,6 +14,7 @@ _MASK = (1 << 64) - 1
 
 # Independent streams of a row's randomness, so that switching one use off leaves the draws of the others alone.
 NOISE, TIME, EXPERT, ENCODER, GAUSSIAN, KNOWN, REVEALED, LEFT = range(8)  # below 8: see sample_streams
+COUPLED = -1  # below 0: no sample has it
 
 
 def _mix(x: int) -> int:

@@ -16,6 +16,7 @@ from yanlm.modeling.writing import TIED, WritingModel
 from yanlm.objectives.denoising import denoising_loss
 from yanlm.objectives.distilling import distillation_loss
 from yanlm.objectives.masked import masked_loss
+from yanlm.objectives.reflow import reflow_loss
 from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.objectives.stage1 import stage1_loss
 from yanlm.objectives.stage2 import stage2_loss
@@ -77,7 +78,7 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
             raise ValueError(f"stage must be 1 or 2, got {stage!r}")
         if self.can.stages == 1:
             self.requires_grad_(True)
-            self.length_head.requires_grad_(not self._teacher)  # a student learns no lengths
+            self.length_head.requires_grad_(not self.denoising.student_steps)  # a student learns no lengths
             self._frozen = ()
             return
         freeze = self.stage2.freeze
@@ -96,7 +97,7 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         self.train(self.training)
 
     def learn_from(self, teacher: YanModel) -> None:
-        """From now on, train this model to take ``denoising.student_steps`` steps where ``teacher`` takes more."""
+        """From now on, train this model on what ``teacher`` does, by ``denoising.student_steps`` or ``.reflow``."""
         self._teacher = (teacher.requires_grad_(False).eval(),)
 
     def train(self, mode: bool = True) -> YanModel:
@@ -132,7 +133,9 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         if self.flow is None:
             return YanOutput(*masked_loss(self, batch, seeds, totals))
         for teacher in self._teacher:
-            return YanOutput(*distillation_loss(self, teacher, batch, self.denoising, seeds, totals))
+            nn.Module.to(teacher, self.device)  # it is no part of this model, so nobody else moves it
+            learn = distillation_loss if self.denoising.student_steps else reflow_loss
+            return YanOutput(*learn(self, teacher, batch, self.denoising, seeds, totals))
         if self.can.denoises:
             return YanOutput(*denoising_loss(self, batch, self.denoising, seeds, totals))
         if stage == 1:

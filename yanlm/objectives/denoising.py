@@ -24,7 +24,7 @@ from yanlm.tokenization.collation import Batch
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
 
-PER_ROW = ("source_ids", "source_mask", "target_ids", "target_mask", "slots", "slot_mask")
+PER_ROW = ("source_ids", "source_mask", "target_ids", "target_mask", "slots", "slot_mask", "noise")
 
 
 class Noisy(NamedTuple):
@@ -43,8 +43,9 @@ def denoising_loss(
 
     Args:
         model: A model whose flow's denoiser is its encoder.
-        batch: ``source_ids``, ``source_mask``, ``target_ids`` (B, S), ``slots``, ``slot_mask`` (B, M), and for the
-            length head what :func:`yanlm.tokenization.collation.collate` adds ``with_lengths``.
+        batch: ``source_ids``, ``source_mask``, ``target_ids`` (B, S), ``slots``, ``slot_mask`` (B, M); where noise and
+            words belong together also ``noise`` (B, M, e); and for the length head what
+            :func:`yanlm.tokenization.collation.collate` adds ``with_lengths``.
         settings: Kinds of rows, times, and how experts are trained.
         seeds: One integer for each row; its kind, noise, time and experts follow from it.
         totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
@@ -102,7 +103,7 @@ def _of_all_processes(columns: Tensor) -> Tensor:
 
 def _rows(batch: Batch, where: Tensor) -> Batch:
     rows = where.nonzero().squeeze(1).to(batch["slots"].device)  # numbers, not booleans: a device need not count them
-    return {name: batch[name][rows] for name in PER_ROW}
+    return {name: batch[name][rows] for name in PER_ROW if name in batch}
 
 
 def _places(model: YanNetwork, batch: Batch, streams: Sequence[torch.Generator]) -> Places:
@@ -124,7 +125,8 @@ def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Seq
     places = _places(model, batch, streams)
     labels = batch["target_ids"].gather(1, batch["slots"])
     z1 = torch.nn.functional.embedding(labels, flow.codebook(model.encoder))
-    z0 = row_normal(generators(seeds, NOISE), mask, flow.dim).to(z1)
+    noise = batch["noise"] if "noise" in batch else row_normal(generators(seeds, NOISE), mask, flow.dim)
+    z0 = noise.to(z1)
     u = drawn[:, 2].to(z1)
     t = flow.information.quantile(u) if settings.times == "information" else u
     t = t.masked_fill(drawn[:, 1].to(z1) < settings.zero_share, 0.0)

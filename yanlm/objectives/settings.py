@@ -155,7 +155,11 @@ class Denoising:
         length: Weight of the length head's cross-entropy, whose gradient stays inside the head.
         student_steps: Train a student with this many steps of the model that training starts from, instead of all of
             the above; 0 for none (:mod:`yanlm.objectives.distilling`).
-        teacher_steps: Steps of its teacher, a multiple of them.
+        teacher_steps: Steps of the teacher: of a student, a multiple of its own; with ``reflow`` passes in which it
+            reads what it wrote.
+        reflow: Share of the rows that learn, in place of the data, what the model that training starts from writes
+            from the same noise; 0 for none (:mod:`yanlm.objectives.reflow`).
+        points: With ``reflow``, how many points of each row's path are learned from.
     """
 
     times: str = "information"
@@ -168,16 +172,21 @@ class Denoising:
     length: float = 1.0
     student_steps: int = 0
     teacher_steps: int = 16
+    reflow: float = 0.0
+    points: int = 4
 
     def __post_init__(self) -> None:
         """Check weights and choices."""
         check_count("teacher_steps", self.teacher_steps)
+        check_count("points", self.points)
         if check_count("student_steps", self.student_steps, minimum=0) and self.teacher_steps % self.student_steps:
             raise ValueError(f"student_steps must divide teacher_steps={self.teacher_steps}, got {self.student_steps}")
         check_choice("times", self.times, ("information", "uniform"))
         check_choice("gradient", self.gradient, ("auto", "all", "drawn"))
         _not_negative(self, ("balance", "length"))
-        for name in ("zero_share", "plain", "reveal"):
+        for name in ("zero_share", "plain", "reveal", "reflow"):
             check_share(name, getattr(self, name))
+        if self.student_steps and self.reflow:
+            raise ValueError("give student_steps or reflow: a teacher is followed or its words are learned")
         if not isinstance(self.consistent, bool):
             raise ValueError(f"consistent must be true or false, got {self.consistent!r}")

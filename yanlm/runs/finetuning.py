@@ -38,6 +38,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 MINUTES = 5.0
 _LONGEST_PADDED = 16
 
+WITHOUT_TEACHER = {"student_steps": 0, "reflow": 0.0}
+"""A model is fine-tuned on the task, and does not learn from itself."""
+
 
 def finetune_settings(
     model: str | Path, task: str, data: Sequence[str], options: Mapping[str, Any], *, padded: int | None = None
@@ -85,7 +88,7 @@ def finetune_settings(
     else:
         chosen |= {"recipe1": recipe}
         if capabilities(config).denoises:
-            learned = saved.get("denoising", {}) | {"student_steps": 0}  # a student learns the task, not from itself
+            learned = saved.get("denoising", {}) | WITHOUT_TEACHER
             chosen |= {"denoising": learned, "model": _flow_settings(config)}
             chosen["model"] |= dict(options.get("model", {}))
         else:

@@ -103,6 +103,9 @@ def _distilled(steps: int) -> Method:
     return Method(options=options, generate={"steps": steps}, is_flow=True, asked=True, teacher="flow")
 
 
+REFLOWED: Json = {"denoising": {"reflow": 0.75, "teacher_steps": 8}, "recipe1": {"batch_size": 16}}  # four points each
+
+
 def _drawn(**options: str) -> Json:
     return {"temperature": 1.0, **options}
 
@@ -120,6 +123,7 @@ METHODS: dict[str, Method] = {
     "flow, one expert a text": Method(options={"model": {"scope": "sequence"}}, is_flow=True, asked=True),
     "flow, lambda": Method(options={"model": {"experts": "continuum"}}, is_flow=True, asked=True),
     "flow, re-noised": Method("flow", generate={"candidates": 4}, asked=True),
+    "flow, reflowed": Method(options=REFLOWED, is_flow=True, asked=True, teacher="flow"),
     "flow, distilled": _distilled(1),
     "flow, distilled, T = 2": _distilled(2),
     "flow, distilled, T = 4": _distilled(4),
