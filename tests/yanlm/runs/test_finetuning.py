@@ -24,19 +24,21 @@ def test_gpt2_is_tuned_on_answers_alone_unless_told_otherwise(models: Path) -> N
     assert finetune_settings(models / "mlm", "qa", ["builtin:rooms"], {}).stage1.known == 1.0
 
 
-def test_a_student_is_tuned_on_the_task_and_not_by_itself(models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("learns", [{"student_steps": 1}, {"reflow": 0.5}], ids=str)
+def test_a_student_is_tuned_on_the_task_and_not_by_itself(models: Path, tmp_path: Path, learns: dict[str, Any]) -> None:
     shutil.copytree(models / "encoder", tmp_path / "student")
     settings = resolve(
         {
             "steps1": 1,
             "init": "teacher",
             "model": {"denoiser": "encoder"},
-            "denoising": {"student_steps": 1, "plain": 0.5},
+            "denoising": learns | {"plain": 0.5},
         }
     )
     write_json(tmp_path / "student" / "run.json", {"settings": settings.to_dict()})
     tuned = finetune_settings(tmp_path / "student", "qa", ["builtin:rooms"], {"steps": 2})
-    assert (tuned.denoising.student_steps, tuned.denoising.plain, tuned.stages) == (0, 0.5, (1,))
+    assert (tuned.denoising.student_steps, tuned.denoising.reflow) == (0, 0)
+    assert (tuned.denoising.plain, tuned.stages) == (0.5, (1,))
 
 
 def test_a_recipe_may_mask_more_than_the_answer(models: Path) -> None:
