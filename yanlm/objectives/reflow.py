@@ -24,15 +24,16 @@ def reflow_loss(
     r"""The loss of :func:`yanlm.objectives.denoising.denoising_loss` on pairs that a teacher has made.
 
     A flow of the data pairs every noise with every answer, and only the first steps of its sampler decide which of the
-    right answers a noise becomes. Here the teacher decides. In ``settings.teacher_steps`` passes, reading what it
-    wrote, it turns the noise z0 of a row into words y, and the student learns at points of the line between them,
+    right answers a noise becomes. Here the teacher decides. In ``settings.teacher_steps`` passes it turns the noise z0
+    of a row into words y, and the student learns at points of the line between them,
 
     .. math:: z_t = t\, e_y + (1 - t)\, z_0 \quad \text{with } y = y(z_0),
 
     so that for the student already the noise says what to write (reflow: Liu, Gong, Liu 2022, arXiv:2209.03003). In
     ``settings.reflow`` of the rows; the others keep the data's words and a noise of their own. They teach the student
     what to do where written words and noise disagree. Each pair is seen at ``settings.points`` points, since making it
-    takes longer than learning from it.
+    takes longer than learning from it. The teacher reads what it wrote if ``settings.reveal`` is above 0, as the
+    student will.
 
     Args:
         student: The model that is trained.
@@ -62,10 +63,9 @@ def coupled(teacher: Any, batch: Batch, settings: Denoising, seeds: Sequence[int
     rows = chosen.nonzero().squeeze(1).to(slots.device)
     own = [seed for seed, is_own in zip(seeds, chosen.tolist(), strict=True) if is_own]
     ids, seen, where, held = (batch[name][rows] for name in ("source_ids", "source_mask", "slots", "slot_mask"))
+    how = {"steps": settings.teacher_steps, "reread": settings.reveal > 0}
     # From these seeds the teacher draws the noise above.
-    written = teacher.generate(
-        ids, slots=where, source_mask=seen, slot_mask=held, steps=settings.teacher_steps, reread=True, seeds=own
-    )
+    written = teacher.generate(ids, slots=where, source_mask=seen, slot_mask=held, seeds=own, **how)
     target = batch["target_ids"][rows]
     words = torch.where(held, written.tokens[:, 0], target.gather(1, where))
     target = target.scatter(1, where, words)

@@ -155,8 +155,7 @@ class Denoising:
         length: Weight of the length head's cross-entropy, whose gradient stays inside the head.
         student_steps: Train a student with this many steps of the model that training starts from, instead of all of
             the above; 0 for none (:mod:`yanlm.objectives.distilling`).
-        teacher_steps: Steps of the teacher: of a student, a multiple of its own; with ``reflow`` passes in which it
-            reads what it wrote.
+        teacher_steps: Steps of the teacher; of a student's, a multiple of its own.
         reflow: Share of the rows that learn, in place of the data, what the model that training starts from writes
             from the same noise; 0 for none (:mod:`yanlm.objectives.reflow`).
         points: With ``reflow``, how many points of each row's path are learned from.

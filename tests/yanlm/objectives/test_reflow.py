@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,15 +24,17 @@ SEEDS = [5, 6, 7]
 ALL = Denoising(reflow=1.0, teacher_steps=3, length=0.0)
 
 
+@pytest.mark.parametrize("reveal", [0.0, 0.3])
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_the_words_are_what_the_teacher_writes_from_the_noise(make_model: Make, spans_batch: Any, kind: Any) -> None:
+def test_the_words_are_what_the_teacher_writes_from_the_noise(
+    make_model: Make, spans_batch: Any, kind: Any, reveal: float
+) -> None:
     teacher = make_model(denoiser="encoder", **kind).eval()
-    pairs = coupled(teacher, spans_batch, ALL, SEEDS)
+    pairs = coupled(teacher, spans_batch, replace(ALL, reveal=reveal), SEEDS)
     names = ("source_ids", "slots", "source_mask", "slot_mask")
     ids, slots, seen, held = (spans_batch[name] for name in names)
-    own = teacher.generate(
-        ids, slots=slots, source_mask=seen, slot_mask=held, steps=3, reread=True, seeds=SEEDS
-    ).tokens[:, 0]
+    how = {"steps": 3, "reread": reveal > 0, "seeds": SEEDS}
+    own = teacher.generate(ids, slots=slots, source_mask=seen, slot_mask=held, **how).tokens[:, 0]
     assert torch.equal(pairs["target_ids"].gather(1, slots)[held], own[held])
     outside = torch.ones_like(ids, dtype=torch.bool).scatter(1, slots, ~held)
     assert torch.equal(pairs["target_ids"][outside], spans_batch["target_ids"][outside]), "only slots change"
