@@ -16,7 +16,7 @@ from yanlm.modeling.writing import TIED, WritingModel
 from yanlm.objectives.denoising import denoising_loss
 from yanlm.objectives.distilling import distillation_loss
 from yanlm.objectives.masked import masked_loss
-from yanlm.objectives.reflow import reflow_loss
+from yanlm.objectives.reflow import Pairs
 from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.objectives.stage1 import stage1_loss
 from yanlm.objectives.stage2 import stage2_loss
@@ -64,7 +64,7 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         self.post_init()
         self.stage1, self.stage2, self.denoising = Stage1(), Stage2(), Denoising()
         self._frozen: tuple[nn.Module, ...] = ()
-        self._teacher: tuple[YanModel, ...] = ()  # in a tuple, or it would be a part of this model
+        self._teacher: tuple[tuple[YanModel, Pairs], ...] = ()  # in a tuple, or it would be a part of this model
 
     def prepare_stage(self, stage: int) -> None:
         """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen.
@@ -98,7 +98,7 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
 
     def learn_from(self, teacher: YanModel) -> None:
         """From now on, train this model on what ``teacher`` does, by ``denoising.student_steps`` or ``.reflow``."""
-        self._teacher = (teacher.requires_grad_(False).eval(),)
+        self._teacher = ((teacher.requires_grad_(False).eval(), Pairs(teacher)),)
 
     def train(self, mode: bool = True) -> YanModel:
         """Set the training mode; frozen parts stay in evaluation mode."""
@@ -132,10 +132,11 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         totals = self.counts(batch) if totals is None else totals.to(self.device)
         if self.flow is None:
             return YanOutput(*masked_loss(self, batch, seeds, totals))
-        for teacher in self._teacher:
+        for teacher, pairs in self._teacher:
             nn.Module.to(teacher, self.device)  # it is no part of this model, so nobody else moves it
-            learn = distillation_loss if self.denoising.student_steps else reflow_loss
-            return YanOutput(*learn(self, teacher, batch, self.denoising, seeds, totals))
+            if self.denoising.student_steps:
+                return YanOutput(*distillation_loss(self, teacher, batch, self.denoising, seeds, totals))
+            batch = dict(pairs.of(batch, self.denoising, seeds))
         if self.can.denoises:
             return YanOutput(*denoising_loss(self, batch, self.denoising, seeds, totals))
         if stage == 1:

@@ -2,71 +2,85 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from yanlm.objectives.denoising import denoising_loss
 from yanlm.objectives.settings import Denoising
-from yanlm.objectives.token_loss import Parts
-from yanlm.seeding import COUPLED, NOISE, generators, row_normal, row_seed, row_uniform
+from yanlm.seeding import COUPLED, NOISE, generators, row_normal
 from yanlm.tokenization.collation import Batch
 
-if TYPE_CHECKING:
-    from yanlm.nn.network import YanNetwork
+MOST = 2**20
+"""Most texts that are kept."""
 
 
-def reflow_loss(
-    student: YanNetwork, teacher: Any, batch: Batch, settings: Denoising, seeds: Sequence[int], totals: Tensor
-) -> tuple[Tensor, Parts]:
-    r"""The loss of :func:`yanlm.objectives.denoising.denoising_loss` on pairs that a teacher has made.
+class Pairs:
+    r"""Pairs of a noise and what a teacher writes from it, to train on in place of the data (reflow).
 
     A flow of the data pairs every noise with every answer, and only the first steps of its sampler decide which of the
-    right answers a noise becomes. Here the teacher decides. In ``settings.teacher_steps`` passes it turns the noise z0
-    of a row into words y, and the student learns at points of the line between them,
+    right answers a noise becomes. Here the teacher decides. In ``teacher_steps`` passes it turns the noise z0 of a row
+    into words y, and the student learns (:func:`yanlm.objectives.denoising.denoising_loss`) at points of the line
 
     .. math:: z_t = t\, e_y + (1 - t)\, z_0 \quad \text{with } y = y(z_0),
 
-    so that for the student already the noise says what to write (reflow: Liu, Gong, Liu 2022, arXiv:2209.03003). In
-    ``settings.reflow`` of the rows; the others keep the data's words and a noise of their own. They teach the student
-    what to do where written words and noise disagree. Each pair is seen at ``settings.points`` points, since making it
-    takes longer than learning from it. The teacher reads what it wrote if ``settings.reveal`` is above 0, as the
-    student will.
+    so that for the student the noise says from the start what to write (Liu, Gong, Liu 2022, arXiv:2209.03003). A share
+    of the rows keeps the data's words and a noise of its own: they teach the student what to do where written words and
+    noise disagree.
+
+    Every row of the data has a few noises, which follow from the row itself. So a text is written once, when its pair
+    is first drawn, and kept; a training that goes on after an interruption writes the same texts again.
 
     Args:
-        student: The model that is trained.
-        teacher: The :class:`yanlm.YanModel` that it starts from, frozen.
-        batch: As for :func:`yanlm.objectives.denoising.denoising_loss`.
-        settings: Kinds of rows, share and points of the pairs, and the teacher's passes.
-        seeds: One integer for each row, from which its noise and all else follows.
-        totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
-
-    Returns:
-        The loss, a scalar, and its detached parts by name.
+        teacher: The :class:`yanlm.YanModel` that the training starts from, frozen.
     """
-    pairs = coupled(teacher, batch, settings, seeds)
-    pairs = {name: tensor.repeat_interleave(settings.points, 0) for name, tensor in pairs.items()}
-    seeds = [row_seed(seed, 0, point) for seed in seeds for point in range(settings.points)]
-    return denoising_loss(student, pairs, settings, seeds, totals * settings.points)
+
+    def __init__(self, teacher: Any) -> None:
+        self.teacher = teacher
+        self.texts: dict[int, Tensor] = {}
+
+    @torch.no_grad()
+    def of(self, batch: Batch, settings: Denoising, seeds: Sequence[int]) -> Batch:
+        """The batch with ``noise`` ``(B, M, e)`` and, in a share of its rows, the teacher's words as the target.
+
+        Args:
+            batch: ``source_ids``, ``source_mask``, ``target_ids``, ``target_mask`` (B, S), ``slots``, ``slot_mask``
+                (B, M).
+            settings: ``reflow`` is the share of the rows, ``pairs`` how many noises a row has. The teacher takes
+                ``teacher_steps`` passes, and reads what it wrote if ``reveal`` is above 0, as the student will.
+            seeds: One integer for each row, from which it follows whether it is of that share, and its noise.
+        """
+        slots, held = batch["slots"], batch["slot_mask"]
+        drawn = torch.stack([torch.rand(2, generator=source) for source in generators(seeds, COUPLED)])
+        chosen = (drawn[:, 0] < settings.reflow).nonzero().squeeze(1).tolist()
+        own = list(seeds)
+        for row in chosen:
+            own[row] = _pair_seed(batch, row, int(settings.pairs * drawn[row, 1]))
+        if missing := [row for row in chosen if own[row] not in self.texts]:
+            self._write(batch, missing, [own[row] for row in missing], settings)
+        target = batch["target_ids"].clone()
+        for row in chosen:
+            target[row, slots[row, held[row]]] = self.texts[own[row]].to(target.device)
+        noise = row_normal(generators(own, NOISE), held, self.teacher.denoiser.dim).to(slots.device)
+        return {**batch, "target_ids": target, "noise": noise}
+
+    def _write(self, batch: Batch, rows: list[int], seeds: list[int], settings: Denoising) -> None:
+        """Let the teacher write into the rows. From these seeds it draws the noise that the student will see."""
+        names = ("source_ids", "source_mask", "slots", "slot_mask")
+        ids, seen, slots, held = (batch[name][rows] for name in names)
+        how: dict[str, Any] = {"steps": settings.teacher_steps, "reread": settings.reveal > 0}
+        out = self.teacher.generate(ids, slots=slots, source_mask=seen, slot_mask=held, seeds=seeds, **how)
+        if len(self.texts) + len(rows) > MOST:
+            self.texts.clear()
+        for seed, tokens, own in zip(seeds, out.tokens[:, 0], held, strict=True):
+            self.texts[seed] = tokens[own].cpu()
 
 
-@torch.no_grad()
-def coupled(teacher: Any, batch: Batch, settings: Denoising, seeds: Sequence[int]) -> Batch:
-    """The batch with ``noise`` ``(B, M, e)``, and in a share of the rows the teacher's words from it as the target."""
-    slots, slot_mask = batch["slots"], batch["slot_mask"]
-    noise = row_normal(generators(seeds, NOISE), slot_mask, teacher.denoiser.dim).to(teacher.device)
-    chosen = row_uniform(generators(seeds, COUPLED)) < settings.reflow
-    if not chosen.any():
-        return {**batch, "noise": noise}
-    rows = chosen.nonzero().squeeze(1).to(slots.device)
-    own = [seed for seed, is_own in zip(seeds, chosen.tolist(), strict=True) if is_own]
-    ids, seen, where, held = (batch[name][rows] for name in ("source_ids", "source_mask", "slots", "slot_mask"))
-    how = {"steps": settings.teacher_steps, "reread": settings.reveal > 0}
-    # From these seeds the teacher draws the noise above.
-    written = teacher.generate(ids, slots=where, source_mask=seen, slot_mask=held, seeds=own, **how)
-    target = batch["target_ids"][rows]
-    words = torch.where(held, written.tokens[:, 0], target.gather(1, where))
-    target = target.scatter(1, where, words)
-    return {**batch, "noise": noise, "target_ids": batch["target_ids"].index_copy(0, rows, target)}
+def _pair_seed(batch: Batch, row: int, number: int) -> int:
+    """Seed of a row's noise of this number: 63 bits of a hash of its tokens and slots, whatever is beside it."""
+    parts = (("source_ids", "source_mask"), ("target_ids", "target_mask"), ("slots", "slot_mask"))
+    held = [batch[name][row, batch[mask][row]].tolist() for name, mask in parts]
+    digest = hashlib.blake2b(repr((held, number)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

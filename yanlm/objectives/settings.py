@@ -158,7 +158,7 @@ class Denoising:
         teacher_steps: Steps of the teacher; of a student's, a multiple of its own.
         reflow: Share of the rows that learn, in place of the data, what the model that training starts from writes
             from the same noise; 0 for none (:mod:`yanlm.objectives.reflow`).
-        points: With ``reflow``, how many points of each row's path are learned from.
+        pairs: With ``reflow``, how many noises each row of the data has.
     """
 
     times: str = "information"
@@ -172,12 +172,12 @@ class Denoising:
     student_steps: int = 0
     teacher_steps: int = 16
     reflow: float = 0.0
-    points: int = 4
+    pairs: int = 4
 
     def __post_init__(self) -> None:
         """Check weights and choices."""
         check_count("teacher_steps", self.teacher_steps)
-        check_count("points", self.points)
+        check_count("pairs", self.pairs)
         if check_count("student_steps", self.student_steps, minimum=0) and self.teacher_steps % self.student_steps:
             raise ValueError(f"student_steps must divide teacher_steps={self.teacher_steps}, got {self.student_steps}")
         check_choice("times", self.times, ("information", "uniform"))

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from yanlm.modeling.yan import YanModel
-from yanlm.objectives.denoising import denoising_loss
-from yanlm.objectives.reflow import coupled, reflow_loss
+from yanlm.objectives import reflow
+from yanlm.objectives.reflow import Pairs
 from yanlm.objectives.settings import Denoising
+from yanlm.seeding import NOISE, generators, row_normal
 
 Make = Callable[..., YanModel]
 KINDS: list[dict[str, Any]] = [
@@ -21,7 +22,11 @@ KINDS: list[dict[str, Any]] = [
     {"num_experts": 3, "scope": "sequence", "experts": "source", "expert_layer": 1},
 ]
 SEEDS = [5, 6, 7]
-ALL = Denoising(reflow=1.0, teacher_steps=3, length=0.0)
+ALL = Denoising(reflow=1.0, teacher_steps=3, pairs=1, length=0.0)
+
+
+def places(batch: Any) -> dict[str, torch.Tensor]:
+    return {name: batch[name] for name in ("slots", "source_mask", "slot_mask")}
 
 
 @pytest.mark.parametrize("reveal", [0.0, 0.3])
@@ -29,65 +34,66 @@ ALL = Denoising(reflow=1.0, teacher_steps=3, length=0.0)
 def test_the_words_are_what_the_teacher_writes_from_the_noise(
     make_model: Make, spans_batch: Any, kind: Any, reveal: float
 ) -> None:
-    teacher = make_model(denoiser="encoder", **kind).eval()
-    pairs = coupled(teacher, spans_batch, replace(ALL, reveal=reveal), SEEDS)
-    names = ("source_ids", "slots", "source_mask", "slot_mask")
-    ids, slots, seen, held = (spans_batch[name] for name in names)
-    how = {"steps": 3, "reread": reveal > 0, "seeds": SEEDS}
-    own = teacher.generate(ids, slots=slots, source_mask=seen, slot_mask=held, **how).tokens[:, 0]
-    assert torch.equal(pairs["target_ids"].gather(1, slots)[held], own[held])
-    outside = torch.ones_like(ids, dtype=torch.bool).scatter(1, slots, ~held)
-    assert torch.equal(pairs["target_ids"][outside], spans_batch["target_ids"][outside]), "only slots change"
-    assert pairs["noise"].any(-1).equal(held)
+    teacher, settings = make_model(denoiser="encoder", **kind).eval(), replace(ALL, reveal=reveal)
+    pairs, held = Pairs(teacher), spans_batch["slot_mask"]
+    coupled = pairs.of(spans_batch, settings, SEEDS)
+    seeds = list(pairs.texts)
+    how = {"steps": 3, "reread": reveal > 0, "seeds": seeds}
+    own = teacher.generate(spans_batch["source_ids"], **places(spans_batch), **how).tokens[:, 0]
+    slots = spans_batch["slots"]
+    assert torch.equal(coupled["target_ids"].gather(1, slots)[held], own[held])
+    assert torch.equal(coupled["noise"], row_normal(generators(seeds, NOISE), held, teacher.denoiser.dim))
+    outside = torch.ones_like(coupled["target_ids"], dtype=torch.bool).scatter(1, slots, ~held)
+    assert torch.equal(coupled["target_ids"][outside], spans_batch["target_ids"][outside]), "only slots change"
 
 
-@pytest.mark.parametrize("share", [0.5, 1.0])
-def test_a_row_draws_for_itself(make_model: Make, spans_batch: Any, share: float) -> None:
-    teacher, student = (make_model(denoiser="encoder", **KINDS[1]).eval() for _ in range(2))
-    settings = Denoising(reflow=share, teacher_steps=2, points=2, length=0.0)
-    totals = student.counts(spans_batch)
+def test_a_text_is_written_once_and_belongs_to_its_row(
+    make_model: Make, spans_batch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = Pairs(make_model(denoiser="encoder").eval())
+    first = pairs.of(spans_batch, ALL, SEEDS)
+    texts = dict(pairs.texts)
+    monkeypatch.setattr(pairs.teacher, "generate", None)  # not called again
+    again = pairs.of(spans_batch, ALL, [8, 9, 10])
+    assert torch.equal(first["target_ids"], again["target_ids"]) and torch.equal(first["noise"], again["noise"])
+    part = {name: tensor[[2, 0]] for name, tensor in spans_batch.items()}
+    alone = pairs.of({**part, "source_ids": part["source_ids"]}, ALL, [1, 2])
+    assert torch.equal(alone["target_ids"], first["target_ids"][[2, 0]]) and pairs.texts == texts
 
-    def of(rows: list[int], seeds: list[int]) -> torch.Tensor:
-        part = {name: tensor[rows] for name, tensor in spans_batch.items()}
-        return reflow_loss(student, teacher, part, settings, seeds, totals)[0].detach()
 
-    assert of([0, 1, 2], SEEDS).allclose(of([0], SEEDS[:1]) + of([1, 2], SEEDS[1:]), rtol=1e-4)
-    assert not of([0, 1, 2], SEEDS).allclose(of([0, 1, 2], [5, 6, 8]), rtol=1e-4)
+def test_what_is_kept_has_a_limit_and_is_the_same_when_written_again(
+    make_model: Make, spans_batch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = Pairs(make_model(denoiser="encoder").eval())
+    first = pairs.of(spans_batch, ALL, SEEDS)
+    monkeypatch.setattr(reflow, "MOST", 4)
+    many = pairs.of(spans_batch, replace(ALL, pairs=50), SEEDS)
+    assert len(pairs.texts) == 3 and not torch.equal(many["noise"], first["noise"])
+    pairs.texts.clear()
+    assert torch.equal(pairs.of(spans_batch, ALL, SEEDS)["target_ids"], first["target_ids"])
 
 
 def test_a_share_of_the_rows_keeps_the_words_of_the_data(make_model: Make, spans_batch: Any) -> None:
-    teacher = make_model(denoiser="encoder").eval()
-    kept = 0
+    pairs, kept = Pairs(make_model(denoiser="encoder").eval()), 0
     for seed in range(12):
-        pairs = coupled(teacher, spans_batch, Denoising(reflow=0.5, teacher_steps=2), [seed, seed + 50, seed + 100])
-        kept += int((pairs["target_ids"] == spans_batch["target_ids"]).all(1).sum())
-        assert pairs["noise"].any(-1).equal(spans_batch["slot_mask"])
+        coupled = pairs.of(spans_batch, replace(ALL, reflow=0.5), [seed, seed + 50, seed + 100])
+        kept += int((coupled["target_ids"] == spans_batch["target_ids"]).all(1).sum())
+        assert coupled["noise"].any(-1).equal(spans_batch["slot_mask"])
     assert 9 <= kept <= 27  # 18 of 36 on average
 
 
-def test_a_loss_of_pairs_is_a_mean_over_their_points(make_model: Make, spans_batch: Any) -> None:
-    """At t = 0 all points of a pair are the same, and so is the loss on the pair alone."""
-    model = make_model(denoiser="encoder").eval()
-    settings = Denoising(reflow=1.0, teacher_steps=2, points=3, length=0.0, plain=0.0, reveal=0.0, zero_share=1.0)
-    totals = model.counts(spans_batch)
-    many, _ = reflow_loss(model, model, spans_batch, settings, SEEDS, totals)
-    once, _ = denoising_loss(model, coupled(model, spans_batch, settings, SEEDS), settings, SEEDS, totals)
-    assert many.detach().allclose(once.detach(), rtol=1e-5)
-
-
-def test_noise_comes_to_mean_words(make_model: Make, spans_batch: Any) -> None:
+def test_noise_gets_a_meaning(make_model: Make, spans_batch: Any) -> None:
     """A student learns, at t = 0, which words its teacher makes of a noise; from the data alone noise means nothing."""
     teacher = make_model(denoiser="encoder", num_experts=1).eval()
     student = make_model(denoiser="encoder", num_experts=1).train()
     student.load_state_dict(teacher.state_dict())
-    student.denoising = Denoising(reflow=1.0, teacher_steps=2, points=2, plain=0.0, reveal=0.0, zero_share=1.0)
+    student.denoising = replace(ALL, pairs=3, plain=0.0, reveal=0.0, zero_share=1.0)
     student.learn_from(teacher)
     student.prepare_stage(1)
     optimizer = torch.optim.Adam(student.parameters(), lr=1e-2)
     losses = []
     for step in range(60):
-        seeds = [step % 3, 10 + step % 3, 20 + step % 3]
-        loss = student(stage=1, seeds=seeds, **spans_batch).loss
+        loss = student(stage=1, seeds=[step, 100 + step, 200 + step], **spans_batch).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -98,7 +104,7 @@ def test_noise_comes_to_mean_words(make_model: Make, spans_batch: Any) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "says"),
-    [({"reflow": 1.5}, "reflow"), ({"points": 0}, "points"), ({"reflow": 0.5, "student_steps": 1}, "student_steps")],
+    [({"reflow": 1.5}, "reflow"), ({"pairs": 0}, "pairs"), ({"reflow": 0.5, "student_steps": 1}, "student_steps")],
 )
 def test_settings_out_of_range(settings: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):

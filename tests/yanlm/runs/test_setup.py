@@ -98,7 +98,7 @@ def test_sentences_end_with_a_point(tmp_path: Path, spec: str) -> None:
     assert {tokenizer.decode([id]).strip() for id in config.sentence_ends} <= {".", "!", "?"}
 
 
-@pytest.mark.parametrize("learns", [{"student_steps": 1}, {"reflow": 0.5, "teacher_steps": 2, "points": 2}], ids=str)
+@pytest.mark.parametrize("learns", [{"student_steps": 1}, {"reflow": 0.5, "teacher_steps": 2, "pairs": 2}], ids=str)
 def test_a_student_has_the_model_it_begins_from_as_teacher(tmp_path: Path, learns: dict[str, Any]) -> None:
     options = {"data": "builtin:codes:train=50", "tokenizer": "words:64", "steps1": 2, "eval_rows": 2}
     small = {"model": {"denoiser": "encoder", "d_model": 16, "num_heads": 2}, "recipe1": {"batch_size": 2}}
