@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from yanlm.objectives.settings import Denoising
-from yanlm.seeding import COUPLED, NOISE, generators, row_normal
+from yanlm.seeding import COUPLED, NOISE, generators, row_normal, row_seed
 from yanlm.tokenization.collation import Batch
 
 MOST = 2**20
-"""Most texts that are kept."""
+"""Most rows whose texts are kept."""
 
 
 class Pairs:
@@ -30,8 +30,8 @@ class Pairs:
     of the rows keeps the data's words and a noise of its own: they teach the student what to do where written words and
     noise disagree.
 
-    Every row of the data has a few noises, which follow from the row itself. So a text is written once, when its pair
-    is first drawn, and kept; a training that goes on after an interruption writes the same texts again.
+    Every row of the data has a few noises, which follow from the row itself. So its texts are written once, when it is
+    first seen, and kept; a training that goes on after an interruption writes the same texts again.
 
     Args:
         teacher: The :class:`yanlm.YanModel` that the training starts from, frozen.
@@ -39,7 +39,7 @@ class Pairs:
 
     def __init__(self, teacher: Any) -> None:
         self.teacher = teacher
-        self.texts: dict[int, Tensor] = {}
+        self.texts: dict[int, Tensor] = {}  # of every row (pairs, m)
 
     @torch.no_grad()
     def of(self, batch: Batch, settings: Denoising, seeds: Sequence[int]) -> Batch:
@@ -55,32 +55,34 @@ class Pairs:
         slots, held = batch["slots"], batch["slot_mask"]
         drawn = torch.stack([torch.rand(2, generator=source) for source in generators(seeds, COUPLED)])
         chosen = (drawn[:, 0] < settings.reflow).nonzero().squeeze(1).tolist()
-        own = list(seeds)
+        known = [_number_of(batch, row) for row in range(len(slots))]
+        if missing := [row for row, number in enumerate(known) if number not in self.texts]:
+            self._write(batch, missing, [known[row] for row in missing], settings)
+        own, target = list(seeds), batch["target_ids"].clone()
         for row in chosen:
-            own[row] = _pair_seed(batch, row, int(settings.pairs * drawn[row, 1]))
-        if missing := [row for row in chosen if own[row] not in self.texts]:
-            self._write(batch, missing, [own[row] for row in missing], settings)
-        target = batch["target_ids"].clone()
-        for row in chosen:
-            target[row, slots[row, held[row]]] = self.texts[own[row]].to(target.device)
+            pair = int(settings.pairs * drawn[row, 1])
+            own[row] = row_seed(known[row], 0, pair)
+            target[row, slots[row, held[row]]] = self.texts[known[row]][pair].to(target.device)
         noise = row_normal(generators(own, NOISE), held, self.teacher.denoiser.dim).to(slots.device)
         return {**batch, "target_ids": target, "noise": noise}
 
-    def _write(self, batch: Batch, rows: list[int], seeds: list[int], settings: Denoising) -> None:
+    def _write(self, batch: Batch, rows: list[int], numbers: list[int], settings: Denoising) -> None:
         """Let the teacher write into the rows. From these seeds it draws the noise that the student will see."""
-        names = ("source_ids", "source_mask", "slots", "slot_mask")
-        ids, seen, slots, held = (batch[name][rows] for name in names)
-        how: dict[str, Any] = {"steps": settings.teacher_steps, "reread": settings.reveal > 0}
-        out = self.teacher.generate(ids, slots=slots, source_mask=seen, slot_mask=held, seeds=seeds, **how)
         if len(self.texts) + len(rows) > MOST:
             self.texts.clear()
-        for seed, tokens, own in zip(seeds, out.tokens[:, 0], held, strict=True):
-            self.texts[seed] = tokens[own].cpu()
+        names = ("source_ids", "source_mask", "slots", "slot_mask")
+        ids, seen, slots, held = (batch[name][rows].repeat_interleave(settings.pairs, 0) for name in names)
+        seeds = [row_seed(number, 0, pair) for number in numbers for pair in range(settings.pairs)]
+        how: dict[str, Any] = {"steps": settings.teacher_steps, "reread": settings.reveal > 0}
+        out = self.teacher.generate(ids, slots=slots, source_mask=seen, slot_mask=held, seeds=seeds, **how)
+        written = out.tokens[:, 0].cpu().unflatten(0, (-1, settings.pairs))
+        for row, number, tokens in zip(rows, numbers, written, strict=True):
+            self.texts[number] = tokens[:, batch["slot_mask"][row].cpu()]
 
 
-def _pair_seed(batch: Batch, row: int, number: int) -> int:
-    """Seed of a row's noise of this number: 63 bits of a hash of its tokens and slots, whatever is beside it."""
+def _number_of(batch: Batch, row: int) -> int:
+    """63 bits of a hash of a row's tokens and slots, whatever is beside it."""
     parts = (("source_ids", "source_mask"), ("target_ids", "target_mask"), ("slots", "slot_mask"))
     held = [batch[name][row, batch[mask][row]].tolist() for name, mask in parts]
-    digest = hashlib.blake2b(repr((held, number)).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(repr(held).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -172,7 +172,7 @@ class Denoising:
     student_steps: int = 0
     teacher_steps: int = 16
     reflow: float = 0.0
-    pairs: int = 4
+    pairs: int = 1
 
     def __post_init__(self) -> None:
         """Check weights and choices."""

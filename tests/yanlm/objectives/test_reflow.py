@@ -13,7 +13,7 @@ from yanlm.modeling.yan import YanModel
 from yanlm.objectives import reflow
 from yanlm.objectives.reflow import Pairs
 from yanlm.objectives.settings import Denoising
-from yanlm.seeding import NOISE, generators, row_normal
+from yanlm.seeding import NOISE, generators, row_normal, row_seed
 
 Make = Callable[..., YanModel]
 KINDS: list[dict[str, Any]] = [
@@ -37,7 +37,7 @@ def test_the_words_are_what_the_teacher_writes_from_the_noise(
     teacher, settings = make_model(denoiser="encoder", **kind).eval(), replace(ALL, reveal=reveal)
     pairs, held = Pairs(teacher), spans_batch["slot_mask"]
     coupled = pairs.of(spans_batch, settings, SEEDS)
-    seeds = list(pairs.texts)
+    seeds = [row_seed(number, 0, 0) for number in pairs.texts]
     how = {"steps": 3, "reread": reveal > 0, "seeds": seeds}
     own = teacher.generate(spans_batch["source_ids"], **places(spans_batch), **how).tokens[:, 0]
     slots = spans_batch["slots"]
@@ -52,13 +52,13 @@ def test_a_text_is_written_once_and_belongs_to_its_row(
 ) -> None:
     pairs = Pairs(make_model(denoiser="encoder").eval())
     first = pairs.of(spans_batch, ALL, SEEDS)
-    texts = dict(pairs.texts)
+    count = len(pairs.texts)
     monkeypatch.setattr(pairs.teacher, "generate", None)  # not called again
     again = pairs.of(spans_batch, ALL, [8, 9, 10])
     assert torch.equal(first["target_ids"], again["target_ids"]) and torch.equal(first["noise"], again["noise"])
     part = {name: tensor[[2, 0]] for name, tensor in spans_batch.items()}
     alone = pairs.of({**part, "source_ids": part["source_ids"]}, ALL, [1, 2])
-    assert torch.equal(alone["target_ids"], first["target_ids"][[2, 0]]) and pairs.texts == texts
+    assert torch.equal(alone["target_ids"], first["target_ids"][[2, 0]]) and len(pairs.texts) == count
 
 
 def test_what_is_kept_has_a_limit_and_is_the_same_when_written_again(
@@ -67,10 +67,18 @@ def test_what_is_kept_has_a_limit_and_is_the_same_when_written_again(
     pairs = Pairs(make_model(denoiser="encoder").eval())
     first = pairs.of(spans_batch, ALL, SEEDS)
     monkeypatch.setattr(reflow, "MOST", 4)
-    many = pairs.of(spans_batch, replace(ALL, pairs=50), SEEDS)
-    assert len(pairs.texts) == 3 and not torch.equal(many["noise"], first["noise"])
-    pairs.texts.clear()
-    assert torch.equal(pairs.of(spans_batch, ALL, SEEDS)["target_ids"], first["target_ids"])
+    part = {name: tensor[:2] for name, tensor in spans_batch.items()}
+    other = {**part, "target_ids": part["target_ids"].flip(1)}
+    assert not torch.equal(pairs.of(other, ALL, SEEDS[:2])["noise"], first["noise"][:2])
+    assert len(pairs.texts) == 2, "the first three are gone"
+    assert torch.equal(pairs.of(part, ALL, SEEDS[:2])["target_ids"], first["target_ids"][:2])
+
+
+def test_every_row_has_as_many_noises_as_are_asked_for(make_model: Make, spans_batch: Any) -> None:
+    pairs = Pairs(make_model(denoiser="encoder").eval())
+    seen = [pairs.of(spans_batch, replace(ALL, pairs=3), [seed, seed + 50, seed + 100])["noise"] for seed in range(20)]
+    assert len({str(noise[0].tolist()) for noise in seen}) == 3
+    assert all(len(texts) == 3 for texts in pairs.texts.values())
 
 
 def test_a_share_of_the_rows_keeps_the_words_of_the_data(make_model: Make, spans_batch: Any) -> None:
