@@ -103,7 +103,7 @@ def _distilled(steps: int) -> Method:
     return Method(options=options, generate={"steps": steps}, is_flow=True, asked=True, teacher="flow")
 
 
-REFLOWED: Json = {"denoising": {"reflow": 0.75, "teacher_steps": 8, "pairs": 2}}
+REFLOWED: Json = {"denoising": {"reflow": 0.75, "teacher_steps": 8}}
 
 
 def _drawn(**options: str) -> Json:
