@@ -20,6 +20,11 @@ SENTENCES = [
     "near old town it sat",
 ]
 
+HEADS: dict[str, Any] = {"num_experts": 3, "scope": "span"}
+MARKS: dict[str, Any] = {"num_experts": 3, "scope": "sequence", "experts": "source", "expert_layer": 1}
+EXPERTS: list[dict[str, Any]] = [{"num_experts": 1}, HEADS, MARKS]
+"""Where the encoder denoises."""
+
 KINDS: dict[str, dict[str, Any]] = {
     "transformer": {},
     "transformer-conv": {"conv": 3},

@@ -21,6 +21,7 @@ from yanlm.generation.unmasking import Turn, in_turns
 from yanlm.generation.watching import Watcher
 from yanlm.nn.denoiser import LAST, TokenReader
 from yanlm.nn.places import Places
+from yanlm.nn.slots import held_slots
 from yanlm.seeding import EXPERT, GAUSSIAN, NOISE, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ def denoise(
     noise, experts = (sample_streams(seeds, many, salt) for salt in (NOISE, EXPERT))
     # Words are drawn from the noise's stream after it; vectors that are drawn elsewhere have a stream of their own.
     vectors = sample_streams(seeds, many, GAUSSIAN, model.device) if options.device_noise else noise
-    held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
-    held = held.repeat_interleave(many, 0)
+    held = held_slots(slots, slot_mask, many)
     points, draws = model.draw_points(slots.shape[1], experts), expert_draws(options)
     given = Given(
         source_ids,

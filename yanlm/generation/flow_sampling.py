@@ -14,6 +14,7 @@ from yanlm.generation.cuda_graphs import run
 from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_generation, finite_flow
 from yanlm.generation.watching import Watcher
+from yanlm.nn.slots import held_slots
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def generate(
     seeds, samples = check_generation(model.config, source_ids, slots, slot_mask, options, choices), options.samples
     noise = sample_streams(seeds, samples, NOISE, model.device if options.device_noise else "cpu")
     experts = sample_streams(seeds, samples, EXPERT)
-    held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
-    held = held.repeat_interleave(samples, 0)
+    held = held_slots(slots, slot_mask, samples)
     z0 = options.z0_scale * row_normal(noise, held, model.config.d_model)
     draws = expert_draws(options)
     uniforms = None if draws is None else draw_uniforms(draws, held.shape, experts).to(model.device)

@@ -11,6 +11,7 @@ from torch import Tensor
 from yanlm.generation.choices import likeliest
 from yanlm.generation.options import GenerationOptions
 from yanlm.generation.result import Generation, check_finite, check_generation
+from yanlm.nn.slots import held_slots
 from yanlm.seeding import NOISE, sample_streams
 
 
@@ -49,8 +50,7 @@ class Canvas:
         self.options, self.seeds = options, check_generation(config, source_ids, slots, slot_mask, options, choices)
         self.different = options.samples if options.draws or options.reread else 1  # rereading begins with noise
         self.streams = sample_streams(self.seeds, self.different, NOISE)
-        held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
-        self.held = held.repeat_interleave(self.different, 0)
+        self.held = held_slots(slots, slot_mask, self.different)
         self.tokens = torch.full(self.held.shape, config.pad_token_id or 0, device=slots.device)
 
     def result(self, nfe: int, scores: Tensor | None = None) -> Generation:

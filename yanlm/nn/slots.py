@@ -13,6 +13,12 @@ def gather_tokens(states: Tensor, at: Tensor) -> Tensor:
     return states.gather(1, at.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
 
 
+def held_slots(slots: Tensor, slot_mask: Tensor | None, times: int = 1) -> Tensor:
+    """Which of ``slots`` ``(B, M)`` are no padding, every row ``times`` times in a row ``(B * times, M)``."""
+    held = torch.ones_like(slots, dtype=torch.bool) if slot_mask is None else slot_mask
+    return held.repeat_interleave(times, 0)
+
+
 def slot_groups(slots: Tensor, scope: str, ids: Tensor | None = None, ends: Sequence[int] = ()) -> Tensor | None:
     """Group number of every slot ``(B, M)``: one expert answers for a group; ``None`` if every slot has its own.
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from yanlm.nn.slots import shown
 from yanlm.objectives.settings import Denoising
 from yanlm.seeding import COUPLED, NOISE, generators, row_normal, row_seed
 from yanlm.tokenization.collation import Batch
@@ -55,14 +56,16 @@ class Pairs:
         slots, held = batch["slots"], batch["slot_mask"]
         drawn = torch.stack([torch.rand(2, generator=source) for source in generators(seeds, COUPLED)])
         chosen = (drawn[:, 0] < settings.reflow).nonzero().squeeze(1).tolist()
-        known = [_number_of(batch, row) for row in range(len(slots))]
+        here = {name: tensor.cpu() for name, tensor in batch.items()}  # once, not row by row
+        known = [_number_of(here, row) for row in range(len(slots))]
         if missing := [row for row, number in enumerate(known) if number not in self.texts]:
             self._write(batch, missing, [known[row] for row in missing], settings)
-        own, target = list(seeds), batch["target_ids"].clone()
+        own, words, coupled = list(seeds), torch.zeros_like(here["slots"]), torch.zeros_like(here["slot_mask"])
         for row in chosen:
             pair = int(settings.pairs * drawn[row, 1])
-            own[row] = row_seed(known[row], 0, pair)
-            target[row, slots[row, held[row]]] = self.texts[known[row]][pair].to(target.device)
+            own[row], coupled[row] = row_seed(known[row], 0, pair), here["slot_mask"][row]
+            words[row, coupled[row]] = self.texts[known[row]][pair]
+        target = shown(batch["target_ids"], slots, words.to(slots.device), coupled.to(slots.device))
         noise = row_normal(generators(own, NOISE), held, self.teacher.denoiser.dim).to(slots.device)
         return {**batch, "target_ids": target, "noise": noise}
 
@@ -76,8 +79,8 @@ class Pairs:
         how: dict[str, Any] = {"steps": settings.teacher_steps, "reread": settings.reveal > 0}
         out = self.teacher.generate(ids, slots=slots, source_mask=seen, slot_mask=held, seeds=seeds, **how)
         written = out.tokens[:, 0].cpu().unflatten(0, (-1, settings.pairs))
-        for row, number, tokens in zip(rows, numbers, written, strict=True):
-            self.texts[number] = tokens[:, batch["slot_mask"][row].cpu()]
+        for number, tokens, own in zip(numbers, written, batch["slot_mask"][rows].cpu(), strict=True):
+            self.texts[number] = tokens[:, own]
 
 
 def _number_of(batch: Batch, row: int) -> int:

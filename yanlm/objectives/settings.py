@@ -189,3 +189,8 @@ class Denoising:
             raise ValueError("give student_steps or reflow: a teacher is followed or its words are learned")
         if not isinstance(self.consistent, bool):
             raise ValueError(f"consistent must be true or false, got {self.consistent!r}")
+
+    @property
+    def taught(self) -> bool:
+        """Whether the model that training starts from is its teacher."""
+        return bool(self.student_steps or self.reflow)

@@ -111,7 +111,7 @@ class RunSettings:
                 raise ValueError("--init-from goes with --baseline gpt2 or bart, whose weights can be taken up")
             if self.init is not None:
                 raise ValueError("give --init, a model folder of ours, or --init-from, a published one: one of them")
-        if (self.denoising.student_steps or self.denoising.reflow) and self.init is None:
+        if self.denoising.taught and self.init is None:
             raise ValueError("student_steps and reflow need a teacher to begin from: give --init DIR")
         for name in ("accumulate", "save_every", "log_every", "sample_every", "check_rows"):
             check_count(name, getattr(self, name))

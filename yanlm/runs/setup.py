@@ -90,7 +90,7 @@ def stage_model(settings: RunSettings, stage: int, out: Path, tokenizer: PreTrai
             config if settings.baseline is None else baseline_config(settings.baseline, config), settings.seed
         )
     model.stage1, model.stage2, model.denoising = settings.stage1, settings.stage2, settings.denoising
-    if settings.denoising.student_steps or settings.denoising.reflow:
+    if settings.denoising.taught:
         model.learn_from(_initial(settings))
     if getattr(model.config, "scope", None) == "sentence":
         model.config.sentence_ends = sentence_ends(tokenizer)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from toys import TEXT_ROWS
+from toys import HEADS, MARKS, TEXT_ROWS
 
 from yanlm.modeling.yan import YanModel
 from yanlm.objectives.denoising import denoising_loss
@@ -16,8 +16,6 @@ from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
 
 Make = Callable[..., YanModel]
-HEADS: dict[str, Any] = {"num_experts": 3, "scope": "span"}
-MARKS: dict[str, Any] = {"num_experts": 3, "scope": "sequence", "experts": "source", "expert_layer": 1}
 SEEDS = [11, 12, 13]
 
 

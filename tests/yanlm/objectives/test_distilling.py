@@ -7,17 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from toys import EXPERTS as KINDS
 
 from yanlm.modeling.yan import YanModel
 from yanlm.objectives.distilling import distillation_loss
 from yanlm.objectives.settings import Denoising
 
 Make = Callable[..., YanModel]
-KINDS: list[dict[str, Any]] = [
-    {"num_experts": 1},
-    {"num_experts": 3, "scope": "span"},
-    {"num_experts": 3, "scope": "sequence", "experts": "source", "expert_layer": 1},
-]
 
 
 def loss_of(student: YanModel, teacher: YanModel, batch: Any, seeds: list[int], **settings: Any) -> torch.Tensor:

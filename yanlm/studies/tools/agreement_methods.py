@@ -47,6 +47,7 @@ GROUPS: Json = {"model": {"num_experts": 16, "scope": "span"}}
 SENTENCES: Json = {"model": {"num_experts": 8, "scope": "sentence", "experts": "source", "expert_layer": 2}}
 REREAD: Json = {"reread": True}
 MUON: Json = {"recipe1": {"optimizer": "muon"}}  # flows that read what they wrote need half the steps with it
+REFLOWED: Json = {"denoising": {"reflow": 0.75, "teacher_steps": 8}}
 
 PLANS: dict[str, TaskPlan] = {
     "codes": TaskPlan(
@@ -101,9 +102,6 @@ class Method:
 def _distilled(steps: int) -> Method:
     options = {"denoising": {"student_steps": steps}}
     return Method(options=options, generate={"steps": steps}, is_flow=True, asked=True, teacher="flow")
-
-
-REFLOWED: Json = {"denoising": {"reflow": 0.75, "teacher_steps": 8}}
 
 
 def _drawn(**options: str) -> Json:
