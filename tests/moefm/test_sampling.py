@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from moefm import InformationTime, MLPMixtureField, Routing, sample
+from moefm import InformationTime, MixtureField, MLPMixtureField, Routing, sample
 from moefm.finite import NotFiniteError
 from moefm.routing import draw_uniforms
 from moefm.solvers import SOLVERS
@@ -47,6 +47,63 @@ def test_evaluations_do_not_depend_on_where_the_steps_lie(field, randn, count_tr
     out = sample(field, randn(3, 2), steps, times=times)
     assert len(calls) == out.nfe == len(out.times) - 1 == (steps or (4 if len(calls) == 4 else 2))
     assert calls == out.times[:-1].tolist()
+
+
+@every_solver
+def test_a_hint_by_hand(field, randn, gen, solver):
+    """Only the first evaluation is another one: that of the noise as a later state."""
+    z0, h = randn(9, 2), 0.4
+    out = sample(field, z0, 1, solver="euler", hint=h, generator=gen())
+    end = (1 - h) * z0 + (1 - h) * field.expert((1 - h) * z0, h, out.assignment)
+    torch.testing.assert_close(out.z1, end)
+    plain = sample(field, z0, 3, solver=solver, generator=gen())
+    torch.testing.assert_close(sample(field, z0, 3, solver=solver, hint=0.0, generator=gen()).z1, plain.z1)
+    other = sample(field, z0, 3, solver=solver, hint=h, generator=gen())
+    assert other.nfe == plain.nfe and not torch.allclose(other.z1, plain.z1)
+
+
+class Posterior(MixtureField):
+    """The exact field of points ``(N, D)`` that are equally probable."""
+
+    num_experts = 1
+
+    def __init__(self, points):
+        super().__init__()
+        self.points = points
+
+    def trunk(self, z, t, cond=None):
+        gap = 1 - torch.as_tensor(t)
+        far = (z.unsqueeze(-2) - t * self.points).square().sum(-1) / (2 * gap**2)
+        return ((-far).softmax(-1) @ self.points - z) / gap
+
+    def heads(self, features):
+        return features.unsqueeze(-2)
+
+    def head(self, features, index):
+        return features
+
+    def gate_logits(self, features):
+        return features.new_zeros(*features.shape[:-1], 1)
+
+
+def test_a_hint_changes_nothing_where_nothing_is_to_decide(randn):
+    field = Posterior(torch.tensor([[1.0, 2.0]]))
+    for steps in (1, 3):
+        torch.testing.assert_close(sample(field, randn(50, 2), steps, hint=0.5).z1, field.points.expand(50, 2))
+
+
+def test_one_step_with_a_hint_decides(randn):
+    """Without one every sample is the mean of the two points."""
+    field = Posterior(torch.tensor([[2.0, 0.0], [-2.0, 0.0]]))
+    ends = [sample(field, randn(500, 2), 1, hint=hint).z1[:, 0] for hint in (0.0, 0.5)]
+    assert ends[0].abs().max() < 1e-4
+    assert (ends[1].abs() > 1.5).float().mean() > 0.6 and ends[1].mean().abs() < 0.3
+
+
+@pytest.mark.parametrize("options", [{"hint": 1.0}, {"hint": -0.1}, {"hint": 0.5, "solver": "dopri5"}])
+def test_a_hint_that_cannot_be(field, randn, options):
+    with pytest.raises(ValueError, match="hint must be"):
+        sample(field, randn(3, 2), **options)
 
 
 def test_many_steps_come_to_the_same_wherever_they_lie(field, randn, gen):
