@@ -84,7 +84,14 @@ def ways(named: Named) -> dict[str, dict[str, Any]]:
     """How a model writes, by name."""
     if named.can.denoises:
         diffusion = {"sampler": "diffusion", **DRAWN}
-        return {"": {}, ", rereading": {"reread": True}, ", as masked diffusion": diffusion | {"order": "confidence"}}
+        return {
+            "": {},
+            ", perturb 1": {"perturb": 1.0},
+            ", perturb 2": {"perturb": 2.0},
+            ", rereading": {"reread": True},
+            ", rereading, perturb 1": {"reread": True, "perturb": 1.0},
+            ", as masked diffusion": diffusion | {"order": "confidence"},
+        }
     if named.can.order and named.can.refine:
         return {", random order": {"order": "random", **DRAWN}, ", by confidence": {"order": "confidence", **DRAWN}}
     return {"": DRAWN}

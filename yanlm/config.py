@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from transformers import PretrainedConfig
 
-from moefm.checks import check_choice, check_count, check_positive
+from moefm.checks import check_choice, check_count, check_not_negative, check_positive
 from yanlm.config_keys import check_experts, check_options, known_options
 from yanlm.kinds import AUTOREGRESSIVE as AUTOREGRESSIVE
 from yanlm.kinds import BASELINES as BASELINES
@@ -20,10 +20,14 @@ METHODS = ("flow", "mlm", "mdlm")
 EXPERTS = ("heads", "trunk", "source", "continuum")
 SCOPES = ("token", "span", "sentence", "sequence")
 DENOISERS = ("trunk", "encoder")
+SLOT_INPUTS = ("mean", "vector")
 _CHOICES: dict[str, tuple[str, ...]] = {
     **{"backbone": BACKBONES, "positions": POSITIONS, "prediction": PREDICTIONS, "form": FORMS},
     **{"method": METHODS, "scope": SCOPES, "experts": EXPERTS, "denoiser": DENOISERS},
+    "slot_input": SLOT_INPUTS,
 }
+
+_COUNTS = ("encoder_layers", "flow_layers", "num_experts", "d_time", "max_span", "d_state", "d_conv", "expand")
 
 
 def check_new_size(config: Any, size: int | None) -> None:
@@ -61,6 +65,11 @@ class YanConfig(PretrainedConfig):
             itself, which sees the noisy vectors in place of the masks (:mod:`yanlm.nn.denoiser`).
         latent_dim: Width e of the token vectors that carry the noise if the encoder is the denoiser; 0 uses the
             encoder's own embeddings, so that a noisy vector looks like the token to it.
+        slot_input: What an encoder that denoises is shown in a slot: the ``mean`` vector of the tokens that the noisy
+            vector may stand for (:func:`yanlm.nn.noise.mean_vectors`), or the noisy ``vector`` itself,
+            as up to version 0.2.0.
+        perturb: How much an encoder that denoises believes its noise at t = 0, before anything is decided
+            (:func:`yanlm.nn.noise.reading`): 0 not at all, 1 as much as a draw.
         experts: ``heads`` on a shared trunk (the paper's). ``trunk``: each expert also modulates the whole trunk, so it
             can look for other things in the source. ``source``: each expert also makes the encoder read the source
             again, with its own mark on the masks. Both need ``scope="sequence"`` behind an encoder. In an encoder that
@@ -118,6 +127,8 @@ class YanConfig(PretrainedConfig):
     experts: str = "heads"
     denoiser: str = "trunk"
     latent_dim: int = 0
+    slot_input: str = "mean"
+    perturb: float = 0.5
     expert_layer: int = 0
     sigma: float = 0.1
     prediction: str = "data"
@@ -140,24 +151,17 @@ class YanConfig(PretrainedConfig):
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """Configuration of a config.json; what it holds for other models is left out."""
-        return super().from_dict(known_options(cls, config_dict), **kwargs)
+        old = {"slot_input": "vector"}  # there was nothing else when this key was not yet written
+        return super().from_dict(old | known_options(cls, config_dict), **kwargs)
 
     def __post_init__(self, **kwargs: Any) -> None:
         check_options(self, kwargs)
         super().__post_init__(**kwargs)
-        for name in (
-            "encoder_layers",
-            "flow_layers",
-            "num_experts",
-            "d_time",
-            "max_span",
-            "d_state",
-            "d_conv",
-            "expand",
-        ):
+        for name in _COUNTS:
             check_count(name, getattr(self, name))
         check_positive("sigma", self.sigma)
         check_count("latent_dim", self.latent_dim, minimum=0)
+        check_not_negative("perturb", self.perturb)
         if check_count("conv", self.conv, minimum=0) and self.conv % 2 == 0:
             raise ValueError(f"conv must be odd, or 0 for none, got {self.conv}")
         for name, choices in _CHOICES.items():

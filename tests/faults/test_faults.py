@@ -139,6 +139,10 @@ FAULTS = {
     FILL + "flow 'a <mask>' --temperature 1": "reread",
     FILL + "mlm 'a <mask>' --z0-scale 0.5": "--z0-scale is an option of the flow",
     FILL + "mlm 'a <mask>' --candidates 2": "candidates is an option of the flow",
+    FILL + "mlm 'a <mask>' --perturb 1": "perturb is an option of the flow",
+    FILL + "flow 'a <mask>' --perturb 1": "denoiser='encoder'",
+    FILL + "encoder 'a <mask>' --perturb -1": "perturb must be a finite number of at least 0",
+    FILL + "encoder 'a <mask>' --perturb nan": "perturb must be a finite number of at least 0",
     FILL + "flow 'a <mask>' --candidates 0": "--candidates",
     FILL + "flow 'a <mask>' --candidates 2": "denoiser='encoder'",
     FILL + "flow 'a <mask>' --sampler diffusion": "denoiser='encoder'",
@@ -249,6 +253,8 @@ FILES = {
     ENCODER + "[recipe2]\nlr = 0.1": "recipe2 is of a flow behind its encoder",
     ENCODER + "expert_layer = 9": "expert_layer must lie in 0 ..",
     ENCODER + "latent_dim = -1": "model: latent_dim must",
+    ENCODER + "perturb = -0.5": "model: perturb must",
+    ENCODER + "slot_input = 'noise'": "model: slot_input must",
     ENCODER + 'experts = "trunk"': "experts='trunk' needs denoiser='trunk'",
 }
 """Files of settings, and what the one line has to say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,3 +76,12 @@ def test_cross_layers_are_a_list_of_numbers(layers: Any) -> None:
         YanConfig.from_dict({"cross_layers": layers})
     with pytest.raises(ValueError, match="align must be true or false"):
         YanConfig.from_dict({"align": "no"})
+
+
+def test_what_slots_show_is_the_noisy_vector_in_a_file_that_does_not_say(tmp_path: Path) -> None:
+    assert YanConfig().slot_input == "mean" and YanConfig.from_dict({"d_model": 32}).slot_input == "vector"
+    for slot_input in ("mean", "vector"):
+        YanConfig(slot_input=slot_input).save_pretrained(tmp_path)
+        assert YanConfig.from_pretrained(tmp_path).slot_input == slot_input
+    with pytest.raises(ValueError, match="slot_input must be one of"):
+        YanConfig(slot_input="noise")

@@ -81,7 +81,7 @@ class Capabilities:
                 if name != "sampler" and getattr(options, name) != default:
                     raise ValueError(f"{name} is an option of the flow, and sampler='diffusion' has none: leave it out")
             return CAPABILITIES["mdlm"].check(replace(options, sampler="flow"), choosing)
-        for name in ("candidates", "sampler"):
+        for name in ("candidates", "perturb", "sampler"):
             if self.noise and not self.denoises and getattr(options, name) != FLOW_OPTIONS[name]:
                 raise ValueError(
                     f"{name} needs a flow whose denoiser is the encoder (denoiser='encoder'): leave it out"

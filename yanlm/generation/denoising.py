@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,10 +15,9 @@ from yanlm.generation.core import Filled, Given, expert_draws
 from yanlm.generation.cuda_graphs import run
 from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.generation.result import Generation, check_generation, finite_flow
-from yanlm.generation.token_sampling import Canvas, choose, slot_uniforms, special_ids
-from yanlm.generation.unmasking import Turn, in_turns
+from yanlm.generation.token_sampling import choose, slot_uniforms, special_ids
 from yanlm.generation.watching import Watcher
-from yanlm.nn.denoiser import LAST, TokenReader
+from yanlm.nn.denoiser import TokenReader
 from yanlm.nn.places import Places
 from yanlm.nn.slots import held_slots
 from yanlm.seeding import EXPERT, GAUSSIAN, NOISE, row_normal, sample_streams
@@ -27,8 +25,6 @@ from yanlm.seeding import EXPERT, GAUSSIAN, NOISE, row_normal, sample_streams
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
 
-PACE = 1.5
-"""Pace of rereading: the first passes, in which little is decided, write fewer words than the last ones."""
 HALF_WAY = 0.5
 """Information time to which candidates are noised again to be judged: half of the information is there."""
 
@@ -54,9 +50,10 @@ def denoise(
 ) -> Generation:
     r"""Fill slots: :math:`z_0 \sim N(0, s^2 I)`, T passes of the encoder, the most probable token of the last one.
 
-    The times are equal steps of the information that training measured (:meth:`EncoderFlow.times`). The expert is drawn
-    from the gate at t = 0, in the first pass, and kept. With ``candidates`` n each sample has n results, at n (T + 1)
-    passes. Each gets half of its noise back and is read again. The one whose tokens are then most probable is kept.
+    The times are equal steps of the information that training measured (:meth:`EncoderFlow.times`), and the first pass
+    takes its noise for a hint (:func:`yanlm.nn.noise.reading`). In it the expert is drawn from the gate, and kept. With
+    ``candidates`` n each sample has n results, at n (T + 1) passes. Each gets half of its noise back and is read
+    again. The one whose tokens are then most probable is kept.
 
     Args:
         model: A model whose flow's denoiser is its encoder.
@@ -64,7 +61,8 @@ def denoise(
         slots: Ascending positions of the slots ``(B, M)``.
         source_mask: ``(B, S)``, True = a token.
         slot_mask: ``(B, M)``, True = a slot.
-        options: Steps T, routing, scale of the noise, temperature of the last pass, candidates, samples and seeds.
+        options: Steps T, routing, scale and weight of the noise, temperature of the last pass, candidates, samples and
+            seeds.
         choices: Known answers ``(C, M)``; the one that is most probable as a whole fills a row's slots.
         watcher: Receives every pass; then nothing is recorded on a GPU.
 
@@ -86,12 +84,12 @@ def denoise(
         source_mask,
         slots,
         slot_mask,
-        noise=options.z0_scale * _noise(model, vectors, held),
+        noise=options.z0_scale * noise_of(model, vectors, held),
         uniforms=None if draws is None else draw_uniforms(draws, held.shape, experts).to(model.device),
         choices=None if choices is None else choices.to(model.device),
         points=None if points is None else points.to(model.device),
         words=_word_uniforms(held, noise) if options.temperature else None,
-        judge=_noise(model, vectors, held) if options.candidates > 1 else None,
+        judge=noise_of(model, vectors, held) if options.candidates > 1 else None,
     )
     with finite_flow():
         out = run(fill_by_encoder, model, given, options, experts, watcher)
@@ -121,7 +119,8 @@ def fill_by_encoder(
         given.source_ids[rows], next(masks), given.slots[rows], next(masks), experts or (), given.points
     )
     router = Router(experts, places.scope, places.mask, None, given.uniforms)
-    solved = _solve(model, given.noise, places, options, router, watcher)
+    perturb = options.perturb if given.choices is None else 0.0  # known answers are compared, and none is drawn
+    solved = _solve(model, given.noise, places, options, router, perturb, watcher)
     probabilities, assignment = solved
     computed, scores, kept, nfe = probabilities.amax(-1), None, None, options.steps
     if given.choices is None:
@@ -143,7 +142,7 @@ def fill_by_encoder(
     return Filled(tokens, computed, assignment, scores, nfe)
 
 
-def _noise(model: YanNetwork, streams: list[torch.Generator], held: Tensor) -> Tensor:
+def noise_of(model: YanNetwork, streams: list[torch.Generator], held: Tensor) -> Tensor:
     """Standard normal vectors at the slots ``(N, M, e)``."""
     return row_normal(streams, held, model.denoiser.dim).to(model.device)
 
@@ -154,7 +153,13 @@ def _word_uniforms(held: Tensor, streams: list[torch.Generator]) -> Tensor:
 
 
 def _solve(
-    model: YanNetwork, z: Tensor, places: Places, options: GenerationOptions, router: Router, watcher: Watcher | None
+    model: YanNetwork,
+    z: Tensor,
+    places: Places,
+    options: GenerationOptions,
+    router: Router,
+    perturb: float | None,
+    watcher: Watcher | None,
 ) -> Solved:
     """Euler steps on the grid of information time. Every pass gives tokens; those of the last one are the result."""
     flow = model.denoiser
@@ -164,7 +169,7 @@ def _solve(
     assignment: Tensor | None = None
     probabilities = z
     for t, after in pairwise(times):
-        probabilities, assignment = policy(reader, flow.trunk(z, t, places), assignment, router)
+        probabilities, assignment = policy(reader, flow.trunk(z, t, places, perturb), assignment, router)
         z = z + (after - t) / (1 - t) * (probabilities @ codebook - z)
         if watcher is not None:
             watcher.see(probabilities, places.mask, special_ids(model.config), time_of_flow=float(t))
@@ -189,62 +194,3 @@ def _most_probable(
     score = own.sum(1) if places.mask is None else (own * places.mask).sum(1)
     best = score.unflatten(0, (-1, options.candidates)).argmax(1)
     return torch.arange(len(best), device=best.device) * options.candidates + best
-
-
-@torch.no_grad()
-def denoise_in_turns(
-    model: YanNetwork,
-    source_ids: Tensor,
-    *,
-    slots: Tensor,
-    source_mask: Tensor | None = None,
-    slot_mask: Tensor | None = None,
-    options: GenerationOptions = DEFAULTS,
-    watcher: Watcher | None = None,
-) -> Generation:
-    r"""Fill slots in T passes of a flow that reads what it wrote: after each, the surest tokens enter the source.
-
-    Noise and source decide together. A pass moves every remaining slot along the flow, as :func:`denoise` does. Then
-    the most probable tokens are written, until :math:`\lceil M (i/T)^{3/2} \rceil` of a row's M slots are filled after
-    pass i of T, and the next pass reads them as clean words. The noise makes the words of a text agree on one of
-    several answers, and written words cannot be lost again.
-
-    Arguments and errors are those of :func:`yanlm.generation.rereading.reread`.
-
-    Returns:
-        Tokens ``(B, samples, M)``, the experts, drawn once, and ``nfe``, the passes; no row takes more than it has
-        slots.
-    """
-    canvas = Canvas(model.config, source_ids, slots, slot_mask, replace(options, reread=True))
-    experts = sample_streams(canvas.seeds, options.samples, EXPERT)
-    flow, policy, codebook = model.denoiser, get_routing(options.routing), model.denoiser.codebook(model.encoder)
-    reader: Any = TokenReader(flow)
-    z = options.z0_scale * _noise(model, canvas.streams, canvas.held)
-    turns = canvas.held.sum(1).clamp(1, options.steps).to(z)
-    passes = torch.zeros_like(turns)
-    first: Tensor | None = None
-    points: Tensor | None = None
-
-    def log_probabilities(turn: Turn) -> Tensor:
-        nonlocal first, points
-        rows, own = turn.rows, [experts[i] for i in turn.rows.tolist()]
-        places = model.places(turn.ids, turn.seen, turn.slots, turn.left, own)
-        if places.points is not None:  # those of the first pass, in which all rows take part
-            points = places.points if points is None else points
-            places = replace(places, points=points[rows])
-        router = Router(own, places.scope, turn.left)
-        known = first[rows] if first is not None and policy.uses_assignment else None
-        u = ((passes[rows] + i) / (turns[rows] - 1 + LAST) for i in (0, 1))  # the times of as many steps as turns
-        t, after = (flow.information.quantile(x.clamp(max=1)) for x in u)
-        with finite_flow():
-            probabilities, assignment = policy(reader, flow.trunk(z[rows], t, places), known, router)
-        if first is None and assignment is not None:
-            first = torch.zeros_like(canvas.tokens).index_copy(0, rows, assignment)
-        share = ((after - t) / (1 - t))[:, None, None]
-        z[rows] = z[rows] + share * (probabilities @ codebook - z[rows]).to(z)
-        passes[rows] += 1
-        return probabilities.clamp_min(1e-30).log()
-
-    where = (source_ids, source_mask, slots)
-    out = in_turns(model.config, canvas, log_probabilities, lambda logits: logits, *where, PACE, watcher)
-    return out._replace(assignment=None if first is None else first.unflatten(0, (-1, options.samples)))

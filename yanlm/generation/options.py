@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from moefm import Routing
-from moefm.checks import check_choice, check_count, check_positive
+from moefm.checks import check_choice, check_count, check_not_negative, check_positive
 from moefm.routing import get_routing
 from moefm.sampling import check_pair
 from moefm.solvers import check_solver
@@ -45,6 +45,9 @@ class GenerationOptions:
             any.
         candidates: Results computed for each sample if the encoder is the denoiser. The one is kept whose tokens are
             most probable after half of the noise was added again (:mod:`yanlm.generation.denoising`).
+        perturb: Where the encoder is the denoiser: how much its first pass believes the noise
+            (:func:`yanlm.nn.noise.reading`). With 0 it does not, and gives every slot its most probable
+            token; with 1 the noise weighs as much as a draw. ``None`` takes the model's own.
         sampler: ``flow``, or ``diffusion``: masked diffusion with a flow that was also trained for it. One step of
             diffusion is one pass.
         device_noise: Whether a flow's noise is drawn on the model's device. This is faster on a GPU, but the results
@@ -68,6 +71,7 @@ class GenerationOptions:
     temperature: float = 0.0
     order: str = "confidence"
     candidates: int = 1
+    perturb: float | None = None
     sampler: str = "flow"
     device_noise: bool = False
     samples: int = 1
@@ -76,7 +80,8 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {name: check_count(name, getattr(self, name)) for name in COUNTS}
         checked["z0_scale"] = check_positive("z0_scale", self.z0_scale)
-        checked["temperature"] = _temperature(self.temperature)
+        checked["temperature"] = check_not_negative("temperature", self.temperature)
+        checked["perturb"] = None if self.perturb is None else check_not_negative("perturb", self.perturb)
         checked["seeds"] = None if self.seeds is None else _seeds(self.seeds)
         for name, value in checked.items():  # plain numbers, whatever they were
             object.__setattr__(self, name, value)
@@ -97,12 +102,6 @@ class GenerationOptions:
         return self.temperature > 0 or self.order == "random"
 
 
-def _temperature(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
-        raise ValueError(f"temperature must be a finite number of at least 0, got {value!r}")
-    return float(value)
-
-
 def _seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     values = seeds.tolist() if isinstance(seeds, Tensor) else list(seeds) if isinstance(seeds, Iterable) else [None]
     if not all(isinstance(seed, numbers.Integral) for seed in values):
@@ -115,7 +114,7 @@ DEFAULTS = GenerationOptions()
 FLOW_OPTIONS: dict[str, Any] = {
     field.name: field.default
     for field in fields(GenerationOptions)
-    if field.name in ("routing", "solver", "z0_scale", "reread", "candidates", "sampler", "device_noise")
+    if field.name in ("routing", "solver", "z0_scale", "reread", "candidates", "perturb", "sampler", "device_noise")
 }
 """Options of generation that only a flow has, and their defaults."""
 

@@ -19,13 +19,15 @@ FLOW_SETTINGS = (
     "d_time",
     "denoiser",
     "latent_dim",
+    "slot_input",
+    "perturb",
     "expert_layer",
     "sentence_ends",
     "pad_to",
 )
 """Options of the model that do not change its autoencoder."""
 _OF_TRUNK = ("flow_layers", "cross_layers", "prediction", "align", "sigma")
-_OF_ENCODER = ("latent_dim", "expert_layer", "sentence_ends")
+_OF_ENCODER = ("latent_dim", "slot_input", "perturb", "expert_layer", "sentence_ends")
 
 
 def options_in_use(config: Any) -> dict[str, Any]:

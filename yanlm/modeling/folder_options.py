@@ -13,7 +13,7 @@ from pathlib import Path
 from yanlm.generation.options import DEFAULTS, GenerationOptions
 
 OPTIONS_FILE = "generation_config.json"
-OPTIONS = ("steps", "temperature", "z0_scale", "routing", "reread", "order", "candidates", "sampler")
+OPTIONS = ("steps", "temperature", "z0_scale", "routing", "reread", "order", "candidates", "perturb", "sampler")
 """Options of :class:`yanlm.generation.options.GenerationOptions` that the file holds under their own names."""
 OTHERS = ("max_new_tokens", "num_return_sequences", "return_dict_in_generate", "seed")
 """Other keys that it may hold, for transformers."""

@@ -24,7 +24,7 @@ class YanGenerationConfig(GenerationConfig):
         num_return_sequences: Results for each row.
         return_dict_in_generate: Return a :class:`yanlm.modeling.sequences.YanGenerationOutput`; False for its
             ``sequences`` alone.
-        temperature, z0_scale, routing, reread, order, candidates, sampler: As in
+        temperature, z0_scale, routing, reread, order, candidates, perturb, sampler: As in
             :class:`yanlm.generation.options.GenerationOptions`.
 
     Raises:

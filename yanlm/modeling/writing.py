@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from yanlm.config import YanConfig
 from yanlm.generation.capabilities import Capabilities, capabilities
 from yanlm.generation.cuda_graphs import prepare
-from yanlm.generation.denoising import denoise, denoise_in_turns
+from yanlm.generation.denoising import denoise
+from yanlm.generation.denoising_turns import denoise_in_turns
 from yanlm.generation.flow_sampling import generate
 from yanlm.generation.options import DEFAULTS, GenerationOptions, generation_options
 from yanlm.generation.rereading import reread

@@ -15,6 +15,7 @@ from yanlm.nn.autoencoder import Encoder
 from yanlm.nn.condition import pool
 from yanlm.nn.cross_entropy import token_cross_entropy
 from yanlm.nn.flow import SHORTEST, Experts, TimeEmbedding
+from yanlm.nn.noise import mean_vectors, reading
 from yanlm.nn.places import Places
 from yanlm.nn.slots import gather_tokens
 from yanlm.nn.versions import Versions
@@ -37,7 +38,8 @@ class EncoderFlow(MixtureField):
 
     Every token v has a vector :math:`e_v` of e numbers with mean 0 and variance 1. A slot whose token is y carries
     :math:`z_t = t e_y + (1 - t) z_0`: the embedding of the mask, plus :math:`W z_t`, plus the time's embedding, goes
-    through the encoder, and the decoder says :math:`p(v \mid z_t, x)`. From
+    through the encoder, and the decoder says :math:`p(v \mid z_t, x)`. (With ``slot_input="mean"`` the encoder is shown
+    the mean vector of the tokens that z_t may stand for, :func:`yanlm.nn.noise.mean_vectors`, in place of z_t.) From
 
     .. math:: \hat z_1 = \sum_v p(v \mid z_t, x)\, e_v, \qquad u(z_t, t) = (\hat z_1 - z_t) / (1 - t)
 
@@ -66,6 +68,7 @@ class EncoderFlow(MixtureField):
             with torch.no_grad():
                 nn.init.eye_(self.inputs.weight).mul_(d**-0.5)
         self.time = nn.Sequential(TimeEmbedding(config.d_time), nn.Linear(config.d_time, d))
+        self.shows_means, self.perturb = config.slot_input == "mean", config.perturb
         self.information = InformationTime()
         self.head_layers: Experts | None = None
         self.marks: nn.Parameter | None = None
@@ -94,13 +97,18 @@ class EncoderFlow(MixtureField):
         centred = w - w.mean(-1, keepdim=True)
         return centred / centred.square().mean(-1, keepdim=True).clamp_min(1e-8).sqrt()
 
-    def trunk(self, z: Tensor, t: Tensor | float, cond: Places | None = None) -> Features:
-        """The blocks that experts share, at states ``(B, M, e)``."""
+    def trunk(self, z: Tensor, t: Tensor | float, cond: Places | None = None, perturb: float | None = None) -> Features:
+        """The blocks that experts share, at states ``(B, M, e)``, read by ``perturb`` (:func:`yanlm.nn.noise.reading`).
+
+        ``None`` takes the model's own.
+        """
         if cond is None:
             raise ValueError("cond must be given: YanNetwork.places(...) makes it")
         t = torch.as_tensor(t, device=z.device, dtype=torch.float32)
-        time = self.time(t.reshape(*t.shape, *(1,) * (2 - t.ndim), 1))  # (1, 1, d) where one time serves all
-        x = cond.embedded + cond.placed(self.inputs(z.to(self.inputs.weight.dtype)) + time)
+        seen, at = reading(z, t, self.perturb if perturb is None else perturb)
+        time = self.time(at.reshape(*at.shape, *(1,) * (2 - at.ndim), 1))  # (1, 1, d) where one time serves all
+        seen = mean_vectors(seen, at, self.codebook(cond.encoder)) if self.shows_means else seen
+        x = cond.embedded + cond.placed(self.inputs(seen.to(self.inputs.weight.dtype)) + time)
         states = cond.encoder.through(x, cond.source_mask, 0, self.layer)
         return Features(states, z, 1 - expand_time(t, z), cond)
 

@@ -13,6 +13,7 @@ from moefm import CategoricalLoss, categorical_mixture_loss, drawn_categorical_l
 from moefm.routing import draw_expert
 from moefm.scope import group_mean
 from yanlm.nn.denoiser import Features
+from yanlm.nn.noise import first_time
 from yanlm.nn.places import Places
 from yanlm.objectives.length import length_loss
 from yanlm.objectives.masked import revealed
@@ -24,7 +25,7 @@ from yanlm.tokenization.collation import Batch
 if TYPE_CHECKING:
     from yanlm.nn.network import YanNetwork
 
-PER_ROW = ("source_ids", "source_mask", "target_ids", "target_mask", "slots", "slot_mask", "noise")
+PER_ROW = ("source_ids", "source_mask", "target_ids", "target_mask", "slots", "slot_mask", "noise", "coupled")
 
 
 class Noisy(NamedTuple):
@@ -44,8 +45,8 @@ def denoising_loss(
     Args:
         model: A model whose flow's denoiser is its encoder.
         batch: ``source_ids``, ``source_mask``, ``target_ids`` (B, S), ``slots``, ``slot_mask`` (B, M); where noise and
-            words belong together also ``noise`` (B, M, e); and for the length head what
-            :func:`yanlm.tokenization.collation.collate` adds ``with_lengths``.
+            words belong together also ``noise`` (B, M, e) and ``coupled`` (B,), where they do; and for the length head
+            what :func:`yanlm.tokenization.collation.collate` adds ``with_lengths``.
         settings: Kinds of rows, times, and how experts are trained.
         seeds: One integer for each row; its kind, noise, time and experts follow from it.
         totals: Numbers of target tokens and of slots ``(2,)``; the second is what the mean is taken over.
@@ -79,7 +80,7 @@ def denoising_loss(
             parts["balance"] = load_balance(noisy.logits, rows["slot_mask"]) * slots.sum() / count
             total = total + settings.balance * parts["balance"]
         seen[:, ~is_plain] = torch.stack([noisy.t, nll / slots.clamp_min(1)]).to(seen)
-    if settings.times == "information" and model.training:
+    if settings.times == "information" and model.training and "noise" not in batch:
         model.denoiser.information.observe(*_of_all_processes(seen))
     if settings.length and "collapsed_ids" in batch:
         parts["length"] = length_loss(model, batch, seeds, totals)
@@ -128,14 +129,18 @@ def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Seq
     noise = batch["noise"] if "noise" in batch else row_normal(generators(seeds, NOISE), mask, flow.dim)
     z0 = noise.to(z1)
     u = drawn[:, 2].to(z1)
+    perturb: float | None = 0.0  # the data's words say nothing of the noise
     t = flow.information.quantile(u) if settings.times == "information" else u
     t = t.masked_fill(drawn[:, 1].to(z1) < settings.zero_share, 0.0)
+    if "coupled" in batch:  # these rows learn what a sampler sees, and it begins as of a later time
+        perturb = None
+        t = t.masked_fill(batch["coupled"] & (t < first_time(flow.perturb, flow.dim)), 0.0)
     at = t[:, None, None]
-    features = flow.trunk(at * z1 + (1 - at) * z0, t, places)
+    features = flow.trunk(at * z1 + (1 - at) * z0, t, places, perturb)
     shares = None
     if settings.consistent:
         with torch.no_grad():
-            start = flow.trunk(z0, 0.0, places)
+            start = flow.trunk(z0, 0.0, places, perturb)
             shares = _mixture(model, start, flow.gate_logits(start), labels, places).responsibilities
     return Noisy(*_likelihood(model, settings, features, labels, places, shares, streams), t)
 

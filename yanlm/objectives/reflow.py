@@ -27,7 +27,9 @@ class Pairs:
 
     .. math:: z_t = t\, e_y + (1 - t)\, z_0 \quad \text{with } y = y(z_0),
 
-    so that for the student the noise says from the start what to write (Liu, Gong, Liu 2022, arXiv:2209.03003). A share
+    so that for the student the noise says from the start what to write (Liu, Gong, Liu 2022, arXiv:2209.03003). Times
+    before the one as of which noise is read (:func:`yanlm.nn.noise.reading`) are moved to 0, where a
+    sampler begins. The curve of information time stays that of the teacher. A share
     of the rows keeps the data's words and a noise of its own: they teach the student what to do where written words and
     noise disagree.
 
@@ -44,7 +46,8 @@ class Pairs:
 
     @torch.no_grad()
     def of(self, batch: Batch, settings: Denoising, seeds: Sequence[int]) -> Batch:
-        """The batch with ``noise`` ``(B, M, e)`` and, in a share of its rows, the teacher's words as the target.
+        """The batch with ``noise`` ``(B, M, e)`` and, in the rows that are ``coupled`` ``(B,)``, the teacher's words as
+        the target.
 
         Args:
             batch: ``source_ids``, ``source_mask``, ``target_ids``, ``target_mask`` (B, S), ``slots``, ``slot_mask``
@@ -67,7 +70,7 @@ class Pairs:
             words[row, coupled[row]] = self.texts[known[row]][pair]
         target = shown(batch["target_ids"], slots, words.to(slots.device), coupled.to(slots.device))
         noise = row_normal(generators(own, NOISE), held, self.teacher.denoiser.dim).to(slots.device)
-        return {**batch, "target_ids": target, "noise": noise}
+        return {**batch, "target_ids": target, "noise": noise, "coupled": coupled.any(1).to(slots.device)}
 
     def _write(self, batch: Batch, rows: list[int], numbers: list[int], settings: Denoising) -> None:
         """Let the teacher write into the rows. From these seeds it draws the noise that the student will see."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from moefm.checks import check_choice, check_count, check_positive, check_share
+from moefm.checks import check_choice, check_count, check_not_negative, check_positive, check_share
 
 if TYPE_CHECKING:
     from moefm.paths import TimeSampler
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 def _not_negative(settings: Any, names: Sequence[str]) -> None:
     for name in names:
-        value = getattr(settings, name)
-        if not (isinstance(value, int | float) and 0 <= value < float("inf")):
-            raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}")
+        check_not_negative(name, getattr(settings, name))
 
 
 @dataclass(frozen=True)

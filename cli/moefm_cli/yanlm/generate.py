@@ -13,7 +13,7 @@ import typer
 
 from moefm_cli.common import Device, Json, UsageError, err, need_extra, pick_device, print_json, show
 from moefm_cli.max_bytes import MaxBytes
-from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, SAMPLER, TEMPERATURE, Precision, check_counts
+from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, PERTURB, SAMPLER, TEMPERATURE, Precision, check_counts
 from moefm_cli.yanlm.shown import chance_lines, check_shown, token_chances
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def generate(
     temperature: Annotated[float | None, TEMPERATURE] = None,
     order: Annotated[str | None, ORDER] = None,
     candidates: Annotated[int | None, CANDIDATES] = None,
+    perturb: Annotated[float | None, PERTURB] = None,
     sampler: Annotated[str | None, SAMPLER] = None,
     routing: Annotated[
         str | None, typer.Option(help="frozen (the default), greedy, resampled, mean or argmax.")
@@ -98,6 +99,7 @@ def generate(
         "temperature": temperature,
         "order": order,
         "candidates": candidates,
+        "perturb": perturb,
         "sampler": sampler,
     }
     named = {"samples": samples} | {name: value for name, value in named.items() if value is not None}

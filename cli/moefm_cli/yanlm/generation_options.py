@@ -16,6 +16,9 @@ ORDER = typer.Option(
     help="Slots to fill first: confidence, random or margin. For masked models, --sampler diffusion and --reread."
 )
 CANDIDATES = typer.Option(help="If the encoder denoises: results for each sample, of which the most probable is kept.")
+PERTURB = typer.Option(
+    help="If the encoder denoises: how much its first pass believes the noise; with 0 all samples begin alike."
+)
 SAMPLER = typer.Option(help="flow, or diffusion (masked diffusion with a model whose encoder denoises).")
 PRECISIONS = ("float32", "bfloat16")
 

@@ -26,7 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {
 WAYS: list[dict[str, Any]] = [
     {"steps": 1},
     {"steps": 3, "samples": 2},
-    {"steps": 2, "routing": "mean"},
+    {"steps": 2, "routing": "mean", "perturb": 2.0},
     {"steps": 2, "routing": "greedy"},
     {"steps": 2, "routing": "resampled"},
     {"steps": 2, "temperature": 1.0},
@@ -60,7 +60,8 @@ def test_a_row_is_the_same_alone(model: YanModel, spans_batch: Batch, options: d
 
 
 @torch.no_grad()
-def test_steps_by_hand(make_model: Make, spans_batch: Batch) -> None:
+@pytest.mark.parametrize("perturb", [0.0, 2.0])
+def test_steps_by_hand(make_model: Make, spans_batch: Batch, perturb: float) -> None:
     model = speaking(make_model(denoiser="encoder", latent_dim=8, num_experts=1))
     flow, held = model.denoiser, spans_batch["slot_mask"]
     flow.information.fit_from(torch.linspace(0, 1, 50), (1 - 4 * torch.linspace(0, 1, 50)).clamp_min(0))
@@ -69,21 +70,11 @@ def test_steps_by_hand(make_model: Make, spans_batch: Batch) -> None:
     times = flow.times(3)
     index = torch.zeros_like(held, dtype=torch.long)
     for t, after in itertools.pairwise(times):
-        p = flow.probabilities(flow.one_feature(flow.trunk(z, t, places), index), places)
+        p = flow.probabilities(flow.one_feature(flow.trunk(z, t, places, perturb), index), places)
         z = z + (after - t) / (1 - t) * (p @ flow.codebook(model.encoder) - z)
     p[..., [model.config.mask_token_id, model.config.pad_token_id]] = 0
-    out = generate(model, spans_batch, [1, 2, 3], steps=3)
+    out = generate(model, spans_batch, [1, 2, 3], steps=3, perturb=perturb)
     assert out.nfe == 3 and torch.equal(out.tokens[:, 0][held], p.argmax(-1)[held])
-
-
-def test_one_turn_is_one_step(model: YanModel, spans_batch: Batch) -> None:
-    turn, step = (generate(model, spans_batch, [5, 6, 7], steps=1, reread=reread) for reread in (True, False))
-    held = spans_batch["slot_mask"].unsqueeze(1)
-    assert torch.equal(turn.tokens[held], step.tokens[held]) and torch.equal(
-        turn.assignment[held], step.assignment[held]
-    )
-    more = generate(model, spans_batch, [5, 6, 7], steps=3, reread=True)
-    assert more.nfe == 3 and torch.equal(more.assignment[held], turn.assignment[held])  # experts stay
 
 
 def test_candidates_are_among_the_samples(model: YanModel, spans_batch: Batch) -> None:
@@ -118,9 +109,13 @@ def test_it_is_saved_with_its_time(tmp_path: Path, model: YanModel, spans_batch:
     [
         ({"solver": "heun"}, "solver must be euler"),
         ({"candidates": 0}, "candidates"),
+        ({"perturb": -0.1}, "perturb must be a finite number of at least 0"),
+        ({"perturb": float("nan")}, "perturb must be a finite number of at least 0"),
+        ({"perturb": True}, "perturb must be a finite number of at least 0"),
         ({"candidates": 2, "reread": True}, "candidates"),
         ({"sampler": "walk"}, "sampler must be"),
         ({"sampler": "diffusion", "z0_scale": 0.5}, "z0_scale"),
+        ({"sampler": "diffusion", "perturb": 1.0}, "perturb"),
     ],
 )
 def test_options_that_do_not_go(make_model: Make, spans_batch: Batch, options: dict[str, Any], says: str) -> None:
@@ -129,7 +124,7 @@ def test_options_that_do_not_go(make_model: Make, spans_batch: Batch, options: d
 
 
 def test_a_flow_behind_its_encoder_has_no_candidates(make_model: Make, spans_batch: Batch) -> None:
-    for options in ({"candidates": 2}, {"sampler": "diffusion"}):
+    for options in ({"candidates": 2}, {"sampler": "diffusion"}, {"perturb": 0.0}):
         with pytest.raises(ValueError, match="needs a flow whose denoiser is the encoder"):
             generate(make_model(), spans_batch, [1, 2, 3], **options)
 

@@ -41,7 +41,7 @@ SOURCE, SLOTS = torch.tensor([[1, 2, 3]]), torch.tensor([[1]])
         ({"steps": True}, "steps must be an integer"),
         (
             {"guidance": 2.0},
-            "no option 'guidance'; its options are candidates, device_noise, order, reread, routing, sampler",
+            "no option 'guidance'; its options are candidates, device_noise, order, perturb, reread, routing, sampler",
         ),
     ],
 )
@@ -72,7 +72,7 @@ def test_a_temperature_and_a_random_order_draw() -> None:
 
 
 def test_options_of_the_flow_are_options() -> None:
-    assert FLOW_OPTIONS.keys() <= {field.name for field in fields(GenerationOptions)} and len(FLOW_OPTIONS) == 7
+    assert FLOW_OPTIONS.keys() <= {field.name for field in fields(GenerationOptions)} and len(FLOW_OPTIONS) == 8
 
 
 @pytest.mark.parametrize("method", ["flow", "mlm", "mdlm"])

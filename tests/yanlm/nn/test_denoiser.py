@@ -73,6 +73,23 @@ def test_the_velocity_leads_to_the_mean_vector(model: YanModel) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("slot_input", ["mean", "vector"])
+def test_velocities_at_the_start_lead_from_the_noise(make_model: Make, slot_input: str) -> None:
+    model = make_model(denoiser="encoder", latent_dim=6, num_experts=1, slot_input=slot_input)
+    flow, places = model.denoiser, places_of(model)
+    index = torch.zeros(2, 3, dtype=torch.long)
+    ends = []
+    for perturb in (0.0, 3.0):
+        features = flow.trunk(noise(), 0.0, places, perturb)
+        probabilities = flow.probabilities(flow.one_feature(features, index), places)
+        assert torch.allclose(
+            noise() + flow.head(features, index), probabilities @ flow.codebook(model.encoder), atol=1e-4
+        )
+        ends.append(probabilities)
+    assert not torch.allclose(*ends)
+
+
+@torch.no_grad()
 def test_plain_masks_are_the_encoder_alone(model: YanModel) -> None:
     places = places_of(model)
     source = torch.tensor([[3, model.config.mask_token_id, model.config.mask_token_id, 4, model.config.mask_token_id]])

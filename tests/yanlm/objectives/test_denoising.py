@@ -111,11 +111,11 @@ def test_every_masked_word_has_noise_beside_words_that_are_shown(
     model = make_model(denoiser="encoder")
     read, holes = model.denoiser.trunk, 0
 
-    def trunk(z: torch.Tensor, t: Any, places: Any) -> Any:
+    def trunk(z: torch.Tensor, t: Any, places: Any, perturb: float | None) -> Any:
         nonlocal holes
         assert z.any(-1)[places.mask].all()
         holes += int((places.mask.diff(dim=1).count_nonzero(1) > 1).sum())
-        return read(z, t, places)
+        return read(z, t, places, perturb)
 
     monkeypatch.setattr(model.denoiser, "trunk", trunk)
     for seed in range(8):

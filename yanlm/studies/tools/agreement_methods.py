@@ -42,7 +42,8 @@ class TaskPlan:
     alike: Json = field(default_factory=dict)
 
 
-ALONE: Json = {"denoising": {"plain": 0.0, "reveal": 0.0}, "model": {"latent_dim": 32}}
+ALONE: Json = {"denoising": {"plain": 0.0, "reveal": 0.0}, "model": {"latent_dim": 32, "perturb": 1.0}}
+LISTS: Json = {"denoising": {"reveal": 0.6}, "model": {"perturb": 1.0}}
 GROUPS: Json = {"model": {"num_experts": 16, "scope": "span"}}
 SENTENCES: Json = {"model": {"num_experts": 8, "scope": "sentence", "experts": "source", "expert_layer": 2}}
 REREAD: Json = {"reread": True}
@@ -65,7 +66,7 @@ PLANS: dict[str, TaskPlan] = {
         REREAD,
         {"denoising": {"plain": 0.5}},
     ),
-    "shuffle": TaskPlan(4.0, shared=MUON, own={"denoising": {"reveal": 0.6}}, generate=REREAD),
+    "shuffle": TaskPlan(4.0, shared=MUON, own=LISTS, generate=REREAD),
     "latin": TaskPlan(4.0, shared=MUON, generate=REREAD),
     "sudoku": TaskPlan(4.0, shared=MUON, generate=REREAD),
     "sums": TaskPlan(4.0, generate=REREAD),
