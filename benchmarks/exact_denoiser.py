@@ -50,9 +50,10 @@ class Exact:
         self.right, self.one, self.given = right, torch.nn.functional.one_hot(right).float(), given
         t, (truth, written) = torch.linspace(0, 0.6, 61), self.rows(2000)
         losses = []
-        for time in t:
-            z = self.noisy(self.one[truth], float(time), torch.randn_like(self.one[truth]))
-            own = self(z, float(time), written).gather(-1, right[truth].unsqueeze(-1)).squeeze(-1)
+        for time in t.tolist():
+            noise = torch.randn_like(self.one[truth])
+            z = time * math.sqrt(WIDTH) * self.one[truth] + (1 - time) * noise  # along e_v / sqrt(e)
+            own = self(z, time, written).gather(-1, right[truth].unsqueeze(-1)).squeeze(-1)
             losses.append(-own[written < 0].clamp_min(1e-30).log().mean())
         self.time = InformationTime().fit_from(t, torch.stack(losses))
 
@@ -61,11 +62,6 @@ class Exact:
         truth = torch.randint(len(self.right), (count,))
         place = torch.rand(count, self.right.shape[1]).argsort(1).argsort(1)
         return truth, torch.where(place < self.given, self.right[truth], -1)
-
-    @staticmethod
-    def noisy(words: Tensor, t: float, noise: Tensor) -> Tensor:
-        """z_t of words ``(n, M, V)``, as coordinates along e_v / sqrt(e)."""
-        return t * math.sqrt(WIDTH) * words + (1 - t) * noise
 
     def __call__(self, z: Tensor, t: float, written: Tensor) -> Tensor:
         """p(v | z_t) of every slot ``(n, M, V)``, given words ``(n, M)``, -1 where there is none yet."""

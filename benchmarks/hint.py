@@ -11,13 +11,10 @@ from __future__ import annotations
 import argparse
 import statistics
 
-import torch
-
-from moefm import sample
 from moefm_toy.datasets import load_dataset
 from moefm_toy.experiment import train
-from moefm_toy.measure import compare, draw_clouds
-from moefm_toy.settings import Settings, generator
+from moefm_toy.measure import compare, draw_clouds, draw_samples
+from moefm_toy.settings import Settings
 
 HINTS = (0.0, 0.2, 0.3, 0.4, 0.5)
 STEPS = (1, 2, 4, 8)
@@ -32,12 +29,8 @@ def measure(name: str, method: str, seed: int) -> dict[tuple[int, float], float]
     found = {}
     for steps in STEPS:
         for hint in HINTS:
-            drawn = []
-            for cloud in range(len(clouds.held_out)):
-                own = seed + 10**6 * cloud
-                z0 = torch.randn(clouds.held_out[0].shape, generator=generator(own, 3))
-                with torch.no_grad():
-                    drawn.append(sample(field, z0, steps, hint=hint, generator=generator(own, 4)))
+            seeds = (seed + 10**6 * cloud for cloud in range(len(clouds.held_out)))
+            drawn = [draw_samples(field, settings, own, clouds.held_out[0].shape, steps, hint=hint) for own in seeds]
             found[steps, hint] = compare(drawn, clouds)["w2"]
     return found
 

@@ -24,6 +24,13 @@ HEADS: dict[str, Any] = {"num_experts": 3, "scope": "span"}
 MARKS: dict[str, Any] = {"num_experts": 3, "scope": "sequence", "experts": "source", "expert_layer": 1}
 EXPERTS: list[dict[str, Any]] = [{"num_experts": 1}, HEADS, MARKS]
 """Where the encoder denoises."""
+DENOISERS: dict[str, dict[str, Any]] = {
+    "one expert": {"num_experts": 1},
+    "heads": {"num_experts": 4, "scope": "span"},
+    "marks": {"num_experts": 4, "scope": "sequence", "experts": "source", "expert_layer": 1},
+    "continuum": {"num_experts": 4, "scope": "sequence", "experts": "continuum"},
+}
+"""Where experts sit in an encoder that denoises."""
 
 KINDS: dict[str, dict[str, Any]] = {
     "transformer": {},

@@ -76,7 +76,13 @@ def draw_clouds(dataset: Dataset, points: int, seed: int, clouds: int = 1) -> Cl
 
 
 def draw_samples(
-    field: MixtureField, settings: Settings, seed: int, shape: torch.Size, steps: int, fine: bool = False
+    field: MixtureField,
+    settings: Settings,
+    seed: int,
+    shape: torch.Size,
+    steps: int,
+    fine: bool = False,
+    hint: float = 0.0,
 ) -> Sample:
     """Samples from the same noise and the same draws at every step count, on the CPU."""
     noise = torch.randn(shape, generator=generator(seed, 3)).to(settings.device)
@@ -88,6 +94,7 @@ def draw_samples(
             noise,
             steps,
             times=times,
+            hint=hint,
             solver=settings.solver,
             routing=settings.routing,
             generator=generator(seed, 4),

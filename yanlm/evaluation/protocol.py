@@ -33,8 +33,7 @@ class Protocol:
         options: How slots are filled; steps and seeds apart.
         told: The options that the model has, for the report: ``routing``, ``z0_scale`` and ``reread``, or
             ``temperature`` and ``order``; all five where a flow rereads. Of a flow whose encoder denoises ``sampler``,
-            ``temperature``, and with the sampler ``flow`` also ``candidates``, and ``perturb`` if
-            it is given.
+            ``temperature``, and with the sampler ``flow`` also ``candidates``, and ``perturb`` if it is given.
         labels: ``any`` or ``known``.
         length: ``given``, ``predicted``, or ``padding`` where the model ends its answers itself.
         batch_size: Rows generated together.
@@ -120,8 +119,7 @@ def _told(options: GenerationOptions, can: Capabilities) -> dict[str, Any]:
         names = (*names, "temperature")
     if options.reread or can.order or diffused:
         names = (*names, "order")
-    told = {name: getattr(options, name) for name in names}
-    told = {name: value for name, value in told.items() if value is not None}
+    told = {name: value for name in names if (value := getattr(options, name)) is not None}
     if can.routing and options.solver != FLOW_OPTIONS["solver"]:
         told["solver"] = options.solver
     return {name: value if isinstance(value, str | int | float) else repr(value) for name, value in told.items()}

@@ -118,6 +118,7 @@ def fill_by_encoder(
     places = model.places(
         given.source_ids[rows], next(masks), given.slots[rows], next(masks), experts or (), given.points
     )
+    places = model.denoiser.with_codebook(places)
     router = Router(experts, places.scope, places.mask, None, given.uniforms)
     perturb = options.perturb if given.choices is None else 0.0  # known answers are compared, and none is drawn
     solved = _solve(model, given.noise, places, options, router, perturb, watcher)
@@ -163,7 +164,7 @@ def _solve(
 ) -> Solved:
     """Euler steps on the grid of information time. Every pass gives tokens; those of the last one are the result."""
     flow = model.denoiser
-    policy, codebook = get_routing(options.routing), flow.codebook(model.encoder)
+    policy, codebook = get_routing(options.routing), flow.token_vectors(places)
     reader: Any = TokenReader(flow)  # policies route it as they route a field
     times = flow.times(options.steps)
     assignment: Tensor | None = None
@@ -182,7 +183,7 @@ def _most_probable(
     """Rows ``(B * samples,)`` of the candidates whose tokens ``(N, M)`` survive noise best."""
     flow = model.denoiser
     t = flow.information.quantile(torch.full((), HALF_WAY, device=noise.device))
-    z_t = t * torch.nn.functional.embedding(tokens, flow.codebook(model.encoder)) + (1 - t) * noise
+    z_t = t * torch.nn.functional.embedding(tokens, flow.token_vectors(places)) + (1 - t) * noise
     features = flow.trunk(z_t, t, places)
     if solved.assignment is None:
         reader: Any = TokenReader(flow)

@@ -63,7 +63,7 @@ def denoise_in_turns(
     def log_probabilities(turn: Turn) -> Tensor:
         nonlocal first, points
         rows, own = turn.rows, [experts[i] for i in turn.rows.tolist()]
-        places = model.places(turn.ids, turn.seen, turn.slots, turn.left, own)
+        places = replace(model.places(turn.ids, turn.seen, turn.slots, turn.left, own), codebook=codebook)
         if places.points is not None:  # those of the first pass, in which all rows take part
             points = places.points if points is None else points
             places = replace(places, points=points[rows])

@@ -99,8 +99,6 @@ def with_flow(model: YanModel, options: Mapping[str, Any], seed: int) -> YanMode
     wanted, config = {name: options[name] for name in FLOW_SETTINGS if name in options}, model.config
     config.pad_to = wanted.pop("pad_to", config.pad_to)  # of the data; it has no weights
     config.perturb = wanted.pop("perturb", config.perturb)  # nor has this
-    if model.can.denoises:
-        model.denoiser.perturb = config.perturb
     idle = options_without_effect(config) if wanted.get("denoiser", config.denoiser) == config.denoiser else ()
     if all(getattr(config, name) == value for name, value in wanted.items() if name not in idle):
         return model

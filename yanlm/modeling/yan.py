@@ -167,6 +167,9 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Embedding:
         """Change the number of tokens of the embedding, the output map, the token vectors and ``config.vocab_size``.
 
+        New tokens have no vector for the noise of an encoder that denoises: it is 0 until they are learned, and so what
+        slots show of the other tokens stays what it was.
+
         Arguments and result are those of :meth:`transformers.PreTrainedModel.resize_token_embeddings`.
 
         Raises:
@@ -178,7 +181,7 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         if vectors is not None and vectors.num_embeddings != size:
             resized = nn.Embedding(size, vectors.embedding_dim).to(vectors.weight)
             kept = min(vectors.num_embeddings, size)
-            resized.weight.data[:kept] = vectors.weight.data[:kept]
+            resized.weight.data[:kept], resized.weight.data[kept:] = vectors.weight.data[:kept], 0
             self.denoiser.vectors = resized
         return embedding
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ from yanlm.nn.versions import Versions
 
 LAST = 0.25
 """Share of a sampler's last step to the others, in information time."""
+SMALLEST = 1e-8
+"""Variance of the numbers of a vector below which it counts as 0."""
 
 
 class Features(NamedTuple):
@@ -59,6 +62,7 @@ class EncoderFlow(MixtureField):
 
     def __init__(self, config: YanConfig) -> None:
         super().__init__()
+        self.config = config
         d, self.num_experts = config.d_model, config.num_experts
         self.layer = config.encoder_layers
         self.dim = config.latent_dim or d
@@ -68,7 +72,6 @@ class EncoderFlow(MixtureField):
             with torch.no_grad():
                 nn.init.eye_(self.inputs.weight).mul_(d**-0.5)
         self.time = nn.Sequential(TimeEmbedding(config.d_time), nn.Linear(config.d_time, d))
-        self.shows_means, self.perturb = config.slot_input == "mean", config.perturb
         self.information = InformationTime()
         self.head_layers: Experts | None = None
         self.marks: nn.Parameter | None = None
@@ -92,10 +95,19 @@ class EncoderFlow(MixtureField):
         return self.information.grid(steps, last=LAST)
 
     def codebook(self, encoder: Encoder) -> Tensor:
-        """Vectors of all tokens ``(V, e)``, each of mean 0 and variance 1."""
+        """Vectors of all tokens ``(V, e)``, each of mean 0 and variance 1, or 0 if a token has none yet."""
         w = wide((encoder.embedding if self.vectors is None else self.vectors).weight)
         centred = w - w.mean(-1, keepdim=True)
-        return centred / centred.square().mean(-1, keepdim=True).clamp_min(1e-8).sqrt()
+        variance = centred.square().mean(-1, keepdim=True)
+        return centred * torch.where(variance > SMALLEST, variance, 1.0).rsqrt()  # where it is 0, gradients are finite
+
+    def token_vectors(self, cond: Places) -> Tensor:
+        """The codebook that ``cond`` holds, or a new one."""
+        return self.codebook(cond.encoder) if cond.codebook is None else cond.codebook
+
+    def with_codebook(self, cond: Places) -> Places:
+        """``cond`` with its codebook, so that several passes compute it once."""
+        return replace(cond, codebook=self.token_vectors(cond))
 
     def trunk(self, z: Tensor, t: Tensor | float, cond: Places | None = None, perturb: float | None = None) -> Features:
         """The blocks that experts share, at states ``(B, M, e)``, read by ``perturb`` (:func:`yanlm.nn.noise.reading`).
@@ -105,9 +117,10 @@ class EncoderFlow(MixtureField):
         if cond is None:
             raise ValueError("cond must be given: YanNetwork.places(...) makes it")
         t = torch.as_tensor(t, device=z.device, dtype=torch.float32)
-        seen, at = reading(z, t, self.perturb if perturb is None else perturb)
+        seen, at = reading(z, t, self.config.perturb if perturb is None else perturb)
         time = self.time(at.reshape(*at.shape, *(1,) * (2 - at.ndim), 1))  # (1, 1, d) where one time serves all
-        seen = mean_vectors(seen, at, self.codebook(cond.encoder)) if self.shows_means else seen
+        if self.config.slot_input == "mean":
+            seen = mean_vectors(seen, at, self.token_vectors(cond))
         x = cond.embedded + cond.placed(self.inputs(seen.to(self.inputs.weight.dtype)) + time)
         states = cond.encoder.through(x, cond.source_mask, 0, self.layer)
         return Features(states, z, 1 - expand_time(t, z), cond)
@@ -189,7 +202,7 @@ class EncoderFlow(MixtureField):
         z, remaining = features.z, features.remaining.clamp_min(SHORTEST)
         if read.ndim > z.ndim:
             z, remaining = z.unsqueeze(-2), remaining.unsqueeze(-2)
-        end = self.probabilities(read, features.places) @ self.codebook(features.places.encoder)
+        end = self.probabilities(read, features.places) @ self.token_vectors(features.places)
         return (end.to(z.dtype) - z) / remaining
 
     def heads(self, features: Features) -> Tensor:

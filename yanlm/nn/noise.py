@@ -12,6 +12,8 @@ from yanlm.nn.flow import SHORTEST
 
 GUMBEL = math.pi / math.sqrt(6)
 """Standard deviation of a Gumbel variable."""
+NEVER = -1e30
+"""Logit of what cannot be."""
 
 
 def first_time(perturb: float, width: int) -> float:
@@ -53,9 +55,10 @@ def mean_vectors(z: Tensor, t: Tensor, codebook: Tensor) -> Tensor:
 
     .. math:: E[e_y \mid z_t] = \sum_v \mathrm{softmax}_v \Bigl(\frac{t}{(1 - t)^2}\, e_v \cdot z_t\Bigr) e_v
 
-    if all tokens are equally probable; ``codebook`` are their vectors ``(V, e)``, all of one length. This is all that
-    z_t says of its token, without the noise that concerns none, and it looks like the tokens that the encoder knows. So
-    the network does not have to learn how to weigh z_t at every time.
+    if all tokens are equally probable; ``codebook`` are their vectors ``(V, e)``, all of one length. (A token whose
+    vector is 0 has none yet, and does not count.) This is all that z_t says of its token, without the noise that
+    concerns none, and it looks like the tokens that the encoder knows. So the network does not have to learn how to
+    weigh z_t at every time.
 
     Example:
         >>> mean_vectors(torch.tensor([[[3.0, 0.0]]]), torch.tensor(0.5), torch.eye(2))
@@ -63,4 +66,6 @@ def mean_vectors(z: Tensor, t: Tensor, codebook: Tensor) -> Tensor:
     """
     at = expand_time(t, z)
     weight = at / (1 - at).clamp_min(SHORTEST).square()
-    return (weight * (z.to(codebook) @ codebook.T)).softmax(-1) @ codebook
+    known = torch.where(codebook.any(-1), 0.0, NEVER).to(codebook)
+    logits = torch.nn.functional.linear((weight * z).to(codebook), codebook, known)
+    return logits.softmax(-1) @ codebook

@@ -23,6 +23,7 @@ class Places:
         mask: ``(B, M)``, True = a slot.
         scope: Which slots share one expert ``(B, M)``, or ``None``.
         points: Points of a continuum of experts: what is drawn for every slot, in [0, 1], ``(B, M, K)``.
+        codebook: Vectors of all tokens ``(V, e)``, if they are known already (:meth:`EncoderFlow.with_codebook`).
     """
 
     encoder: Encoder
@@ -33,6 +34,7 @@ class Places:
     mask: Tensor | None
     scope: Tensor | None
     points: Tensor | None = None
+    codebook: Tensor | None = None
 
     def take(self, rows: Tensor) -> Places:
         """The rows of these numbers, in this order."""

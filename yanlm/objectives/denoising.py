@@ -123,9 +123,9 @@ def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Seq
     """The mixture's likelihood at a point of each row's path; ``drawn`` ``(B, 3)`` are uniform numbers."""
     flow, mask = model.denoiser, batch["slot_mask"]
     streams = generators(seeds, EXPERT)
-    places = _places(model, batch, streams)
+    places = flow.with_codebook(_places(model, batch, streams))
     labels = batch["target_ids"].gather(1, batch["slots"])
-    z1 = torch.nn.functional.embedding(labels, flow.codebook(model.encoder))
+    z1 = torch.nn.functional.embedding(labels, flow.token_vectors(places))
     noise = batch["noise"] if "noise" in batch else row_normal(generators(seeds, NOISE), mask, flow.dim)
     z0 = noise.to(z1)
     u = drawn[:, 2].to(z1)
@@ -134,7 +134,7 @@ def _noisy_loss(model: YanNetwork, batch: Batch, settings: Denoising, seeds: Seq
     t = t.masked_fill(drawn[:, 1].to(z1) < settings.zero_share, 0.0)
     if "coupled" in batch:  # these rows learn what a sampler sees, and it begins as of a later time
         perturb = None
-        t = t.masked_fill(batch["coupled"] & (t < first_time(flow.perturb, flow.dim)), 0.0)
+        t = t.masked_fill(batch["coupled"] & (t < first_time(model.config.perturb, flow.dim)), 0.0)
     at = t[:, None, None]
     features = flow.trunk(at * z1 + (1 - at) * z0, t, places, perturb)
     shares = None

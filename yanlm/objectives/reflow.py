@@ -28,10 +28,9 @@ class Pairs:
     .. math:: z_t = t\, e_y + (1 - t)\, z_0 \quad \text{with } y = y(z_0),
 
     so that for the student the noise says from the start what to write (Liu, Gong, Liu 2022, arXiv:2209.03003). Times
-    before the one as of which noise is read (:func:`yanlm.nn.noise.reading`) are moved to 0, where a
-    sampler begins. The curve of information time stays that of the teacher. A share
-    of the rows keeps the data's words and a noise of its own: they teach the student what to do where written words and
-    noise disagree.
+    before the one as of which noise is read (:func:`yanlm.nn.noise.reading`) are moved to 0, where a sampler begins.
+    The curve of information time stays that of the teacher. A share of the rows keeps the data's words and a noise of
+    its own: they teach the student what to do where written words and noise disagree.
 
     Every row of the data has a few noises, which follow from the row itself. So its texts are written once, when it is
     first seen, and kept; a training that goes on after an interruption writes the same texts again.

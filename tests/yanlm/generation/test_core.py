@@ -10,7 +10,7 @@ import torch
 from far_device import far, moved, recording
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toys import KINDS, Batch, speaking
+from toys import DENOISERS, KINDS, Batch, speaking
 
 from moefm import sample
 from moefm.routing import ROUTINGS, Frozen, draw_uniforms
@@ -22,12 +22,7 @@ from yanlm.modeling.yan import YanModel
 from yanlm.seeding import EXPERT, NOISE, row_normal, sample_streams
 
 Make = Callable[..., YanModel]
-DENOISERS: dict[str, dict[str, Any]] = {
-    "heads": {"num_experts": 4, "scope": "span"},
-    "marks": {"num_experts": 4, "scope": "sequence", "experts": "source", "expert_layer": 1},
-    "continuum": {"num_experts": 4, "scope": "sequence", "experts": "continuum"},
-    "sentence": {"num_experts": 4, "scope": "sentence", "sentence_ends": [7, 8]},
-}
+ENCODERS = {**DENOISERS, "sentence": {"num_experts": 4, "scope": "sentence", "sentence_ends": [7, 8]}}
 ROWS, SLOTS = 3, 4
 
 
@@ -132,11 +127,11 @@ def test_the_host_is_not_touched(
         assert out.tokens.shape == known.tokens.shape == read.noise.shape[:2]
 
 
-@pytest.mark.parametrize("kind", DENOISERS)
+@pytest.mark.parametrize("kind", ENCODERS)
 def test_the_host_is_not_touched_where_the_encoder_denoises(
     make_model: Make, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    model = moved(make_model(denoiser="encoder", latent_dim=8, **DENOISERS[kind]))
+    model = moved(make_model(denoiser="encoder", latent_dim=8, **ENCODERS[kind]))
     choices = torch.randint(5, 50, (3, SLOTS), device="meta")
     for how in (
         {},
@@ -166,9 +161,9 @@ def test_a_look_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
             look()
 
 
-@pytest.mark.parametrize("kind", DENOISERS)
+@pytest.mark.parametrize("kind", ENCODERS)
 def test_uniforms_stand_for_generators(make_model: Make, kind: str) -> None:
-    model = speaking(make_model(denoiser="encoder", latent_dim=8, **DENOISERS[kind]))
+    model = speaking(make_model(denoiser="encoder", latent_dim=8, **ENCODERS[kind]))
     for routing in ("frozen", "resampled"):
         options = GenerationOptions(steps=2, samples=2, routing=routing)
         read = some_given(model, options)

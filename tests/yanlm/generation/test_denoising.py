@@ -9,20 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from toys import Batch, speaking
+from toys import DENOISERS, Batch, generate, speaking
 
 from yanlm.modeling.io import load_model, save_model
 from yanlm.modeling.yan import YanModel
 from yanlm.seeding import EXPERT, NOISE, generators, row_normal
 
 Make = Callable[..., YanModel]
-KINDS: dict[str, dict[str, Any]] = {
-    "one expert": {"num_experts": 1},
-    "heads": {"num_experts": 4, "scope": "span"},
-    "marks": {"num_experts": 4, "scope": "sequence", "experts": "source", "expert_layer": 1},
-    "continuum": {"num_experts": 4, "scope": "sequence", "experts": "continuum"},
-    "mamba": {"num_experts": 4, "backbone": "mamba", "conv": 0},
-}
+KINDS = {**DENOISERS, "mamba": {"num_experts": 4, "backbone": "mamba", "conv": 0}}
 WAYS: list[dict[str, Any]] = [
     {"steps": 1},
     {"steps": 3, "samples": 2},
@@ -40,11 +34,6 @@ WAYS: list[dict[str, Any]] = [
 @pytest.fixture(params=KINDS)
 def model(request: pytest.FixtureRequest, make_model: Make) -> YanModel:
     return speaking(make_model(denoiser="encoder", latent_dim=8, **KINDS[request.param]))
-
-
-def generate(model: Any, part: Batch, seeds: list[int], **options: Any) -> Any:
-    names = ("source_mask", "slots", "slot_mask")
-    return model.generate(part["source_ids"], **{name: part[name] for name in names}, seeds=seeds, **options)
 
 
 @pytest.mark.parametrize("options", WAYS, ids=str)

@@ -7,29 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from toys import Batch, speaking
+from toys import DENOISERS, Batch, generate, speaking
 
 from yanlm.generation.denoising_turns import PACE
 from yanlm.generation.unmasking import filled_after
 from yanlm.modeling.yan import YanModel
 
 Make = Callable[..., YanModel]
-KINDS: dict[str, dict[str, Any]] = {
-    "one expert": {"num_experts": 1},
-    "heads": {"num_experts": 4, "scope": "span"},
-    "marks": {"num_experts": 4, "scope": "sequence", "experts": "source", "expert_layer": 1},
-    "continuum": {"num_experts": 4, "scope": "sequence", "experts": "continuum"},
-}
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=DENOISERS)
 def model(request: pytest.FixtureRequest, make_model: Make) -> YanModel:
-    return speaking(make_model(denoiser="encoder", latent_dim=8, **KINDS[request.param]))
-
-
-def generate(model: Any, part: Batch, seeds: list[int], **options: Any) -> Any:
-    names = ("source_mask", "slots", "slot_mask")
-    return model.generate(part["source_ids"], **{name: part[name] for name in names}, seeds=seeds, **options)
+    return speaking(make_model(denoiser="encoder", latent_dim=8, **DENOISERS[request.param]))
 
 
 def test_one_turn_is_one_step(model: YanModel, spans_batch: Batch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import toys
 from toys import TEXT_ROWS, Batch, speaking, trimmed
 
 from yanlm.evaluation.evaluator import evaluate_task
@@ -39,9 +40,7 @@ def batch(spans_batch: Batch) -> Batch:
 
 
 def generate(model: Any, part: Batch, seeds: list[int], **options: Any) -> Any:
-    names = ("source_mask", "slots", "slot_mask")
-    given = {"reread": True, "seeds": seeds, **options}
-    return model.generate(part["source_ids"], **{name: part[name] for name in names}, **given)
+    return toys.generate(model, part, seeds, **{"reread": True, **options})
 
 
 @pytest.mark.parametrize("routing", ["frozen", "greedy", "resampled", "mean", "argmax"])

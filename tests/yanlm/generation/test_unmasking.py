@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import TEXT_ROWS, Batch, learn_sentences, trimmed
+from toys import TEXT_ROWS, Batch, generate, learn_sentences, trimmed
 
 from yanlm.generation.options import ORDERS, GenerationOptions
 from yanlm.generation.unmasking import filled_after, unmask
@@ -36,11 +36,6 @@ def batch(spans_batch: Batch) -> Batch:
 
 def without_lengths(batch: Batch) -> Batch:
     return {name: x for name, x in batch.items() if name.startswith(("source", "target", "slot"))}
-
-
-def generate(model: Any, part: Batch, seeds: list[int], **options: Any) -> Any:
-    names = ("source_mask", "slots", "slot_mask")
-    return model.generate(part["source_ids"], **{name: part[name] for name in names}, seeds=seeds, **options)
 
 
 def test_gradients_reach_every_parameter(model: YanModel, batch: Batch) -> None:

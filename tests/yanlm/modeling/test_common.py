@@ -22,6 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "separate": {"form": "separate", "align": False},
     "experts read": {"num_experts": 2, "scope": "sequence", "experts": "source"},
     "encoder denoises": {"denoiser": "encoder", "latent_dim": 6, "num_experts": 3, "scope": "span"},
+    "embeddings as vectors": {"denoiser": "encoder", "num_experts": 1},
     "marks": {"denoiser": "encoder", "latent_dim": 6, "num_experts": 2, "experts": "source", "expert_layer": 1},
     "continuum": {"denoiser": "encoder", "latent_dim": 6, "num_experts": 2, "experts": "continuum"},
     "mdlm": {"method": "mdlm"},

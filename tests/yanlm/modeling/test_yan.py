@@ -8,18 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from toys import trimmed
+from toys import generate, trimmed
 from transformers import AutoConfig, AutoModel
 
 from yanlm.modeling.yan import YanModel
 from yanlm.objectives.settings import Stage1, Stage2
 
 Make = Callable[..., YanModel]
-
-
-def generate(model: YanModel, part: dict[str, torch.Tensor], seeds: list[int], **options: Any) -> Any:
-    names = ("source_mask", "slots", "slot_mask")
-    return model.generate(part["source_ids"], **{name: part[name] for name in names}, seeds=seeds, **options)
 
 
 def test_padding_never_changes_a_token(model: YanModel, batch: dict[str, torch.Tensor]) -> None:

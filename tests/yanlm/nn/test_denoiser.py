@@ -50,6 +50,19 @@ def test_vectors_have_mean_0_and_variance_1(model: YanModel) -> None:
     assert torch.allclose(vectors.var(-1, unbiased=False), torch.ones(len(vectors)), atol=1e-5)
 
 
+def test_a_token_without_a_vector_is_given_one_by_its_first_gradient(make_model: Make) -> None:
+    model = make_model(denoiser="encoder", latent_dim=6, num_experts=1)
+    flow, weight = model.denoiser, model.denoiser.vectors.weight  # type: ignore[union-attr]
+    weight.data[7] = 0
+    optimizer = torch.optim.AdamW([weight], lr=1e-3)
+    assert not flow.codebook(model.encoder)[7].any()
+    (flow.codebook(model.encoder) * torch.arange(6.0)).sum().backward()
+    assert weight.grad is not None and 0 < weight.grad[7].norm() < 10
+    optimizer.step()
+    vectors = flow.codebook(model.encoder)
+    assert torch.allclose(vectors[7].square().mean(), torch.tensor(1.0), atol=1e-4)
+
+
 @torch.no_grad()
 def test_one_expert_is_its_part_of_all(model: YanModel) -> None:
     flow, places = model.denoiser, places_of(model)

@@ -37,6 +37,14 @@ def test_at_the_ends_it_is_the_mean_of_all_and_the_token_itself() -> None:
     assert torch.allclose(end, z, atol=1e-4)
 
 
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
+def test_tokens_without_a_vector_do_not_count(t: float) -> None:
+    vectors, z = codebook(9, 6), noise(2, 3, 6)
+    more = torch.cat([vectors[:4], torch.zeros(3, 6), vectors[4:]])
+    seen, same = (mean_vectors(z, torch.tensor(t), known) for known in (vectors, more))
+    assert torch.allclose(seen, same, atol=1e-6)
+
+
 def test_gradients_are_finite_at_all_times() -> None:
     vectors = codebook(9, 6).requires_grad_()
     for t in (0.0, 1e-6, 0.5, 1 - 1e-6, 1.0):
