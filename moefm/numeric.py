@@ -24,7 +24,7 @@ class _Upcast(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         limit = torch.finfo(ctx.dtype).max
-        return grad.clamp(-limit, limit).to(ctx.dtype)
+        return grad.to(ctx.dtype).clamp_(-limit, limit)
 
 
 def wide(x: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ EXPERTS = ("heads", "trunk", "source", "continuum")
 SCOPES = ("token", "span", "sentence", "sequence")
 DENOISERS = ("trunk", "encoder")
 SLOT_INPUTS = ("mean", "vector")
+FEW_TOKENS = 1024
+"""Largest vocabulary of which slots show the mean vector by default."""
 _CHOICES: dict[str, tuple[str, ...]] = {
     **{"backbone": BACKBONES, "positions": POSITIONS, "prediction": PREDICTIONS, "form": FORMS},
     **{"method": METHODS, "scope": SCOPES, "experts": EXPERTS, "denoiser": DENOISERS},
@@ -66,8 +68,8 @@ class YanConfig(PretrainedConfig):
         latent_dim: Width e of the token vectors that carry the noise if the encoder is the denoiser; 0 uses the
             encoder's own embeddings, so that a noisy vector looks like the token to it.
         slot_input: What an encoder that denoises is shown in a slot: the ``mean`` vector of the tokens that the noisy
-            vector may stand for (:func:`yanlm.nn.noise.mean_vectors`), or the noisy ``vector`` itself,
-            as up to version 0.2.0.
+            vector may stand for (:func:`yanlm.nn.noise.mean_vectors`), or the noisy ``vector`` itself. By default the
+            mean if there are at most 1024 tokens: of thousands it says too little at early times.
         perturb: How much an encoder that denoises believes its noise at t = 0, before anything is decided
             (:func:`yanlm.nn.noise.reading`): 0 not at all, 1 as much as a draw.
         experts: ``heads`` on a shared trunk (the paper's). ``trunk``: each expert also modulates the whole trunk, so it
@@ -127,7 +129,7 @@ class YanConfig(PretrainedConfig):
     experts: str = "heads"
     denoiser: str = "trunk"
     latent_dim: int = 0
-    slot_input: str = "mean"
+    slot_input: str | None = None
     perturb: float = 0.5
     expert_layer: int = 0
     sigma: float = 0.1
@@ -157,6 +159,8 @@ class YanConfig(PretrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         check_options(self, kwargs)
         super().__post_init__(**kwargs)
+        if self.slot_input is None:
+            self.slot_input = "mean" if self.vocab_size <= FEW_TOKENS else "vector"
         for name in _COUNTS:
             check_count(name, getattr(self, name))
         check_positive("sigma", self.sigma)

@@ -79,9 +79,12 @@ def test_cross_layers_are_a_list_of_numbers(layers: Any) -> None:
 
 
 def test_what_slots_show_is_the_noisy_vector_in_a_file_that_does_not_say(tmp_path: Path) -> None:
-    assert YanConfig().slot_input == "mean" and YanConfig.from_dict({"d_model": 32}).slot_input == "vector"
+    few, many = {"vocab_size": 1024, "pad_token_id": 0, "mask_token_id": 1}, {"vocab_size": 4096}
+    assert YanConfig(**few).slot_input == "mean" and YanConfig(**many).slot_input == "vector"
+    assert YanConfig.from_dict(few).slot_input == "vector"
     for slot_input in ("mean", "vector"):
-        YanConfig(slot_input=slot_input).save_pretrained(tmp_path)
-        assert YanConfig.from_pretrained(tmp_path).slot_input == slot_input
+        for size in (few, many):
+            YanConfig(**size, slot_input=slot_input).save_pretrained(tmp_path)
+            assert YanConfig.from_pretrained(tmp_path).slot_input == slot_input
     with pytest.raises(ValueError, match="slot_input must be one of"):
         YanConfig(slot_input="noise")

@@ -45,7 +45,6 @@ class TaskPlan:
 ALONE: Json = {"denoising": {"plain": 0.0, "reveal": 0.0}, "model": {"latent_dim": 32, "perturb": 1.0}}
 LISTS: Json = {"denoising": {"reveal": 0.6}, "model": {"perturb": 1.0}}
 GROUPS: Json = {"model": {"num_experts": 16, "scope": "span"}}
-SENTENCES: Json = {"model": {"num_experts": 8, "scope": "sentence", "experts": "source", "expert_layer": 2}}
 REREAD: Json = {"reread": True}
 MUON: Json = {"recipe1": {"optimizer": "muon"}}  # flows that read what they wrote need half the steps with it
 REFLOWED: Json = {"denoising": {"reflow": 0.75, "teacher_steps": 8}}
@@ -61,10 +60,12 @@ PLANS: dict[str, TaskPlan] = {
     "statements": TaskPlan(
         10.0,
         ("builtin:lookups{settings}@0.5", "{spec}@0.5"),  # who is where is learned from words that are given
-        {"model": {"conv": 9, "d_model": 128}, "recipe1": {"batch_size": 32, "lr": 1.5e-3}},
-        SENTENCES,
-        REREAD,
-        {"denoising": {"plain": 0.5}},
+        shared={
+            "model": {"conv": 9, "d_model": 128},
+            "recipe1": {"batch_size": 32, "lr": 1.5e-3, "optimizer": "muon"},
+        },
+        own={"denoising": {"reveal": 0.5}, "model": {"perturb": 1.0}},
+        generate=REREAD,
     ),
     "shuffle": TaskPlan(4.0, shared=MUON, own=LISTS, generate=REREAD),
     "latin": TaskPlan(4.0, shared=MUON, generate=REREAD),
