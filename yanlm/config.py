@@ -67,7 +67,7 @@ class YanConfig(PretrainedConfig):
         latent_dim: Width e of the token vectors that carry the noise if the encoder is the denoiser; 0 uses the
             encoder's own embeddings, so that a noisy vector looks like the token to it.
         slot_input: What an encoder that denoises is shown in a slot: the ``mean`` vector of the tokens that the noisy
-            vector may stand for (:func:`yanlm.nn.noise.mean_vectors`), or that ``vector``, the default above 1024 tokens.
+            vector may stand for (:func:`yanlm.nn.noise.mean_vectors`), or the ``vector``, default above 1024 tokens.
         perturb: How much an encoder that denoises believes its noise at t = 0, before anything is decided
             (:func:`yanlm.nn.noise.reading`): 0 not at all, 1 as much as a draw.
         experts: ``heads`` on a shared trunk (the paper's). ``trunk``: each expert also modulates the whole trunk, so it
