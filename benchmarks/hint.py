@@ -13,7 +13,7 @@ import statistics
 
 from moefm_toy.datasets import load_dataset
 from moefm_toy.experiment import train
-from moefm_toy.measure import compare, draw_clouds, draw_samples
+from moefm_toy.measure import compare, draw_clouds, draw_for_clouds
 from moefm_toy.settings import Settings
 
 HINTS = (0.0, 0.2, 0.3, 0.4, 0.5)
@@ -29,8 +29,7 @@ def measure(name: str, method: str, seed: int) -> dict[tuple[int, float], float]
     found = {}
     for steps in STEPS:
         for hint in HINTS:
-            seeds = (seed + 10**6 * cloud for cloud in range(len(clouds.held_out)))
-            drawn = [draw_samples(field, settings, own, clouds.held_out[0].shape, steps, hint=hint) for own in seeds]
+            drawn = draw_for_clouds(field, settings, seed, clouds, steps, hint)
             found[steps, hint] = compare(drawn, clouds)["w2"]
     return found
 

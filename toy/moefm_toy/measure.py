@@ -109,6 +109,17 @@ def draw_samples(
     )
 
 
+def draw_for_clouds(
+    field: MixtureField, settings: Settings, seed: int, clouds: Clouds, steps: int, hint: float = 0.0
+) -> list[Sample]:
+    """Samples of its own for every held-out cloud.
+
+    Each cloud has its own seed, far from those of other runs, so that no two share their noise.
+    """
+    shape, seeds = clouds.held_out[0].shape, (seed + 10**6 * i for i in range(len(clouds.held_out)))
+    return [draw_samples(field, settings, own, shape, steps, hint=hint) for own in seeds]
+
+
 def compare(samples: Sequence[Sample], clouds: Clouds) -> dict[str, Any]:
     """Average distances of samples to the held-out clouds, with its own samples for each cloud."""
     pairs = list(zip(samples, clouds.held_out, strict=True))
@@ -126,13 +137,11 @@ def measure(
     field: MixtureField, settings: Settings, seed: int, clouds: Clouds
 ) -> tuple[dict[str, Any], dict[int, Sample], Sample]:
     """Sample at every step count and compare; returns numbers, the first samples and their fine trajectories."""
-    shape = clouds.held_out[0].shape
     by_steps, first = {}, {}
     for steps in settings.steps:
-        # Each cloud has its own seed, far from those of other runs, so that no two share their noise.
-        samples = [draw_samples(field, settings, seed + 10**6 * i, shape, steps) for i in range(len(clouds.held_out))]
+        samples = draw_for_clouds(field, settings, seed, clouds, steps)
         by_steps[str(steps)], first[steps] = compare(samples, clouds), samples[0]
-    fine = draw_samples(field, settings, seed, shape, FINE_STEPS, fine=True)
+    fine = draw_samples(field, settings, seed, clouds.held_out[0].shape, FINE_STEPS, fine=True)
     assert fine.trajectory is not None
     with torch.no_grad():
         logits = field.gate(fine.trajectory[0].to(settings.device), 0.0).cpu()

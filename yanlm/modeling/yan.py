@@ -179,10 +179,9 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         embedding: nn.Embedding = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
         vectors, size = getattr(self.flow, "vectors", None), embedding.num_embeddings
         if vectors is not None and vectors.num_embeddings != size:
-            resized = nn.Embedding(size, vectors.embedding_dim).to(vectors.weight)
-            kept = min(vectors.num_embeddings, size)
-            resized.weight.data[:kept], resized.weight.data[kept:] = vectors.weight.data[:kept], 0
-            self.denoiser.vectors = resized
+            kept = vectors.weight.detach()[:size]
+            rows = nn.functional.pad(kept, (0, 0, 0, size - len(kept)))
+            self.denoiser.vectors = nn.Embedding.from_pretrained(rows, freeze=False)
         return embedding
 
     def _set_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:

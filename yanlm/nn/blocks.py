@@ -38,7 +38,7 @@ def rotate(x: Tensor, at: Rotary | None) -> Tensor:
 
 
 NEVER = -1e30
-"""Score of a key that is not to be seen."""
+"""Score, before a softmax, of what is to have no share."""
 SHORT = 256
 """Most keys for which all scores are held at once."""
 

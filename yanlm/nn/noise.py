@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from moefm.paths import expand_time
+from yanlm.nn.blocks import NEVER
 from yanlm.nn.flow import SHORTEST
 
 GUMBEL = math.pi / math.sqrt(6)
 """Standard deviation of a Gumbel variable."""
-NEVER = -1e30
-"""Logit of what cannot be."""
 
 
 def first_time(perturb: float, width: int) -> float:
