@@ -78,7 +78,8 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
             raise ValueError(f"stage must be 1 or 2, got {stage!r}")
         if self.can.stages == 1:
             self.requires_grad_(True)
-            self.length_head.requires_grad_(not self.denoising.student_steps)  # a student learns no lengths
+            lengths = self.flow is None or (self.denoising.length > 0 and not self.denoising.student_steps)
+            self.length_head.requires_grad_(lengths)  # several processes wait for the gradient of all that trains
             self._frozen = ()
             return
         freeze = self.stage2.freeze
@@ -87,7 +88,7 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
             "positions": stage == 1 or freeze != "all",
             "decoder": stage == 1 or freeze == "none",
             "flow": stage == 2,
-            "length_head": stage == 2,
+            "length_head": stage == 2 and self.stage2.length > 0,
         }
         for name, module in self.named_children():
             module.requires_grad_(trains[name])

@@ -59,7 +59,8 @@ def make_accelerator(precision: str = "no", device: str = "auto") -> Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 
     options = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
-    return Accelerator(mixed_precision=precision, cpu=device == "cpu", kwargs_handlers=[options])
+    cpu = device == "cpu" or not torch.accelerator.is_available()  # or torchrun's processes would not know each other
+    return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[options])
 
 
 def train_stage(

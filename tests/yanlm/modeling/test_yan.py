@@ -69,6 +69,14 @@ def test_gradients_reach_all_that_trains_and_nothing_else(
             assert (parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)) == trains, name
 
 
+def test_lengths_that_count_for_nothing_are_not_trained(make_model: Make) -> None:
+    model = make_model()
+    model.stage2 = Stage2(length=0.0)
+    model.prepare_stage(2)
+    assert not any(parameter.requires_grad for parameter in model.length_head.parameters())
+    assert all(parameter.requires_grad for parameter in model.flow.parameters())
+
+
 def test_frozen_parts_do_not_drop_out(make_model: Make) -> None:
     model = make_model(dropout=0.5)
     model.prepare_stage(2)

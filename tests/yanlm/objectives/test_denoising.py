@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from toys import HEADS, MARKS, TEXT_ROWS
+from toys import DENOISERS, HEADS, MARKS, TEXT_ROWS
 
 from yanlm.modeling.yan import YanModel
 from yanlm.objectives.denoising import denoising_loss
@@ -37,6 +37,24 @@ def test_every_way_trains_every_part(make_model: Make, batch: Any, kind: Any, se
     total.backward()
     assert {"plain", "denoise", "length"} <= set(parts) and total.isfinite()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"length": 0.0}, {"plain": 1.0}, {"plain": 0.0}, {"plain": 1.0, "length": 0.0}], ids=str
+)
+@pytest.mark.parametrize("kind", DENOISERS)
+def test_all_that_trains_gets_a_gradient_from_every_batch(
+    make_model: Make, batch: Any, kind: str, settings: dict[str, float]
+) -> None:
+    """Several processes wait for each of these gradients."""
+    model = make_model(denoiser="encoder", **DENOISERS[kind])
+    model.denoising = Denoising(reveal=0.5, **settings)
+    model.prepare_stage(1)
+    for seeds in ([1, 2, 3], [4, 5, 6]):
+        model.train().zero_grad()
+        model(**batch, stage=1, seeds=seeds).loss.backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.requires_grad == (parameter.grad is not None), name
 
 
 def test_plain_rows_alone_are_a_masked_language_model(make_model: Make, batch: Any) -> None:
