@@ -3,9 +3,9 @@
     python scripts/shipped_model.py DATA --out runs/shipped
 
 DATA holds a folder for each of the sets below, with train.jsonl.gz in it and, for stories, validation.jsonl.gz and
-test.jsonl.gz. The texts are cut into runs of whole sentences. There are six trainings, each of which begins from the
+test.jsonl.gz. The texts are cut into runs of whole sentences. There are nine trainings, each of which begins from the
 one before. The first keeps its learning rate. In the second it falls to zero. In the third, which is short, the length
-head learns how many tokens stand behind a mask. The other three do the same again, with Muon and batches twice as
+head learns how many tokens stand behind a mask. The others do the same twice more, with Muon and batches twice as
 large. --minutes sets how long each takes. The weights are stored in 16 bits. Run the script again after an
 interruption: it goes on from the last checkpoint.
 """
@@ -79,6 +79,10 @@ LENGTHS: dict[str, Any] = {
     "denoising": {"plain": 0.75, "reveal": 0.1, "length": 1.0},
     "recipe1": {**SETTLE["recipe1"], "lr": 0.0003},
 }
+SETTLE_PLAIN: dict[str, Any] = {
+    "denoising": {"plain": 0.85, "reveal": 0.05},
+    "recipe1": {**SETTLE["recipe1"], "masking": {**SETTLE["recipe1"]["masking"], "tail": 0.05}},
+}
 MORE: dict[str, Any] = {
     "recipe1": {"warmup": 100, "masking": {"rate": [0.1, 0.4], "spans": [1, 1, 1, 2, 3], "tail": 0.05}},
 }
@@ -101,8 +105,11 @@ PHASES: dict[str, dict[str, Any]] = {
     "more": with_muon(MORE, 1),
     "settle2": with_muon(SETTLE, 2),
     "lengths2": with_muon(WORDS_ALONE, 3),
+    "more2": with_muon(MORE, 4),
+    "settle3": with_muon(SETTLE_PLAIN, 5),
+    "lengths3": with_muon(WORDS_ALONE, 6),
 }
-MINUTES = (55.0, 46.0, 5.0, 29.0, 46.0, 6.0)
+MINUTES = (55.0, 46.0, 5.0, 29.0, 46.0, 6.0, 52.0, 112.0, 6.0)
 
 
 def cut(data: Path, out: Path) -> None:
@@ -157,7 +164,7 @@ def settings(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def make(data: Path, out: Path, minutes: Sequence[float]) -> None:
-    """Cut, train six times, store."""
+    """Cut, train phase by phase, store."""
     rows = out / "rows"
     cut(data, rows)
     records: dict[str, dict[str, Any]] = {}
