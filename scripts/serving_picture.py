@@ -18,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 TEXT = (
-    "She opened the <mask> and looked out. The ground was covered with <mask> . "
+    "She opened the <mask> and looked out. It was a dark and stormy <mask>. "
     "The little girl was so tired that she fell <mask> at once."
 )
 FIELDS = {"samples": "3", "length": "1", "candidates": "4"}
