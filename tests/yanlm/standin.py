@@ -190,6 +190,7 @@ def child(rank, world, port, environment, report, folder, settings, keywords):
 
 if __name__ == "__main__":  # under torchrun and accelerate launch: FOLDER SETTINGS
     torch.set_num_threads(1)
-    run(sys.argv[1], json.loads(sys.argv[2]), device="cpu" if torch.accelerator.is_available() else "auto")
+    device = "cpu" if torch.accelerator.is_available() else "auto"  # auto, unless two would share one GPU
+    run(sys.argv[1], json.loads(sys.argv[2]), device=device)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -69,7 +69,8 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
     def prepare_stage(self, stage: int) -> None:
         """Choose what trains: the autoencoder in stage 1; in stage 2 the flow and whatever is not frozen.
 
-        Without a flow, and where the encoder is its denoiser, there is one stage, and everything trains.
+        Without a flow, and where the encoder is its denoiser, there is one stage, and everything trains that the loss
+        reads: several processes wait for the gradient of each part that trains.
 
         Raises:
             ValueError: ``stage`` is neither 1 nor 2.
@@ -79,7 +80,7 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
         if self.can.stages == 1:
             self.requires_grad_(True)
             lengths = self.flow is None or (self.denoising.length > 0 and not self.denoising.student_steps)
-            self.length_head.requires_grad_(lengths)  # several processes wait for the gradient of all that trains
+            self.length_head.requires_grad_(lengths)  # a student learns no lengths
             self._frozen = ()
             return
         freeze = self.stage2.freeze
