@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from moefm.checks import check_mask
 from moefm.fields import MixtureField
+from moefm.finite import check_finite
 from moefm.inputs import as_state, as_tensor, check_cond
 
 Draw = Callable[[int, Generator], Tensor]
@@ -92,16 +93,18 @@ def open_data(
             f"data must be floating-point rows (N, ..., D), got {tuple(given.shape)} of {given.dtype}: single numbers "
             "become rows by [:, None], integers floating-point by .float()"
         )
-    rows = as_state("data", given, field)
+    rows = as_state("data", given, field).detach()  # a graph behind it would be gone after the first step
     check_mask(mask, tuple(rows.shape[:-1]))
     if not bool((rows if mask is None else rows[mask]).isfinite().all()):
         raise ValueError("data must be finite: it holds NaN or infinity")
     if cond is not None:
-        cond = as_tensor("cond", cond)
+        cond = as_tensor("cond", cond).detach()
         if cond.ndim == 0 or len(cond) != len(rows):
             raise ValueError(
                 f"cond must have one row for each of the {len(rows)} rows of data, got {tuple(cond.shape)}"
             )
+        if cond.is_floating_point() and mask is None:
+            check_finite("cond", cond if cond.ndim > 1 else cond[:, None])
     check_cond(field, cond, rows.shape[:-1])
     warn_scale(rows, mask)
     return Rows(rows, cond, mask, device, None if weight is None else _checked_weight(weight, len(rows)))

@@ -41,6 +41,17 @@ class CategoricalLoss(NamedTuple):
     responsibilities: Tensor
 
 
+def expected(shares: Tensor, values: Tensor) -> Tensor:
+    """Mean of ``values`` ``(*batch, K)`` under ``shares``; an expert of share 0 does not count, whatever its value.
+
+    Example:
+        >>> import torch
+        >>> expected(torch.tensor([1.0, 0.0]), torch.tensor([2.0, -torch.inf]))
+        tensor(2.)
+    """
+    return (shares * values.masked_fill(shares == 0, 0)).sum(-1)
+
+
 def _check(losses: Tensor, logits: Tensor, mask: Tensor | None) -> None:
     if losses.ndim < 1:
         raise ValueError("losses must have shape (*batch, K), got ()")
@@ -96,7 +107,7 @@ def categorical_mixture_loss(
         return CategoricalLoss(masked_mean(nll, mask), nll.detach(), joint.detach().softmax(-1))
     check_shape("responsibilities", responsibilities, tuple(losses.shape), "that of losses")
     shares = responsibilities.detach()
-    nll = clean(-(shares * joint).sum(-1) / size, mask)
+    nll = clean(-expected(shares, joint) / size, mask)
     return CategoricalLoss(masked_mean(nll, mask), nll.detach(), shares)
 
 
@@ -138,5 +149,5 @@ def drawn_categorical_loss(
     check_shape("loss", loss, tuple(responsibilities.shape[:-1]), "(*batch,)")
     log_pi = log_shares(logits, scope, mask)
     size = group_size(log_pi, scope, mask).squeeze(-1)
-    gate = -(responsibilities.detach() * log_pi).sum(-1) / size
+    gate = -expected(responsibilities.detach(), log_pi) / size
     return masked_mean(gate + wide(clean(loss, mask)), mask)

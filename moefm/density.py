@@ -12,11 +12,12 @@ from moefm.checks import check_count
 from moefm.fields import MixtureField
 from moefm.finite import check_logits
 from moefm.generators import fresh
-from moefm.inputs import as_state, check_cond, check_field
+from moefm.inputs import as_state, check_cond, check_field, recordable
 from moefm.scope import group_mean
 from moefm.solvers import Times, integrate, solver_times
 
 
+@torch.inference_mode(False)  # which would record nothing: every divergence would be 0
 def log_prob(
     field: MixtureField,
     z1: Tensor,
@@ -68,7 +69,7 @@ def log_prob(
         torch.Size([5])
     """
     check_field(field)
-    z1 = as_state("z1", z1, field)
+    z1, cond = recordable(as_state("z1", z1, field)), recordable(cond)
     if event_dims not in (1, 2) or z1.ndim < event_dims:
         raise ValueError(f"event_dims must be 1 or 2 and at most the dimensions of z1, got {event_dims!r}")
     check_cond(field, cond, z1.shape[:-1])

@@ -106,7 +106,7 @@ class MLPFlowMap(FlowMap):
     """The flow map of an :class:`moefm.MLPMixtureField`: the length of the step is one more number of its condition.
 
     Its parameters are those of ``field``, so ``save_field(flow_map.field, folder)`` keeps it, and
-    ``MLPFlowMap(load_field(folder))`` loads it again.
+    ``MLPFlowMap(load_field(folder), num_classes)`` loads it again.
 
     Args:
         field: A field with ``cond_dim`` at least ``num_classes + 1``; the last number is the length of the step.

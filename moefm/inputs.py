@@ -31,6 +31,18 @@ def check_cond(field: Any, cond: Any, batch: torch.Size) -> None:
         field.check_cond(cond, batch)
 
 
+def recordable(value: Any) -> Any:
+    """A tensor of ``torch.inference_mode`` as a copy that a graph can hold; anything else as it is.
+
+    Example:
+        >>> with torch.inference_mode():
+        ...     z = torch.zeros(1)
+        >>> z.is_inference(), recordable(z).is_inference()
+        (True, False)
+    """
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
+
+
 def as_tensor(name: str, value: Any) -> Tensor:
     """Return a tensor as it is, and the numbers of a NumPy array or the like as a copy.
 
@@ -54,8 +66,8 @@ def as_tensor(name: str, value: Any) -> Tensor:
 def as_state(name: str, value: Any, field: nn.Module) -> Tensor:
     """Return states ``(*batch, D)`` as the field can take them.
 
-    Arrays go to the field's device. float64, which is NumPy's default and rarely a wish, becomes the dtype of a field
-    in another one.
+    Arrays go to the field's device. States take the dtype of the field's weights, unless autocast is on: float64 is
+    NumPy's default and rarely a wish, and no layer takes two dtypes.
 
     Raises:
         TypeError: ``value`` is no tensor or array.
@@ -75,4 +87,5 @@ def as_state(name: str, value: Any, field: nn.Module) -> Tensor:
         return states
     if not isinstance(value, Tensor):
         states = states.to(weight.device)
-    return states.to(weight.dtype) if states.dtype == torch.float64 else states
+    mixed = states.dtype != torch.float64 and torch.is_autocast_enabled(states.device.type)
+    return states if mixed else states.to(weight.dtype)

@@ -12,6 +12,8 @@ from moefm.finite import check_finite
 from moefm.generators import fresh
 
 RATE, LEAST_RATE, AVERAGED = 0.15, 0.003, 0.25
+FAR = 6.0
+"""From this distance on a row is an outlier, unless there are many columns."""
 
 
 class SemiDiscrete:
@@ -62,7 +64,7 @@ class SemiDiscrete:
             check_finite("weight", weight.unsqueeze(1))
             if bool((weight < 0).any()) or not bool(weight.any()):
                 raise ValueError("weight must be at least 0 and not 0 throughout")
-        share = torch.ones(count) if weight is None else weight.detach().cpu().float()
+        share = (torch.ones(count) if weight is None else weight.detach().cpu()).float()
         self.rows = rows.detach().cpu().float()
         iterations, batch_size = check_count("iterations", iterations), check_count("batch_size", batch_size)
         self.heights = _heights(self.rows, share / share.sum(), iterations, batch_size, fresh(generator))
@@ -81,17 +83,24 @@ def _chosen(z0: Tensor, rows: Tensor, heights: Tensor) -> Tensor:
     return torch.addmm(heights, z0, rows.T).argmax(1)
 
 
+def _start(rows: Tensor) -> Tensor:
+    """Between the nearest row (-|x|^2 / 2) and the largest product (0). The products of an outlier grow like |x|."""
+    size = rows.norm(dim=1)
+    near = size.clamp(max=max(FAR, math.sqrt(rows.shape[1])))
+    return -near.square() / 4 - FAR / 2 * (size - near)
+
+
 def _heights(rows: Tensor, share: Tensor, iterations: int, batch_size: int, generator: Generator) -> Tensor:
     """Raise rows that get less noise than their share and lower the others, as Adam does; average the last steps.
 
     The second moment is one number for all rows, so that the steps keep the direction of the gradient.
     """
-    heights = -rows.square().sum(1) / 4  # between the nearest row (-|x|^2 / 2) and the largest product (0)
+    heights = _start(rows)
     momentum, scale, mean = torch.zeros_like(heights), 0.0, torch.zeros_like(heights)
     averaged = max(1, round(AVERAGED * iterations))
     for step in range(iterations):
         z0 = torch.randn(batch_size, rows.shape[1], generator=generator, device=generator.device).to(rows)
-        got = torch.bincount(_chosen(z0, rows, heights), minlength=len(rows)) / batch_size
+        got = torch.bincount(_chosen(z0, rows, heights), minlength=len(rows)).to(rows) / batch_size
         gradient = (share - got) * len(rows)
         momentum = 0.9 * momentum + 0.1 * gradient
         scale = 0.98 * scale + 0.02 * float(gradient.square().mean())

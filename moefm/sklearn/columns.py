@@ -77,7 +77,8 @@ class Integer:
 
     def decode(self, z: Floats) -> Values:
         """The nearest integer in the range."""
-        return np.clip(np.rint(self.mean + self.std * z), self.low, self.high).astype(np.int64)
+        nearest = np.clip(np.rint(self.mean + self.std * z), self.low, self.high)  # as floats, which may be rounded
+        return np.clip(nearest.astype(np.int64), self.low, self.high)
 
     def log_scale(self, values: Values) -> Floats:
         """Minus log s."""
@@ -164,6 +165,9 @@ class Constant:
 FEW_LABELS = 20
 """Up to this many labels are accepted even if hardly two rows share one."""
 
+SPACINGS = 8
+"""Integers have to spread over this many steps of float64, in which they are computed."""
+
 Column = Number | Integer | Category | Constant
 KINDS: dict[str, type[Column]] = {kind.kind: kind for kind in (Number, Integer, Category, Constant)}
 
@@ -204,6 +208,8 @@ def fit_named(name: str, values: Values, weight: Floats) -> Column:
         )
     if isinstance(column, Number | Integer) and not (math.isfinite(column.mean) and 0 < column.std < math.inf):
         raise ValueError(f"column {name!r} has numbers too large or too close to tell apart: rescale it")
+    if isinstance(column, Integer) and column.std < SPACINGS * np.spacing(abs(column.mean)):
+        raise ValueError(f"column {name!r} has integers too large to tell apart: subtract the least, or leave it out")
     return column
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from moefm.sklearn.columns import Category, Column, Constant, Integer, fit_named, from_config, to_config
 from moefm.sklearn.coordinates import same_columns
-from moefm.sklearn.tables import Table, is_frame, read_table
+from moefm.sklearn.forms import is_frame
+from moefm.sklearn.tables import DROP, LEAVE_OUT, Table, read_table
 
 MOST_CLASSES = 50
 """Integers of a 1-D condition with more values than this are numbers, not labels."""
@@ -40,14 +42,16 @@ class Conditions:
 
     @classmethod
     def fit(cls, cond: Any, weight: NDArray[np.float64]) -> Self:
-        """Measure the columns of a condition; rows of weight 0 do not count.
+        """Measure the columns of a condition; rows of weight 0 do not count, and may lack values.
 
         Raises:
             ValueError: It has missing values, none of its columns varies, or it has not a row for every weight.
         """
-        table, single = read_condition(cond)
-        if len(table.rows) != len(weight):
-            raise ValueError(f"cond must have one row for each of the {len(weight)} rows of X, got {len(table.rows)}")
+        table, single = read_condition(cond, "drop")
+        check_rows(table, len(weight))
+        if (weight[~table.rows] > 0).any():
+            read_condition(cond, remedy=DROP)  # says which
+        weight = weight[table.rows]
         columns = [fit_named(*named, weight) for named in zip(table.form.names, table.columns, strict=True)]
         if all(isinstance(column, Constant) for column in columns):
             raise ValueError("cond must vary, got the same for all rows: leave it out")
@@ -68,8 +72,8 @@ class Conditions:
         Raises:
             ValueError: The columns are others than in ``fit``, a value is missing, or a label was not seen.
         """
-        values = same_columns(self.names, read_condition(cond)[0]).columns
-        values = values if kept is None else [column[kept] for column in values]
+        table = same_columns(self.names, read_condition(cond, "refuse" if kept is None else "drop")[0])
+        values = table.columns if kept is None else [column[kept[table.rows]] for column in table.columns]
         parts = [_numbers(*named) for named in zip(self.names, self.columns, values, strict=True)]
         if self.labels:
             return parts[0].argmax(1)
@@ -93,27 +97,49 @@ class Conditions:
         return cls(config["names"], from_config(config["columns"]), config["labels"])
 
 
-def read_condition(cond: Any) -> tuple[Table, bool]:
+def check_rows(table: Table, count: int) -> None:
+    """Raise ``ValueError`` unless a condition has as many rows as X."""
+    if len(table.rows) != count:
+        raise ValueError(f"cond must have one row for each of the {count} rows of X, got {len(table.rows)}")
+
+
+def complete_rows(cond: Any, count: int) -> NDArray[np.bool_]:
+    """Which of the ``count`` rows of a condition lack no value.
+
+    Example:
+        >>> complete_rows([30.0, np.nan], 2)
+        array([ True, False])
+    """
+    table, _ = read_condition(cond, "drop")
+    check_rows(table, count)
+    return table.rows
+
+
+def read_condition(cond: Any, missing: str = "refuse", remedy: str = LEAVE_OUT) -> tuple[Table, bool]:
     """The table of a condition, and whether it is a single column without a name.
 
-    A mapping from names to values, single ones or lists, is a table with these columns.
+    A mapping from names to values, single ones or lists, is a table with these columns. ``missing`` and ``remedy`` are
+    those of :func:`moefm.sklearn.tables.read_table`.
     """
+    read = partial(read_table, "cond", missing=missing, remedy=remedy)
     if issparse(cond):
         raise TypeError("cond must not be sparse; give cond.toarray()")
     if isinstance(cond, Mapping):
         columns = np.broadcast_arrays(*(np.atleast_1d(np.array(value, dtype=object)) for value in cond.values()))
-        return read_table("cond", dict(zip(cond, columns, strict=True))), False
+        return read(dict(zip(cond, columns, strict=True))), False
     if is_frame(cond):
-        return read_table("cond", cond), False
+        return read(cond), False
     array = np.atleast_1d(np.asarray(cond))
     if array.ndim > 2 or 0 in array.shape:
         raise ValueError(f"cond must be labels (N,), an array (N, C) or a data frame, got shape {array.shape}")
-    return read_table("cond", array[:, None] if array.ndim == 1 else array), array.ndim == 1
+    return read(array[:, None] if array.ndim == 1 else array), array.ndim == 1
 
 
 def _numbers(name: str, column: Column, values: NDArray[Any]) -> Tensor:
     """One column of a condition as numbers ``(N, width)``; a constant has none."""
     if isinstance(column, Constant):
+        if (other := values[values != column.value]).size:
+            raise ValueError(f"cond must be {column.value!r} in column {name!r}, as in fit, got {other[0]!r}")
         return torch.zeros(len(values), 0)
     if not isinstance(column, Category):
         if values.dtype.kind not in "if":

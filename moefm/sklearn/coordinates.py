@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from moefm.sklearn.columns import Column, Constant, fit_named, from_config, to_config
-from moefm.sklearn.tables import Form, Table
+from moefm.sklearn.forms import Form
+from moefm.sklearn.tables import Table
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class Coordinates:
         empty = np.zeros(len(points))
         return self.form.build([column.decode(z.get(place, empty)) for place, column in enumerate(self.columns)])
 
+    def as_dictionary(self) -> Self:
+        """The same with samples as a dictionary of columns, whatever the table was."""
+        return replace(self, form=replace(self.form, library="dict"))
+
     def log_scale(self, table: Table) -> NDArray[np.float64]:
         """What to add to the log-densities of points to express them in the units of the columns, ``(N,)``."""
         gains = [column.log_scale(values) for column, values in zip(self.columns, table.columns, strict=True)]
@@ -77,7 +82,7 @@ class Coordinates:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Rebuild coordinates from :attr:`config`."""
-        form = Form(config["library"], config["names"], config["dtypes"])
+        form = Form(config["library"], config["names"], config["dtypes"], config.get("labels"))
         return cls(form, from_config(config["columns"]))
 
 

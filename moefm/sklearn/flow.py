@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,21 +9,21 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from moefm.checks import check_choice, check_count
 from moefm.density import log_prob
 from moefm.objectives import ConsistentMoEFM, MoEFM
 from moefm.sampling import sample
-from moefm.sklearn.conditions import Conditions
+from moefm.sklearn.checks import LEAST_ROWS, checked_table, row_weights
+from moefm.sklearn.conditions import Conditions, complete_rows
 from moefm.sklearn.coordinates import Coordinates
 from moefm.sklearn.saving import load_parts, save_parts
 from moefm.sklearn.selection import Recipe, Rows, choose_experts, coupling_for
-from moefm.sklearn.tables import MISSING, Table, check_names, check_width, is_frame, is_mapping, read_table, row_weights
+from moefm.sklearn.tables import MISSING
 
 LOSSES = {"consistent": ConsistentMoEFM, "paper": MoEFM}
-LEAST_ROWS = 10
 DENSITY_ROWS = 1024
 """Rows whose densities are computed together."""
 
@@ -113,8 +112,12 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
             TypeError: A column holds objects that are neither numbers nor labels.
         """
         objective, seed = self._objective(), int(check_random_state(self.random_state).randint(2**31 - 2))
-        table = self._table(X, fitting=True)
+        table = checked_table(self, X)
         weight = row_weights(sample_weight, len(table.rows)) * table.rows
+        if cond is not None and self.missing == "drop":
+            weight = weight * complete_rows(cond, len(weight))
+            if (weight > 0).sum() < LEAST_ROWS:
+                raise ValueError(f"X and cond must have at least {LEAST_ROWS} rows without missing values")
         table = table.where(weight > 0)
         self.conditions_ = None if cond is None else Conditions.fit(cond, weight)
         weight = weight[table.rows]
@@ -133,6 +136,7 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self.n_experts_, self.distances_ = choose_experts(recipe, rows)
         else:
             self.n_experts_ = check_count("n_experts, unless 'auto',", self.n_experts)  # type: ignore[arg-type]
+            self.__dict__.pop("distances_", None)  # of an earlier fit
         self.field_, result = recipe.train(rows, self.n_experts_, self.train_steps, recipe.couple(rows))
         self.loss_curve_ = [list(point) for point in result.losses]
         self.n_rows_ = len(rows.z)
@@ -169,7 +173,7 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: The columns differ from those of ``fit``, or a label was not seen there.
         """
         check_is_fitted(self)
-        table = self._table(X, fitting=False)
+        table = checked_table(self, X, self.coordinates_.form.names)
         points, given = self.coordinates_.encode(table).to(self.device), self._condition(cond, len(table.rows))
         parts = points.split(DENSITY_ROWS)
         conditions = [None] * len(parts) if given is None else given.split(DENSITY_ROWS)
@@ -213,26 +217,6 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
         check_choice("missing", self.missing, MISSING)
         make = LOSSES[check_choice("loss", self.loss, LOSSES)]
         return make() if self.sigma is None else make(sigma=self.sigma)
-
-    def _table(self, X: Any, fitting: bool) -> Table:
-        """Columns of an array or a data frame, which are those of ``fit``."""
-        if is_mapping(X):
-            self._check_mapping(X, fitting)
-        elif is_frame(X):
-            check_names("X", X)
-            validate_data(self, X, skip_check_array=True, reset=fitting)
-        else:
-            least = LEAST_ROWS if fitting else 1
-            X = validate_data(self, X, dtype=None, ensure_all_finite=False, ensure_min_samples=least, reset=fitting)
-        check_width(self.n_features_in_)
-        return read_table("X", X, self.missing if fitting else "refuse", least=LEAST_ROWS if fitting else 1)
-
-    def _check_mapping(self, X: Mapping[str, Any], fitting: bool) -> None:
-        """What ``validate_data`` does for data frames."""
-        if fitting:
-            self.n_features_in_, self.feature_names_in_ = len(X), np.array([str(name) for name in X], dtype=object)
-        elif list(map(str, X)) != self.coordinates_.form.names:
-            raise ValueError(f"X must have the columns {', '.join(self.coordinates_.form.names)}, got {', '.join(X)}")
 
     def _condition(self, cond: Any, count: int) -> Tensor | None:
         """Conditions of ``count`` rows, encoded; one row stands for all."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from moefm.fields import MLPMixtureField
 from moefm.io import load_field, save_field
 from moefm.sklearn.columns import Category, Column, Constant
@@ -38,7 +40,7 @@ def save_parts(
         "format": FORMAT,
         "coordinates": coordinates.config,
         "conditions": None if conditions is None else conditions.config,
-        "settings": settings,
+        "settings": {k: v.item() if isinstance(v, np.generic) else v for k, v in settings.items()},
         "facts": facts,
     }
     save_field(field, folder, table=table)

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+
+from moefm.sklearn.forms import CATEGORICAL, Form, is_frame, is_mapping, kept_labels
 
 Values = NDArray[Any]
 MISSING = ("refuse", "drop")
-MOST_COLUMNS = 500
+LEAVE_OUT = "fill them in, or leave such rows out"
+DROP = "fill them in, or give missing='drop' to leave such rows out"
 MOST_INTEGER = 2**63 - 1
-_PARSED = ("String", "Categorical", "Enum", "Boolean")
-
-
-@dataclass(frozen=True)
-class Form:
-    """What a table looked like: its library (``numpy`` for arrays, or ``dict``), names, and dtype of every column."""
-
-    library: str
-    names: list[str]
-    dtypes: list[str]
-
-    def build(self, columns: Sequence[Values]) -> Any:
-        """A table of this form from columns: an array, or a data frame or dictionary with the names."""
-        if self.library == "dict":
-            return dict(zip(self.names, columns, strict=True))
-        if self.library == "numpy":
-            dtype = self.dtypes[0]
-            array = np.empty((len(columns[0]), len(columns)), dtype)
-            for place, values in enumerate(columns):
-                array[:, place] = values
-            return array
-        import narwhals as nw
-
-        library: Any = self.library
-        series = [
-            nw.new_series(name, values.tolist(), getattr(nw, dtype)(), backend=library)
-            for name, dtype, values in zip(self.names, self.dtypes, columns, strict=True)
-        ]
-        return nw.concat([one_column.to_frame() for one_column in series], how="horizontal").to_native()
+_PARSED = ("String", CATEGORICAL, "Enum", "Boolean")
 
 
 @dataclass(frozen=True)
@@ -58,30 +32,6 @@ class Table:
         return Table(self.form, [values[wanted[self.rows]] for values in self.columns], self.rows & wanted)
 
 
-def is_frame(table: Any) -> bool:
-    """Whether this is a data frame of a library that narwhals knows.
-
-    Example:
-        >>> is_frame(np.zeros((3, 2)))
-        False
-    """
-    if isinstance(table, np.ndarray | list | tuple):
-        return False
-    import narwhals as nw
-
-    return bool(nw.dependencies.is_into_dataframe(table))
-
-
-def is_mapping(table: Any) -> bool:
-    """Whether this is a dictionary of columns; some sparse arrays are dictionaries, too.
-
-    Example:
-        >>> is_mapping({"age": [30, 31]})
-        True
-    """
-    return isinstance(table, Mapping) and not issparse(table)
-
-
 def check_names(name: str, frame: Any) -> None:
     """Raise ``ValueError`` where two columns of a data frame have the same name."""
     labels = [
@@ -92,39 +42,7 @@ def check_names(name: str, frame: Any) -> None:
         raise ValueError(f"{name} must have a name of its own for every column, got {twice[0]!r} twice: rename one")
 
 
-def check_width(columns: int) -> None:
-    """Raise ``ValueError`` where a table has more columns than a flow on rows can learn."""
-    if columns > MOST_COLUMNS:
-        raise ValueError(
-            f"X must have at most {MOST_COLUMNS} columns, got {columns}: reduce them first, for instance with "
-            "sklearn.decomposition.PCA"
-        )
-
-
-def row_weights(weight: Any, count: int) -> NDArray[np.float64]:
-    """Weights of ``count`` rows, 1 where none are given.
-
-    Raises:
-        ValueError: They are not one number of at least 0 for each row, or all 0.
-
-    Example:
-        >>> row_weights(None, 2)
-        array([1., 1.])
-    """
-    if weight is None:
-        return np.ones(count)
-    weights = np.asarray(weight, dtype=np.float64)
-    if weights.size and not weights.any():
-        raise ValueError("sample_weight must not be zero for all rows")
-    if weights.shape != (count,) or not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError(
-            f"sample_weight must be one finite number of at least 0 for each of the {count} rows of X, got shape "
-            f"{weights.shape}"
-        )
-    return weights
-
-
-def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1) -> Table:
+def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1, remedy: str = LEAVE_OUT) -> Table:
     """Columns of a table, checked one by one.
 
     Args:
@@ -132,6 +50,7 @@ def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1) -
         table: A 2-D array, a data frame, or a dictionary of columns.
         missing: ``refuse`` missing values, or ``drop`` the rows that hold one.
         least: Smallest number of rows.
+        remedy: What the message says to do about missing values.
 
     Raises:
         ValueError: A value is missing or infinite, or a column is of a kind that no flow takes. The message names row
@@ -152,12 +71,13 @@ def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1) -
         column = form.names[int(np.flatnonzero([gone[row] for gone in absent])[0])]
         raise ValueError(
             f"{name} must have no missing values, got NaN in row {row}, column {column!r} ({int((~kept).sum())} rows "
-            "in all): fill them in, or give missing='drop' to leave such rows out"
+            f"in all): {remedy}"
         )
     if kept.sum() < least:
         raise ValueError(f"{name} must have at least {least} rows without missing values, got {kept.sum()}")
-    columns = [_typed(name, label, values[kept]) for label, values in zip(form.names, columns, strict=True)]
-    return Table(form, columns, kept)
+    named = zip(form.names, form.dtypes, columns, strict=True)
+    columns = [_typed(name, label, values[kept], dtype == CATEGORICAL) for label, dtype, values in named]
+    return Table(form.with_dtypes(columns), columns, kept)
 
 
 def _from_array(array: Values) -> tuple[Form, list[Values], list[NDArray[np.bool_]]]:
@@ -184,13 +104,18 @@ def _from_frame(frame: Any) -> tuple[Form, list[Values], list[NDArray[np.bool_]]
         series = narwhal.get_column(label)
         dtype = str(series.dtype).split("(")[0]
         if not (series.dtype.is_numeric() or dtype in (*_PARSED, "Object")):
-            raise ValueError(
-                f"column {str(label)!r} is of type {series.dtype}, which no flow takes: leave it out, or turn it into "
-                "a number (a date into days since another, for instance)"
-            )
-        dtypes.append("String" if dtype in ("Enum", "Object") else "Float64" if dtype == "Decimal" else dtype)
+            raise ValueError(_no_flow(str(label), series.dtype))
+        dtypes.append({"Enum": "String", "Decimal": "Float64"}.get(dtype, dtype))
         columns.append(np.array(series.to_list(), dtype=object))
-    return Form(str(narwhal.implementation), names, dtypes), columns, [_absent(values) for values in columns]
+    form = Form(str(narwhal.implementation), names, dtypes, kept_labels(narwhal.columns))
+    return form, columns, [_absent(values) for values in columns]
+
+
+def _no_flow(label: str, dtype: Any) -> str:
+    return (
+        f"column {label!r} is of type {dtype}, which no flow takes: leave it out, or turn it into a number (a date "
+        "into days since another, for instance)"
+    )
 
 
 def _absent(values: Values) -> NDArray[np.bool_]:
@@ -202,11 +127,15 @@ def _absent(values: Values) -> NDArray[np.bool_]:
     return np.array([v is None or type(v).__name__ == "NAType" or (isinstance(v, float) and v != v) for v in values])
 
 
-def _typed(name: str, label: str, values: Values) -> Values:
-    """float64, int64, or objects that are all texts or all booleans."""
+def _typed(name: str, label: str, values: Values, labels: bool) -> Values:
+    """float64, int64, or objects that are all texts or all booleans; in ``labels`` also numbers as objects."""
     if values.dtype.kind == "O":
-        values = _parsed(name, label, values)
-    if values.dtype.kind in "USb":
+        values = _parsed(name, label, values, labels)
+    if values.dtype.kind in "mMc":
+        raise ValueError(_no_flow(label, values.dtype))
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8")
+    if values.dtype.kind in "Ub":
         return values.astype(object)
     if values.dtype.kind in "iu":
         if values.dtype.kind == "u" and len(values) and values.max() > MOST_INTEGER:
@@ -224,18 +153,22 @@ def _too_large(name: str, label: str) -> str:
     return f"{name} holds integers of more than 64 bits in column {label!r}: make them floating-point, or leave it out"
 
 
-def _parsed(name: str, label: str, values: Values) -> Values:
-    """Objects as a typed array, if they form one."""
+def _parsed(name: str, label: str, values: Values, labels: bool) -> Values:
+    """Objects as a typed array, if they form one and are not ``labels``."""
     kinds = {
         "b" if isinstance(v, bool | np.bool_) else "i" if isinstance(v, int | np.integer)
         else "f" if isinstance(v, float | np.floating) or hasattr(v, "as_tuple") else "s" if isinstance(v, str) else "?"
         for v in values
     }  # fmt: skip
+    if labels and len(kinds) == 1 and kinds != {"?"}:
+        return values
     if kinds == {"i"} and any(abs(v) > MOST_INTEGER for v in values):
         raise ValueError(_too_large(name, label))
     if kinds <= {"i", "f"}:
         return values.astype(np.int64 if kinds == {"i"} else np.float64)
-    if len(kinds) == 1 and kinds <= {"b", "s"}:
+    if kinds == {"b"}:
+        return values.astype(bool)
+    if kinds == {"s"}:
         return values
     raise TypeError(
         f"{name} holds objects in column {label!r}: an argument must be a string or a number throughout a column, got "

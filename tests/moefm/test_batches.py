@@ -93,3 +93,16 @@ def test_weights_that_are_none_are_refused(weight):
 def test_fresh_draws_have_no_weights():
     with pytest.raises(ValueError, match="cond, mask and weight need data as a tensor"):
         open_data(lambda n, g: None, None, None, MLPMixtureField(1, 2), torch.device("cpu"), torch.ones(3))
+
+
+def test_a_graph_behind_the_data_is_left_alone(randn):
+    weight = randn(2, 2).requires_grad_()
+    z1, _, _ = draw(randn(20, 2) @ weight)
+    assert not z1.requires_grad
+
+
+def test_conditions_are_finite(randn):
+    field = MLPMixtureField(2, 2, 4, cond_dim=1)
+    for cond in (torch.full((20, 1), torch.nan), np.full((20, 1), np.inf)):
+        with pytest.raises(ValueError, match=r"cond must be finite, got (nan|inf) in row 0"):
+            draw(randn(20, 2), cond, field=field)

@@ -128,3 +128,12 @@ def test_shapes_that_do_not_fit(losses: Tensor, logits: Tensor, more: Any, says:
 def test_one_loss_a_position() -> None:
     with pytest.raises(ValueError, match="loss must have shape"):
         drawn_categorical_loss(torch.zeros(3), torch.zeros(2, 4), torch.ones(2, 4) / 4)
+
+
+def test_an_expert_of_probability_0_does_not_count() -> None:
+    losses, logits = torch.tensor([[1.0, 2.0], [1.0, 2.0]]), torch.tensor([[0.0, -math.inf], [0.0, 0.0]])
+    free = categorical_mixture_loss(losses, logits)
+    fixed = categorical_mixture_loss(losses, logits, responsibilities=free.responsibilities)
+    drawn = drawn_categorical_loss(losses[:, 0], logits, free.responsibilities)
+    assert fixed.nll[0] == free.nll[0] == 1.0
+    assert fixed.total.isfinite() and drawn.isfinite()

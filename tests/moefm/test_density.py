@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from moefm import InformationTime, MixtureField, log_prob, sample
+from moefm import InformationTime, MixtureField, MLPMixtureField, log_prob, sample
 from moefm.finite import NotFiniteError
 
 
@@ -249,3 +249,12 @@ def test_a_gate_without_experts_is_an_error(make_field, randn):
         field.gating.last.bias.fill_(-torch.inf)
     with pytest.raises(NotFiniteError, match="gate logits must leave an expert"):
         log_prob(field, randn(4, 2), steps=2)
+
+
+def test_inference_mode_gives_the_same(randn):
+    field, z = MLPMixtureField(2, 3), randn(5, 2)
+    expected = log_prob(field, z, steps=3)
+    with torch.inference_mode():
+        assert torch.equal(log_prob(field, z, steps=3), expected)
+        torch.testing.assert_close(log_prob(field, 1.0 * z, steps=3), expected)  # a tensor of this mode
+    assert torch.equal(log_prob(field, z, steps=3), expected)

@@ -74,12 +74,14 @@ def test_arrays_of_something_else(array):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-def test_float64_becomes_the_field_s_dtype_and_nothing_else_does(dtype):
+def test_states_take_the_field_s_dtype_unless_autocast_is_on(dtype):
     field = MLPMixtureField(3, 2, 4).to(dtype)
     for given in (torch.zeros(2, 3, dtype=torch.float64), np.zeros((2, 3))):
         assert as_state("z0", given, field).dtype == dtype
     for other in (torch.float16, torch.float32):
-        assert as_state("z0", torch.zeros(2, 3, dtype=other), field).dtype == other
+        assert as_state("z0", torch.zeros(2, 3, dtype=other), field).dtype == dtype
+        with torch.autocast("cpu", torch.bfloat16):
+            assert as_state("z0", torch.zeros(2, 3, dtype=other), field).dtype == other
     z0 = torch.zeros(2, 3, dtype=dtype)
     assert as_state("z0", z0, field) is z0
     assert as_state("z0", torch.zeros(2, 3, dtype=torch.float64), torch.nn.Identity()).dtype == torch.float64

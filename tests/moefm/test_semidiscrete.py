@@ -77,3 +77,23 @@ def test_the_noise_decides():
 def test_what_is_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("tail", [1.0, 1.5, 2.0])
+def test_outliers_get_their_share_too(tail):
+    """Rows so far out that hardly any noise is nearest to them, as of incomes."""
+    rows = torch.randn(400, 1, generator=generator()).mul(tail).exp()
+    rows = (rows - rows.mean()) / rows.std()
+    z1 = SemiDiscrete(rows, generator=generator())(
+        torch.randn(40_000, 1, generator=generator(1)), torch.zeros(40_000, 1)
+    )[1]
+    assert 0.8 < float(z1.std()) < 1.3
+    assert (z1 == rows.max()).sum() > 30  # of 100
+
+
+def test_any_default_dtype():
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert SemiDiscrete(torch.randn(5, 2), iterations=3).heights.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from toy_runs import TINY
@@ -83,3 +84,12 @@ def test_on_code_words_information_time_is_ahead():
     run = run_seed(load_dataset("codes"), settings, 0)
     uniform, information = (method.metrics["by_steps"]["4"]["w2"] for method in run.methods.values())
     assert information < 0.95 * uniform
+
+
+def test_a_run_on_other_points_does_not_go_on(tmp_path):
+    file, totals = tmp_path / "points.npy", []
+    for seed in (0, 0, 1):
+        np.save(file, np.random.RandomState(seed).normal(size=(50, 2)))
+        run = run_seed(load_dataset(file), TINY, 0, folder=tmp_path / "run", resume=True)
+        totals.append(run.methods["vfm"].metrics["train_seconds"])
+    assert totals[0] == totals[1] != totals[2]

@@ -143,7 +143,7 @@ class TestParquet:
 
     def test_good(self, tmp_path: Path) -> None:
         columns = {"x": [1, 3], "y": np.array([2.0, 4.5], dtype=np.float32), "__index_level_0__": [7, 9]}
-        points, names = read_named(self.table(tmp_path / "p.parquet", **columns))
+        points, names, _ = read_named(self.table(tmp_path / "p.parquet", **columns))
         assert points.tolist() == XY
         assert names == ("x", "y")
 

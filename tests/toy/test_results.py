@@ -1,5 +1,6 @@
 """The folder of a run: its files appear whole or not at all."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def test_files_are_there_in_the_units_of_the_data_or_none_is(
 def test_only_digits_are_shown_as_images(runs: Any) -> None:
     assert digit_images(runs[0], load_dataset("moons")) is None
     digits = load_dataset("digits", dim=2)
+    assert digit_images(runs[0], dataclasses.replace(load_dataset("moons"), name="digits")) is None  # a file's name
     figure = digit_images(run_seed(digits, TINY, 0), digits, shown=3)
     assert figure is not None
     [image] = figure.axes[0].images

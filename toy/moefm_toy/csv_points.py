@@ -11,7 +11,7 @@ import numpy as np
 from moefm.plain_text import MISSING, lines, separator
 from moefm_toy.named_points import NamedPoints, fail
 
-_UNCLOSED = "a quote opened here is never closed in its line"
+UNCLOSED = "a quote opened here is never closed in its line"
 
 
 def read_csv(path: Path, content: bytes) -> NamedPoints:
@@ -25,26 +25,30 @@ def read_csv(path: Path, content: bytes) -> NamedPoints:
     except UnicodeDecodeError as error:
         fail(path, f"is not UTF-8 text (byte {error.start}); save it as 'CSV UTF-8'", error)
     mark = separator(text)
-    rows = _rows(path, text, mark)
+    rows = csv_rows(path, text, mark)
     header = _header(path, rows[0][1]) if rows else []
     body = rows[1:] if header else rows
     inside = lines(text.replace('"', ""))[rows[0][0] : rows[0][2]] if header else []
     if any(None not in map(_number, line.split(mark)) for line in inside):
-        fail(path, f"line {rows[0][0]}: {_UNCLOSED}; name each column in one line")
+        fail(path, f"line {rows[0][0]}: {UNCLOSED}; name each column in one line")
     if not body:
         fail(path, "holds no row of numbers; it needs one point per row")
     width = len(rows[0][1])
     for line, row, _ in body:
         if any("\n" in cell.strip() for cell in row):
-            fail(path, f"line {line}: {_UNCLOSED}; leave the quotes out")
+            fail(path, f"line {line}: {UNCLOSED}; leave the quotes out")
         if len(row) != width:
             fail(path, f"line {line} has {len(row)} columns, {width} expected; make all rows equally long")
     numbers = [_numbers(path, line, row, header) for line, row, _ in body]
     return NamedPoints(np.array(numbers, dtype=np.float64), tuple(header))
 
 
-def _rows(path: Path, text: str, mark: str) -> list[tuple[int, list[str], int]]:
-    """The rows with their first and last line. A row of empty cells, as spreadsheets append, counts as a blank line."""
+def csv_rows(path: Path, text: str, mark: str) -> list[tuple[int, list[str], int]]:
+    """The rows with their first and last line. A row of empty cells, as spreadsheets append, counts as a blank line.
+
+    Raises:
+        DataError: A row cannot be taken apart.
+    """
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=mark, skipinitialspace=True)
     rows = []
     line = 1

@@ -7,6 +7,7 @@ held-out points of about unit scale. All randomness comes from the `torch.Genera
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class Dataset:
         methods: The methods that are compared on it by default.
         hidden: Default width of VFM's layers on it.
         columns: Names of the D coordinates; none if they are just places in the plane.
+        digest: A hash of the training points of finite data; shapes have none.
 
     Example:
         >>> moons = load_dataset("moons")
@@ -67,6 +69,7 @@ class Dataset:
     methods: tuple[str, ...] = METHODS
     hidden: int = 128
     columns: tuple[str, ...] = ()
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -241,4 +244,5 @@ def _finite(name: str, description: str, experts: int, scaled: Scaled) -> Datase
         len(rows),
         len(held_out),
         columns=scaled.columns,
+        digest=hashlib.blake2b(rows.numpy().tobytes(), digest_size=8).hexdigest(),
     )

@@ -128,7 +128,8 @@ def train(
     experts = 1 if loss == "vfm" else settings.experts or dataset.experts
     sigma = SIGMA[loss] if loss == "vfm" or settings.sigma is None else settings.sigma
     identity = {
-        "dataset": dataset.name, "dim": dataset.dim, "method": method, "experts": experts, "sigma": sigma, "seed": seed,
+        "dataset": dataset.name, "rows": dataset.digest, "dim": dataset.dim, "method": method, "experts": experts,
+        "sigma": sigma, "seed": seed,
         "lr": LR[loss] if settings.lr is None else settings.lr,
         "hidden": dataset.hidden if settings.hidden is None else settings.hidden,
         **{k: getattr(settings, k) for k in ("train_steps", "batch_size", "coupling", "ema")},

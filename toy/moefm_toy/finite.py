@@ -63,7 +63,7 @@ def usable_points(path: Path) -> NamedPoints:
     Raises:
         DataError: They are too few or too large; see also :func:`moefm_toy.readers.read_points`.
     """
-    points, names = read_named(path)
+    points, names, _ = read_named(path)
     distinct = len(np.unique(points, axis=0))
     if distinct < MIN_POINTS:
         held = f"{len(points)} point{'s' * (len(points) != 1)}, {distinct} distinct"

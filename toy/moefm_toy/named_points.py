@@ -14,10 +14,11 @@ Points = NDArray[np.float64]
 
 
 class NamedPoints(NamedTuple):
-    """Points ``(n, D)``, and the names of their D columns, or none if the file has none."""
+    """Points ``(n, D)``, the names of their D columns, or none if the file has none, and whether it holds integers."""
 
     points: Points
     names: tuple[str, ...] = ()
+    integers: bool = False
 
 
 class DataError(ValueError):

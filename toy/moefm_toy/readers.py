@@ -25,7 +25,8 @@ NPZ_NAMES = ("points", "x", "X", "data")
 """The arrays looked for, in this order, in an .npz file that holds several."""
 
 
-_INDEX = re.compile(r"__index_level_\d+__")
+INDEX = re.compile(r"__index_level_\d+__")
+"""Names that pandas gives to row indices."""
 
 
 def read_points(path: str | os.PathLike[str]) -> Points:
@@ -82,7 +83,7 @@ def read_named(path: str | os.PathLike[str]) -> NamedPoints:
             fail(path, "is empty (0 bytes); it needs one point per row")
         values = read(path, content)
         named = values if isinstance(values, NamedPoints) else NamedPoints(values)
-        return named._replace(points=_checked(path, named.points))
+        return named._replace(points=_checked(path, named.points), integers=named.points.dtype.kind in "iu")
     except OSError as error:
         fail(path, f"cannot be read ({error.strerror or error}); check its permissions", error)
     except TooLargeError as error:
@@ -133,7 +134,7 @@ def _read_parquet(path: Path, content: bytes) -> Any:
     except ImportError as error:
         fail(path, f"needs pyarrow to be read; {install('parquet')}", error)
     file = _load(path, lambda: pq.ParquetFile(pa.BufferReader(content)))
-    fields = [field for field in file.schema_arrow if not _INDEX.fullmatch(field.name)]  # the row index of pandas
+    fields = [field for field in file.schema_arrow if not INDEX.fullmatch(field.name)]  # the row index of pandas
     for field in fields:
         if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
             fail(path, f"column '{field.name}' is of type {field.type}, not a number; leave it out")

@@ -5,9 +5,10 @@ import io
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
-from moefm_cli.moefm.tables import read_columns, typed
+from moefm.sklearn import MoEFlow
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_file_becomes_a_flow_and_new_rows(moefm, people):
 
 def test_rows_are_given_columns(moefm, people):
     options = ("--out", "flow", "--experts", "1", "--steps", "5")
-    assert moefm("fit", people, *options, "--given", "age,team")[0] == 0
+    assert moefm("fit", people, *options, "--given", "age, team,age")[0] == 0
     code, out, _ = moefm("sample", "flow", "-n", "3", "--given", "age=30", "--given", "team=red")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert code == 0 and list(rows[0]) == ["height", "age", "team"]
@@ -42,6 +43,8 @@ def test_rows_are_given_columns(moefm, people):
         ([], "rows need --given age=..., --given team=..., got none"),
         (["--given", "age=x", "--given", "team=red"], "--given age must be a number, got 'x'"),
         (["--given", "age=3", "--given", "team=pink"], "labels seen in fit (blue, red), got 'pink'"),
+        (["--given", "age=3", "--given", "team=red", "--given", "age=4"], "rows need --given age=..."),
+        (["--given", "age=3", "--given", "team=red", "--given", "junk"], "rows need --given age=..."),
     ):
         code, out, err = moefm("sample", "flow", "-n", "3", *wrong)
         assert code == 2 and words in err and err.count("\n") == 1 and not out
@@ -53,6 +56,7 @@ def test_rows_are_given_columns(moefm, people):
         (["--experts", "many"], "--experts must be auto or a number"),
         (["--given", "size"], "--given must name some of the columns height, age, team, got 'size'"),
         (["--out", "."], "--out must be a new folder"),
+        (["--out", "people.csv/flow"], "--out must be a folder that can be written to"),
     ],
 )
 def test_wrong_use_leaves_nothing_behind(moefm, people, options, words):
@@ -83,6 +87,7 @@ def test_what_cannot_be_read_gets_one_line(moefm, tmp_path, text, words):
     (tmp_path / "bad.csv").write_text(text)
     code, _, err = moefm("fit", "bad.csv", "--out", "flow")
     assert code == 2 and words in err and err.count("\n") == 1
+    assert not (tmp_path / "flow").exists()
 
 
 def test_rows_with_gaps_are_left_out_on_request(moefm, tmp_path):
@@ -91,8 +96,28 @@ def test_rows_with_gaps_are_left_out_on_request(moefm, tmp_path):
     assert code == 0 and json.loads(out)["rows"] == 20
 
 
-def test_columns_are_typed_by_their_cells(tmp_path):
-    (tmp_path / "t.csv").write_text("n;x;w\n1;1.5;a\n2;2;b\n")
-    columns = read_columns(tmp_path / "t.csv")
-    assert [column.dtype.kind for column in columns.values()] == ["i", "f", "O"]
-    assert typed(["1", "", "NA"]).tolist() == [1, None, None]
+def test_a_condition_with_gaps_can_be_dropped(moefm, tmp_path):
+    (tmp_path / "g.csv").write_text("a,b\n" + "".join(f"{i},{i % 5}\n" for i in range(20)) + "3,\n")
+    options = ("g.csv", "--out", "f", "--experts", "1", "--steps", "3", "--given", "b", "--json")
+    code, _, err = moefm("fit", *options)
+    assert code == 2 and "NaN in row 20, column 'b'" in err and "or give --drop-missing" in err
+    code, out, _ = moefm("fit", *options, "--drop-missing")
+    assert code == 0 and json.loads(out)["rows"] == 20
+
+
+@pytest.mark.parametrize("table", [lambda rows: rows, lambda rows: pl.DataFrame({"a": rows[:, 0], "b": rows[:, 1]})])
+def test_rows_of_a_flow_that_was_fitted_in_python(moefm, tmp_path, table):
+    MoEFlow(1, train_steps=3).fit(table(np.random.RandomState(0).normal(size=(20, 2)))).save(tmp_path / "flow")
+    code, out, err = moefm("sample", "flow", "-n", "2")
+    assert code == 0 and not err and len(out.splitlines()) == 3
+
+
+def test_given_values_are_the_labels_of_the_column(moefm, tmp_path):
+    random = np.random.RandomState(0)
+    table = {"x": random.normal(size=40), "ok": random.rand(40) < 0.5, "land": ["DE"] * 40}
+    pl.DataFrame(table).write_parquet(tmp_path / "t.parquet")
+    assert moefm("fit", "t.parquet", "--out", "f", "--experts", "1", "--steps", "3", "--given", "ok,land")[0] == 0
+    code, out, _ = moefm("sample", "f", "-n", "2", "--given", "ok=True", "--given", "land=DE")
+    assert code == 0 and all(line.endswith(",True,DE") for line in out.splitlines()[1:])
+    code, _, err = moefm("sample", "f", "-n", "2", "--given", "ok=True", "--given", "land=FR")
+    assert code == 2 and "cond must be 'DE' in column 'land', as in fit, got 'FR'" in err

@@ -112,3 +112,12 @@ def test_columns_that_no_flow_can_learn_are_refused_by_name():
 def test_a_kind_of_another_version_is_refused():
     with pytest.raises(ValueError, match="kind 'spline', of another version"):
         from_config([{"kind": "spline"}])
+
+
+def test_integers_stay_in_their_range_or_are_refused():
+    ids = 10**18 + np.arange(0, 100_000, 2500)
+    column = fit_named("id", ids, np.ones(40))
+    drawn = column.decode(np.linspace(-9, 9, 50))
+    assert drawn.min() == ids.min() and drawn.max() == ids.max()
+    with pytest.raises(ValueError, match="column 'id' has integers too large to tell apart: subtract the least"):
+        fit_named("id", 10**18 + np.arange(40), np.ones(40))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from moefm.sklearn.conditions import Conditions, read_condition
+from moefm.sklearn.conditions import Conditions, complete_rows, read_condition
 
 FRAME = pd.DataFrame({"age": [20, 40], "job": ["a", "b"], "land": ["DE", "DE"]})
 
@@ -72,3 +72,18 @@ def test_only_a_bare_column_is_single():
 def test_a_sparse_condition_is_refused():
     with pytest.raises(TypeError, match=r"cond must not be sparse; give cond.toarray\(\)"):
         read_condition(csr_array(np.eye(3)))
+
+
+def test_another_value_of_a_constant_is_refused():
+    given = Conditions.fit(FRAME, np.ones(2))
+    with pytest.raises(ValueError, match="cond must be 'DE' in column 'land', as in fit, got 'FR'"):
+        given.encode({"age": 30, "job": "a", "land": "FR"})
+
+
+def test_rows_of_weight_0_may_lack_values():
+    gaps = FRAME.assign(job=["a", None])
+    assert complete_rows(gaps, 2).tolist() == [True, False]
+    vectors = Conditions.fit(pd.concat([FRAME, gaps]), np.array([1, 1, 1, 0.0])).encode(gaps, np.array([True, False]))
+    assert vectors.shape == (1, 3)
+    with pytest.raises(ValueError, match="NaN in row 1, column 'job'"):
+        Conditions.fit(gaps, np.ones(2))

@@ -174,3 +174,28 @@ def test_verbose_shows_progress_on_standard_error(quick, people, capsys):
     quick(verbose=True).fit(people)
     shown = capsys.readouterr()
     assert "loss" in shown.err and not shown.out
+
+
+def test_samples_of_numbered_categories_are_among_them(quick):
+    random = np.random.RandomState(0)
+    frame = pd.DataFrame({"code": pd.Categorical(random.choice([1, 5, 10], 40)), "size": random.normal(size=40)})
+    drawn = quick().fit(frame).sample(50)
+    assert drawn.dtypes.tolist() == frame.dtypes.tolist() and set(drawn.code) <= {1, 5, 10}
+
+
+def test_rows_without_a_condition_are_dropped_with_those_that_lack_other_values(quick, people):
+    age = people.age.astype(float).where(people.index != 5)
+    with pytest.raises(ValueError, match=r"cond must have no missing values, got NaN in row 5.*missing='drop'"):
+        quick().fit(people[["height"]], cond={"age": age})
+    flow = quick(missing="drop").fit(people[["height"]], cond={"age": age})
+    assert flow.n_rows_ == 59
+    with pytest.raises(ValueError, match=r"NaN in row 0, column 'age' .1 rows in all.: fill them in, or leave such"):
+        flow.sample(2, cond={"age": np.nan})
+    with pytest.raises(ValueError, match="X and cond must have at least 10 rows"):
+        quick(missing="drop").fit(people[["height"]], cond={"age": age.where(people.index < 5)})
+
+
+def test_a_second_fit_forgets_the_first(quick):
+    flow = quick().fit(np.random.RandomState(0).normal(size=(20, 2)))
+    flow.distances_ = {1: 0.5}
+    assert not hasattr(flow.fit(np.random.RandomState(0).normal(size=(20, 2))), "distances_")

@@ -83,3 +83,11 @@ def test_folders_of_another_version_are_refused_in_one_line(quick, people, tmp_p
     with pytest.raises(ValueError, match=words) as raised:
         MoEFlow.load(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_settings_and_labels_may_be_numpy_s(quick, tmp_path):
+    random = np.random.RandomState(0)
+    table = {"ok": [np.bool_(row % 2) for row in range(20)], "code": [b"a", b"b"] * 10, "x": random.normal(size=20)}
+    flow = quick().set_params(n_experts=np.int64(2), train_steps=np.int64(2)).fit(table)
+    flow.save(tmp_path)
+    assert MoEFlow.load(tmp_path).get_params() == flow.get_params()

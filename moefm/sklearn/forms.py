@@ -1,0 +1,103 @@
+"""The form of a table: what library it is of, its names and dtypes, and a table like it from new columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+Values = NDArray[Any]
+CATEGORICAL = "Categorical"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a table looked like: its library (``numpy`` for arrays, or ``dict``), names, and dtype of every column.
+
+    ``labels`` are the columns' names where some of them are numbers, as in a data frame made from an array.
+    """
+
+    library: str
+    names: list[str]
+    dtypes: list[str]
+    labels: list[Any] | None = None
+
+    def with_dtypes(self, columns: Sequence[Values]) -> Form:
+        """The same, where columns of objects have the dtype of what they hold."""
+        pairs = zip(self.dtypes, columns, strict=True)
+        return replace(self, dtypes=[dtype_of(column) if dtype == "Object" else dtype for dtype, column in pairs])
+
+    def build(self, columns: Sequence[Values]) -> Any:
+        """A table of this form from columns: an array, or a data frame or dictionary with the names."""
+        if self.library == "dict":
+            return dict(zip(self.names, columns, strict=True))
+        if self.library == "numpy":
+            dtype = self.dtypes[0]
+            array = np.empty((len(columns[0]), len(columns)), dtype)
+            for place, values in enumerate(columns):
+                array[:, place] = values
+            return array
+        import narwhals as nw
+
+        library: Any = self.library
+        series = [
+            nw.new_series(name, values.tolist(), getattr(nw, dtype)(), backend=library)
+            for name, dtype, values in zip(self.names, self.dtypes, columns, strict=True)
+        ]
+        frame = nw.concat([one_column.to_frame() for one_column in series], how="horizontal").to_native()
+        if self.labels is not None:
+            frame.columns = self.labels
+        return frame
+
+
+def dtype_of(values: Values) -> str:
+    """What narwhals calls the dtype of a column that was read.
+
+    Example:
+        >>> dtype_of(np.array([1, 2])), dtype_of(np.array(["a"], dtype=object))
+        ('Int64', 'String')
+    """
+    if values.dtype.kind in "if":
+        return "Int64" if values.dtype.kind == "i" else "Float64"
+    return "Boolean" if all(isinstance(value, bool) for value in values) else "String"
+
+
+def kept_labels(labels: Sequence[Any]) -> list[Any] | None:
+    """Names of columns to give back, if integers are among them; text needs no keeping, and no other kind is kept.
+
+    Example:
+        >>> kept_labels([0, 1]), kept_labels(["a", "b"])
+        ([0, 1], None)
+    """
+    if not all(isinstance(label, str | Integral) for label in labels) or all(isinstance(x, str) for x in labels):
+        return None
+    return [label if isinstance(label, str) else int(label) for label in labels]
+
+
+def is_frame(table: Any) -> bool:
+    """Whether this is a data frame of a library that narwhals knows.
+
+    Example:
+        >>> is_frame(np.zeros((3, 2)))
+        False
+    """
+    if isinstance(table, np.ndarray | list | tuple):
+        return False
+    import narwhals as nw
+
+    return bool(nw.dependencies.is_into_dataframe(table))
+
+
+def is_mapping(table: Any) -> bool:
+    """Whether this is a dictionary of columns; some sparse arrays are dictionaries, too.
+
+    Example:
+        >>> is_mapping({"age": [30, 31]})
+        True
+    """
+    return isinstance(table, Mapping) and not issparse(table)
