@@ -80,8 +80,18 @@ class OnGrid(MixtureField):
         self.register_buffer("grid", grid.to(next(flow_map.parameters(), grid).device))
 
     def trunk(self, z: Tensor, t: Tensor | float, cond: Any = None) -> Any:
-        """Evaluate for the step that begins at ``t``."""
+        """Evaluate for the step that begins at ``t``.
+
+        Raises:
+            ValueError: No step of the grid begins there (checked only on the CPU, and not while something traces).
+        """
         start = torch.as_tensor(t, device=self.grid.device).to(self.grid.dtype)
+        if can_look(start) and bool(((self.grid - start.unsqueeze(-1)).abs().amin(-1) > CLOSE).any()):
+            steps = len(self.grid) - 1
+            raise ValueError(
+                f"a flow map on a grid of {steps} steps takes Euler steps of this grid, got one from t = "
+                f"{start.max():g}: give sample the same steps or times, and the solver 'euler'"
+            )
         following = torch.searchsorted(self.grid, start + CLOSE, right=True).clamp_max(len(self.grid) - 1)
         return self.flow_map.trunk(z, t, cond, self.grid[following])
 

@@ -150,3 +150,13 @@ def test_grids_are_checked(make_field, options):
     with pytest.raises(ValueError, match=r"steps must|times must") as caught:
         MLPFlowMap.from_field(make_field()).on(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_steps_of_another_grid_are_refused(make_field, randn):
+    on, z0 = MLPFlowMap.from_field(make_field()).on(2), randn(5, 2)
+    assert sample(on, z0, 2).nfe == 2
+    for steps, solver in ((4, "euler"), (2, "midpoint"), (2, "rk4")):
+        with pytest.raises(
+            ValueError, match=r"on a grid of 2 steps takes Euler steps of this grid, got one from t = 0"
+        ):
+            sample(on, z0, steps, solver=solver)
