@@ -43,8 +43,8 @@ def pasted(path: str | Path) -> str:
 
 
 @contextmanager
-def writing_to(out: Path) -> Iterator[None]:
-    """Make the folder ``out`` for what is written in the block.
+def writing_to(out: Path, option: str = "--out") -> Iterator[None]:
+    """Make the folder ``out``, which the user named by ``option``, for what is written in the block.
 
     Raises:
         ValueError: The folder cannot be made, or the block cannot write to it.
@@ -53,7 +53,7 @@ def writing_to(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
+        raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another {option}") from None
 
 
 @contextmanager

@@ -41,11 +41,13 @@ class Served:
         writer: Fills texts.
         name: Its name.
         limits: Limits of a request.
+        folder: Its folder as the user named it; ``None`` for the model in the package.
     """
 
     writer: Writer
     name: str
     limits: Limits
+    folder: Path | None = None
 
     @property
     def facts(self) -> dict[str, Any]:

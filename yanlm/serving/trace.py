@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from yanlm.data.rows import MASKS
 from yanlm.generation.watching import Pass, Watched
+from yanlm.modeling.folder_options import OPTIONS
+from yanlm.serving.command import command_of
 from yanlm.tokenization.masked_text import with_masks
 from yanlm.tokenization.pieces import decode_piece
 
@@ -18,16 +20,15 @@ if TYPE_CHECKING:
 Cell = list[Any]
 UNREAD = "…"
 """In place of a token that is not there yet, where they are written one by one."""
-SHOWN_OPTIONS = ("steps", "sampler", "reread", "candidates", "temperature")
 
 
 def trace_document(served: Served, job: Job, answer: Answer) -> dict[str, Any]:
     """Everything that the page shows about one text.
 
     Returns:
-        ``pieces``, the text between its masks; ``spans``, slots of each mask; ``passes``, their times and seconds; and
-        for each of ``samples`` its text, the experts of its slots, and by pass and slot a cell: token, probability,
-        whether it is settled, and alternatives with their probabilities.
+        ``command``, which writes the same text; ``pieces``, the text between its masks; ``spans``, slots of each mask;
+        ``passes``, their times and seconds; and for each of ``samples`` its text, the experts of its slots, and by pass
+        and slot a cell: token, probability, whether it is settled, and alternatives with their probabilities.
 
     Raises:
         ValueError: The answer was not watched.
@@ -41,7 +42,8 @@ def trace_document(served: Served, job: Job, answer: Answer) -> dict[str, Any]:
         "source": job.text,
         "seed": job.seed,
         "length": job.length,
-        "options": {name: getattr(job.options, name) for name in SHOWN_OPTIONS},
+        "options": {name: getattr(job.options, name) for name in OPTIONS},
+        "command": command_of(served, job),
         "pieces": pieces(job.text, served.writer.builder.form),
         "spans": seen.spans,
         "nfe": seen.nfe,

@@ -6,21 +6,19 @@ import time
 
 from yanlm.generation.options import GenerationOptions
 from yanlm.serving.job import Answer, Job
-from yanlm.serving.limits import Limits
 from yanlm.serving.page import page
 from yanlm.serving.served import Served
 from yanlm.serving.trace import trace_document
-from yanlm.writer import Writer, Written
+from yanlm.writer import Written
 
 
 def traced(
-    writer: Writer, name: str, text: str, *, length: str | int, seed: int, options: GenerationOptions
+    served: Served, text: str, *, length: str | int, seed: int, options: GenerationOptions
 ) -> tuple[Written, str]:
     """Fill a text, and show how it came about.
 
     Args:
-        writer: Fills it.
-        name: What the model is called.
+        served: The model that fills it.
         text: With masks, or to be continued.
         length: Tokens behind each mask, as :meth:`yanlm.Writer.write` takes it.
         seed: Seed of all random numbers.
@@ -30,6 +28,6 @@ def traced(
         What was written, which is what :meth:`yanlm.Writer.write` writes, and HTML that loads nothing.
     """
     job, began = Job(text, seed, length, options, watching=True), time.perf_counter()
-    [(out, seen)] = writer.watch(text, length=length, seed=seed, options=options)
+    [(out, seen)] = served.writer.watch(text, length=length, seed=seed, options=options)
     answer = Answer(out, seen, 0.0, time.perf_counter() - began, 1)
-    return out, page(trace=trace_document(Served(writer, name, Limits()), job, answer))
+    return out, page(trace=trace_document(served, job, answer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -104,12 +105,15 @@ def generate(
     }
     named = {"samples": samples} | {name: value for name, value in named.items() if value is not None}
     options = generation_options(None, named, folder_options(folder))
+    if trace is not None:
+        _check_page(trace)
     writer = Writer.load(model, pick_device(device), writing=True, precision=precision)
     if note := coverage_note(writer.tokenizer, texts):
         err.print(f"note: {note}", style="dim", markup=False)
     began = time.perf_counter()
     how: dict[str, Any] = {"length": tokens, "seed": seed, "batch_size": batch_size, "options": options}
     chances: list[Any] = [None] * len(texts)
+    html = ""
     if shown is not None:
         watched = writer.watch(texts, **how)
         outputs = [output for output, _ in watched]
@@ -117,33 +121,51 @@ def generate(
     elif trace is None:
         outputs = writer.write(texts, **how)
     else:
-        outputs = [_traced(writer, folder, texts[0], trace, length=tokens, seed=seed, options=options)]
+        output, html = _traced(writer, folder, model, texts[0], length=tokens, seed=seed, options=options)
+        outputs = [output]
     rate = samples * sum(output.tokens for output in outputs) / (time.perf_counter() - began)
     nfe = max(output.nfe for output in outputs)
     if json_:
         more = [{} if own is None else {"probabilities": own} for own in chances]
         written = [asdict(output) | own for output, own in zip(outputs, more, strict=True)]
         print_json({"outputs": written, "steps": options.steps, "nfe": nfe, "tokens_per_second": round(rate, 1)})
-        return
-    for output, own in zip(outputs, chances, strict=True):
-        for number, sample in enumerate(output.samples):
-            show("\n".join([sample, *([] if own is None else chance_lines(own[number]))]))
-    if note := _alike(writer, [output.samples for output in outputs], options):
-        err.print(f"note: {note}", style="dim", soft_wrap=True)
-    err.print(f"{nfe} {'pass' if nfe == 1 else 'passes'}, {rate:,.0f} tokens/s", style="dim")
+    else:
+        for output, own in zip(outputs, chances, strict=True):
+            for number, sample in enumerate(output.samples):
+                show("\n".join([sample, *([] if own is None else chance_lines(own[number]))]))
+        if note := _alike(writer, [output.samples for output in outputs], options):
+            err.print(f"note: {note}", style="dim", soft_wrap=True)
+        err.print(f"{nfe} {'pass' if nfe == 1 else 'passes'}, {rate:,.0f} tokens/s", style="dim")
+    if trace is not None:
+        _write_page(trace, html)
 
 
-def _traced(writer: Writer, folder: Path, text: str, file: Path, **how: Any) -> Written:
-    """Fill a text, and write the page that shows it."""
-    from yanlm.files import replacing, writing_to
-    from yanlm.serving.served import model_name
+def _traced(writer: Writer, folder: Path, model: Path | None, text: str, **how: Any) -> tuple[Written, str]:
+    """Fill a text, and make the page that shows it."""
+    from yanlm.serving.limits import Limits
+    from yanlm.serving.served import Served, model_name
     from yanlm.serving.trace_file import traced
 
-    out, html = traced(writer, model_name(folder), text, **how)
-    with writing_to(file.parent), replacing(file) as beside:
-        beside.write_text(html, encoding="utf-8")
+    return traced(Served(writer, model_name(folder), Limits(), model), text, **how)
+
+
+def _check_page(file: Path) -> None:
+    """Find out whether the page can be written before the model works for it."""
+    from yanlm.files import writing_to
+
+    with writing_to(file.parent, "--trace"):
+        if file.exists() and not file.is_file():
+            raise UsageError(f"--trace must name a file, and {file} is none; give another name")
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+
+
+def _write_page(file: Path, html: str) -> None:
+    from yanlm.files import write_text, writing_to
+
+    with writing_to(file.parent, "--trace"):
+        write_text(file, html)
     err.print(f"the page: {file}", style="dim")
-    return out
 
 
 def _alike(writer: Writer, samples: Sequence[Sequence[str]], options: GenerationOptions) -> str | None:

@@ -62,7 +62,8 @@ def serve(
     writer = Writer.load(folder, pick_device(device), writing=True, precision=precision)
     writer.write("a <mask>", length=1)  # what is made on first use is made before the first request
     local = host in LOOPBACK
-    app = make_app(Served(writer, model_name(folder), limits), hosts=LOOPBACK if local else (), between=governor.look)
+    served = Served(writer, model_name(folder), limits, model)
+    app = make_app(served, hosts=LOOPBACK if local else (), between=governor.look)
     address, actual = listening.getsockname()[:2]
     shown = f"http://{f'[{address}]' if ':' in address else address}:{actual}"
 

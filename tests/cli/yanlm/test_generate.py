@@ -1,8 +1,10 @@
 """yanlm generate, end to end on a tiny model that was never trained."""
 
+import errno
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -250,3 +252,28 @@ def test_a_trace_is_a_page_of_one_text(yanlm, models):
     code, out, err = yanlm("generate", "--model", models / "encoder", "--file", "texts.txt", "--trace", "x.html")
     assert (code, out) == (2, "") and "--trace shows one text, got 2" in err
     assert yanlm(*args, "--trace", "texts.txt/x.html")[0] == 2
+
+
+def test_the_command_on_the_page_writes_the_same_text(yanlm, models):
+    asked = ("--routing", "greedy", "--perturb", "1", "--z0-scale", "1.5", "--temperature", "0.5", "--seed", "7")
+    args = ("--model", models / "encoder", "--length", "3", "--trace", "t.html", *asked, "- <mask> 'the' <mask>")
+    code, out, err = yanlm("generate", *args[:-1], "--", args[-1])
+    assert code == 0, err
+    data = re.search(r'id="data">(.*?)</script>', Path("t.html").read_text())
+    again = yanlm(*shlex.split(json.loads(data[1])["trace"]["command"])[1:])
+    assert again[:2] == (0, out)
+
+
+def test_a_page_that_cannot_be_written_loses_no_text(yanlm, models, monkeypatch):
+    args = ("generate", "--model", models / "encoder", "Mary <mask>", "--length", "1", "--trace")
+    Path("file").touch()
+    for wrong in (".", "file/x.html", "/proc/nope/x.html", os.devnull):
+        code, out, err = yanlm(*args, wrong)
+        assert (code, out) == (2, "") and "--trace" in err and "--out" not in err and err.count("\n") == 1
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("yanlm.files.finish", full)
+    code, out, err = yanlm(*args, "x.html")
+    assert code == 2 and out.startswith("Mary") and "No space left on device; choose another --trace" in err

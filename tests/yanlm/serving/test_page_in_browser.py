@@ -121,7 +121,7 @@ def test_what_the_server_refuses_is_said(page: Any, listening: Callable[..., int
 @pytest.mark.parametrize("width", [400, 1280])
 def test_it_fits_and_can_be_read(page: Any, served: Served, tmp_path: Path, width: int, scheme: str) -> None:
     """A file, opened without a server: no sideways scrolling, and text that stands out from what is behind it."""
-    _, html = traced(served.writer, "tiny", HOSTILE, length=6, seed=1, options=GenerationOptions(steps=5))
+    _, html = traced(served, HOSTILE, length=6, seed=1, options=GenerationOptions(steps=5))
     (tmp_path / "trace.html").write_text(html, encoding="utf-8")
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme)

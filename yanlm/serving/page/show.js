@@ -59,15 +59,7 @@ function show(trace, more = [], lively = true) {
   drawSamples();
   drawLegend();
   drawTime(more);
-  const words = (quoted) => `'${quoted.replaceAll("'", "'\\''")}'`;
-  const { options } = trace;
-  const given = { steps: options.steps, seed: trace.seed, length: trace.length, samples: trace.samples.length };
-  if (options.candidates > 1) given.candidates = options.candidates;
-  const named = Object.entries(given).map(([name, value]) => `--${name} ${value}`);
-  if (options.reread) named.push("--reread");
-  if (trace.model.denoises) named.push(`--sampler ${options.sampler}`);
-  if (options.temperature > 0) named.push(`--temperature ${options.temperature}`);
-  $("command").textContent = `yanlm generate ${named.join(" ")} ${words(trace.source)}`;
+  $("command").textContent = trace.command;
   if (!trace.samples[0].cells[0].length) return;
   if (lively && !CALM) {
     state.pass = 0;
