@@ -111,7 +111,7 @@ class Batcher:
                 for alone in batch:
                     await self._answer([alone])
             elif not batch[0].answer.done():
-                batch[0].answer.set_exception(_refusal(error))
+                batch[0].answer.set_exception(_refusal(error, batch[0].job.field))
             return
         for item, answer in zip(batch, answers, strict=True):
             if not item.answer.done():
@@ -141,9 +141,9 @@ class Batcher:
         return [(out, None) for out in written]
 
 
-def _refusal(error: Exception) -> Exception:
-    """What is said of a text that cannot be filled; a failure of ours stays what it is."""
+def _refusal(error: Exception, field: str) -> Exception:
+    """What is said of the text in this field, which cannot be filled; a failure of ours stays what it is."""
     if not isinstance(error, ValueError):
         return error
     said = str(error)
-    return Refusal(500, said) if said == DAMAGED else bad("text", said.removeprefix("text 1: "))
+    return Refusal(500, said) if said == DAMAGED else bad(field, said.removeprefix("text 1: "))

@@ -61,23 +61,30 @@ def completion_request(served: Served, document: dict[str, Any]) -> Completion:
     _check_model(served, fields.text("model", served.name))
     prompts = fields.texts("prompt", served.limits.texts)
     suffix, echo = fields.text("suffix"), fields.flag("echo")
-    length = fields.integer("max_tokens", 16, 1, served.writer.model.config.max_length)
+    length = _length(fields, served)
     seed = fields.integer("seed", secrets.randbelow(2**31), -SEEDS, SEEDS)
     options, stops = served.options(fields, "n"), _stops(fields)
     stream, usage = fields.flag("stream"), _usage_wanted(fields)
     fields.take("user")
     refuse_all(fields, NEUTRAL, "all tokens are written at once, the most probable ones of what noise leads to")
     fields.end()
-    if any(with_masks(text) != text or MASK in text for text in (*prompts, suffix)):
-        raise bad("prompt", "prompt holds a mask: POST /v1/infill fills masks, this continues texts")
+    for field, given in (("prompt", prompts), ("suffix", [suffix])):
+        if any(with_masks(text) != text or MASK in text for text in given):
+            raise bad(field, f"{field} holds a mask: POST /v1/infill fills masks, this continues texts")
     texts = [f"{prompt.rstrip()} {MASK}{suffix}" if suffix else prompt for prompt in prompts]
-    jobs = [served.job(text, seed + place, length, options) for place, text in enumerate(texts)]
+    jobs = [served.job(text, seed + place, length, options, field="prompt") for place, text in enumerate(texts)]
     return Completion(jobs, prompts, suffix, echo, stops, stream, usage)
 
 
 def _check_model(served: Served, name: str) -> None:
     if name != served.name:
         raise Refusal(404, f"there is no model {name[:80]!r} here; this is {served.name!r}", "model")
+
+
+def _length(fields: Fields, served: Served) -> int:
+    """Tokens to write. Clients name the most that they would take, so more than the model ever saw is no error."""
+    most = SEEDS if served.writer.model.config.longest_span else served.most_tokens
+    return min(fields.integer("max_tokens", 16, 1, most), served.most_tokens)
 
 
 def _stops(fields: Fields) -> list[str]:

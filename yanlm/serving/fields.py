@@ -81,7 +81,7 @@ class Fields:
         if not 1 <= len(texts) <= most:
             raise bad(name, f"{name} must hold 1 to {most} texts, got {len(texts)}")
         if any(not text.strip() for text in texts):
-            raise bad(name, f"{name} is empty; give text, with <mask> where something is wanted")
+            raise bad(name, f"{name} is empty; give some text")
         for text in texts:
             _check_characters(name, text)
         return texts

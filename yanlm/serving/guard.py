@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from yanlm.serving.limits import Limits
 from yanlm.serving.metrics import Metrics
 from yanlm.serving.refusal import Refusal
+from yanlm.serving.streaming import look_at
 
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -129,6 +130,7 @@ async def unless_gone(request: Request, work: Awaitable[Any], give_up: Callable[
             pass
 
     leaving, working = asyncio.ensure_future(gone()), asyncio.ensure_future(work)
+    working.add_done_callback(look_at)
     try:
         await asyncio.wait({leaving, working}, return_when=asyncio.FIRST_COMPLETED)
         return await working if working.done() else None

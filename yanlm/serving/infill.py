@@ -48,7 +48,7 @@ def _length(fields: Fields, served: Served) -> str | int:
     value = fields.take("length", "auto")
     if isinstance(value, str) and value in ("auto", "source"):
         return value
-    most = served.writer.model.config.max_length
+    most = served.most_tokens
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise bad("length", f"length must be auto, source or a number of tokens from 1 to {most}")
     return value

@@ -18,6 +18,7 @@ class Job(NamedTuple):
         length: Tokens for each mask, as in :meth:`yanlm.Writer.write`.
         options: Generation options.
         watching: Whether every pass is wanted.
+        field: The field of the request that holds the text.
     """
 
     text: str
@@ -25,6 +26,7 @@ class Job(NamedTuple):
     length: str | int
     options: GenerationOptions
     watching: bool = False
+    field: str = "text"
 
     @property
     def results(self) -> int:
@@ -33,7 +35,7 @@ class Job(NamedTuple):
 
     def goes_with(self, other: Job) -> bool:
         """Whether both can be filled in one batch."""
-        return self[2:] == other[2:]
+        return (self.length, self.options, self.watching) == (other.length, other.options, other.watching)
 
 
 class Answer(NamedTuple):

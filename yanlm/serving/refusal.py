@@ -41,8 +41,20 @@ class Refusal(Exception):
             >>> Refusal(400, "steps must be at least 1, got 0", "steps").document()["error"]["param"]
             'steps'
         """
-        kind = KINDS.get(self.status, "error")
-        return {"error": {"message": self.message, "type": kind, "param": self.field, "code": self.status}}
+        kind, field = KINDS.get(self.status, "error"), self.field
+        return {
+            "error": {
+                "message": _sendable(self.message),
+                "type": kind,
+                "param": None if field is None else _sendable(field),
+                "code": self.status,
+            }
+        }
+
+
+def _sendable(text: str) -> str:
+    """Text with halves of characters escaped: a request can hold them, and no answer can."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def bad(field: str | None, message: str) -> Refusal:

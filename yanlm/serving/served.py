@@ -63,8 +63,15 @@ class Served:
             "reread": can.reread,
             "temperature": can.temperature,
             "max_length": config.max_length,
+            "longest_span": config.longest_span,
             "limits": {"steps": self.limits.steps, "results": self.limits.results},
         }
+
+    @property
+    def most_tokens(self) -> int:
+        """Largest number of tokens to ask for behind a mask: what the model was trained on, if that is known."""
+        config = self.writer.model.config
+        return int(config.longest_span or config.max_length)
 
     def options(self, fields: Fields, samples: str = "samples") -> GenerationOptions:
         """The generation options of a request; those that it does not name are the model's.
@@ -101,22 +108,30 @@ class Served:
             raise bad(samples, f"{samples} times candidates must be at most {most.results}; ask for fewer")
         return options
 
-    def job(self, text: str, seed: int, length: str | int, options: GenerationOptions, watching: bool = False) -> Job:
-        """The job of one text.
+    def job(
+        self,
+        text: str,
+        seed: int,
+        length: str | int,
+        options: GenerationOptions,
+        watching: bool = False,
+        field: str = "text",
+    ) -> Job:
+        """The job of one text, from this field of the request.
 
         Raises:
             Refusal: The text would exceed the limits.
         """
-        job = Job(text, seed, length, options, watching)
+        job = Job(text, seed, length, options, watching, field)
         masks, most = len(MASKS.findall(with_masks(text))), int(self.writer.model.config.max_length)
         if masks > most:  # thousands of them would be read one by one before they are refused
-            raise bad("text", f"the text has {masks} masks, and the model takes {most} tokens; shorten it")
+            raise bad(field, f"the text has {masks} masks, and the model takes {most} tokens; shorten it")
         slots = min(max(masks, 1) * self._longest(length), most) * job.results
         if slots > self.limits.slots:
             raise bad(
-                "text",
+                field,
                 f"up to {slots} tokens would be written for a text, and {self.limits.slots} is the most; "
-                "ask for fewer masks, samples or candidates",
+                "ask for fewer tokens, results or candidates",
             )
         return job
 

@@ -59,5 +59,11 @@ async def events(
 def give_up(futures: Sequence[asyncio.Future[Answer]]) -> None:
     """Begin none of the texts that nobody waits for any more."""
     for future in futures:
-        if not future.cancel() and not future.cancelled():
-            future.exception()  # looked at, or asyncio reports it as forgotten
+        if not future.cancel():
+            look_at(future)
+
+
+def look_at(done: asyncio.Future[Any]) -> None:
+    """Look at the failure of something that nobody waits for any more, or asyncio reports it as forgotten."""
+    if not done.cancelled():
+        done.exception()

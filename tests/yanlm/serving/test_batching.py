@@ -69,13 +69,14 @@ def test_only_like_options_share_a_batch_and_none_is_too_large(make_served: Call
 
 
 def test_one_bad_text_spoils_no_other(served: Served) -> None:
-    jobs = [job(TEXTS[0]), job("word " * 99 + "<mask>"), job(TEXTS[2])]
+    jobs = [job(TEXTS[0]), job("word " * 99 + "<mask>")._replace(field="prompt"), job(TEXTS[2])]
 
     async def ask(batcher: Batcher) -> Any:
         return await asyncio.gather(*batcher.put(jobs), return_exceptions=True)
 
     first, second, third = run(served, ask)
     assert isinstance(second, Refusal) and second.status == 400 and second.message.startswith("the text and its slots")
+    assert second.field == "prompt"
     assert [first.written.source, third.written.source] == [TEXTS[0], TEXTS[2]]
 
 

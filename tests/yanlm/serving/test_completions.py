@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 PROMPT = "the cat"
+ENCODER = {"denoiser": "encoder"}
 
 
 def complete(client: TestClient, **fields: Any) -> Any:
@@ -68,9 +71,28 @@ def test_a_stop_ends_the_text(client: TestClient) -> None:
         ({"prompt": [1, 2]}, "prompt", 400),
         ({"suffix": 5}, "suffix", 400),
         ({"messages": []}, "messages", 400),
-        ({"prompt": "word " * 200}, "text", 400),
+        ({"prompt": "word " * 200}, "prompt", 400),
+        ({"prompt": " "}, "prompt", 400),
+        ({"suffix": "a <mask>"}, "suffix", 400),
+        ({"max_tokens": 40, "n": 32}, "prompt", 400),
     ],
 )
-def test_what_is_not_done_is_refused(client: TestClient, fields: dict[str, Any], field: str, status: int) -> None:
-    answer = complete(client, **fields)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (status, field)
+def test_what_is_not_done_is_refused(
+    ask: Callable[..., TestClient], fields: dict[str, Any], field: str, status: int
+) -> None:
+    answer = complete(ask(slots=1000), **fields)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (status, field)
+    assert "POST /v1/infill" in error["message"] or "mask" not in error["message"]
+
+
+def test_no_more_is_written_than_the_model_was_trained_on(ask: Callable[..., TestClient]) -> None:
+    client = ask({**ENCODER, "longest_span": 5})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        document = complete(client, max_tokens=4096).json()
+    assert document["usage"]["completion_tokens"] == 5 and document["choices"][0]["finish_reason"] == "length"
+    assert document["choices"] == complete(client, max_tokens=5).json()["choices"]
+    refused = client.post("/v1/infill", json={"text": PROMPT, "length": 6})
+    assert refused.status_code == 400 and "from 1 to 5" in refused.json()["error"]["message"]
+    assert client.get("/v1/models").json()["data"][0]["facts"]["longest_span"] == 5

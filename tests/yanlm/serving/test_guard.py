@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 from collections.abc import Callable
 
@@ -91,15 +93,24 @@ def test_what_is_no_http_is_refused(listening: Callable[..., int], content: byte
 
 
 def test_a_client_that_leaves_has_its_work_given_up() -> None:
-    import asyncio
-
     class Left:
         async def receive(self) -> dict[str, str]:
             return {"type": "http.disconnect"}
 
-    async def main() -> tuple[object, list[str]]:
-        given_up: list[str] = []
-        never = asyncio.get_running_loop().create_future()
-        return await unless_gone(Left(), never, lambda: given_up.append("yes")), given_up  # type: ignore[arg-type]
+    forgotten: list[object] = []
 
-    assert asyncio.run(main()) == (None, ["yes"])
+    async def ask() -> tuple[object, list[bool]]:
+        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        given_up: list[bool] = []
+        work = asyncio.gather(never)
+        return await unless_gone(Left(), work, lambda: given_up.append(never.cancel())), given_up  # type: ignore[arg-type]
+
+    async def main() -> tuple[object, list[bool]]:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: forgotten.append(context))
+        answer = await ask()
+        await asyncio.sleep(0)
+        gc.collect()
+        return answer
+
+    assert asyncio.run(main()) == (None, [True])
+    assert not forgotten, "asyncio reports nothing as forgotten"

@@ -84,5 +84,5 @@ def test_as_many_slots_as_a_server_takes(make_served: Callable[..., Served]) -> 
         {"text": "a <mask>", "length": 2, "candidates": 5},
         {"text": "a <mask>"},  # up to max_span
     ):
-        with pytest.raises(Refusal, match="ask for fewer masks"):
+        with pytest.raises(Refusal, match="ask for fewer tokens"):
             infill_request(served, document)
