@@ -13,6 +13,7 @@ from yanlm.config import ARConfig
 from yanlm.generation.autoregressive import write, write_free
 from yanlm.generation.capabilities import Capabilities, capabilities
 from yanlm.generation.options import GenerationOptions, generation_options
+from yanlm.generation.result import Generation
 from yanlm.generation.watching import Watcher
 from yanlm.modeling.card import CardedMixin
 from yanlm.modeling.output import YanOutput
@@ -24,7 +25,48 @@ from yanlm.objectives.token_loss import token_mean
 from yanlm.tokenization.collation import Batch
 
 
-class ARModel(SlotGenerationMixin, CardedMixin, ARNetwork):  # type: ignore[misc]  # its generation config is ours
+class ARWritingModel(ARNetwork):
+    """The part of :class:`ARModel` that fills slots."""
+
+    @property
+    def can(self) -> Capabilities:
+        """What the model supports."""
+        return capabilities(self.config)
+
+    def generate(
+        self,
+        source_ids: Tensor,
+        *,
+        slots: Tensor,
+        source_mask: Tensor | None = None,
+        slot_mask: Tensor | None = None,
+        choices: Tensor | None = None,
+        watcher: Watcher | None = None,
+        options: GenerationOptions | None = None,
+        **keywords: Any,
+    ) -> Generation:
+        """Fill slots token by token, :func:`yanlm.generation.autoregressive.write`.
+
+        Arguments are those of :meth:`yanlm.modeling.writing.WritingModel.generate`, without ``wanted``.
+        """
+        options = generation_options(options, keywords)
+        return write(
+            self,
+            source_ids,
+            slots=slots,
+            source_mask=source_mask,
+            slot_mask=slot_mask,
+            options=options,
+            choices=choices,
+            watcher=watcher,
+        )
+
+    def generate_free(self, source_ids: Tensor, **options: Any) -> list[list[list[int]]]:
+        """Fill masks with as many tokens as the model wants: :func:`yanlm.generation.autoregressive.write_free`."""
+        return write_free(self, source_ids, **options)
+
+
+class ARModel(SlotGenerationMixin, CardedMixin, ARWritingModel):  # type: ignore[misc]  # its generation config is ours
     r"""Baseline :math:`p(y | x) = \prod_i p(y_i | y_{<i}, x)`: one pass of the network for every token.
 
     Texts are laid out as in :mod:`yanlm.nn.ar_layout`, so that a source may have several masks, of any length.
@@ -41,11 +83,6 @@ class ARModel(SlotGenerationMixin, CardedMixin, ARNetwork):  # type: ignore[misc
         super().__init__(config)
         self.stage1: Any = None  # objectives of the flow, which a run hands to every model
         self.stage2: Any = None
-
-    @property
-    def can(self) -> Capabilities:
-        """What the model supports."""
-        return capabilities(self.config)
 
     def prepare_stage(self, stage: int) -> None:
         """Let everything train: there is one stage."""
@@ -99,41 +136,6 @@ class ARModel(SlotGenerationMixin, CardedMixin, ARNetwork):  # type: ignore[misc
 
     def _losses(self, states: Tensor, labels: Tensor) -> Tensor:
         return token_cross_entropy(states, self.net.lm_head.weight, None, labels)
-
-    def generate(  # type: ignore[override]
-        self,
-        source_ids: Tensor | None = None,
-        *,
-        slots: Tensor | None = None,
-        source_mask: Tensor | None = None,
-        slot_mask: Tensor | None = None,
-        choices: Tensor | None = None,
-        watcher: Watcher | None = None,
-        options: GenerationOptions | None = None,
-        **keywords: Any,
-    ) -> Any:
-        """Fill slots token by token, :func:`yanlm.generation.autoregressive.write`.
-
-        Arguments are those of :meth:`yanlm.YanModel.generate`; without ``slots`` those of transformers.
-        """
-        if slots is None or source_ids is None:
-            given = {"input_ids": source_ids, "attention_mask": source_mask} | keywords
-            return super().generate(**{name: value for name, value in given.items() if value is not None})
-        options = generation_options(options, keywords)
-        return write(
-            self,
-            source_ids,
-            slots=slots,
-            source_mask=source_mask,
-            slot_mask=slot_mask,
-            options=options,
-            choices=choices,
-            watcher=watcher,
-        )
-
-    def generate_free(self, source_ids: Tensor, **options: Any) -> list[list[list[int]]]:
-        """Fill masks with as many tokens as the model wants: :func:`yanlm.generation.autoregressive.write_free`."""
-        return write_free(self, source_ids, **options)
 
 
 AutoModel.register(ARConfig, ARModel)

@@ -11,6 +11,22 @@ from yanlm.generation.options import DEFAULTS, GenerationOptions
 from yanlm.modeling.folder_options import METADATA, OPTIONS, TOKENS, check_known
 
 
+def set_options(config: Any) -> dict[str, Any]:
+    """Options that a configuration of transformers' own class sets, by name.
+
+    Raises:
+        ValueError: It is no configuration.
+
+    Example:
+        >>> set_options(GenerationConfig(max_new_tokens=4))
+        {'max_new_tokens': 4}
+    """
+    if not isinstance(config, GenerationConfig):
+        raise ValueError(f"generation_config must be a YanGenerationConfig, got {type(config).__name__}")
+    named = config.to_diff_dict().items()
+    return {name: value for name, value in named if name not in METADATA and value is not None}
+
+
 class YanGenerationConfig(GenerationConfig):
     """What transformers' ``generate`` may be asked of a model that fills all its masks at once.
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers.utils.generic import ModelOutput
 
 from yanlm.generation.options import GenerationOptions, generation_options
-from yanlm.modeling.folder_options import OPTIONS, check_known
-from yanlm.modeling.generation_config import YanGenerationConfig
+from yanlm.modeling.folder_options import OPTIONS, TOKENS, check_known
+from yanlm.modeling.generation_config import YanGenerationConfig, set_options
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, collate
 
@@ -52,8 +52,21 @@ class SlotGenerationMixin:
     """
 
     generation_config_class = YanGenerationConfig
-    generation_config: Any
     config: Any
+
+    @property
+    def generation_config(self) -> Any:
+        """How masks are filled by default: a :class:`YanGenerationConfig`. One of transformers' own class becomes one.
+
+        Raises:
+            ValueError: It sets an option that we do not have.
+        """
+        return self._generation_config
+
+    @generation_config.setter
+    def generation_config(self, config: Any) -> None:
+        ours = isinstance(config, YanGenerationConfig)
+        self._generation_config = config if ours else YanGenerationConfig(**set_options(config))
 
     @property
     def defaults(self) -> GenerationOptions:
@@ -67,7 +80,8 @@ class SlotGenerationMixin:
             input_ids: Tokens ``(B, S)`` with a mask token for each token that is wanted. Behind a row without any,
                 ``max_new_tokens`` are written. A word's space is part of it: write ``"on<|mask|>"``.
             given: ``attention_mask`` ``(B, S)``, 1 where there is a token, with padding at either side;
-                ``generation_config``, a :class:`YanGenerationConfig`; and options of it by name, which override it.
+                ``generation_config``, a :class:`YanGenerationConfig`, or one of transformers' own class, of which the
+                options count that it sets; and options by name, which override it.
                 With ``slots`` the arguments are those of our own ``generate``, and ``input_ids`` its ``source_ids``.
 
         Returns:
@@ -83,9 +97,12 @@ class SlotGenerationMixin:
             raise ValueError("input_ids must be given: tokens (B, S) with a mask for each token that is wanted")
         given.pop("token_type_ids", None)  # tokenizers offer them
         mask, config = given.pop("attention_mask", None), given.pop("generation_config", None)
+        if config is not None and not isinstance(config, YanGenerationConfig):
+            given, config = set_options(config) | given, None
+        check_known(name for name in given if name not in TOKENS)
         config = copy.deepcopy(config or self.generation_config)
         how = generation_options(None, {name: given[name] for name in OPTIONS if name in given}, config.options())
-        check_known(config.update(**given | {name: getattr(how, name) for name in OPTIONS}))
+        config.update(**given | {name: getattr(how, name) for name in OPTIONS})
         out = _filled(self, input_ids, mask, config)
         return out if config.return_dict_in_generate else out.sequences
 

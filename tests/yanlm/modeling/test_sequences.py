@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, GenerationConfig
 
+from yanlm.generation.options import GenerationOptions
+from yanlm.generation.result import Generation
 from yanlm.modeling.generation_config import YanGenerationConfig
 from yanlm.modeling.io import save_model
 from yanlm.modeling.sequences import YanGenerationOutput
@@ -90,6 +92,39 @@ def test_the_configuration_travels_with_the_model(make_model: Make, tokenizer: A
     assert torch.equal(loaded.generate(**given).sequences, model.generate(**given).sequences)
     assert loaded.generate(**given).nfe == 5
     assert model.can_generate()
+
+
+def test_a_configuration_of_transformers_counts_with_what_it_sets(model: Any, tokenizer: Any) -> None:
+    given = masked(tokenizer, "the cat")
+    model.generation_config = YanGenerationConfig(steps=2, seed=1)
+    wanted = model.generate(**given, max_new_tokens=4)
+    asked = GenerationConfig(max_new_tokens=4, pad_token_id=0)
+    own = model.generate(**given, generation_config=asked)
+    assert torch.equal(own.sequences, wanted.sequences) and own.nfe == wanted.nfe
+    assert model.generate(**given, generation_config=asked, max_new_tokens=2).sequences.shape[1] == (
+        given["input_ids"].shape[1] + 2
+    )
+    model.generation_config = GenerationConfig(max_new_tokens=3)
+    assert isinstance(model.generation_config, YanGenerationConfig) and model.defaults.samples == 1
+    assert model.generate(**given, seed=1).sequences.shape[1] == given["input_ids"].shape[1] + 3
+    assert Writer(model, tokenizer).write("the <mask>", length=1)
+    with pytest.raises(ValueError, match="generate has no option num_beams"):
+        model.generation_config = GenerationConfig(num_beams=2)
+    for config, told in ((GenerationConfig(num_beams=2), "no option num_beams"), ({"steps": 2}, "got dict")):
+        with pytest.raises(ValueError, match=told):
+            model.generate(**given, generation_config=config)
+
+
+def test_slots_are_asked_for_in_the_same_way_of_every_model(model: Any, tokenizer: Any) -> None:
+    ids = torch.tensor([[5, tokenizer.mask_token_id, 7]])
+    slots, how = torch.tensor([[1]]), {"seeds": [3], "options": GenerationOptions(samples=2)}
+    wanted = model.generate(ids, slots=slots, **how)
+    assert isinstance(wanted, Generation) and wanted.tokens.shape == (1, 2, 1)
+    for source in ({"input_ids": ids}, {"source_ids": ids}):
+        assert torch.equal(model.generate(**source, slots=slots, **how).tokens, wanted.tokens)
+    for name in ("options", "slot_mask", "source_mask", "choices", "watcher", "validate"):
+        with pytest.raises(ValueError, match=f"generate has no option {name};"):
+            model.generate(ids, **{name: how["options"]})
 
 
 @pytest.mark.parametrize(
