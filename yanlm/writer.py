@@ -18,7 +18,7 @@ from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masked_text import fill
 from yanlm.tokenization.pieces import decode_piece
 from yanlm.tokenization.prompts import Prompt
-from yanlm.tokenization.tokenizer import decode, load_tokenizer
+from yanlm.tokenization.tokenizer import check_pair, decode, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -56,14 +56,15 @@ class Writer:
         tokenizer: Its tokenizer.
 
     Raises:
-        ValueError: The model was never trained, or has fewer tokens than the tokenizer.
+        ValueError: The model was never trained, has fewer tokens than the tokenizer, or another mask or padding.
 
     Example:
         >>> from yanlm.config import YanConfig
         >>> from yanlm.modeling.yan import YanModel
         >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a small text"], 260)
-        >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)
+        >>> ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
+        >>> config = YanConfig(vocab_size=len(tokenizer), d_model=16, num_heads=2, **ids)
         >>> [out] = Writer(YanModel(config), tokenizer).write(["a <mask> text"], length=1, seed=0)
         >>> out.text.startswith("a"), out.text.endswith(" text"), out.tokens
         (True, True, 1)
@@ -74,11 +75,7 @@ class Writer:
         self.model: Any = model.eval()
         self.tokenizer = tokenizer
         self.builder = Builder(tokenizer, form=model.config.form, max_length=model.config.max_length)
-        if len(tokenizer) > model.config.vocab_size:
-            raise ValueError(
-                f"the tokenizer has {len(tokenizer)} tokens and the model {model.config.vocab_size}: "
-                "they do not belong together"
-            )
+        check_pair(tokenizer, model.config)
 
     @classmethod
     def load(cls, folder: str | Path | None = None, device: str = "cpu", **how: Any) -> Writer:

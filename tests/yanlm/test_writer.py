@@ -157,6 +157,11 @@ def test_every_result_says_what_it_took(writer: Writer) -> None:
 def test_a_model_and_a_tokenizer_must_belong_together(make_model: Make, tokenizer: Any) -> None:
     with pytest.raises(ValueError, match="belong together"):
         Writer(make_model(vocab_size=100, pad_token_id=98, mask_token_id=99), tokenizer)
+    ids = {"mask_token_id": tokenizer.mask_token_id, "pad_token_id": tokenizer.pad_token_id}
+    for name, id in ids.items():
+        other = make_model(**ids | {"vocab_size": len(tokenizer) + 1, name: len(tokenizer)})
+        with pytest.raises(ValueError, match=f"{name} is {id} in the tokenizer and {len(tokenizer)} in the model"):
+            Writer(other, tokenizer)
 
 
 def test_a_folder_is_loaded(make_model: Make, tokenizer: Any, tmp_path: Path) -> None:

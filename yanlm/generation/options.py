@@ -18,6 +18,8 @@ from moefm.solvers import check_solver
 ORDERS = ("confidence", "random", "margin")
 
 
+MOST_NOISE = 1000.0
+"""Largest ``z0_scale`` and ``perturb``: much larger numbers overflow."""
 COUNTS = ("steps", "candidates", "samples")
 SAMPLERS = ("flow", "diffusion")
 
@@ -37,7 +39,7 @@ class GenerationOptions:
             :class:`moefm.Routing`.
         solver: As in :func:`moefm.sample`.
         z0_scale: Standard deviation s of the noise :math:`z_0 \sim N(0, s^2 I)`: below 1 less diverse, 0 is not
-            allowed.
+            allowed, 1000 is the most.
         reread: Whether a flow reads what it wrote after each step (:func:`yanlm.generation.rereading.reread`).
         temperature: 0 takes the most probable token, more draws from ``softmax(logits / temperature)``.
         order: Which slots come first if they are filled in turns: ``confidence`` takes the most probable tokens,
@@ -82,6 +84,9 @@ class GenerationOptions:
         checked["z0_scale"] = check_positive("z0_scale", self.z0_scale)
         checked["temperature"] = check_not_negative("temperature", self.temperature)
         checked["perturb"] = None if self.perturb is None else check_not_negative("perturb", self.perturb)
+        for name in ("z0_scale", "perturb"):
+            if checked[name] is not None and checked[name] > MOST_NOISE:
+                raise ValueError(f"{name} must be at most {MOST_NOISE:g}, got {checked[name]:g}")
         checked["seeds"] = None if self.seeds is None else _seeds(self.seeds)
         for name, value in checked.items():  # plain numbers, whatever they were
             object.__setattr__(self, name, value)

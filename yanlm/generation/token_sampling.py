@@ -68,6 +68,10 @@ class Canvas:
         return self.result(1, scores)
 
 
+COLDEST = 1e-30
+"""Lowest temperature that logits are divided by: they do not overflow, and all weight is on the best."""
+
+
 def special_ids(config: Any) -> list[int]:
     """Ids that are no words: the mask, and the padding unless the model ends its answers with it."""
     ids = [config.mask_token_id] if config.pad_to else [config.mask_token_id, config.pad_token_id]
@@ -101,7 +105,7 @@ def choose(
     elif uniforms is None:
         raise ValueError("uniforms must be given where temperature is above 0")
     else:
-        reached = (scores / temperature).softmax(-1).double().cumsum(-1)
+        reached = (scores / max(temperature, COLDEST)).softmax(-1).double().cumsum(-1)
         wanted = uniforms.to(reached).unsqueeze(-1) * reached[:, -1:]
         tokens = torch.searchsorted(reached, wanted, right=True).squeeze(-1).clamp_max(scores.shape[-1] - 1)
     return tokens, probabilities.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)

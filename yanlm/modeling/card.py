@@ -129,15 +129,13 @@ class CardedMixin:
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         """Save as transformers does, and the card."""
         super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]
-        if self.card is not None:
-            (Path(save_directory) / CARD_FILE).write_text(self.card, encoding="utf-8")
+        self._write_card(save_directory)
 
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
-        """Upload as transformers does, then our card in place of the one that it generates."""
-        pushed = super().push_to_hub(repo_id, **kwargs)  # type: ignore[misc]
-        if self.card is not None:
-            from huggingface_hub import ModelCard
+    def _upload_modified_files(self, working_dir: Any, *args: Any, **kwargs: Any) -> Any:
+        """Upload a folder, for ``push_to_hub``, with our card in place of the one that transformers generates."""
+        self._write_card(working_dir)
+        return super()._upload_modified_files(working_dir, *args, **kwargs)  # type: ignore[misc]
 
-            where = {name: kwargs[name] for name in ("token", "revision", "create_pr") if name in kwargs}
-            ModelCard(self.card, ignore_metadata_errors=True).push_to_hub(repo_id, **where)
-        return pushed
+    def _write_card(self, folder: Any) -> None:
+        if self.card is not None:
+            (Path(folder) / CARD_FILE).write_text(self.card, encoding="utf-8")

@@ -145,5 +145,7 @@ def _refusal(error: Exception, field: str) -> Exception:
     """What is said of the text in this field, which cannot be filled; a failure of ours stays what it is."""
     if not isinstance(error, ValueError):
         return error
-    said = str(error)
-    return Refusal(500, said) if said == DAMAGED else bad(field, said.removeprefix("text 1: "))
+    said = str(error).removeprefix("text 1: ")
+    if field == "prompt":  # where the field for the number of tokens is OpenAI's
+        said = said.replace(" length=", " max_tokens=")
+    return Refusal(500, said) if said == DAMAGED else bad(field, said)

@@ -114,9 +114,9 @@ def laid_out(
     widths = iter(spans)
     full = [id for id in ids for _ in range(next(widths, 1) if id == mask else 1)]
     if len(full) > max_length:
-        raise ValueError(
-            f"the text and its slots make {len(full)} tokens, and the model takes {max_length}; shorten it"
-        )
+        fits = (max_length - (len(ids) - len(spans))) // max(len(spans), 1)
+        remedy = "shorten it" + f", or ask for fewer tokens: length={fits}" * (fits > 0)
+        raise ValueError(f"the text and its slots make {len(full)} tokens, and the model takes {max_length}; {remedy}")
     slots = [place for place, id in enumerate(full) if id == mask]
     if form == "slots":
         return Example(full, full.copy(), slots, list(spans))

@@ -228,3 +228,20 @@ def _auto(name: str, local: bool = True) -> PreTrainedTokenizerFast | str:
             f"tokenizer {name!r} is a {type(tokenizer).__name__}, which has no fast form (tokenizer.json); {_REMEDY}"
         )
     return _with_special(tokenizer)
+
+
+def check_pair(tokenizer: PreTrainedTokenizerFast, config: Any) -> None:
+    """Check that a tokenizer can be that of a model of this configuration.
+
+    Raises:
+        ValueError: It has more tokens than the model, or another mask or padding.
+    """
+    told = []
+    if len(tokenizer) > config.vocab_size:
+        told.append(f"the tokenizer has {len(tokenizer)} tokens and the model {config.vocab_size}")
+    for name in ("mask_token_id", "pad_token_id"):
+        given, own = getattr(tokenizer, name), getattr(config, name)
+        if own is not None and given != own:
+            told.append(f"{name} is {given} in the tokenizer and {own} in the model")
+    if told:
+        raise ValueError(f"{told[0]}: they do not belong together")

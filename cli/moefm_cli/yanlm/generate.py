@@ -82,11 +82,11 @@ def generate(
     check_shown(shown)
     if shown is not None and trace is not None:
         raise UsageError("the page of --trace shows probabilities, too: leave out --show")
-    if trace is not None and len(texts) > 1:
-        raise UsageError(f"--trace shows one text, got {len(texts)}; give one")
     from yanlm.modeling.io import model_folder
 
     folder = model_folder(model)  # mistakes are told before torch is loaded
+    if trace is not None:
+        _check_page(trace, len(texts))
     from yanlm.generation.options import generation_options
     from yanlm.modeling.folder_options import folder_options
     from yanlm.tokenization.coverage import coverage_note
@@ -105,8 +105,6 @@ def generate(
     }
     named = {"samples": samples} | {name: value for name, value in named.items() if value is not None}
     options = generation_options(None, named, folder_options(folder))
-    if trace is not None:
-        _check_page(trace)
     writer = Writer.load(model, pick_device(device), writing=True, precision=precision)
     if note := coverage_note(writer.tokenizer, texts):
         err.print(f"note: {note}", style="dim", markup=False)
@@ -149,10 +147,12 @@ def _traced(writer: Writer, folder: Path, model: Path | None, text: str, **how: 
     return traced(Served(writer, model_name(folder), Limits(), model), text, **how)
 
 
-def _check_page(file: Path) -> None:
-    """Find out whether the page can be written before the model works for it."""
+def _check_page(file: Path, texts: int) -> None:
+    """Find out whether there can be a page before the model works for it."""
     from yanlm.files import writing_to
 
+    if texts > 1:
+        raise UsageError(f"--trace shows one text, got {texts}; give one")
     with writing_to(file.parent, "--trace"):
         if file.exists() and not file.is_file():
             raise UsageError(f"--trace must name a file, and {file} is none; give another name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import EACCES, EADDRINUSE
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +52,8 @@ def serve(
     try:
         listening = bound(host, port)
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"cannot listen on {host}, port {port}: {error}; try another --port") from None
+        other = "--port" if getattr(error, "errno", None) in (EACCES, EADDRINUSE) else "--host"
+        raise UsageError(f"cannot listen on {host}, port {port}: {error}; try another {other}") from None
     from yanlm.serving.app import make_app
     from yanlm.serving.guard import LOOPBACK
     from yanlm.serving.limits import Limits

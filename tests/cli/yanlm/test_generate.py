@@ -175,6 +175,7 @@ GENERATE_MISTAKES = {
     "order without reread": (("x <mask>", "--order", "margin"), "order goes with"),
     "negative temperature": (("x <mask>", "--reread", "--temperature", "-1"), "temperature"),
     "too long": (("word " * 200 + "<mask>",), "text 1"),
+    "too many tokens": (("a <mask> <mask>", "--length", "90"), "shorten it, or ask for fewer tokens: --length 47\n"),
 }
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,8 +24,9 @@ MISTAKES = {
     "port": (("--port", "70000"), "--port must be from 0 to 65535"),
     "queue": (("--queue", "0"), "--queue must be at least 1"),
     "body": (("--max-body", "0"), "--max-body must be at least 1"),
-    "host": (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1"),
-    "no host": (("--host", "no host"), "cannot listen on no host"),
+    "host": (("--host", "192.0.2.1"), "try another --host"),
+    "no host": (("--host", "no host"), "try another --host"),
+    "long host": (("--host", "a" * 99), "try another --host"),
 }
 
 
@@ -34,6 +36,13 @@ def test_mistakes_in_serve(yanlm: Run, models: Path, name: str) -> None:
     model = () if "--model" in args else ("--model", models / "encoder")
     code, out, err = yanlm("serve", *model, *args)
     assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+
+
+def test_a_port_that_is_taken(yanlm: Run, models: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, err = yanlm("serve", "--model", models / "encoder", "--port", port)
+    assert (code, out) == (2, "") and "try another --port" in err
 
 
 def test_packages_that_are_missing_are_named(yanlm: Run, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

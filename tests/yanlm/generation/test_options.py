@@ -25,6 +25,8 @@ SOURCE, SLOTS = torch.tensor([[1, 2, 3]]), torch.tensor([[1]])
         ({"samples": 0}, "samples"),
         ({"z0_scale": 0.0}, "z0_scale"),
         ({"z0_scale": float("inf")}, "z0_scale"),
+        ({"z0_scale": 1e38}, "z0_scale must be at most 1000, got 1e"),
+        ({"perturb": 1e308}, "perturb must be at most 1000, got 1e"),
         ({"temperature": -1.0}, "temperature must be a finite number of at least 0, got -1.0"),
         ({"temperature": float("nan")}, "temperature"),
         ({"routing": "best"}, "routing must be one of"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from yanlm.generation.options import GenerationOptions
+from yanlm.generation.options import MOST_NOISE, GenerationOptions
 from yanlm.generation.result import check_finite, check_generation
 from yanlm.modeling.yan import YanModel
 
@@ -39,6 +39,14 @@ def test_numbers_that_are_not_finite_become_no_token(model: Any, value: float, t
     if model.can.lengths:
         with pytest.raises(ValueError, match="not finite"):
             model.generate_free(SOURCE, slots=SLOTS, **MASKS)
+
+
+@pytest.mark.parametrize("options", [{"z0_scale": MOST_NOISE}, {"perturb": MOST_NOISE}, {"temperature": 1e-40}])
+def test_extreme_options_give_tokens(make_model: Make, options: dict[str, Any]) -> None:
+    for half in (False, True):
+        model = make_model(denoiser="encoder")
+        out = (model.bfloat16() if half else model).generate(SOURCE, slots=SLOTS, **MASKS, seeds=[0, 1], **options)
+        assert (out.tokens[MASKS["slot_mask"].unsqueeze(1)] != model.config.pad_token_id).all()
 
 
 def test_what_is_beside_the_slots_is_not_looked_at() -> None:

@@ -21,6 +21,12 @@ def test_draws_follow_the_distribution() -> None:
         choose(logits, [3], 1.0)
 
 
+@pytest.mark.parametrize("temperature", [1e-30, 1e-40, 5e-324])
+def test_the_coldest_draw_is_the_most_probable_token(temperature: float) -> None:
+    logits = torch.tensor([[-900.0, 800.0, 799.0, 801.0]] * 2)
+    assert choose(logits, [3], temperature, torch.tensor([0.0, 0.999]))[0].tolist() == [1, 1]
+
+
 def test_the_margin_is_that_of_tokens_that_may_be_written() -> None:
     logits = torch.tensor([[0.6, 0.3, 0.1], [0.1, 0.1, 0.8]]).log()
     assert torch.allclose(margin(logits, []), torch.tensor([0.3, 0.7]))

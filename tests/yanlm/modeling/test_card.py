@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard
-from transformers import AutoModel, PreTrainedModel
+from huggingface_hub import HfApi, ModelCard
+from transformers import AutoModel, modeling_utils
+from transformers.utils import hub as transformers_hub
 
 from yanlm.modeling.card import CARD_FILE, model_card
 from yanlm.modeling.io import save_model
@@ -53,13 +55,28 @@ def test_a_saved_model_has_one_and_keeps_it(make_model: Callable[..., Any], toke
     assert (tmp_path / "c" / CARD_FILE).read_text() == text
 
 
+@pytest.mark.parametrize("way", ["push_to_hub", "save_pretrained"])
 def test_it_is_uploaded_in_place_of_the_one_that_transformers_makes_up(
-    make_model: Callable[..., Any], tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_model: Callable[..., Any], tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    done: list[Any] = []
-    monkeypatch.setattr(PreTrainedModel, "push_to_hub", lambda model, repo, **how: done.append(("model", repo)))
-    monkeypatch.setattr(ModelCard, "push_to_hub", lambda card, repo, **how: done.append(("card", repo, str(card), how)))
+    commits: list[dict[str, str]] = []
+
+    def commit(api: HfApi, *, operations: Any, **_: Any) -> None:
+        read = {one.path_in_repo: Path(one.path_or_fileobj) for one in operations}
+        commits.append({name: path.read_text() for name, path in read.items() if name.endswith((".md", ".json"))})
+
+    def create(api: HfApi, repo_id: str, **_: Any) -> Any:
+        return SimpleNamespace(repo_id=repo_id)
+
+    for hub in (modeling_utils, transformers_hub):
+        monkeypatch.setattr(hub, "create_and_tag_model_card", lambda *_, **__: ModelCard("made up"))
+    monkeypatch.setattr(HfApi, "create_repo", create)
+    monkeypatch.setattr(HfApi, "create_commit", commit)
     save_model(tmp_path / "a", make_model(), tokenizer, RECORD)
-    AutoModel.from_pretrained(tmp_path / "a").push_to_hub("me/model", token="t", private=True)
-    assert [entry[:2] for entry in done] == [("model", "me/model"), ("card", "me/model")]
-    assert "seed 7" in done[1][2] and done[1][3] == {"token": "t"}
+    model = AutoModel.from_pretrained(tmp_path / "a")
+    if way == "push_to_hub":
+        model.push_to_hub("me/model", token="t", private=True)
+    else:
+        model.save_pretrained(tmp_path / "b", push_to_hub=True, repo_id="me/model")
+    [uploaded] = commits
+    assert "seed 7" in uploaded[CARD_FILE] and "config.json" in uploaded

@@ -76,7 +76,7 @@ def test_one_bad_text_spoils_no_other(served: Served) -> None:
 
     first, second, third = run(served, ask)
     assert isinstance(second, Refusal) and second.status == 400 and second.message.startswith("the text and its slots")
-    assert second.field == "prompt"
+    assert second.field == "prompt" and second.message.endswith("; shorten it")
     assert [first.written.source, third.written.source] == [TEXTS[0], TEXTS[2]]
 
 

@@ -96,3 +96,8 @@ def test_no_more_is_written_than_the_model_was_trained_on(ask: Callable[..., Tes
     refused = client.post("/v1/infill", json={"text": PROMPT, "length": 6})
     assert refused.status_code == 400 and "from 1 to 5" in refused.json()["error"]["message"]
     assert client.get("/v1/models").json()["data"][0]["facts"]["longest_span"] == 5
+
+
+def test_a_remedy_names_the_field_of_this_path(client: TestClient) -> None:
+    error = complete(client, max_tokens=48).json()["error"]
+    assert error["param"] == "prompt" and "or ask for fewer tokens: max_tokens=" in error["message"]
