@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+"""Says which weight is in which file, where there are several."""
 MOST_CONFIG = 2**20
 
 
@@ -44,9 +46,26 @@ def model_folder(folder: str | Path | None = None) -> Path:
 def _model_in(root: Path) -> Path | None:
     """The first of a folder and its stages, last before first, that holds a model."""
     for candidate in (root, root / "stage2", root / "stage1"):
-        if (candidate / "config.json").is_file() and (candidate / WEIGHTS_FILE).is_file():
+        if (candidate / "config.json").is_file() and any((candidate / f).is_file() for f in (WEIGHTS_FILE, INDEX_FILE)):
             return candidate
     return None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a model's weights: one, or several that an index names, as transformers saves large models.
+
+    Raises:
+        ValueError: The index is damaged, or names a file outside the folder.
+    """
+    if (folder / WEIGHTS_FILE).is_file():
+        return [folder / WEIGHTS_FILE]
+    try:
+        names = set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values())
+        if any(Path(name).name != name for name in names):
+            raise ValueError("it names a file outside the folder")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{INDEX_FILE} is damaged: {error}") from None
+    return [folder / name for name in sorted(names)]
 
 
 @contextmanager
@@ -151,12 +170,13 @@ def load_model(
     config = load_config(folder)
     kind, options = _kind(config, writing), folder_options(folder)
     try:
-        check_shapes(kind, config, read_shapes(folder / WEIGHTS_FILE))
+        files = weight_files(folder)
+        check_shapes(kind, config, {name: shape for file in files for name, shape in read_shapes(file).items()})
         if hasattr(kind, "from_pretrained"):
             with quiet():
                 model = kind.from_pretrained(folder, config=config, local_files_only=True, use_safetensors=True)
         else:
-            model = kind.load(folder / WEIGHTS_FILE, config)
+            model = kind.load(files, config)
             model.defaults = options
     except Exception as error:  # damaged files fail in many ways, and every one is the user's to repair
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None

@@ -45,15 +45,15 @@ class WritingModel(YanNetwork):
             self.decoder.head.weight = self.encoder.embedding.weight
 
     @classmethod
-    def load(cls, file: Path, config: YanConfig) -> WritingModel:
-        """A model of this configuration with the weights of a safetensors file, in their type.
+    def load(cls, files: Iterable[Path], config: YanConfig) -> WritingModel:
+        """A model of this configuration with the weights of safetensors files, in their type.
 
         Raises:
             RuntimeError: The weights are of another model.
         """
         from safetensors.torch import load_file
 
-        weights = load_file(file)
+        weights = {name: tensor for file in files for name, tensor in load_file(file).items()}
         if config.tie_word_embeddings:  # a file holds one of the two
             for name, source in TIED.items():
                 weights |= {name: weights[source]} if source in weights else {source: weights[name]}

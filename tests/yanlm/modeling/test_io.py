@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from yanlm.modeling.io import load_model, model_folder, save_model
+from yanlm.modeling.io import INDEX_FILE, load_model, model_folder, save_model
 from yanlm.modeling.yan import YanModel
+from yanlm.writer import Writer
 
 Make = Callable[..., YanModel]
 
@@ -28,6 +29,25 @@ def test_the_folder_of_a_model(make_model: Make, tokenizer: Any, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no model"):
         model_folder(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_weights_in_several_files(make_model: Make, tokenizer: Any, tmp_path: Path, writing: bool) -> None:
+    model = make_model()
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    tokenizer.save_pretrained(tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+    assert Writer.load(tmp_path, writing=writing).write("the <mask>", length=2) == (
+        Writer(model, tokenizer).write("the <mask>", length=2)
+    )
+    index = tmp_path / INDEX_FILE
+    for content in ("[]", "{", '{"weight_map": {"a": 5}}', '{"weight_map": {"a": "../model.safetensors"}}'):
+        index.write_text(content)
+        with pytest.raises(ValueError, match=f"{INDEX_FILE} is damaged"):
+            load_model(tmp_path, writing=writing)
+    index.write_text('{"weight_map": {"a": "none.safetensors"}}')
+    with pytest.raises(ValueError, match="cannot load the model in"):
+        load_model(tmp_path, writing=writing)
 
 
 def test_damaged_files_are_named(make_model: Make, tokenizer: Any, tmp_path: Path) -> None:
