@@ -20,7 +20,8 @@ ORDER = [
     {"nn"},
     {"objectives", "generation"},
     {"modeling", "training"},
-    {"evaluation", "analysis", "writer"},
+    {"evaluation", "writer"},
+    {"analysis"},
     {"runs", "serving"},
     {"studies"},
 ]

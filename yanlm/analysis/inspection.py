@@ -29,6 +29,7 @@ from yanlm.analysis.latents import (
 )
 from yanlm.data.corpus import load_corpus
 from yanlm.data.rows import DataError
+from yanlm.evaluation.portions import sample
 from yanlm.figures import printed
 from yanlm.files import replacing, write_json, writing_to
 from yanlm.modeling.io import load_model, model_folder
@@ -173,7 +174,7 @@ def inspect_folder(
     except DataError as error:
         hint = "; this is what the model was trained on, --data names other texts" if data is None else ""
         raise ValueError(f"{error}{hint}") from None
-    held_out = (corpus.test or corpus.validation)[:rows]
+    held_out = sample(corpus.test or corpus.validation, rows)
     model = load_model(where, device)
     if not model.can.latents:
         raise ValueError(f"{where} holds a {model.config.method} model, which has no latents to look at")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moefm.checks import check_count
-from yanlm.data.rows import DataError, Row
+from yanlm.data.rows import DataError
 from yanlm.data.splits import training_file
 from yanlm.evaluation.evaluator import Evaluation, evaluate_task
 from yanlm.evaluation.predictions import write_predictions
@@ -51,7 +51,7 @@ def evaluate_folder(
             evaluated whole, and baselines learn from the file called ``train`` next to it.
         task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
         split: ``test`` or ``validation``.
-        limit: Largest number of rows: a random sample of the split.
+        limit: Largest number of rows: a random sample of the split, whose masks and noise are those of the whole one.
         source_field: The field of the text or context, if it has another name.
         target_field: The field of the answer or label.
         text_column: The field of the text.
@@ -82,11 +82,12 @@ def evaluate_folder(
     files, split = sets_of(named, split, say)
     fields: dict[str, Any] = {"source_field": source_field, "target_field": target_field, "text_column": text_column}
     corpus = load_task(files, task, **fields, on_note=say)
-    rows = spread_rows(corpus.test if split == "test" else corpus.validation, limit)
+    rows = corpus.test if split == "test" else corpus.validation
     folder = Path(out) if out is not None else models[0] / "evaluation" / _name(task, named, len(models))
     check_writable(folder)
     builder = make_builder(model, tokenizer, Masking())
-    result = evaluate_task(model, builder, corpus.rows or [], rows, task, encoder=scorer, data=corpus.name, **options)
+    given: dict[str, Any] = {"limit": limit, "encoder": scorer, "data": corpus.name, **options}
+    result = evaluate_task(model, builder, corpus.rows or [], rows, task, **given)
     about = {
         "split": split,
         "folder": " + ".join(map(str, models)),
@@ -131,18 +132,6 @@ def sets_of(specs: Sequence[str], split: str, say: Say) -> tuple[list[str], str]
     for spec, (train, _) in zip(specs, held_out, strict=True):
         say(f"{spec}: evaluated whole; what baselines learn from is {train.name} beside it")
     return [str(train) for train, _ in held_out], splits.pop()
-
-
-def spread_rows(rows: Sequence[Row], limit: int | None) -> list[Row]:
-    """At most ``limit`` rows, taken evenly.
-
-    Example:
-        >>> [row["text"] for row in spread_rows([{"text": letter} for letter in "abcdef"], 3)]
-        ['a', 'c', 'e']
-    """
-    if limit is None or limit >= len(rows):
-        return list(rows)
-    return [rows[i * len(rows) // limit] for i in range(limit)]
 
 
 def check_writable(folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from yanlm.data.rows import kind_of
 from yanlm.seeding import row_seed
 from yanlm.tokenization.collation import Example, Ids
 from yanlm.tokenization.examples import Builder
@@ -19,18 +18,6 @@ HELD_OUT = 0x5EED
 
 GENERATION = 1
 """Stream of the seeds that generation draws from; masks have another, 0."""
-
-
-def repeated(rows: Sequence[Row], count: int) -> list[Row]:
-    """``count`` held-out rows. If there are fewer texts, each comes several times, with new masks each time.
-
-    Example:
-        >>> len(repeated([{"text": "a b"}] * 3, 7)), len(repeated([{"context": "", "question": "", "answer": ""}], 7))
-        (7, 1)
-    """
-    if not rows or any(kind_of(row) != "text" for row in rows):
-        return list(rows[:count])  # a question is asked in one way
-    return [rows[i % len(rows)] for i in range(count)]
 
 
 def mask_seed(place: int) -> int:

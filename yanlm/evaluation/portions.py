@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
-from yanlm.evaluation.held_out import HELD_OUT
+from yanlm.data.rows import kind_of
+from yanlm.evaluation.held_out import HELD_OUT, Row
 
 FIRST = 20
 """Rows that are evaluated whatever the time; they give the first estimate of the pace."""
 
 GROWTH = 4
 """How many times larger than all before it a portion may be: the pace of a few rows says little about many."""
+
+T = TypeVar("T")
 
 
 def sample_order(count: int) -> list[int]:
@@ -25,6 +29,30 @@ def sample_order(count: int) -> list[int]:
     order = list(range(count))
     random.Random(HELD_OUT).shuffle(order)
     return order
+
+
+def sample(rows: Sequence[T], most: int) -> list[T]:
+    """At most so many rows, in random order: files are often sorted, by label for example.
+
+    Example:
+        >>> rows = [{"text": str(i)} for i in range(9)]
+        >>> len(sample(rows, 4)), sample(rows, 4) == sample(rows, 20)[:4]
+        (4, True)
+    """
+    return [rows[place] for place in sample_order(len(rows))[:most]]
+
+
+def repeated(rows: Sequence[Row], count: int) -> list[Row]:
+    """``count`` held-out rows (:func:`sample`). If there are fewer texts, each comes several times, with new masks.
+
+    Example:
+        >>> len(repeated([{"text": "a b"}] * 3, 7)), len(repeated([{"context": "", "question": "", "answer": ""}], 7))
+        (7, 1)
+    """
+    drawn = sample(rows, count)
+    if not drawn or any(kind_of(row) != "text" for row in rows):
+        return drawn  # a question is asked in one way
+    return [drawn[i % len(drawn)] for i in range(count)]
 
 
 class Portions:

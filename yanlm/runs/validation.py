@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.evaluation.evaluator import evaluate_task
-from yanlm.evaluation.held_out import repeated
+from yanlm.evaluation.portions import repeated, sample
 from yanlm.evaluation.predictions import write_predictions
 from yanlm.evaluation.report import evaluate
 from yanlm.runs.settings import ALL, RunSettings
@@ -41,12 +41,12 @@ def validation_score(
     corpus: Corpus,
     hear: Callable[[int, str, float], None] = lambda step, name, score: None,
 ) -> Callable[[Any, int], float] | None:
-    """The task's score on the first validation rows, which early stopping uses every ``check_every`` steps."""
+    """The task's score on a sample of the validation rows; early stopping looks at it every ``check_every`` steps."""
     from yanlm.modeling.build import make_builder
 
     if settings.task is None or settings.check_every is None:
         return None
-    task, rows = get_task(settings.task), corpus.validation[: settings.check_rows]
+    task, rows = get_task(settings.task), sample(corpus.validation, settings.check_rows)
     if not rows:
         raise ValueError(f"early stopping needs validation rows, and {corpus.name} has none; add validation.jsonl")
 

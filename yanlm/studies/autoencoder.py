@@ -15,6 +15,7 @@ from yanlm.analysis.geometry import wide_bandwidths
 from yanlm.config import YanConfig
 from yanlm.data.corpus import load_corpus
 from yanlm.data.rows import Row
+from yanlm.evaluation.portions import sample
 from yanlm.runs.baseline import encoder_denoises
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.studies.tools.latent_table import LEGEND, Numbers, differences, inspected, inspection_of, latent_table
@@ -72,7 +73,7 @@ def autoencoder_study(
     )
     groups = {name: terms for name, terms in variants_by_group(resolve(shared)).items() if not only or name in only}
     corpus = load_corpus(list(data), text_column=text_column, on_note=study.say)
-    held_out = (corpus.test or corpus.validation)[:rows]
+    held_out = sample(corpus.test or corpus.validation, rows)
     study.begin({"tokens": tokens, "options": shared})
     pieces: dict[str, list[Json]] = {}
     variants = {name: stage1 for variants in groups.values() for name, stage1 in variants.items()}

@@ -7,6 +7,7 @@ from functools import partial
 
 from yanlm.analysis.figures import latent_figure
 from yanlm.data.corpus import load_corpus
+from yanlm.evaluation.portions import sample
 from yanlm.studies.tools.latent_table import LEGEND, inspected, inspection_of, latent_table
 from yanlm.studies.tools.models import load_named, marks
 from yanlm.studies.tools.study import Json, Study
@@ -42,7 +43,7 @@ def latents_study(
     if writers := [named for named in loaded if not named.can.latents]:
         raise ValueError(f"model {writers[0].label} is of kind {writers[0].method} and has no latents; leave it out")
     corpus = load_corpus(list(data), text_column=text_column, on_note=study.say)
-    held_out = (corpus.test or corpus.validation)[:rows]
+    held_out = sample(corpus.test or corpus.validation, rows)
     study.begin(
         {
             "data": list(data), "rows": rows, "tokens": tokens, "seed": seed, "text_column": text_column,

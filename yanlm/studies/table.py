@@ -11,6 +11,7 @@ from typing import Any
 from moefm.checks import check_positive
 from yanlm.config import BASELINES
 from yanlm.evaluation.evaluator import evaluate_task
+from yanlm.evaluation.portions import sample
 from yanlm.evaluation.sentence_encoder import encoder_folder
 from yanlm.modeling.build import without_flow
 from yanlm.runs.baseline import encoder_denoises
@@ -166,7 +167,7 @@ class _Trainer:
         named = load_one(run, self.device)
         model, builder = named.model, named.builder
         assert builder is not None
-        test = (corpus.test or corpus.validation)[: self.rows]
+        test = sample(corpus.test or corpus.validation, self.rows)
         report = evaluate_task(
             model, builder, corpus.rows or [], test, task, steps=self.steps, seeds=[seed], data=corpus.name,
             encoder=self.encoder,

@@ -65,7 +65,7 @@ def finetune(
         typer.Option(help="Steps whose rows are sorted by length together (32; of a stream 1)."),
     ] = None,
     check_every: Annotated[int, typer.Option(help="Steps between two validations.")] = 50,
-    check_rows: Annotated[int, typer.Option(help="Rows used in a validation.")] = 200,
+    check_rows: Annotated[int, typer.Option(help="Rows used in a validation, a random sample.")] = 200,
     patience: Annotated[int, typer.Option(help="Stop after this many validations without a better score.")] = 10,
     pad_to: Annotated[
         int | None,

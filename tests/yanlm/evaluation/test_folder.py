@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from yanlm.evaluation.folder import check_writable, evaluate_folder, sets_of, slug, spread_rows
+from yanlm.evaluation.folder import check_writable, evaluate_folder, sets_of, slug
 from yanlm.evaluation.predictions import read_predictions
 from yanlm.modeling.io import save_model
 
@@ -64,13 +63,17 @@ def test_held_out_files_name_their_split(data: Path) -> None:
             sets_of(mixed, "test", notes.append)
 
 
-@pytest.mark.parametrize("limit", [None, 1, 3, 7, 10, 20])
-def test_rows_are_taken_evenly(limit: int | None) -> None:
-    rows = [{"text": str(number)} for number in range(10)]
-    places = [int(row["text"]) for row in spread_rows(rows, limit)]
-    assert len(places) == min(limit or 10, 10) and places == sorted(set(places)) and places[0] == 0
-    gaps = [after - before for before, after in itertools.pairwise(places)]
-    assert not gaps or max(gaps) - min(gaps) <= 1
+def test_a_limit_takes_a_random_part_of_the_whole_evaluation(folder: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"the cat number {i} sat", "label": ("bad", "good")[i % 2]} for i in range(40)]
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given: dict[str, Any] = {"steps": [1], "out": tmp_path / "out"}
+    part, whole = (
+        evaluate_folder(folder, str(tmp_path / "test.jsonl"), "classify", limit=limit, **given) for limit in (20, None)
+    )
+    assert (part.report["n"], part.report["rows"], whole.report["n"]) == (20, 40, 40)
+    assert all(prediction in whole.predictions for prediction in part.predictions)
+    assert len({prediction["reference"] for prediction in part.predictions}) == 2
 
 
 def test_names_of_data(data: Path) -> None:

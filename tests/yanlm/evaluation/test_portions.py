@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm.evaluation import portions
-from yanlm.evaluation.portions import FIRST, Portions, sample_order
+from yanlm.evaluation.portions import FIRST, Portions, repeated, sample, sample_order
 
 
 class Time:
@@ -27,6 +27,18 @@ def test_samples_hold_every_row_once(count: int) -> None:
 
 def test_a_sample_is_no_beginning() -> None:
     assert sample_order(1000)[:10] != list(range(10))
+
+
+def test_rows_that_are_sorted_by_label_are_mixed() -> None:
+    rows = [{"text": "a b", "label": label} for label in ("bad", "good") for _ in range(50)]
+    for drawn in (sample(rows, 20), repeated(rows, 20)):
+        assert 5 <= sum(row["label"] == "bad" for row in drawn) <= 15
+    assert len(repeated(rows, 1000)) == 100
+
+
+def test_texts_are_repeated_in_turn() -> None:
+    texts = [row["text"] for row in repeated([{"text": letter} for letter in "abc"], 7)]
+    assert sorted(texts[:3]) == ["a", "b", "c"] and texts[3:] == [*texts[:3], texts[0]]
 
 
 @given(st.integers(0, 5000), st.floats(1e-3, 1e3), st.floats(1e-4, 1.0))

@@ -10,7 +10,9 @@ import pytest
 
 from yanlm.data.corpus import Corpus, corpus_of
 from yanlm.data.sources import Source
+from yanlm.evaluation.evaluator import Evaluation
 from yanlm.evaluation.predictions import read_predictions
+from yanlm.runs import validation
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.runs.validation import evaluation_seconds, final_evaluation, run_corpus, validation_score
 
@@ -46,6 +48,23 @@ def test_the_score_is_heard_and_returned(make_model: Callable[..., Any], tokeniz
     look = validation_score(watched, tokenizer, corpus(), lambda *check: heard.append(check))
     assert look is not None
     assert heard == [(3, "exact match", look(make_model(), 3))]
+
+
+def test_the_score_is_of_a_sample(
+    make_model: Callable[..., Any], tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"text": f"the cat {i}", "label": label} for label in ("bad", "good") for i in range(30)]
+    sorted_rows = corpus_of("sorted", [Source("sorted", rows, rows, rows)], (1.0,))
+    looked: list[set[str]] = []
+
+    def evaluated(model: Any, builder: Any, train: Any, rows: list[dict[str, str]], *_: Any, **__: Any) -> Evaluation:
+        looked.append({row["label"] for row in rows})
+        return Evaluation({"by_steps": {"1": {"accuracy": len(rows)}}}, [])
+
+    monkeypatch.setattr(validation, "evaluate_task", evaluated)
+    look = validation_score(settings(task="classify", check_every=1, check_rows=20), tokenizer, sorted_rows)
+    assert look is not None and look(make_model(), 1) == 20
+    assert looked == [{"bad", "good"}]
 
 
 def test_the_evaluation_at_the_end(make_model: Callable[..., Any], tokenizer: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from moefm.checks import check_count
 from yanlm.data.rows import Row
 from yanlm.evaluation.evaluator import evaluate_task
-from yanlm.evaluation.held_out import repeated
+from yanlm.evaluation.portions import repeated
 from yanlm.generation.options import GenerationOptions
 from yanlm.studies.tools.models import Named
 from yanlm.studies.tools.study import Json, Say, Study
