@@ -144,7 +144,6 @@ def logistic(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[str]:
     Raises:
         ValueError: There is no training row.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
     _check_rows(train_rows)
@@ -153,11 +152,25 @@ def logistic(train_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[str]:
         return labels[:1] * len(test_rows)
     if not test_rows:
         return []
-    rare = 2 if len(labels) >= 1000 else 1  # words of a single text only cost time
-    vectors = TfidfVectorizer(token_pattern=TOKENS.pattern, ngram_range=(1, 2), sublinear_tf=True, min_df=rare)
-    known = vectors.fit_transform([row["text"] for row in train_rows])
+    texts = [row["text"] for row in train_rows]
+    try:
+        vectors, known = _words_and_pairs(texts, 2 if len(texts) >= 1000 else 1)  # those of a single text cost time
+    except ValueError:  # each is of a single text
+        vectors, known = _words_and_pairs(texts, 1)
     model = LogisticRegression(C=10, max_iter=1000).fit(known, labels)
     return [str(label) for label in model.predict(vectors.transform([row["text"] for row in test_rows]))]
+
+
+def _words_and_pairs(texts: Sequence[str], least: int) -> tuple[Any, Any]:
+    """Vectors of the words and pairs of words that so many texts hold, and the texts as such vectors.
+
+    Raises:
+        ValueError: There is none.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(token_pattern=TOKENS.pattern, ngram_range=(1, 2), sublinear_tf=True, min_df=least)
+    return vectors, vectors.fit_transform(texts)
 
 
 def _check_rows(rows: Sequence[Any]) -> None:

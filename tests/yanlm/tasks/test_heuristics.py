@@ -80,6 +80,10 @@ class TestLogistic:
         test = labelled(60, 1)
         assert logistic(labelled(200, 0), test) == [row["label"] for row in test]
 
+    def test_texts_that_share_no_word(self) -> None:
+        rows = [{"text": f"w{i}", "label": str(i % 2)} for i in range(1000)]
+        assert logistic(rows, rows[:4]) == ["0", "1", "0", "1"]
+
     def test_one_label_and_no_test_row(self) -> None:
         assert logistic([{"text": "x", "label": "a"}] * 2, labelled(2, 0)) == ["a", "a"]
         assert logistic(labelled(9, 0), []) == []
