@@ -106,7 +106,8 @@ def row_of(record: Any, columns: Columns = None) -> Row:
         columns: The name of the text's field where it is not ``text``, or the names of source and target.
 
     Raises:
-        DataError: It is no mapping, or a field is missing, blank, NaN or infinity, of another type or no valid Unicode.
+        DataError: It is no mapping, or a field is missing, blank, NaN or infinity, of another type or no valid Unicode,
+            or a source has several masks for its target.
 
     Example:
         >>> row_of({"body": " Once upon a time. ", "url": "a"}, "body")
@@ -116,18 +117,21 @@ def row_of(record: Any, columns: Columns = None) -> Row:
     """
     if not isinstance(record, Mapping):
         raise DataError(f"holds a {json_type(record)}, not an object with named fields")
-    for name in (columns,) if isinstance(columns, str) else columns or ():
+    called = {"text": columns} if isinstance(columns, str) else dict(zip(KINDS["seq2seq"], columns or (), strict=False))
+    for name in called.values():
         if name not in record:
             raise DataError(f"has no field '{name}' (fields there: {listed(record)})")
-    if isinstance(columns, str):
-        record = {"text": record[columns], **({"label": record["label"]} if "label" in record else {})}
-    elif columns is not None:
-        record = dict(zip(KINDS["seq2seq"], (record[name] for name in columns), strict=True))
+    if called:
+        label = {"label": record["label"]} if isinstance(columns, str) and "label" in record else {}
+        record = {field: record[name] for field, name in called.items()} | label
     for kind, fields in KINDS.items():
         if kind == "qa" and "answers" in record and all(field in record for field in fields[:-1]):
             return _with_answers(record)
         if all(field in record for field in fields):
-            return {field: _field(field, record[field]) for field in fields} | _task(record if kind == "qa" else {})
+            row = {field: _field(field, record[field], called.get(field)) for field in fields}
+            if (masks := len(MASKS.findall(row.get("source", "")))) > 1:
+                raise DataError(f"field '{called.get('source', 'source')}' holds {masks} masks, and a target fills one")
+            return row | _task(record if kind == "qa" else {})
     raise DataError(f"lacks the fields {FORMS} (fields there: {listed(record)})")
 
 
@@ -163,21 +167,23 @@ def _task(record: Mapping[str, Any]) -> Row:
     return {"task": task.strip()} if isinstance(task, str) and task.strip() else {}
 
 
-def _field(name: str, value: Any) -> str:
+def _field(name: str, value: Any, called: str | None = None) -> str:
+    """The text of a field, which messages name as the data does."""
+    named = f"field '{called or name}'"
     if isinstance(value, Real) and _is_missing(value):
-        raise DataError(f"field '{name}' is missing ({float(value)})")
+        raise DataError(f"{named} is missing ({float(value)})")
     if isinstance(value, Real) and name in MAY_BE_NUMBERS:
         value = _number(value)
     if not isinstance(value, str):
-        raise DataError(f"field '{name}' is a {json_type(value)}, not a string")
+        raise DataError(f"{named} is a {json_type(value)}, not a string")
     text = value.strip()
     if not text and name not in _MAY_BE_BLANK:
-        raise DataError(f"field '{name}' is blank")
+        raise DataError(f"{named} is blank")
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:  # JSON can spell half of a surrogate pair, which no tokenizer takes
-            raise DataError(f"field '{name}' holds half of a surrogate pair (a broken \\u escape)") from None
+            raise DataError(f"{named} holds half of a surrogate pair (a broken \\u escape)") from None
     return text
 
 

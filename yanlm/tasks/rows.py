@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from yanlm.data.corpus import Corpus, corpus_of, read_sources
-from yanlm.data.rows import DataError, Row, kind_of, listed
+from yanlm.data.rows import DataError, Row, kind_of, listed, printable_line, words_of
+from yanlm.data.sources import Source
 from yanlm.tasks.task import Task, get_task
 
 
@@ -40,12 +41,35 @@ def task_rows(rows: Sequence[Row], task: str | Task, *, seed: int = 0) -> list[R
         [{'source': 'It rained. Tom <mask>.', 'target': 'slept'}]
     """
     task = get_task(task)
-    if not rows:
+    kept, unfit = _made(documents(rows) if task.from_texts else rows, task, seed)
+    if unfit:
+        raise unfit[0][1]
+    return _checked(kept, len(rows), task)
+
+
+def _made(rows: Sequence[Row], task: Task, seed: int) -> tuple[list[Row], list[tuple[Row, DataError]]]:
+    """Rows as a task needs them, and those that do not serve it, each with the error."""
+    kept, unfit = list[Row](), list[tuple[Row, DataError]]()
+    for row in rows:
+        try:
+            made = task.make_row(row, seed)
+        except DataError as error:
+            unfit.append((row, error))
+        else:
+            kept += [] if made is None else [made]
+    return kept, unfit
+
+
+def _checked(kept: list[Row], given: int, task: Task) -> list[Row]:
+    """Rows of a task, made from so many.
+
+    Raises:
+        DataError: There is none, or one is of another kind than the task says.
+    """
+    if not given:
         raise DataError(f"task {task.name} needs at least one row; there is none")
-    given = documents(rows) if task.from_texts else rows
-    kept = [task_row for row in given if (task_row := task.make_row(row, seed)) is not None]
     if not kept:
-        raise DataError(f"task {task.name} leaves out all {len(rows)} rows ({task.left_out}); give other texts")
+        raise DataError(f"task {task.name} leaves out all {given} rows ({task.left_out}); give other texts")
     for row in kept:
         if kind_of(row) != task.kind:
             raise DataError(
@@ -88,6 +112,8 @@ def load_task(
 ) -> Corpus:
     """Reads a corpus into memory (:func:`yanlm.data.corpus.load_corpus`) and makes every split the rows of a task.
 
+    Rows without the fields of the task are left out, with a note, if most rows have them.
+
     Args:
         specs: What to read; see :mod:`yanlm.data.corpus`.
         task: One of :data:`yanlm.tasks.task.TASKS`, or a task of your own.
@@ -99,8 +125,8 @@ def load_task(
         on_note: Called with each line that the user should see.
 
     Raises:
-        DataError: A spec cannot be read, its rows do not serve the task, or most labels of the test rows are in no
-            training row.
+        DataError: A spec cannot be read, most of its rows do not serve the task, or most labels of the test rows are in
+            no training row.
 
     Example:
         >>> corpus = load_task("builtin:pydoc", "completion")
@@ -119,26 +145,39 @@ def load_task(
         whole=True,
         on_note=on_note,
     )
-    served = []
-    for source in sources:
-        given = {"training": source.rows or [], "validation": source.validation, "test": source.test}
-        splits = []
-        for split, rows in given.items():
-            try:
-                texts = documents(rows) if task.from_texts else rows
-                splits.append(task_rows(texts, task, seed=seed))
-            except DataError as error:
-                raise DataError(f"{source.name}, {split} rows: {error}") from None
-            if len(texts) < len(rows):
-                say(f"{source.name}: of {len(rows)} {split} rows the contexts, each once, are the {len(texts)} texts")
-            if out := len(texts) - len(splits[-1]):
-                say(f"{source.name}: {out} of {len(texts)} {split} rows left out ({task.left_out})")
-        train, validation, test = splits
-        served.append(dataclasses.replace(source, rows=train, validation=validation, test=test))
-    corpus = corpus_of(name, served, shares)
+    corpus = corpus_of(name, [_served(source, task, seed, say) for source in sources], shares)
     if task.closed:
         _check_labels(corpus, task.written, say)
     return corpus
+
+
+def _served(source: Source, task: Task, seed: int, say: Callable[[str], None]) -> Source:
+    """A source with the rows of a task."""
+    given = {"training": source.rows or [], "validation": source.validation, "test": source.test}
+    texts = {split: documents(rows) if task.from_texts else rows for split, rows in given.items()}
+    made = {split: _made(rows, task, seed) for split, rows in texts.items()}
+    unfit = [(split, row, error) for split, (_, wrong) in made.items() for row, error in wrong]
+    if unfit:
+        split, row, error = unfit[0]
+        total = sum(map(len, texts.values()))
+        if 2 * len(unfit) > total:
+            raise DataError(f"{source.name}, {split} rows: {error}")
+        why, first = str(error).partition(";")[0], words_of(row)[:40]
+        say(printable_line(f"{source.name}: {len(unfit)} of {total} rows left out: {why}; the first begins {first!r}"))
+    splits = []
+    for split, (kept, wrong) in made.items():
+        fit = len(texts[split]) - len(wrong)
+        try:
+            splits.append(_checked(kept, fit, task))
+        except DataError as error:
+            raise DataError(f"{source.name}, {split} rows: {error}") from None
+        if len(texts[split]) < len(given[split]):
+            counts = f"of {len(given[split])} {split} rows the contexts, each once, are the {len(texts[split])} texts"
+            say(f"{source.name}: {counts}")
+        if out := fit - len(kept):
+            say(f"{source.name}: {out} of {fit} {split} rows left out ({task.left_out})")
+    train, validation, test = splits
+    return dataclasses.replace(source, rows=train, validation=validation, test=test)
 
 
 def _check_labels(corpus: Corpus, field: str, say: Callable[[str], None]) -> None:

@@ -24,6 +24,7 @@ from moefm_cli.common import (
 )
 from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm.eval_rows import EvalRows, rows_setting, score_cell
+from moefm_cli.yanlm.generation_options import check_counts
 from yanlm.files import pasted
 from yanlm.tasks.task import TASKS
 
@@ -89,6 +90,10 @@ def finetune(
     from yanlm.runs.resuming import resumed
 
     keep_memory()
+    check_counts(
+        {"seeds": seeds, "steps": steps, "batch_size": batch_size, "bucket": bucket}
+        | {"check_every": check_every, "check_rows": check_rows, "patience": patience}
+    )
     if resume is not None:
         given = given_options(ctx)
         only_changeable(given, CHANGEABLE, "begin another fine-tuning with --out")

@@ -22,6 +22,24 @@ class TestNumbers:
         assert row_of({**asked, "task": 10**400})["task"] == "1" + 400 * "0"
 
 
+def test_messages_name_the_fields_of_the_data() -> None:
+    for value, fault in ((float("nan"), "is missing"), ([], "is a list"), (" ", "is blank")):
+        with pytest.raises(DataError, match=f"^field 'stars' {fault}"):
+            row_of({"review": "Dull .", "stars": value}, ("review", "stars"))
+    with pytest.raises(DataError, match="^field 'body' is blank"):
+        row_of({"body": ""}, "body")
+
+
+@pytest.mark.parametrize(("names", "columns"), [(("source", "target"), None), (("asked", "said"), ("asked", "said"))])
+def test_a_target_fills_one_mask(names: tuple[str, str], columns: tuple[str, str] | None) -> None:
+    def read(*texts: str) -> dict[str, str]:
+        return row_of(dict(zip(names, texts, strict=True)), columns)
+
+    assert read("It is <mask> .", "late") == {"source": "It is <mask> .", "target": "late"}
+    with pytest.raises(DataError, match=f"^field '{names[0]}' holds 2 masks, and a target fills one"):
+        read("<mask> to <|mask|>", "x")
+
+
 def test_what_is_trained_on() -> None:
     row = {"context": "c", "question": "q", "answer": "a", "answers": ["a", "b"], "task": "1"}
     assert trained(row) == {"context": "c", "question": "q", "answer": "a"} and words_of(row) == "c q a"

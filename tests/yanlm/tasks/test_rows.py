@@ -133,6 +133,16 @@ class TestLoadTask:
         )
         assert message.startswith(f"{path}, training rows: ")
 
+    def test_a_row_without_the_fields(self, tmp_path: Path) -> None:
+        rows: list[dict[str, Any]] = [{"text": f"number {n}", "label": str(n % 2)} for n in range(99)]
+        path = write(tmp_path / "a.jsonl", [*rows, {"text": "nobody said"}])
+        corpus, notes = loaded(path, "classify")
+        assert len(corpus.rows or []) + len(corpus.validation) + len(corpus.test) == 99
+        why = "task classify needs the fields text, label, the rows have text"
+        assert f"{path}: 1 of 100 rows left out: {why}; the first begins 'nobody said'" in notes
+        path = write(tmp_path / "b.jsonl", [*rows[:9], *({"text": f"unknown {n}"} for n in range(30))])
+        assert f"{why}; name them with --source-field" in fault(path, "classify")
+
     def test_tasks_are_checked_before_anything_is_read(self) -> None:
         assert fault("nowhere.jsonl", "summary").startswith("task must be one of")
 
