@@ -26,7 +26,7 @@ def test_messages_name_the_fields_of_the_data() -> None:
     for value, fault in ((float("nan"), "is missing"), ([], "is a list"), (" ", "is blank")):
         with pytest.raises(DataError, match=f"^field 'stars' {fault}"):
             row_of({"review": "Dull .", "stars": value}, ("review", "stars"))
-    with pytest.raises(DataError, match="^field 'body' is blank"):
+    with pytest.raises(DataError, match=r"^field 'body' is blank"):
         row_of({"body": ""}, "body")
 
 
