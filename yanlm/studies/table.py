@@ -147,18 +147,19 @@ class _Trainer:
     def result(self, task: str, spec: str, method: str, seed: int) -> Json:
         """What a method reaches on a set, and what went into it."""
         name = f"{method}-seed{seed}"
-        begun = self.out / "begun" / name if self.text else self.out / "run" / "first"
+        begun = self.out / "begun" / name if self.text else self.out / "first"
         if not self.text or not (begun / "done").is_file():
             self._begin(method, seed, self.text or [spec], begun)
         length = {"steps": self.count} if self.count else {"minutes": self.minutes[1]}
         options = QUIET | {"eval_rows": 20, "seed": seed} | self.fields | length | self.finetune
-        folder = self.out / "run" / "second"
+        folder = self.out / "second"
         settings = finetune_settings(begun, task, [spec], options)
         corpus = run_corpus(settings, self.say)
         record = train_anew(pad_answers(settings, corpus), folder, self.device, corpus)
         scores = self._evaluated(folder, task, spec, seed)
         tuned = next(iter(record["stages"].values()))
-        shutil.rmtree(self.out / "run")
+        for own in (folder, *([] if self.text else [begun])):
+            shutil.rmtree(own)
         return scores | {"steps": tuned["steps"], "tokens": tuned["tokens"]}
 
     def _evaluated(self, run: Path, task: str, spec: str, seed: int) -> Json:

@@ -5,17 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from yanlm.data.corpus import load_corpus
 from yanlm.runs.settings import RunSettings, resolve
-from yanlm.studies.tools.training import QUIET, shared_stage1, train_anew
+from yanlm.studies.tools.training import MARK, QUIET, shared_stage1, train_anew
 
 
-def test_whatever_the_folder_holds_is_trained_anew(toys: Path, small: dict[str, Any], tmp_path: Path) -> None:
+def test_what_a_study_left_is_trained_anew(toys: Path, small: dict[str, Any], tmp_path: Path) -> None:
     data = str(toys / "own.txt")
     settings = resolve({**small, **QUIET, "data": [data], "stage": "1", "steps1": 1, "eval_rows": 2})
     folder = tmp_path / "run"
     (folder / "stage1").mkdir(parents=True)
     (folder / "stage1" / "old").touch()
+    for call in (train_anew, lambda settings, folder: shared_stage1(folder, {})):
+        with pytest.raises(ValueError, match=r"was there before this study, .*; choose another --out"):
+            call(settings, folder)
+    assert (folder / "stage1" / "old").is_file()
+    (folder / MARK).touch()
     record = train_anew(settings, folder, corpus=load_corpus(data))
     assert record["stages"]["1"]["steps"] == 1 and (folder / "stage1" / "model.safetensors").is_file()
     assert not (folder / "stage1" / "old").exists() and not list((folder / "stage1").glob("checkpoints/*"))
