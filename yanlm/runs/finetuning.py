@@ -17,7 +17,7 @@ from yanlm.generation.capabilities import capabilities
 from yanlm.modeling.io import load_config, model_folder
 from yanlm.runs.claim import claimed, holds_finetuning
 from yanlm.runs.listener import Listener
-from yanlm.runs.record import RUN_FILE
+from yanlm.runs.record import RUN_FILE, check_kinds, saved_settings
 from yanlm.runs.resuming import lasting, with_changes
 from yanlm.runs.settings import RunSettings, from_dict, resolve
 from yanlm.runs.setup import longest
@@ -61,7 +61,7 @@ def finetune_settings(
     asked = get_task(task)
     folder = model_folder(model)
     config = load_config(folder)
-    saved = _saved_settings(folder)
+    saved = saved_settings(folder)
     published = saved.get("init_from") is not None
     recipe = RECIPES["base" if published else saved.get("preset", "tiny")] | dict(options.get("recipe", {}))
     chosen: dict[str, Any] = {
@@ -116,15 +116,6 @@ def pad_answers(settings: RunSettings, corpus: Corpus) -> RunSettings:
     return dataclasses.replace(settings, model=settings.model | {"pad_to": slots})
 
 
-def _saved_settings(folder: Path) -> dict[str, Any]:
-    """Settings that the model was trained with; none if the folder does not hold them."""
-    try:
-        saved: dict[str, Any] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return saved
-
-
 def _flow_settings(config: Any) -> dict[str, Any]:
     from yanlm.modeling.description import FLOW_SETTINGS
 
@@ -163,9 +154,8 @@ def read_plan(out: Path) -> tuple[RunSettings, int]:
 def _read(out: Path) -> dict[str, Any]:
     try:
         plan = json.loads((out / PLAN_FILE).read_text(encoding="utf-8"))
-        if not isinstance(plan, dict) or not isinstance(plan.get("settings"), dict):
-            raise ValueError(f"{PLAN_FILE} is no table with settings")
-    except (OSError, ValueError, RecursionError) as error:
+        check_kinds(plan)
+    except (OSError, ValueError, KeyError, RecursionError) as error:
         raise ValueError(
             f"--resume {out}: no fine-tuning to go on with ({reason(error)}); give its --out folder"
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,79 @@ import torch
 
 from yanlm.data.corpus import Corpus
 from yanlm.files import printable
+from yanlm.kinds import PRESET_NAMES
+from yanlm.runs.parsing import shown
 from yanlm.runs.resuming import lasting
 from yanlm.runs.settings import RunSettings
 
 RUN_FILE = "run.json"
 
 
-def read_record(out: Path) -> dict[str, Any]:
+def read_record(out: Path, needed: Sequence[str] = ("settings",)) -> dict[str, Any]:
     """What ``run.json`` of a run holds.
 
     Raises:
-        ValueError: There is none, or it is not what a run writes.
+        ValueError: There is none, it is not what a run writes, or an entry that is needed is missing.
     """
     try:
         record = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
-        tables = (record, record["settings"], record.get("stages", {}), *record.get("stages", {}).values())
-        if not all(isinstance(table, dict) for table in tables):
-            raise ValueError("it holds lists or values where tables belong")
+        check_kinds(record, needed)
     except FileNotFoundError:
         raise ValueError(f"there is no {RUN_FILE} in {out}; give the --out folder of a run") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error) or "it is not a table"
         raise ValueError(f"{out / RUN_FILE} cannot be used: {why}") from None
     return dict(record)
+
+
+def check_kinds(record: Any, needed: Sequence[str] = ("settings",)) -> None:
+    """Check that what a record holds is of the kind that is written there.
+
+    Raises:
+        ValueError: It is not.
+        KeyError: It lacks an entry that is needed.
+
+    Example:
+        >>> check_kinds({"settings": {}, "seconds": "x"})
+        Traceback (most recent call last):
+        ValueError: seconds is 'x'
+    """
+    if not isinstance(record, dict):
+        raise ValueError("it is not a table")
+    values: dict[str, tuple[Any, Any]] = {
+        "settings": (record.get("settings", {}), dict),
+        "stages": (stages := record.get("stages", {}), dict),
+        "tokenizer": (record.get("tokenizer", {}), dict),
+        "changed": (record.get("changed", []), list),
+        "seconds": (record.get("seconds", 0.0), int | float),
+    }
+    for stage, entry in stages.items() if isinstance(stages, dict) else ():
+        values[f"stages.{stage}"] = entry, dict
+        if isinstance(entry, dict):
+            values[f"stages.{stage}.seconds"] = entry.get("seconds"), int | float
+    for name, (value, kind) in values.items():
+        if not isinstance(value, kind):
+            raise ValueError(f"{name} is {shown(value)}")
+    for name in needed:
+        record[name]
+
+
+def saved_settings(folder: Path) -> dict[str, Any]:
+    """Settings that the model of a folder was trained with; none if its ``run.json`` holds none.
+
+    Raises:
+        ValueError: The file is not what a run writes, or the preset or an objective in it is none.
+    """
+    file = folder / RUN_FILE
+    if not file.is_file():
+        return {}
+    settings: dict[str, Any] = read_record(folder, needed=()).get("settings", {})
+    known = {"preset": settings.get("preset", "tiny") in PRESET_NAMES}
+    known |= {name: isinstance(settings.get(name, {}), dict) for name in ("stage1", "stage2", "denoising")}
+    for name, right in known.items():
+        if not right:
+            raise ValueError(f"{file} cannot be used: settings.{name} is {shown(settings[name])}")
+    return settings
 
 
 def _typed() -> str:
