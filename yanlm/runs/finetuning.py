@@ -7,18 +7,19 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from moefm.checks import check_count
 from yanlm.data.corpus import Corpus
-from yanlm.files import write_json, writing_to
+from yanlm.files import pasted, write_json, writing_to
 from yanlm.generation.capabilities import capabilities
 from yanlm.modeling.io import load_config, model_folder
 from yanlm.runs.claim import claimed, holds_finetuning
 from yanlm.runs.listener import Listener
-from yanlm.runs.record import RUN_FILE, check_kinds, saved_settings
-from yanlm.runs.resuming import lasting, with_changes
+from yanlm.runs.record import RUN_FILE, all_finished, check_kinds, read_record, saved_settings
+from yanlm.runs.resuming import check_same_training, lasting, with_changes
 from yanlm.runs.settings import RunSettings, from_dict, resolve
 from yanlm.runs.setup import longest
 from yanlm.runs.validation import run_corpus
@@ -162,6 +163,13 @@ def _read(out: Path) -> dict[str, Any]:
     return plan
 
 
+def _finished(folders: Mapping[int, Path], settings: RunSettings) -> dict[int, RunSettings]:
+    """Settings of the seeds whose training is over: what a resumed fine-tuning changes is not theirs."""
+    records = {seed: read_record(folder) for seed, folder in folders.items() if (folder / RUN_FILE).is_file()}
+    over = {seed: record for seed, record in records.items() if all_finished(folders[seed], record, settings)}
+    return {seed: from_dict(record["settings"]) for seed, record in over.items()}
+
+
 def finetune(
     settings: RunSettings,
     seeds: int,
@@ -190,7 +198,8 @@ def finetune(
         The content of ``finetune.json``; ``None`` in processes other than the first.
 
     Raises:
-        ValueError: A setting or the data is wrong, or ``out`` holds a fine-tuning and ``resume`` is not set.
+        ValueError: A setting or the data is wrong, ``out`` holds a fine-tuning and ``resume`` is not set, or one that
+            is finished is to have another rate or length.
 
     Example:
         >>> import tempfile
@@ -217,21 +226,25 @@ def finetune(
         corpus = run_corpus(settings, hear.note)
         if padded_answers and not resume:
             settings = pad_answers(settings, corpus)
-        if main:
-            write_plan(out, settings, seeds, resume, command)
+        folders = {seed: out / f"seed-{seed}" for seed in range(settings.seed, settings.seed + seeds)}
+        over = _finished(folders, settings) if resume else {}
+        if len(over) == seeds:
+            check_same_training(_read(out), settings, f"another: --model {pasted(folders[settings.seed])}")
+        plan = partial(write_plan, out, settings, seeds, resume, command)
+        if main and not resume:
+            plan()
         reports: list[dict[str, Any]] = []
-        for seed in range(settings.seed, settings.seed + seeds):
-            folder = out / f"seed-{seed}"
-            rows = (
-                reports[0]["n"] if reports and settings.eval_rows is None else settings.eval_rows
-            )  # of the first seed
-            own = dataclasses.replace(settings, seed=seed, eval_rows=rows)
+        for seed, folder in folders.items():
+            first = reports[0]["n"] if reports and settings.eval_rows is None else settings.eval_rows
+            own = dataclasses.replace(over.get(seed, settings), seed=seed, eval_rows=first)
             options: dict[str, Any] = {"device": device, "command": command, "listener": listener, "corpus": corpus}
-            record = train(own, folder, resume=resume and (folder / RUN_FILE).is_file(), **options)
+            options |= {"resume": resume and (folder / RUN_FILE).is_file(), "on_begin": plan}
+            record = train(own, folder, **options)
             if record is not None:
                 reports.append(record["evaluation"])
         if not reports:
             return None
+        plan()
         summary = over_seeds(reports) | {"command": command, "init": settings.init}
         write_json(out / "finetune.json", summary)
         return summary

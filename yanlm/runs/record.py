@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from yanlm.data.corpus import Corpus
-from yanlm.files import printable
+from yanlm.files import printable, sha256
 from yanlm.kinds import PRESET_NAMES
+from yanlm.modeling.io import WEIGHTS_FILE
 from yanlm.runs.parsing import shown
 from yanlm.runs.resuming import lasting
 from yanlm.runs.settings import RunSettings
@@ -68,6 +69,17 @@ def check_kinds(record: Any, needed: Sequence[str] = ("settings",)) -> None:
             raise ValueError(f"{name} is {shown(value)}")
     for name in needed:
         record[name]
+
+
+def is_finished(out: Path, record: Mapping[str, Any], stage: int) -> bool:
+    """Whether a stage of the run in ``out`` is over, and its model is as it was written."""
+    entry, weights = record.get("stages", {}).get(str(stage)), out / f"stage{stage}" / WEIGHTS_FILE
+    return entry is not None and weights.is_file() and entry.get("sha256") in (None, sha256(weights))
+
+
+def all_finished(out: Path, record: Mapping[str, Any], settings: RunSettings) -> bool:
+    """Whether all stages of the run in ``out`` are over."""
+    return all(is_finished(out, record, stage) for stage in settings.stages)
 
 
 def saved_settings(folder: Path) -> dict[str, Any]:

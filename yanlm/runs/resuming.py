@@ -55,13 +55,28 @@ def lasting(settings: RunSettings) -> RunSettings:
 
 def with_changes(record: dict[str, Any], settings: RunSettings, command: str | None) -> dict[str, Any]:
     """A record of a run that goes on with other settings, which are stored under ``changed``."""
-    saved = lasting(settings).to_dict()
-    old, new = dict(_flat(record["settings"])), dict(_flat(saved))
-    changed = {name: {"from": old[name], "to": new[name]} for name in new if name in old and old[name] != new[name]}
-    if not changed:
+    if not (changed := _changes(record, settings)):
         return record
     earlier = record.get("changed", [])
-    return record | {"settings": saved, "changed": [*earlier, {"command": command, "settings": changed}]}
+    entry = {"command": command, "settings": changed}
+    return record | {"settings": lasting(settings).to_dict(), "changed": [*earlier, entry]}
+
+
+def check_same_training(record: Mapping[str, Any], settings: RunSettings, remedy: str) -> None:
+    """Check that settings have the rate and the length with which a finished training was done.
+
+    Raises:
+        ValueError: They have not; ends with what to begin instead.
+    """
+    if changed := _changes(record, settings).keys() & {"minutes", "steps1", "steps2", "recipe1.lr", "recipe2.lr"}:
+        what = "rate (--lr)" if all(name.endswith(".lr") for name in changed) else "length (--minutes or steps)"
+        raise ValueError(f"the training is finished, another {what} changes nothing: leave it out, or begin {remedy}")
+
+
+def _changes(record: Mapping[str, Any], settings: RunSettings) -> dict[str, Any]:
+    """Settings by dotted name that are not those of a record, with both values."""
+    old, new = dict(_flat(record["settings"])), dict(_flat(lasting(settings).to_dict()))
+    return {name: {"from": old[name], "to": new[name]} for name in new if name in old and old[name] != new[name]}
 
 
 def _flat(settings: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:

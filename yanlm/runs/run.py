@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.data.corpus import Corpus
 from yanlm.data.rows import words_of
 from yanlm.evaluation.report import example_of
-from yanlm.files import filling, replacing, sha256, write_json, write_text
+from yanlm.files import filling, pasted, replacing, sha256, write_json, write_text
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.card import CARD_FILE, model_card
 from yanlm.modeling.folder_options import OPTIONS_FILE
@@ -21,8 +22,8 @@ from yanlm.runs.batches import stage_draw
 from yanlm.runs.best_way import best_way
 from yanlm.runs.claim import claimed
 from yanlm.runs.listener import Listener
-from yanlm.runs.record import RUN_FILE, describe_corpus, read_record, run_head, samples_text
-from yanlm.runs.resuming import with_changes
+from yanlm.runs.record import RUN_FILE, all_finished, describe_corpus, is_finished, read_record, run_head, samples_text
+from yanlm.runs.resuming import check_same_training, with_changes
 from yanlm.runs.settings import RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
 from yanlm.runs.spans import longest_span
@@ -55,6 +56,7 @@ def train(
     command: str | None = None,
     listener: Listener | None = None,
     corpus: Corpus | None = None,
+    on_begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any] | None:
     """Train with ``settings`` into the folder ``out``; return the content of ``run.json``.
 
@@ -69,10 +71,11 @@ def train(
         command: Command line for ``run.json``; by default the current one.
         listener: Receives the progress.
         corpus: The rows that the settings name, if they have been read already.
+        on_begin: Called by the main process when a stage begins its steps, its checkpoint loaded.
 
     Raises:
-        ValueError: A setting or the data is wrong, ``out`` holds a run and ``resume`` is not set, or another process
-            is training there.
+        ValueError: A setting or the data is wrong, ``out`` holds a run and ``resume`` is not set, another process
+            is training there, or a run that is finished is to have another rate or length.
         CheckpointError: The disk is full, or no checkpoint can be read.
 
     Example:
@@ -95,7 +98,7 @@ def train(
         if main:
             _write_head(settings, corpus, out, resume, command)
         accelerator.wait_for_everyone()
-        run = _Run(settings, corpus, out, accelerator, hear)
+        run = _Run(settings, corpus, out, accelerator, hear, command, on_begin)
         if main and (note := coverage_note(run.tokenizer, map(words_of, corpus.rows or corpus.validation))):
             hear.note(note)
         for stage in settings.stages:
@@ -108,7 +111,9 @@ def _write_head(settings: RunSettings, corpus: Corpus, out: Path, resume: bool, 
     """Write tokenizer and ``run.json`` before anything is trained: the folder of a run that dies is enough to resume
     it."""
     file = out / "tokenizer" / "tokenizer.json"
-    record = with_changes(read_record(out), settings, command) if resume else run_head(settings, command)
+    record = read_record(out) if resume else run_head(settings, command)
+    if resume and all_finished(out, record, settings):
+        check_same_training(record, settings, f"another run from it: --init {pasted(out)}")
     known = record.get("tokenizer", {}).get("sha256")
     with reported(out, "writing the tokenizer"):
         if not resume or not file.is_file() or known not in (None, sha256(file)):
@@ -125,13 +130,21 @@ class _Run:
     """Stages of a run that has a folder, and what is written about them."""
 
     def __init__(
-        self, settings: RunSettings, corpus: Corpus, out: Path, accelerator: Accelerator, hear: Listener
+        self,
+        settings: RunSettings,
+        corpus: Corpus,
+        out: Path,
+        accelerator: Accelerator,
+        hear: Listener,
+        command: str | None,
+        on_begin: Callable[[], None],
     ) -> None:
         self.settings, self.corpus, self.out, self.accelerator, self.hear = settings, corpus, out, accelerator, hear
         self.tokenizer = load_tokenizer(out / "tokenizer")
         check_labels(settings, corpus, self.tokenizer)
         hear.planned(evaluation_rows(settings, len(corpus.test or corpus.validation)))
-        self.record = read_record(out) | {"data": describe_corpus(corpus)}
+        self.record = with_changes(read_record(out), settings, command) | {"data": describe_corpus(corpus)}
+        self.on_begin = on_begin
         self.stages: dict[str, Any] = self.record.setdefault("stages", {})
 
     def train_stage(self, stage: int, resume: bool) -> None:
@@ -157,13 +170,10 @@ class _Run:
             write_json(self.out / RUN_FILE, self.record)  # last: a stage counts as finished when its model is whole
 
     def _is_finished(self, stage: int, folder: Path) -> bool:
-        weights, entry = folder / WEIGHTS_FILE, self.stages.get(str(stage))
-        if entry is None or not weights.is_file():
-            return False
-        if entry.get("sha256") in (None, sha256(weights)):
-            return True
-        self.hear.note(f"{weights} is not as it was written: it is made again from the last checkpoint")
-        return False
+        finished, weights = is_finished(self.out, self.record, stage), folder / WEIGHTS_FILE
+        if not finished and str(stage) in self.stages and weights.is_file():
+            self.hear.note(f"{weights} is not as it was written: it is made again from the last checkpoint")
+        return finished
 
     def _trained(self, stage: int, model: YanModel, folder: Path, resume: bool) -> StageResult:
         settings, tokenizer, hear = self.settings, self.tokenizer, self.hear
@@ -186,12 +196,19 @@ class _Run:
             folder,
             accelerator=self.accelerator,
             resume=resume,
+            on_begin=self._begun,
             on_step=hear.step,
             on_log=lambda record: hear.log(stage, record),
             on_sample=on_sample if shown else None,
             on_check=score if stage == settings.stages[-1] else None,
             on_note=hear.note,
         )
+
+    def _begun(self) -> None:
+        """Write down with what the run goes on, now that its checkpoint is loaded."""
+        with reported(self.out, "writing the settings"):
+            write_json(self.out / RUN_FILE, self.record)
+        self.on_begin()
 
     def _report(self, model: YanModel, flow: bool, seconds: float | None) -> dict[str, Any]:
         given = (self.settings, model, self.tokenizer, self.corpus, flow)

@@ -72,6 +72,7 @@ def train_stage(
     *,
     accelerator: Accelerator | None = None,
     resume: bool = False,
+    on_begin: Callable[[], None] | None = None,
     on_step: Callable[[], None] | None = None,
     on_log: Callable[[Record], None] | None = None,
     on_sample: Callable[[Any, int], None] | None = None,
@@ -90,6 +91,7 @@ def train_stage(
             Several machines must share it.
         accelerator: Device, processes and precision; by default :func:`make_accelerator`.
         resume: Continue from the newest checkpoint of ``folder`` that loads, or start if there is none.
+        on_begin: Called by the main process before the first step, when a checkpoint is loaded if there is one.
         on_step: Called by the main process after every step.
         on_log: Called by the main process with every record of the log, and the time left.
         on_sample: Called by the main process with the model (averaged weights, evaluation mode) and the step.
@@ -116,6 +118,8 @@ def train_stage(
         loop = StageLoop(state, hooks)
         stack.callback(loop.close)
         loop.begin(resume)
+        if on_begin is not None and accelerator.is_main_process:
+            on_begin()
         with loop.interrupts.heard(alone=state.processes.count == 1):
             loop.run()
     return StageResult(state.step, state.clock.seconds, state.tokens, state.log.records)

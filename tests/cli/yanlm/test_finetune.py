@@ -78,8 +78,10 @@ def test_a_flow_whose_encoder_denoises(finetune, models):
     assert [path.name for path in Path("out/seed-0").glob("stage*")] == ["stage1"]
     config = json.loads(Path("out/seed-0/stage1/config.json").read_text())
     assert (config["denoiser"], config["experts"], config["num_experts"]) == ("encoder", "source", 2)
+    before = Path("out/plan.json").read_text(), Path("out/seed-0/run.json").read_text()
     code, _, err = finetune("--resume", "out", "--steps", 6)
-    assert code == 0, err
+    assert code == 2 and "another length (--minutes or steps) changes nothing" in err and "--model out/seed-0" in err
+    assert before == (Path("out/plan.json").read_text(), Path("out/seed-0/run.json").read_text())
     code, _, err = finetune(*command, "--out", "more", "--experts", 3)
     assert code == 0, err
     assert json.loads(Path("more/seed-0/stage1/config.json").read_text())["num_experts"] == 3

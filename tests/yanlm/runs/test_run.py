@@ -16,9 +16,11 @@ from yanlm.data.corpus import corpus_of
 from yanlm.data.sources import Source
 from yanlm.modeling.io import load_model
 from yanlm.runs.listener import Listener
+from yanlm.runs.resuming import resumed
 from yanlm.runs.run import train
-from yanlm.runs.settings import RunSettings, resolve
+from yanlm.runs.settings import RunSettings, from_dict, resolve
 from yanlm.runs.validation import report
+from yanlm.training.checkpoints import CheckpointError
 
 SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 48}
 BATCHES = {"recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
@@ -73,6 +75,35 @@ def test_a_run_writes_what_it_returns_and_is_heard(small: RunSettings, tmp_path:
     assert (out / "stage1" / "model.safetensors").read_bytes() == weights
     with pytest.raises(ValueError, match="resume"):
         train(small, out, device="cpu")
+
+
+def test_a_finished_run_keeps_its_length_and_rate(small: RunSettings, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(small, out, device="cpu")
+    before = (out / "run.json").read_text()
+    for changes, named in (({"steps2": 5}, "length"), ({"lr": 0.5}, r"rate \(--lr\)"), ({"minutes": 1.0}, "length")):
+        with pytest.raises(ValueError, match=f"another {named}.* changes nothing: .* --init"):
+            train(resumed(small, changes), out, device="cpu", resume=True)
+    assert (out / "run.json").read_text() == before
+    record = train(resumed(small, {"eval_rows": 3}), out, device="cpu", resume=True)
+    assert record is not None and record["report"]["rows"] == 3
+    assert record["changed"][0]["settings"] == {"eval_rows": {"from": 4, "to": 3}}
+
+
+def test_changes_are_written_down_when_the_run_goes_on(small: RunSettings, tmp_path: Path) -> None:
+    out, data = tmp_path / "run", Path(small.data[0])
+    with pytest.raises(SystemExit):
+        train(dataclasses.replace(small, steps1=4, save_every=1), out, device="cpu", listener=Killed(2))
+    saved, text = from_dict(json.loads((out / "run.json").read_text())["settings"]), data.read_text()
+    data.write_text(text + "\nthe dog number 61 ran .")
+    with pytest.raises(CheckpointError, match="fingerprint"):
+        train(resumed(saved, {"lr": 0.5}), out, device="cpu", resume=True)
+    assert "changed" not in json.loads((out / "run.json").read_text())
+    data.write_text(text)
+    with pytest.raises(SystemExit):
+        train(resumed(saved, {"lr": 0.25}), out, device="cpu", resume=True, listener=Killed(3))
+    record = json.loads((out / "run.json").read_text())
+    assert record["settings"]["recipe1"]["lr"] == 0.25 and len(record["changed"]) == 1
 
 
 ENCODER = {"denoiser": "encoder", "num_experts": 2, "scope": "sentence", "experts": "source", "latent_dim": 4}
