@@ -17,6 +17,8 @@ HELD_SHARE = 0.05
 """The share of rows for validation, and for test, if a file brings none of its own."""
 
 _SIBLINGS = {"validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+SPLIT_NAMES = ("train", *_SIBLINGS["validation"], *_SIBLINGS["test"])
+"""What files with the splits of a set are called."""
 
 
 def siblings(path: Path) -> dict[str, Path]:

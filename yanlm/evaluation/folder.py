@@ -10,7 +10,7 @@ from typing import Any
 
 from moefm.checks import check_count
 from yanlm.data.rows import DataError
-from yanlm.data.splits import training_file
+from yanlm.data.splits import SPLIT_NAMES, training_file
 from yanlm.evaluation.evaluator import Evaluation, evaluate_task
 from yanlm.evaluation.predictions import write_predictions
 from yanlm.evaluation.sentence_encoder import encoder_folder
@@ -120,7 +120,8 @@ def sets_of(specs: Sequence[str], split: str, say: Say) -> tuple[list[str], str]
     """Specs with files called ``test`` or ``validation`` as the sets they belong to, and the split to evaluate.
 
     Raises:
-        DataError: Such files stand beside other data, or are of different splits.
+        DataError: Such files stand beside other data, are of different splits, or are of no validation split although
+            that was asked for.
     """
     parts = [training_file(Path(spec).expanduser()) for spec in specs]
     held_out = [part for part in parts if part is not None]
@@ -129,6 +130,8 @@ def sets_of(specs: Sequence[str], split: str, say: Say) -> tuple[list[str], str]
     splits = {name for _, name in held_out}
     if len(held_out) < len(parts) or len(splits) > 1:
         raise DataError("--data names held-out files beside other data; give the file called train of each set")
+    if split != SPLITS[0] and splits != {split}:
+        raise DataError(f"--data names the file of another split than --split {split}: leave one of them out")
     for spec, (train, _) in zip(specs, held_out, strict=True):
         say(f"{spec}: evaluated whole; what baselines learn from is {train.name} beside it")
     return [str(train) for train, _ in held_out], splits.pop()
@@ -152,12 +155,18 @@ def _name(task: Task, specs: Sequence[str], models: int) -> str:
     return f"{task.name}-{slug(specs)}" + f"-of-{models}" * (models > 1)
 
 
+def _file_name(path: Path) -> str:
+    return "-".join(path.resolve().parts[-2:]) if path.name.lower().split(".")[0] in SPLIT_NAMES else path.name
+
+
 def slug(specs: Sequence[str]) -> str:
     """Data as part of a folder's name: the last part of a path, else the characters that names may have.
+
+    Files that are called as in every set, such as ``test``, have the name of their folder before it.
 
     Example:
         >>> slug(["hf:stanfordnlp/sst2", "builtin:rooms"])
         'hf-stanfordnlp-sst2-builtin-rooms'
     """
-    names = (Path(spec).name if os.path.exists(spec) else spec for spec in specs)
+    names = (_file_name(Path(spec)) if os.path.exists(spec) else spec for spec in specs)
     return re.sub(r"[^\w.-]+", "-", "+".join(names)).strip("-.") or "data"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,8 @@ try:
 except ImportError:  # on Windows, where nothing keeps two processes apart
     fcntl = None  # type: ignore[assignment]
 
-RUN_FILES = ("run.json", "tokenizer", "stage1", "stage2")
+RUN_FILES = ("run.json", "tokenizer", "stage1", "stage2", "losses.png", "samples.txt", "predictions.jsonl")
+"""What a run writes; the first holds its settings."""
 
 
 def holds_run(folder: Path) -> bool:
@@ -28,13 +30,22 @@ def holds_finetuning(folder: Path) -> bool:
     return any(holds_run(seed) for seed in folder.glob("seed-*"))
 
 
+def others_files(folder: Path, files: Sequence[str] = RUN_FILES) -> list[str]:
+    """Names among those of a run's files that are there although the first of them, with its settings, is not."""
+    try:
+        known = isinstance(json.loads((folder / files[0]).read_text(encoding="utf-8"))["settings"], dict)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        known = False
+    return [] if known else [name for name in files if os.path.lexists(folder / name)]
+
+
 def is_free(folder: Path) -> bool:
     """Whether a run may begin in the folder."""
     if not folder.exists():
         return True
     try:
         with _locked(folder):
-            return not holds_run(folder)
+            return not (holds_run(folder) or others_files(folder))
     except (OSError, ValueError):
         return False
 
@@ -50,11 +61,12 @@ def claimed(
     Args:
         folder: Created if it does not exist.
         resume: Go on with what is there.
-        files: What the block may write there before anything is trained.
+        files: What the block writes there; the first of them holds its settings.
         begun: Whether something was.
 
     Raises:
-        ValueError: Another process has it, it holds what was begun and ``resume`` is not set, or it cannot be written.
+        ValueError: Another process has it, it holds what was begun, or files of these names that no run wrote, and
+            ``resume`` is not set, or it cannot be written.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
@@ -69,6 +81,9 @@ def claimed(
             raise ValueError(
                 f"{folder} holds {kind} already; go on with it: --resume {pasted(folder)}, or choose another --out"
             )
+        if not resume and (others := others_files(folder, files)):
+            names = ", ".join(others)
+            raise ValueError(f"{folder} holds {names} that no run wrote; move that away, or choose another --out")
         before = {path.name for path in folder.iterdir()}
         try:
             yield

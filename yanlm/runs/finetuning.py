@@ -221,7 +221,7 @@ def finetune(
     check_count("seeds", seeds)
     main = int(os.environ.get("RANK", "0")) == 0
     hear = (listener or Listener()) if main else Listener()
-    claim = claimed(out, resume=resume, files=(PLAN_FILE,), begun=holds_finetuning)
+    claim = claimed(out, resume=resume, files=(PLAN_FILE, "finetune.json"), begun=holds_finetuning)
     with claim if main else contextlib.nullcontext():
         corpus = run_corpus(settings, hear.note)
         if padded_answers and not resume:

@@ -116,6 +116,8 @@ def _write_head(settings: RunSettings, corpus: Corpus, out: Path, resume: bool, 
         check_same_training(record, settings, f"another run from it: --init {pasted(out)}")
     known = record.get("tokenizer", {}).get("sha256")
     with reported(out, "writing the tokenizer"):
+        if not resume:  # first: it says whose the folder is
+            write_json(out / RUN_FILE, record)
         if not resume or not file.is_file() or known not in (None, sha256(file)):
             tokenizer = make_tokenizer(settings, corpus)
             with filling(file.parent, last=file.name) as beside:

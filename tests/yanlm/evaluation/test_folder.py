@@ -34,7 +34,7 @@ def test_a_folder_on_data(folder: Path, data: Path) -> None:
     notes: list[str] = []
     result = evaluate_folder(folder, str(data), "completion", steps=[1], limit=3, command="as typed", say=notes.append)
     report = result.report
-    out = folder / "evaluation" / "completion-train.jsonl"
+    out = folder / "evaluation" / f"completion-{data.parent.name}-train.jsonl"
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == report
     assert read_predictions(out / "predictions.jsonl") == result.predictions and len(result.predictions) == 3
     assert list(report)[:2] == ["command", "task"] and report["command"] == "as typed"
@@ -58,6 +58,8 @@ def test_held_out_files_name_their_split(data: Path) -> None:
     assert not notes
     assert sets_of([validation], "test", notes.append) == ([str(data)], "validation")
     assert notes == [f"{validation}: evaluated whole; what baselines learn from is train.jsonl beside it"]
+    with pytest.raises(ValueError, match="another split than --split validation"):
+        sets_of([test], "validation", notes.append)
     for mixed in ([test, "builtin:rooms"], [test, validation]):
         with pytest.raises(ValueError, match="--data names held-out files beside other data"):
             sets_of(mixed, "test", notes.append)
@@ -77,7 +79,10 @@ def test_a_limit_takes_a_random_part_of_the_whole_evaluation(folder: Path, tmp_p
 
 
 def test_names_of_data(data: Path) -> None:
-    assert slug([str(data)]) == "train.jsonl" and slug(["hf:a/b", "builtin:rooms"]) == "hf-a-b-builtin-rooms"
+    own = data.with_name("news.jsonl")
+    own.write_text("")
+    assert slug([str(data), str(own)]) == f"{data.parent.name}-train.jsonl-news.jsonl"
+    assert slug(["hf:a/b", "builtin:rooms"]) == "hf-a-b-builtin-rooms"
     assert slug(["//"]) == "data"
 
 

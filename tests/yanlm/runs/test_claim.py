@@ -54,10 +54,22 @@ def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_what_was_there_before_stays(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer").mkdir()
     (tmp_path / "notes.txt").write_text("mine")
     fail(tmp_path, "run.json", "stage1/log.jsonl")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "tokenizer"]
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("own", ["run.json", "tokenizer/tokenizer.json", "samples.txt", "stage1/config.json"])
+def test_files_of_no_run_are_not_replaced(tmp_path: Path, own: str) -> None:
+    (tmp_path / own).parent.mkdir(exist_ok=True)
+    (tmp_path / own).write_text('["mine"]')
+    name = own.partition("/")[0]
+    with (
+        pytest.raises(ValueError, match=f"holds {name} that no run wrote; .* choose another --out"),
+        claimed(tmp_path, resume=False),
+    ):
+        pass
+    assert (tmp_path / own).read_text() == '["mine"]' and not is_free(tmp_path)
 
 
 def test_what_was_trained_stays(tmp_path: Path) -> None:
@@ -73,7 +85,8 @@ def test_what_was_trained_stays(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_stage_is_free(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"settings": {}}')
+    (tmp_path / "tokenizer").mkdir()
     assert is_free(tmp_path) and is_free(tmp_path / "none")
     with claimed(tmp_path, resume=False):
         pass
