@@ -20,7 +20,7 @@ from yanlm.runs.baseline import encoder_denoises
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.studies.tools.latent_table import LEGEND, Numbers, differences, inspected, inspection_of, latent_table
 from yanlm.studies.tools.models import load_one
-from yanlm.studies.tools.study import Json, Study, integers, over_seeds
+from yanlm.studies.tools.study import FINGERPRINTS, Json, Study, integers, over_seeds
 from yanlm.studies.tools.training import QUIET, train_anew
 from yanlm.studies.tools.variants import laid_over
 
@@ -74,7 +74,7 @@ def autoencoder_study(
     groups = {name: terms for name, terms in variants_by_group(resolve(shared)).items() if not only or name in only}
     corpus = load_corpus(list(data), text_column=text_column, on_note=study.say)
     held_out = sample(corpus.test or corpus.validation, rows)
-    study.begin({"tokens": tokens, "options": shared})
+    study.begin({"tokens": tokens, "options": shared, FINGERPRINTS: {corpus.name: corpus.fingerprint}})
     pieces: dict[str, list[Json]] = {}
     variants = {name: stage1 for variants in groups.values() for name, stage1 in variants.items()}
     for seed in seeds:

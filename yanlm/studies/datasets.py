@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from yanlm.data.corpus import load_corpus
+from yanlm.data.corpus import Corpus, load_corpus
 from yanlm.data.rows import KINDS, DataError
 from yanlm.figures import printed
-from yanlm.studies.tools.study import Json, Say, Study, markdown
+from yanlm.studies.tools.study import Json, Study, markdown
 from yanlm.tokenization.llama3 import llama3_file
 from yanlm.tokenization.specs import tokenizer_of, trained_size
 
@@ -64,7 +64,10 @@ def datasets_study(
         raise DataError("no data named; give a file, builtin:rooms, builtin:pydoc, hf:NAME or paper")
     tokenizer = tokenizer or _default_tokenizer()
     study.begin({"tokenizer": tokenizer, "text_column": text_column})
-    sets = {spec: study.piece(spec, partial(_measured, spec, tokenizer, text_column, study.say)) for spec in specs}
+    sets: dict[str, Json] = {}
+    for spec in specs:
+        corpus = load_corpus(spec, text_column=text_column, on_note=study.say)
+        sets[spec] = study.piece(f"{spec}, {corpus.fingerprint[:12]}", partial(_measured, corpus, tokenizer))
     for spec, counts in sets.items():
         if counts["streamed"]:
             study.note(f"{spec} is a stream: its size is unknown, and its lengths are those of {counts['rows']} rows")
@@ -124,8 +127,7 @@ def _default_tokenizer() -> str:
     return "llama3"
 
 
-def _measured(spec: str, tokenizer: str, text_column: str | None, say: Say) -> Json:
-    corpus = load_corpus(spec, text_column=text_column, on_note=say)
+def _measured(corpus: Corpus, tokenizer: str) -> Json:
     rows = [*(corpus.rows or []), *corpus.validation, *corpus.test]
     known = corpus.rows or rows
     lengths = lengths_of(rows, tokenizer_of(tokenizer, lambda: map(whole_text, known[:200_000])))

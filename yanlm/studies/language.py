@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from moefm.checks import check_positive
 from yanlm.config import YanConfig
+from yanlm.data.corpus import Corpus
 from yanlm.runs.settings import RunSettings, resolve
+from yanlm.runs.validation import run_corpus
 from yanlm.studies.tools.quality import SHORT
-from yanlm.studies.tools.study import Json, Study, integers, markdown, over_seeds, spread
+from yanlm.studies.tools.study import FINGERPRINTS, Json, Study, integers, markdown, over_seeds, spread
 from yanlm.studies.tools.training import QUIET, train_anew
 from yanlm.studies.tools.variants import laid_over
 
@@ -74,7 +76,8 @@ def language_study(
     if {"baseline", "stage", "init"} & shared.keys():
         raise ValueError("the study trains both stages of the flow: leave out baseline, stage and init")
     base = resolve(shared)
-    study.begin({"options": shared})
+    corpus = run_corpus(base, study.say)
+    study.begin({"options": shared, FINGERPRINTS: {corpus.name: corpus.fingerprint}})
     apart = ("direct encoder",) if base.denoises else ()
     if named := [name for name in only if name in apart]:
         raise ValueError(f"with denoiser='encoder' there is no variant {named[0]!r}: leave it out")
@@ -82,7 +85,8 @@ def language_study(
     for seed in seeds:
         for name, runs in reports.items():
             settings = resolve(laid_over(shared | {"seed": seed}, change_of(name, base)))
-            runs.append(study.piece(f"{name}, seed {seed}", partial(_report, study.out / "run", settings, device)))
+            run = partial(_report, study.out / "run", settings, device, corpus)
+            runs.append(study.piece(f"{name}, seed {seed}", run))
     metrics = [metric] if metric else _present(reports)
     summary = {name: summary_of(reports, name) for name in metrics}
     steps = " + ".join(str(base.for_stage(stage).steps) for stage in base.stages)
@@ -110,9 +114,9 @@ def change_of(name: str, base: RunSettings) -> Json:
     return alone | ({} if base.minutes else {"steps2": None})
 
 
-def _report(folder: Path, settings: RunSettings, device: str) -> Json:
+def _report(folder: Path, settings: RunSettings, device: str, corpus: Corpus) -> Json:
     """Train, and keep the part of the record that goes into the table."""
-    record = train_anew(settings, folder, device)
+    record = train_anew(settings, folder, device, corpus)
     shutil.rmtree(folder)
     report = {name: value for name, value in record["report"].items() if name != "examples"}
     return report | {"steps": [stage["steps"] for _, stage in sorted(record["stages"].items())]}

@@ -10,7 +10,7 @@ from yanlm.data.corpus import load_corpus
 from yanlm.evaluation.portions import sample
 from yanlm.studies.tools.latent_table import LEGEND, inspected, inspection_of, latent_table
 from yanlm.studies.tools.models import load_named, marks
-from yanlm.studies.tools.study import Json, Study
+from yanlm.studies.tools.study import FINGERPRINTS, Json, Study
 
 
 def latents_study(
@@ -47,7 +47,7 @@ def latents_study(
     study.begin(
         {
             "data": list(data), "rows": rows, "tokens": tokens, "seed": seed, "text_column": text_column,
-            "models": marks(loaded),
+            "models": marks(loaded), FINGERPRINTS: {corpus.name: corpus.fingerprint},
         }
     )  # fmt: skip
     inspections = {

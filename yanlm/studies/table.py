@@ -10,6 +10,7 @@ from typing import Any
 
 from moefm.checks import check_positive
 from yanlm.config import BASELINES
+from yanlm.data.corpus import load_corpus
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.portions import sample
 from yanlm.evaluation.sentence_encoder import encoder_folder
@@ -20,7 +21,7 @@ from yanlm.runs.settings import resolve
 from yanlm.runs.validation import run_corpus
 from yanlm.studies.tools.models import load_one, size_of
 from yanlm.studies.tools.paper_table import METRICS, ONE_BY_ONE, SPEED, paper_scores, paper_table
-from yanlm.studies.tools.study import COUNTED_STEPS, Json, Say, Study, integers, over_seeds
+from yanlm.studies.tools.study import COUNTED_STEPS, FINGERPRINTS, Json, Say, Study, integers, over_seeds
 from yanlm.studies.tools.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
 from yanlm.studies.tools.training import QUIET, train_anew
 from yanlm.studies.tools.variants import laid_over
@@ -87,7 +88,15 @@ def table_study(
     for name, value in (("first", first), ("second", second)):
         check_positive(name, value)
     scorer = encoder_folder(encoder)
-    settings = {"text": list(text), "first": first, "second": second, "steps": counts, "rows": rows, "options": shared}
+    settings: Json = {
+        "text": list(text),
+        "first": first,
+        "second": second,
+        "steps": counts,
+        "rows": rows,
+        "options": shared,
+    }
+    settings[FINGERPRINTS] = _fingerprints(tasks, text, {name: shared[name] for name in _FIELDS if name in shared})
     study.begin(settings | {"encoder": None if scorer is None else str(scorer)})
     trainer = _Trainer(study.out, shared, list(text), (first, second), rows, counts, scorer, device, study.say)
     results: dict[str, dict[str, list[Json]]] = {
@@ -197,6 +206,13 @@ class _Trainer:
         options = laid_over(shared, kind | length | QUIET | {"eval_rows": 20, "seed": seed, "data": data})
         train_anew(resolve(options), folder, self.device)
         (folder / "done").touch()
+
+
+def _fingerprints(tasks: Sequence[tuple[str, str]], text: Sequence[str], fields: Json) -> dict[str, str]:
+    """Fingerprints of the sets, and of the texts that models begin with."""
+    prints = {f"{task}={spec}": load_task([spec], task, **fields).fingerprint for task, spec in tasks}
+    column = fields.get("text_column")
+    return prints | ({"text": load_corpus(list(text), text_column=column).fingerprint} if text else {})
 
 
 def _parted(text: str) -> tuple[str, str]:

@@ -44,5 +44,11 @@ def test_steps(toys: Path, whole: Whole, tmp_path: Path) -> None:
         "encoder, diffusion": 1,
     }
     assert runs["encoder, diffusion"]["1"] == three["summary"]["flat"]["encoder, one pass"], "in one pass they are one"
+    other = given | {"data": [str(tmp_path / "own.txt")], "models": [str(toys / "mlm")]}
+    (tmp_path / "own.txt").write_text("".join(f"the cat {i} sat .\n" for i in range(9)))
+    steps_study(Study(tmp_path / "changed", "steps"), steps=[1], **other)
+    (tmp_path / "own.txt").write_text("".join(f"the dog {i} ran .\n" for i in range(9)))
+    with pytest.raises(ValueError, match="was measured with other data; choose another --out"):
+        steps_study(Study(tmp_path / "changed", "steps"), steps=[1], **other)
     with pytest.raises(ValueError, match="metric must be one of"):
         steps_study(Study(tmp_path / "other", "steps"), steps=[1], metric="colour", **given)

@@ -12,7 +12,7 @@ from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.portions import repeated
 from yanlm.generation.options import GenerationOptions
 from yanlm.studies.tools.models import Named
-from yanlm.studies.tools.study import Json, Say, Study
+from yanlm.studies.tools.study import FINGERPRINTS, Json, Say, Study
 from yanlm.tasks.rows import load_task
 from yanlm.tasks.task import get_task
 
@@ -91,7 +91,8 @@ def task_rows(
     metric = metric or get_task(task).main[0]
     corpus = load_task(list(specs), task, text_column=text_column, on_note=say)
     test = [dict(row) for row in repeated(corpus.test or corpus.validation, rows)]
-    settings = {"data": list(specs), "task": task, "metric": metric, "rows": rows, "text_column": text_column}
+    settings: Json = {"data": list(specs), "task": task, "metric": metric, "rows": rows, "text_column": text_column}
+    settings[FINGERPRINTS] = {corpus.name: corpus.fingerprint}
     return TaskRows(task, metric, list(corpus.rows or []), test, corpus.name, settings | options, options)
 
 

@@ -17,7 +17,9 @@ from yanlm.files import printable, replacing, write_json, write_text, writing_to
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RESULTS, MODELS = "results.json", "models"
+RESULTS, MODELS, FINGERPRINTS = "results.json", "models", "fingerprints"
+_GROWING = (MODELS, FINGERPRINTS)
+"""Settings of a study to which entries may be added."""
 COUNTED_STEPS = (
     "T counts Euler steps, each an evaluation of the flow. The paper's code counts the points of the time grid, one "
     "more: its T = 3 is two Euler steps, and its T = 1 returns the noise"
@@ -60,8 +62,8 @@ class Study:
         """Continue with what the folder holds, if it was measured with the same settings.
 
         Args:
-            settings: What decides a piece beside its key. Of ``models``, a mapping, only the entries that both have
-                are compared, so that models can be added.
+            settings: What decides a piece beside its key. Of ``models`` and ``fingerprints`` (of the data), both
+                mappings, only the entries that both have are compared, so that models and sets can be added.
 
         Raises:
             ValueError: The folder holds another study or other settings.
@@ -165,7 +167,9 @@ class Study:
         if known["study"] != self.name:
             raise ValueError(f"{self.out} holds the study {known['study']!r}; choose another --out")
         if changed := _conflicts(known["settings"], self.settings):
-            raise ValueError(f"{self.out} was measured with another {', '.join(changed)}; choose another --out")
+            named = [name for name in changed if not name.startswith(FINGERPRINTS)]
+            what = f"another {', '.join(named)}" if named else "other data"
+            raise ValueError(f"{self.out} was measured with {what}; choose another --out")
 
 
 def _conflicts(old: Json, new: Json) -> list[str]:
@@ -173,7 +177,7 @@ def _conflicts(old: Json, new: Json) -> list[str]:
     for name in [*new, *(name for name in old if name not in new)]:
         before, after = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
-            keys = before.keys() & after.keys() if name == MODELS else before.keys() | after.keys()
+            keys = before.keys() & after.keys() if name in _GROWING else before.keys() | after.keys()
             changed += [f"{name} {key}" for key in sorted(keys) if before.get(key) != after.get(key)]
         elif before != after:
             changed.append(name)
@@ -181,7 +185,7 @@ def _conflicts(old: Json, new: Json) -> list[str]:
 
 
 def _laid_over(old: Json, new: Json) -> Json:
-    return new | ({MODELS: old[MODELS] | new[MODELS]} if MODELS in old and MODELS in new else {})
+    return new | {name: old[name] | new[name] for name in _GROWING if name in old and name in new}
 
 
 def machine() -> str:

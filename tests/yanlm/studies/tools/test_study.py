@@ -19,6 +19,15 @@ def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
     assert again.settings["models"] == {"a": "1", "b": "2"}
 
 
+def test_other_data_is_refused_and_more_is_taken(tmp_path: Path) -> None:
+    Study(tmp_path, "steps").begin({"rows": 3, "fingerprints": {"a": "1"}}).piece("one", lambda: 1)
+    more = Study(tmp_path, "steps").begin({"rows": 3, "fingerprints": {"b": "2"}})
+    assert more.settings["fingerprints"] == {"a": "1", "b": "2"}
+    for settings in ({"fingerprints": {"a": "2"}}, {}):
+        with pytest.raises(ValueError, match="was measured with other data; choose another --out"):
+            Study(tmp_path, "steps").begin({"rows": 3} | settings)
+
+
 def test_another_study_or_setting_is_refused(tmp_path: Path) -> None:
     Study(tmp_path, "steps").begin({"rows": 3, "models": {"a": "1"}}).piece("one", lambda: 1)
     for name, settings, message in (
