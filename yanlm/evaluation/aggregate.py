@@ -19,8 +19,10 @@ Runs = Sequence[Sequence[Sums]]
 """Sums by run (a seed and a sample), then by item."""
 
 
-def summary(task: str | Task, runs: Runs) -> dict[str, Any]:
+def summary(task: str | Task, runs: Runs, texts: Sequence[Any] | None = None) -> dict[str, Any]:
     """Means over items and runs, and for the main metrics ``NAME_ci95``, by bootstrap over the items.
+
+    Items of the same of ``texts`` are drawn together (:func:`interval`).
 
     Example:
         >>> scores = summary("classify", [[{"accuracy": (1.0, 1.0)}, {"accuracy": (0.0, 1.0)}]] * 2)
@@ -36,16 +38,29 @@ def summary(task: str | Task, runs: Runs) -> dict[str, Any]:
         if not (count := math.fsum(n for _, n in pairs)):
             continue  # no span of three tokens, say
         scores[name] = math.fsum(x for x, _ in pairs) / count
-        if name in main:
-            scores[f"{name}_ci95"] = interval(pairs)
+        if name in main and (ends := interval(pairs, texts)):
+            scores[f"{name}_ci95"] = ends
     return scores
 
 
-def interval(pairs: Sequence[tuple[float, float]]) -> list[float]:
-    r"""95% bootstrap interval of :math:`R = \sum x_i / \sum n_i` over items.
+def interval(pairs: Sequence[tuple[float, float]], texts: Sequence[Any] | None = None) -> list[float]:
+    r"""95% bootstrap interval of :math:`R = \sum x_i / \sum n_i` over items; empty if all items are of one text.
 
-    Where counts differ, the ratio is linearised: item i is resampled as :math:`R + (x_i - R n_i) / \bar n`.
+    Where counts differ, the ratio is linearised: item i is resampled as :math:`R + (x_i - R n_i) / \bar n`. A text that
+    comes several times, with other masks each time, is one item.
+
+    Example:
+        >>> interval([(0, 1), (1, 1)] * 9, ["a", "b"] * 9), interval([(0, 1), (1, 1)], ["a", "a"])
+        ([0.0, 1.0], [])
     """
+    if texts is not None:
+        sums: dict[Any, tuple[float, float]] = {}
+        for text, (x, n) in zip(texts, pairs, strict=True):
+            before = sums.get(text, (0.0, 0.0))
+            sums[text] = before[0] + x, before[1] + n
+        if len(sums) == 1 < len(pairs):
+            return []
+        pairs = list(sums.values())
     count = math.fsum(n for _, n in pairs)
     ratio, mean = math.fsum(x for x, _ in pairs) / count, count / len(pairs)
     low, high = metrics.bootstrap([ratio + (x - ratio * n) / mean for x, n in pairs])

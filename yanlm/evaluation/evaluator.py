@@ -16,6 +16,7 @@ from yanlm.evaluation.fills import Filled
 from yanlm.evaluation.held_out import Row
 from yanlm.evaluation.inference import BATCH
 from yanlm.evaluation.items import Fill
+from yanlm.evaluation.portions import texts_of
 from yanlm.evaluation.predictions import record
 from yanlm.evaluation.protocol import Protocol, model_facts, protocol
 from yanlm.evaluation.scoring import Scorer, Sums, prediction, written
@@ -177,11 +178,12 @@ class _Evaluator:
 
     def _head(self, data: str) -> dict[str, Any]:
         """What a report says of the task, the data, the model and the protocol."""
-        plan = self.plan
+        plan, texts = self.plan, len(set(texts_of([item.row for item in self.items])))
         return {
             "task": plan.task.name,
             "data": data,
             "n": len(self.items),
+            **({"texts": texts} if texts < len(self.items) else {}),
             "cut": sum(item.cut for item in self.items),
             "masked_tokens": sum(len(span) for item in self.items for span in item.truth),
             "model": model_facts(self.model),
@@ -231,7 +233,7 @@ class _Evaluator:
     def _scores(self, fills: Sequence[list[Fill]], runs: Sequence[list[Sums]]) -> dict[str, Any]:
         """Means and intervals, and what is no mean over items: F1 by label, errors by bAbI task."""
         task, items = self.plan.task, self.items
-        scores = summary(task, runs)
+        scores = summary(task, runs, texts_of([item.row for item in items]))
         if task.closed:
             truth = [item.references[0] for item in items]
             by_run = [macro_f1([prediction(task, fill) for fill in run_fills], truth) for run_fills in fills]

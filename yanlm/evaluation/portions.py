@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from yanlm.data.rows import kind_of
 from yanlm.evaluation.held_out import HELD_OUT, Row
@@ -53,6 +53,27 @@ def repeated(rows: Sequence[Row], count: int) -> list[Row]:
     if not drawn or any(kind_of(row) != "text" for row in rows):
         return drawn  # a question is asked in one way
     return [drawn[i % len(drawn)] for i in range(count)]
+
+
+def texts_of(rows: Sequence[Row]) -> list[Any]:
+    """What tells held-out rows apart: their text, which may come several times, or their place if they are no texts.
+
+    Example:
+        >>> texts_of([{"text": "a b"}, {"text": "a b"}, {"text": "a b", "label": "c"}])
+        ['a b', 'a b', 2]
+    """
+    return [row["text"] if kind_of(row) == "text" else place for place, row in enumerate(rows)]
+
+
+def rows_said(rows: int, texts: int | None) -> str:
+    """How many held-out rows there are, and of how many texts if that is another number.
+
+    Example:
+        >>> rows_said(300, 4), rows_said(300, None)
+        ('300 held-out rows of 4 different texts', '300 held-out rows')
+    """
+    different = "" if texts in (None, rows) else f" of {texts:,} different text{'s' * (texts != 1)}"
+    return f"{rows:,} held-out rows{different}"
 
 
 class Portions:

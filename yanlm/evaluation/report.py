@@ -12,7 +12,7 @@ import torch
 
 from yanlm.evaluation.held_out import HELD_OUT, Row, held_out_examples, marked_text, masked_positions, placed
 from yanlm.evaluation.inference import BATCH, ONE_PASS, Way, Written, write_ways
-from yanlm.evaluation.portions import Portions
+from yanlm.evaluation.portions import Portions, texts_of
 from yanlm.evaluation.token_scores import token_baselines, token_scores
 from yanlm.evaluation.windows import windows
 from yanlm.generation.options import GenerationOptions
@@ -56,10 +56,10 @@ def evaluate(
         hear: Called with the number of rows done, and their total.
 
     Returns:
-        ``method``, ``rows``, ``of`` how many, ``masked_tokens``, ``baselines``, ``examples``; of a model with a flow
-        ``reconstruction`` and ``one_pass``; once there is something to generate with ``by_steps`` (for ``gpt2`` and
-        ``bart`` with the one entry ``tokens``), and with a flow ``experts`` (share of slots by expert) and
-        ``effective_experts``.
+        ``method``, ``rows``, ``of`` how many, ``texts`` if these are fewer, ``masked_tokens``, ``baselines``,
+        ``examples``; of a model with a flow ``reconstruction`` and ``one_pass``; once there is something to generate
+        with ``by_steps`` (for ``gpt2`` and ``bart`` with the one entry ``tokens``), and with a flow ``experts`` (share
+        of slots by expert) and ``effective_experts``.
     """
     can, was_training = model.can, model.training
     model.eval()
@@ -83,17 +83,20 @@ def evaluate(
             own.add(new)
     model.train(was_training)
     prompts = prompts[: portions.done]
+    texts = texts_of(test[: len(prompts)])
+    different = len(set(texts))
     report: dict[str, Any] = {
         "method": can.method,
         "rows": len(prompts),
         "of": len(test),
+        **({"texts": different} if different < len(prompts) else {}),
         "masked_tokens": sum(len(masked_positions(prompt, builder)) for prompt in prompts),
         "baselines": token_baselines(builder, prompts, test[: len(prompts)], train),
     }
     if can.reconstruct:
         report["reconstruction"] = survived[0] / max(1, survived[1])
     filled = {name: _placed(prompts, own.first) for name, own in zip(ways, written, strict=True)}
-    scores = {name: token_scores(builder, prompts, ids) for name, ids in filled.items()}
+    scores = {name: token_scores(builder, prompts, ids, texts) for name, ids in filled.items()}
     if can.one_pass:
         report["one_pass"] = scores.pop("one_pass")
     if flow or not can.routing:

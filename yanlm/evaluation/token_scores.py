@@ -9,6 +9,7 @@ from yanlm.data.rows import kind_of
 from yanlm.evaluation.aggregate import interval
 from yanlm.evaluation.baselines import COUNTED, most_frequent_token
 from yanlm.evaluation.held_out import Row, masked_positions
+from yanlm.evaluation.portions import texts_of
 from yanlm.tasks import metrics
 from yanlm.tasks.heuristics import last_mentioned, majority
 from yanlm.tokenization.collation import Example, Ids
@@ -19,15 +20,18 @@ Scores = dict[str, Any]
 _ANSWERS = {"qa": "answer", "classify": "label"}
 
 
-def token_scores(builder: Builder, examples: Sequence[Example], filled: Sequence[Ids]) -> Scores:
+def token_scores(
+    builder: Builder, examples: Sequence[Example], filled: Sequence[Ids], texts: Sequence[Any] | None = None
+) -> Scores:
     """Accuracy on masked and on copied tokens, whole masked rows exact, ROUGE of the whole text.
 
-    ``masked_accuracy_ci95`` is an interval over rows, if any token is masked.
+    ``masked_accuracy_ci95`` is an interval over rows, or over ``texts``, if any token is masked.
 
     Args:
         builder: Made the examples.
         examples: Held-out examples.
         filled: The target of each, as a model wrote it.
+        texts: What tells the texts of the examples apart, where one may come several times.
     """
     masked: list[tuple[float, float]] = []  # right and all masked tokens of each row
     copied = shown = exact = 0
@@ -39,8 +43,8 @@ def token_scores(builder: Builder, examples: Sequence[Example], filled: Sequence
         exact += behind <= right
     total, hidden = (sum(pair[k] for pair in masked) for k in (0, 1))
     scores: Scores = {"masked_accuracy": total / max(1, hidden), "exact_match": exact / max(1, len(examples))}
-    if hidden:
-        scores["masked_accuracy_ci95"] = interval(masked)
+    if hidden and (ends := interval(masked, texts)):
+        scores["masked_accuracy_ci95"] = ends
     if shown:
         scores["copied_accuracy"] = copied / shown
     return scores | rouge_scores(_texts(builder, filled), _texts(builder, [example.target for example in examples]))
@@ -73,7 +77,7 @@ def token_baselines(
             guesses.append([common if i in hidden else token for i, token in enumerate(example.target)])
         references = _texts(builder, [example.target for example in examples])
         baselines["copy_source"] = {"masked_accuracy": 0.0} | rouge_scores(_texts(builder, copies), references)
-        baselines["unigram"] = token_scores(builder, examples, guesses)
+        baselines["unigram"] = token_scores(builder, examples, guesses, texts_of(rows))
     hits: dict[str, list[bool]] = {}
     for kind in sorted(kinds & _ANSWERS.keys()):
         for name, right in _answer_baselines(kind, rows, train).items():

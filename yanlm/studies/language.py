@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from moefm.checks import check_positive
 from yanlm.config import YanConfig
 from yanlm.data.corpus import Corpus
+from yanlm.evaluation.portions import rows_said
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.runs.validation import run_corpus
 from yanlm.studies.tools.quality import SHORT
@@ -93,8 +94,8 @@ def language_study(
     length = f"{base.minutes:g} minutes" if base.minutes else f"{steps} steps"
     first = next(iter(reports.values()))[0]
     words = (
-        f"{first['rows']} held-out rows of {', '.join(data)}, {first['masked_tokens']} masked tokens; {length} a run, "
-        f"{over_seeds(seeds)}. *One pass* is the decoder on the encoder's own states."
+        f"{rows_said(first['rows'], first.get('texts'))} ({', '.join(data)}), {first['masked_tokens']} masked tokens; "
+        f"{length} a run, {over_seeds(seeds)}. *One pass* is the decoder on the encoder's own states."
     )
     tables = {SHORT[name]: _table(scores) for name, scores in summary.items()}
     tables["What was trained"] = _training_table(reports)

@@ -41,7 +41,8 @@ def show_report(report: dict[str, Any], folder: Path, longer: str | None = None)
     columns = {**names, "rouge1": "ROUGE-1", "rougeL": "ROUGE-L"}
     columns = {score: name for score, name in columns.items() if any(score in scores for scores in rows.values())}
     share = f"{report['rows']:,} of {report['of']:,}" if report["rows"] < report["of"] else f"{report['rows']:,}"
-    title = f"{share} held-out rows, {report['masked_tokens']} masked tokens: share of them right, of rows"
+    texts = f" of {report['texts']:,} different texts" if "texts" in report else ""
+    title = f"{share} held-out rows{texts}, {report['masked_tokens']} masked tokens: share of them right, of rows"
     title += " with all right, of known tokens kept; ± half of the 95% interval over rows"
     table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)

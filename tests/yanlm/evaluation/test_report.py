@@ -54,6 +54,7 @@ def test_a_time_ends_a_report(make_model: Callable[..., YanModel], builder: Buil
     model, heard = make_model(), list[tuple[int, int]]()
     whole = evaluate(model, builder, ROWS, ROWS * 20, steps=(1,), hear=lambda *told: heard.append(told))
     assert (whole["rows"], whole["of"]) == (40, 40) and heard == [(40, 40)]
+    assert whole["texts"] == 2 and "texts" not in evaluate(model, builder, ROWS, ROWS, steps=(1,))
     short = evaluate(model, builder, ROWS, ROWS * 20, steps=(1,), seconds=1e-6)
     assert (short["rows"], short["of"]) == (20, 40)
     first = evaluate(model, builder, ROWS, ROWS * 10, steps=(1,))

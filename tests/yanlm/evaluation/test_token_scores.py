@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from yanlm.evaluation.held_out import held_out_examples, masked_positions
+from yanlm.evaluation.portions import texts_of
 from yanlm.evaluation.token_scores import rouge_scores, token_baselines, token_scores
 from yanlm.tokenization.examples import Builder
 
@@ -28,6 +29,18 @@ def test_scores_of_the_truth_and_of_one_mistake(builder: Builder) -> None:
     wrong = token_scores(builder, examples, truth)
     assert wrong["masked_accuracy"] == pytest.approx(1 - 1 / hidden)
     assert wrong["exact_match"] == 0.5 and wrong["copied_accuracy"] == 1
+
+
+def test_a_text_with_several_masks_is_one_of_the_interval(builder: Builder) -> None:
+    rows = [{"text": f"the {noun} sat on the mat and the dog ran"} for noun in ("cat", "dog", "house", "river")]
+    once, often = held_out_examples(builder, rows), held_out_examples(builder, rows * 20)
+    written = [[*example.target[:-4], *[builder.pad] * 4] for example in often]
+    texts = texts_of(rows * 20)
+    wide, narrow = (token_scores(builder, often, written, given)["masked_accuracy_ci95"] for given in (texts, None))
+    assert wide[1] - wide[0] != narrow[1] - narrow[0]
+    truth = [list(example.target) for example in once]
+    assert token_scores(builder, once, truth, texts_of(rows)) == token_scores(builder, once, truth)
+    assert "masked_accuracy_ci95" not in token_scores(builder, once, truth, ["the same"] * 4)
 
 
 def test_rouge_is_in_zero_to_one() -> None:

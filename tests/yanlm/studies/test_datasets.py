@@ -56,9 +56,9 @@ def test_whole_words_as_tokens(tmp_path: Path) -> None:
 def test_a_file_that_grew_is_counted_again(tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     for count in (20, 30):
-        own.write_text("a b\nc d e\n" * count)
+        own.write_text("a b\nc d e\nf\n" * count)
         document = datasets_study(Study(tmp_path, "datasets"), [str(own)], tokenizer="words:20")
-        assert document["summary"][str(own)]["rows"] == 2 * count
+        assert document["summary"][str(own)]["rows"] == 3 * count
 
 
 def test_names_of_files_are_text(tmp_path: Path) -> None:

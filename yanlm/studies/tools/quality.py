@@ -9,7 +9,7 @@ from typing import Any
 from moefm.checks import check_count
 from yanlm.data.rows import Row
 from yanlm.evaluation.evaluator import evaluate_task
-from yanlm.evaluation.portions import repeated
+from yanlm.evaluation.portions import repeated, rows_said, texts_of
 from yanlm.generation.options import GenerationOptions
 from yanlm.studies.tools.models import Named
 from yanlm.studies.tools.study import FINGERPRINTS, Json, Say, Study
@@ -59,7 +59,7 @@ class TaskRows:
     @property
     def description(self) -> str:
         """The metric and the rows, at the beginning of a sentence."""
-        rows = f"{len(self.test)} held-out rows ({self.task}, {self.data})"
+        rows = f"{rows_said(len(self.test), len(set(texts_of(self.test))))} ({self.task}, {self.data})"
         return f"{self.metric_name[0].upper()}{self.metric_name[1:]} on {rows}"
 
 
