@@ -18,7 +18,7 @@ from yanlm.generation.capabilities import capabilities
 from yanlm.modeling.io import load_config, model_folder
 from yanlm.runs.claim import claimed, holds_finetuning
 from yanlm.runs.listener import Listener
-from yanlm.runs.record import RUN_FILE, all_finished, check_kinds, read_record, saved_settings
+from yanlm.runs.record import RUN_FILE, check_kinds, finished, saved_settings
 from yanlm.runs.resuming import check_same_training, lasting, with_changes
 from yanlm.runs.settings import RunSettings, from_dict, resolve
 from yanlm.runs.setup import longest
@@ -93,6 +93,8 @@ def finetune_settings(
             chosen |= {"denoising": learned, "model": _flow_settings(config)}
             chosen["model"] |= dict(options.get("model", {}))
         else:
+            if new := ", ".join(options.get("model", {})).replace("num_experts", "--experts"):
+                raise ValueError(f"{folder} holds a model of kind {config.method}, without a flow: leave out {new}")
             chosen["baseline"] = config.method
         chosen |= {"steps1": length["steps"]} if "steps" in length else length
         if config.method == "gpt2":
@@ -163,13 +165,6 @@ def _read(out: Path) -> dict[str, Any]:
     return plan
 
 
-def _finished(folders: Mapping[int, Path], settings: RunSettings) -> dict[int, RunSettings]:
-    """Settings of the seeds whose training is over: what a resumed fine-tuning changes is not theirs."""
-    records = {seed: read_record(folder) for seed, folder in folders.items() if (folder / RUN_FILE).is_file()}
-    over = {seed: record for seed, record in records.items() if all_finished(folders[seed], record, settings)}
-    return {seed: from_dict(record["settings"]) for seed, record in over.items()}
-
-
 def finetune(
     settings: RunSettings,
     seeds: int,
@@ -227,7 +222,7 @@ def finetune(
         if padded_answers and not resume:
             settings = pad_answers(settings, corpus)
         folders = {seed: out / f"seed-{seed}" for seed in range(settings.seed, settings.seed + seeds)}
-        over = _finished(folders, settings) if resume else {}
+        over = {seed: old for seed, folder in folders.items() if resume and (old := finished(folder))}
         if len(over) == seeds:
             check_same_training(_read(out), settings, f"another: --model {pasted(folders[settings.seed])}")
         plan = partial(write_plan, out, settings, seeds, resume, command)

@@ -17,7 +17,7 @@ from yanlm.kinds import PRESET_NAMES
 from yanlm.modeling.io import WEIGHTS_FILE
 from yanlm.runs.parsing import shown
 from yanlm.runs.resuming import lasting
-from yanlm.runs.settings import RunSettings
+from yanlm.runs.settings import RunSettings, from_dict
 
 RUN_FILE = "run.json"
 
@@ -80,6 +80,15 @@ def is_finished(out: Path, record: Mapping[str, Any], stage: int) -> bool:
 def all_finished(out: Path, record: Mapping[str, Any], settings: RunSettings) -> bool:
     """Whether all stages of the run in ``out`` are over."""
     return all(is_finished(out, record, stage) for stage in settings.stages)
+
+
+def finished(out: Path) -> RunSettings | None:
+    """Settings of the run in ``out`` if all its stages are over: what a resumed fine-tuning changes is not theirs."""
+    if not (out / RUN_FILE).is_file():
+        return None
+    record = read_record(out)
+    settings = from_dict(record["settings"])
+    return settings if all_finished(out, record, settings) else None
 
 
 def saved_settings(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from moefm.checks import check_choice, check_count, check_positive
 from yanlm.kinds import AUTOREGRESSIVE, BASELINES
 from yanlm.objectives.settings import Denoising, Stage1, Stage2
 from yanlm.runs.baseline import encoder_denoises, for_baseline, for_denoiser
+from yanlm.runs.initial import taken_over
 from yanlm.runs.parsing import checked_model, parsed, replaced
 from yanlm.runs.presets import Recipe, get_preset
 from yanlm.training.schedule import TrainSettings
@@ -216,10 +217,9 @@ def resolve(options: Mapping[str, Any]) -> RunSettings:
         preset, options = for_denoiser(preset, options)
     elif given := ", ".join(options.get("denoising") or ()):
         raise ValueError(f"denoising is of a flow with denoiser='encoder': set that in [model], or leave out {given}")
-    chosen: dict[str, Any] = {"tokenizer": preset.tokenizer, "share1": preset.share1} | dict(options)
+    chosen: dict[str, Any] = {"share1": preset.share1} | dict(options) | taken_over(preset, options)
     for name in _GROUPS:
         chosen[name] = replaced(getattr(preset, name), name, chosen.get(name, {}))
-    chosen["model"] = preset.model | dict(chosen.get("model", {}))
     if all(chosen.get(name) is None for name in ("minutes", "steps1", "steps2")):
         chosen |= preset.length
     settings = RunSettings(**chosen)  # the model's options last: checking them takes an import of transformers

@@ -30,6 +30,10 @@ def run_corpus(settings: RunSettings, say: Callable[[str], None]) -> Corpus:
     """The corpus of a run: rows of its task, or all that its data holds."""
     named: dict[str, Any] = {"weights": settings.weights, "text_column": settings.text_column, "on_note": say}
     if settings.task is None:
+        if settings.source_field is not None or settings.target_field is not None:
+            raise ValueError(
+                "source_field and target_field go with a task: set task, or name the text with text_column"
+            )
         return load_corpus(settings.data, **named)
     fields: dict[str, Any] = {"source_field": settings.source_field, "target_field": settings.target_field}
     return load_task(settings.data, settings.task, **named, **fields)

@@ -41,6 +41,11 @@ def test_a_student_is_tuned_on_the_task_and_not_by_itself(models: Path, tmp_path
     assert (tuned.denoising.plain, tuned.stages) == (0.5, (1,))
 
 
+def test_a_model_without_a_flow_has_no_experts(models: Path) -> None:
+    with pytest.raises(ValueError, match="holds a model of kind mlm, without a flow: leave out --experts"):
+        finetune_settings(models / "mlm", "qa", ["builtin:rooms"], {"model": {"num_experts": 7}})
+
+
 def test_a_recipe_may_mask_more_than_the_answer(models: Path) -> None:
     for kind, recipe in (("flow", "recipe2"), ("mlm", "recipe1")):
         plain = finetune_settings(models / kind, "qa", ["builtin:rooms"], {})

@@ -32,6 +32,12 @@ def test_rows_of_a_run() -> None:
     assert run_corpus(settings(data="builtin:pydoc", task="completion"), print).kind == "seq2seq"
 
 
+def test_fields_without_a_task_are_refused() -> None:
+    for name in ("source_field", "target_field"):
+        with pytest.raises(ValueError, match="source_field and target_field go with a task"):
+            run_corpus(settings(data="builtin:pydoc", **{name: "body"}), print)
+
+
 def test_without_a_task_or_looks_nothing_stops_a_run(tokenizer: Any) -> None:
     assert validation_score(settings(), tokenizer, corpus()) is None
     assert validation_score(settings(task="completion"), tokenizer, corpus()) is None
