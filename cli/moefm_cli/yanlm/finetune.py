@@ -39,6 +39,7 @@ yanlm finetune --resume runs/finetune            continue after Ctrl-C, a crash 
 
 
 CHANGEABLE = ("lr", "minutes", "steps", "eval_rows")
+_COUNTS = ("seeds", "steps", "batch_size", "bucket", "check_every", "check_rows", "patience")
 
 
 def finetune(
@@ -90,10 +91,7 @@ def finetune(
     from yanlm.runs.resuming import resumed
 
     keep_memory()
-    check_counts(
-        {"seeds": seeds, "steps": steps, "batch_size": batch_size, "bucket": bucket}
-        | {"check_every": check_every, "check_rows": check_rows, "patience": patience}
-    )
+    check_counts({name: ctx.params[name] for name in _COUNTS})
     if resume is not None:
         given = given_options(ctx)
         only_changeable(given, CHANGEABLE, "begin another fine-tuning with --out")

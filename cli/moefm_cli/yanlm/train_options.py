@@ -47,7 +47,9 @@ Stage = Annotated[
         help="both, 1 (autoencoder) or 2 (flow).", rich_help_panel=TRAINED, autocompletion=among("both", "1", "2")
     ),
 ]
-Init = Annotated[Path | None, typer.Option(help="Model folder to start from.", rich_help_panel=TRAINED)]
+Init = Annotated[
+    Path | None, typer.Option(help="Model folder to start from, with its tokenizer and sizes.", rich_help_panel=TRAINED)
+]
 InitFrom = Annotated[
     Path | None,
     typer.Option(help="Folder of a published GPT-2 or BART to start the baseline from.", rich_help_panel=TRAINED),

@@ -53,3 +53,10 @@ def test_one_pass_is_a_way_only_where_generate_has_it() -> None:
 )
 def test_where_there_is_nothing_to_choose(report: dict[str, Any], kind: str) -> None:
     assert best_way(report, CAPABILITIES[kind]) == {}
+
+
+def test_one_text_decides_nothing() -> None:
+    scores = {"masked_accuracy": 0.1, "exact_match": 0.0}
+    better = scores | {"masked_accuracy": 0.9}
+    report = {"by_steps": {"3": scores, "1": better}, "one_pass": better, "texts": 1}
+    assert best_way(report, DENOISING) == {"sampler": "flow", "steps": 3}
