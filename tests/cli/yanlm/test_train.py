@@ -324,7 +324,7 @@ def test_a_start_that_fails_leaves_nothing(small, name):
 def test_the_name_corrected_the_command_just_runs(small):
     assert small(*BEGIN[:2], "--data", "text.txt", *BEGIN[4:])[0] == 2
     Path("r").mkdir()
-    Path("r/run.json").write_text("{}")  # of an earlier version, which left it behind
+    Path("r/run.json").write_text('{"settings": {}}')  # of a run that was killed before its first step
     assert small(*BEGIN)[0] == 0
     code, _, err = small(*BEGIN)
     assert code == 2 and "holds a run already" in err
