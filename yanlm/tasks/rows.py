@@ -52,11 +52,11 @@ def _made(rows: Sequence[Row], task: Task, seed: int) -> tuple[list[Row], list[t
     kept, unfit = list[Row](), list[tuple[Row, DataError]]()
     for row in rows:
         try:
-            made = task.make_row(row, seed)
+            formed = task.make_row(row, seed)
         except DataError as error:
             unfit.append((row, error))
         else:
-            kept += [] if made is None else [made]
+            kept += [] if formed is None else [formed]
     return kept, unfit
 
 
@@ -155,8 +155,8 @@ def _served(source: Source, task: Task, seed: int, say: Callable[[str], None]) -
     """A source with the rows of a task."""
     given = {"training": source.rows or [], "validation": source.validation, "test": source.test}
     texts = {split: documents(rows) if task.from_texts else rows for split, rows in given.items()}
-    made = {split: _made(rows, task, seed) for split, rows in texts.items()}
-    unfit = [(split, row, error) for split, (_, wrong) in made.items() for row, error in wrong]
+    parts = {split: _made(rows, task, seed) for split, rows in texts.items()}
+    unfit = [(split, row, error) for split, (_, wrong) in parts.items() for row, error in wrong]
     if unfit:
         split, row, error = unfit[0]
         total = sum(map(len, texts.values()))
@@ -165,7 +165,7 @@ def _served(source: Source, task: Task, seed: int, say: Callable[[str], None]) -
         why, first = str(error).partition(";")[0], words_of(row)[:40]
         say(printable_line(f"{source.name}: {len(unfit)} of {total} rows left out: {why}; the first begins {first!r}"))
     splits = []
-    for split, (kept, wrong) in made.items():
+    for split, (kept, wrong) in parts.items():
         fit = len(texts[split]) - len(wrong)
         try:
             splits.append(_checked(kept, fit, task))
