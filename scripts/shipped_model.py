@@ -3,11 +3,11 @@
     python scripts/shipped_model.py DATA --out runs/shipped
 
 DATA holds a folder for each of the sets below, with train.jsonl.gz in it and, for stories, validation.jsonl.gz and
-test.jsonl.gz. The texts are cut into runs of whole sentences. There are nine trainings, each of which begins from the
-one before. The first keeps its learning rate. In the second it falls to zero. In the third, which is short, the length
-head learns how many tokens stand behind a mask. The others do the same twice more, with Muon and batches twice as
-large. --minutes sets how long each takes. The weights are stored in 16 bits. Run the script again after an
-interruption: it goes on from the last checkpoint.
+test.jsonl.gz. The texts are cut into runs of whole sentences. There are thirteen trainings, each of which begins from
+the one before. The first keeps its learning rate. In the second it falls to zero. In the third, which is short, the
+length head learns how many tokens stand behind a mask. Then, with Muon and batches twice as large, all three come twice
+more, and the second and third two more times. --minutes sets how long each takes. The weights are stored in 16 bits.
+Run the script again after an interruption: it goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ SETTLE_PLAIN: dict[str, Any] = {
     "denoising": {"plain": 0.85, "reveal": 0.05},
     "recipe1": {**SETTLE["recipe1"], "masking": {**SETTLE["recipe1"]["masking"], "tail": 0.05}},
 }
+SLOWLY: dict[str, Any] = {**SETTLE_PLAIN, "recipe1": {**SETTLE_PLAIN["recipe1"], "lr": 0.001}}
 MORE: dict[str, Any] = {
     "recipe1": {"warmup": 100, "masking": {"rate": [0.1, 0.4], "spans": [1, 1, 1, 2, 3], "tail": 0.05}},
 }
@@ -108,8 +109,12 @@ PHASES: dict[str, dict[str, Any]] = {
     "more2": with_muon(MORE, 4),
     "settle3": with_muon(SETTLE_PLAIN, 5),
     "lengths3": with_muon(WORDS_ALONE, 6),
+    "settle4": with_muon(SETTLE_PLAIN, 7),
+    "lengths4": with_muon(WORDS_ALONE, 8),
+    "settle5": with_muon(SLOWLY, 9),
+    "lengths5": with_muon(WORDS_ALONE, 10),
 }
-MINUTES = (55.0, 46.0, 5.0, 29.0, 46.0, 6.0, 52.0, 112.0, 6.0)
+MINUTES = (55.0, 46.0, 5.0, 29.0, 46.0, 6.0, 52.0, 112.0, 6.0, 98.0, 6.0, 34.0, 6.0)
 
 
 def cut(data: Path, out: Path) -> None:
