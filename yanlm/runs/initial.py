@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yanlm.modeling.description import FLOW_SETTINGS
+from yanlm.runs.baseline import encoder_denoises
 from yanlm.runs.presets import Preset
 from yanlm.tokenization.specs import trained_size
 
@@ -42,6 +42,8 @@ def taken_over(preset: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
     folder, config = _initial(options)
     if config is None:
         return chosen
+    from yanlm.modeling.description import FLOW_SETTINGS
+
     fixed = [*FLOW_SETTINGS, *(("encoder_layers",) if options.get("baseline") else ())]  # of the flow it is as large as
     own = {name: getattr(config, name) for name in chosen["model"] if name not in fixed and hasattr(config, name)}
     for name, value in own.items():
@@ -68,7 +70,10 @@ def _initial(options: Mapping[str, Any]) -> tuple[Path, Any]:
         config = load_config(folder)
     except ValueError:  # said when it is loaded
         return folder, None
-    return folder, config if config.method == (options.get("baseline") or "flow") else None
+    same = config.method == (options.get("baseline") or "flow")
+    if config.method in ("flow", "vfm"):  # a flow of the other kind is refused when it is loaded
+        same = same and (config.denoiser == "encoder") == encoder_denoises(options)
+    return folder, config if same else None
 
 
 def _saved_tokenizer(folder: Path) -> str | None:

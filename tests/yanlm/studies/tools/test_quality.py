@@ -16,10 +16,11 @@ def test_notes_of_the_data_are_heard_and_what_decides_the_rows_is_kept(tmp_path:
     notes: list[str] = []
     rows = task_rows([str(tmp_path / "asked.jsonl")], "infill", 5, say=notes.append, length="given")
     assert len(rows.test) == 5 and any("the contexts, each once" in note for note in notes)
+    assert list(rows.settings.pop("fingerprints")) == [str(tmp_path / "asked.jsonl")]
     assert rows.settings == {
         "data": [str(tmp_path / "asked.jsonl")], "task": "infill", "metric": "masked_accuracy", "rows": 5,
         "text_column": None, "length": "given",
     }  # fmt: skip
-    assert rows.description.startswith("Masked tokens right on 5 held-out rows (infill, ")
+    assert rows.description.startswith("Masked tokens right on 5 held-out rows of 3 different texts (infill, ")
     with pytest.raises(ValueError, match="rows"):
         task_rows([str(tmp_path / "asked.jsonl")], "infill", 0)
