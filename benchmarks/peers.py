@@ -29,9 +29,9 @@ from rich.table import Table
 from moefm import MLPMixtureField
 from moefm_toy.datasets import Dataset, load_dataset
 from moefm_toy.experiment import MethodRun, SeedRun, parameters
+from moefm_toy.folders import prepare_folder
 from moefm_toy.measure import draw_clouds, measure
 from moefm_toy.report import document
-from moefm_toy.results import prepare_folder
 from moefm_toy.settings import Settings
 
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"

@@ -67,7 +67,7 @@ class Coordinates:
 
     def as_dictionary(self) -> Self:
         """The same with samples as a dictionary of columns, whatever the table was."""
-        return replace(self, form=replace(self.form, library="dict"))
+        return replace(self, form=replace(self.form, backend="dict"))
 
     def log_scale(self, table: Table) -> NDArray[np.float64]:
         """What to add to the log-densities of points to express them in the units of the columns, ``(N,)``."""
@@ -77,7 +77,9 @@ class Coordinates:
     @property
     def config(self) -> dict[str, Any]:
         """What :meth:`from_config` rebuilds them from."""
-        return {**vars(self.form), "columns": to_config(self.columns)}
+        form = self.form
+        described = {"library": form.backend, "names": form.names, "dtypes": form.dtypes, "labels": form.labels}
+        return {**described, "columns": to_config(self.columns)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -104,5 +106,5 @@ def same_columns(known: Sequence[str], table: Table) -> Table:
     if sorted(names) != sorted(known):
         raise ValueError(f"cond must have the columns {', '.join(known)}, got {', '.join(names)}")
     order = [names.index(name) for name in known]
-    form = Form(table.form.library, list(known), [table.form.dtypes[place] for place in order])
+    form = Form(table.form.backend, list(known), [table.form.dtypes[place] for place in order])
     return Table(form, [table.columns[place] for place in order], table.rows)

@@ -17,12 +17,13 @@ CATEGORICAL = "Categorical"
 
 @dataclass(frozen=True)
 class Form:
-    """What a table looked like: its library (``numpy`` for arrays, or ``dict``), names, and dtype of every column.
+    """What a table looked like: its library, names, and dtype of every column.
 
-    ``labels`` are the columns' names where some of them are numbers, as in a data frame made from an array.
+    ``backend`` is the library, ``numpy`` for arrays, or ``dict``. ``labels`` are the columns' names where some of them
+    are numbers, as in a data frame made from an array.
     """
 
-    library: str
+    backend: str
     names: list[str]
     dtypes: list[str]
     labels: list[Any] | None = None
@@ -34,9 +35,9 @@ class Form:
 
     def build(self, columns: Sequence[Values]) -> Any:
         """A table of this form from columns: an array, or a data frame or dictionary with the names."""
-        if self.library == "dict":
+        if self.backend == "dict":
             return dict(zip(self.names, columns, strict=True))
-        if self.library == "numpy":
+        if self.backend == "numpy":
             dtype = self.dtypes[0]
             array = np.empty((len(columns[0]), len(columns)), dtype)
             for place, values in enumerate(columns):
@@ -44,9 +45,9 @@ class Form:
             return array
         import narwhals as nw
 
-        library: Any = self.library
+        backend: Any = self.backend
         series = [
-            nw.new_series(name, values.tolist(), getattr(nw, dtype)(), backend=library)
+            nw.new_series(name, values.tolist(), getattr(nw, dtype)(), backend=backend)
             for name, dtype, values in zip(self.names, self.dtypes, columns, strict=True)
         ]
         frame = nw.concat([one_column.to_frame() for one_column in series], how="horizontal").to_native()

@@ -104,14 +104,15 @@ def _from_frame(frame: Any) -> tuple[Form, list[Values], list[NDArray[np.bool_]]
         series = narwhal.get_column(label)
         dtype = str(series.dtype).split("(")[0]
         if not (series.dtype.is_numeric() or dtype in (*_PARSED, "Object")):
-            raise ValueError(_no_flow(str(label), series.dtype))
+            raise ValueError(unfit(str(label), series.dtype))
         dtypes.append({"Enum": "String", "Decimal": "Float64"}.get(dtype, dtype))
         columns.append(np.array(series.to_list(), dtype=object))
     form = Form(str(narwhal.implementation), names, dtypes, kept_labels(narwhal.columns))
     return form, columns, [_absent(values) for values in columns]
 
 
-def _no_flow(label: str, dtype: Any) -> str:
+def unfit(label: str, dtype: Any) -> str:
+    """What is said of a column whose type no flow takes."""
     return (
         f"column {label!r} is of type {dtype}, which no flow takes: leave it out, or turn it into a number (a date "
         "into days since another, for instance)"
@@ -132,7 +133,7 @@ def _typed(name: str, label: str, values: Values, labels: bool) -> Values:
     if values.dtype.kind == "O":
         values = _parsed(name, label, values, labels)
     if values.dtype.kind in "mMc":
-        raise ValueError(_no_flow(label, values.dtype))
+        raise ValueError(unfit(label, values.dtype))
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
     if values.dtype.kind in "Ub":

@@ -20,22 +20,6 @@ from moefm_toy.experiment import SeedRun
 _KINDS = [".gif", ".png", ".svg", ".json", ".npz"]
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make the folder and prove that it can be written to, before any training.
-
-    Raises:
-        ValueError: It cannot be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"--out must be a folder that can be written to, got {str(folder)!r}: {error.strerror or error}"
-        ) from None
-
-
 def write_results(folder: Path, dataset: Dataset, result: dict[str, Any], run: SeedRun, gif: bool) -> list[str]:
     """Write numbers, figures and samples into ``folder``: all into a scratch folder first, then moved over.
 

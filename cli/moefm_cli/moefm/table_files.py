@@ -65,10 +65,9 @@ def _parquet(path: Path, content: bytes) -> dict[str, Any]:
         taken = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal,
                  pa.types.is_string, pa.types.is_large_string, pa.types.is_null)  # fmt: skip
         if not any(is_kind(held) for is_kind in taken):
-            raise UsageError(
-                f"{path}: column {name!r} is of type {held}, which no flow takes: leave it out, or turn it into a "
-                "number (a date into days since another, for instance)"
-            )
+            from moefm.sklearn.tables import unfit
+
+            raise UsageError(f"{path}: {unfit(name, held)}")
         values = column.to_pylist()
         columns[name] = np.array(values, dtype=object if None in values else None)
     return columns

@@ -58,7 +58,7 @@ def fit(
     if unknown or set(names) == set(order):
         raise UsageError(f"--given must name some of the columns {', '.join(order)}, got {given!r}")
     from moefm.sklearn import MoEFlow
-    from moefm_toy.results import prepare_folder
+    from moefm_toy.folders import prepare_folder
 
     new = not out.exists()
     prepare_folder(out)

@@ -152,8 +152,9 @@ def _run_toy(
 
     from moefm_toy.datasets import load_dataset
     from moefm_toy.experiment import run_seed
+    from moefm_toy.folders import prepare_folder
     from moefm_toy.report import document
-    from moefm_toy.results import prepare_folder, write_results
+    from moefm_toy.results import write_results
 
     data = load_dataset(name, dim=dim)
     # A network this small gains nothing from more threads, and its numbers then do not depend on their number.
