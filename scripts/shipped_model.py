@@ -3,11 +3,11 @@
     python scripts/shipped_model.py DATA --out runs/shipped
 
 DATA holds a folder for each of the sets below, with train.jsonl.gz in it and, for stories, validation.jsonl.gz and
-test.jsonl.gz. The texts are cut into runs of whole sentences. There are thirteen trainings, each of which begins from
+test.jsonl.gz. The texts are cut into runs of whole sentences. There are fifteen trainings, each of which begins from
 the one before. The first keeps its learning rate. In the second it falls to zero. In the third, which is short, the
 length head learns how many tokens stand behind a mask. Then, with Muon and batches twice as large, all three come twice
-more, and the second and third two more times. --minutes sets how long each takes. The weights are stored in 16 bits.
-Run the script again after an interruption: it goes on from the last checkpoint.
+more, and the second and third three more times, at the end with shorter runs. --minutes sets how long each takes. The
+weights are stored in 16 bits. Run the script again after an interruption: it goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import math
 import random
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,17 @@ from yanlm.tasks.sentences import sentence_runs
 SETS = ("stories", "fairytale_stories", "tinystories", "sherlock")
 HELD_OUT = ("stories",)
 """Whose other splits are held out: whole books."""
-WORDS = (16, 80)
-"""A run of sentences ends with the sentence that reaches a length drawn from here."""
+
+
+def evenly(draw: random.Random) -> int:
+    """Words after which a run ends with its sentence: each number as often as the others."""
+    return draw.randint(16, 80)
+
+
+def briefly(draw: random.Random) -> int:
+    """The same with more short runs, many of them a single sentence, as people write them: uniform in the logarithm."""
+    return round(math.exp(draw.uniform(math.log(4), math.log(80))))
+
 
 FEWEST = 4
 """Words of a run; shorter ones are what is left of a text."""
@@ -113,11 +122,15 @@ PHASES: dict[str, dict[str, Any]] = {
     "lengths4": with_muon(WORDS_ALONE, 8),
     "settle5": with_muon(SLOWLY, 9),
     "lengths5": with_muon(WORDS_ALONE, 10),
+    "settle6": with_muon(SLOWLY, 11),
+    "lengths6": with_muon(WORDS_ALONE, 12),
 }
+BRIEFLY = ("settle6", "lengths6")
+"""Trained on shorter runs."""
 MINUTES = (55.0, 46.0, 5.0, 29.0, 46.0, 6.0, 52.0, 112.0, 6.0, 98.0, 6.0, 34.0, 6.0)
 
 
-def cut(data: Path, out: Path) -> None:
+def cut(data: Path, out: Path, words: Callable[[random.Random], int] = evenly) -> None:
     """Write the rows of every split."""
     out.mkdir(parents=True, exist_ok=True)
     for split in ("train", "validation", "test"):
@@ -125,7 +138,7 @@ def cut(data: Path, out: Path) -> None:
         for name in SETS if split == "train" else HELD_OUT:
             with gzip.open(data / name / f"{split}.jsonl.gz", "rt", encoding="utf-8") as file:
                 texts = (json.loads(line)["text"] for line in file)
-                runs = (run for text in texts for run, _ in sentence_runs(text, partial(draw.randint, *WORDS)))
+                runs = (run for text in texts for run, _ in sentence_runs(text, lambda: words(draw)))
                 rows += [run for run in runs if len(run.split()) >= FEWEST]
         draw.shuffle(rows)
         lines = "".join(json.dumps({"text": row}) + "\n" for row in rows)
@@ -170,12 +183,13 @@ def settings(changes: dict[str, Any]) -> dict[str, Any]:
 
 def make(data: Path, out: Path, minutes: Sequence[float]) -> None:
     """Cut, train phase by phase, store."""
-    rows = out / "rows"
+    rows, short_rows = out / "rows", out / "short-rows"
     cut(data, rows)
+    cut(data, short_rows, briefly)
     records: dict[str, dict[str, Any]] = {}
     begin: dict[str, Any] = {}
     for (name, changes), length in zip(PHASES.items(), minutes, strict=True):
-        records[name] = train(name, {**settings(changes), **begin}, length, rows, out)
+        records[name] = train(name, {**settings(changes), **begin}, length, short_rows if name in BRIEFLY else rows, out)
         begin = {"init": str(out / name)}
     last = out / list(PHASES)[-1]
     model = yanlm.load_model(last).to(torch.bfloat16)

@@ -20,10 +20,7 @@ def read_csv(path: Path, content: bytes) -> NamedPoints:
     Raises:
         DataError: The text cannot be read as points.
     """
-    try:
-        text = content.decode("utf-8-sig")  # also takes off the mark that spreadsheets write first
-    except UnicodeDecodeError as error:
-        fail(path, f"is not UTF-8 text (byte {error.start}); save it as 'CSV UTF-8'", error)
+    text = csv_text(path, content)
     mark = separator(text)
     rows = csv_rows(path, text, mark)
     header = _header(path, rows[0][1]) if rows else []
@@ -41,6 +38,18 @@ def read_csv(path: Path, content: bytes) -> NamedPoints:
             fail(path, f"line {line} has {len(row)} columns, {width} expected; make all rows equally long")
     numbers = [_numbers(path, line, row, header) for line, row, _ in body]
     return NamedPoints(np.array(numbers, dtype=np.float64), tuple(header))
+
+
+def csv_text(path: Path, content: bytes) -> str:
+    """The text of a csv file.
+
+    Raises:
+        DataError: It is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")  # also takes off the mark that spreadsheets write first
+    except UnicodeDecodeError as error:
+        fail(path, f"is not UTF-8 text (byte {error.start}); save it as 'CSV UTF-8'", error)
 
 
 def csv_rows(path: Path, text: str, mark: str) -> list[tuple[int, list[str], int]]:

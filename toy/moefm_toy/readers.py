@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import io
 import os
-import re
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from moefm.installation import install
-from moefm.reading import TooLargeError, check_size, read_bytes
+from moefm.reading import check_size
 from moefm_toy.csv_points import read_csv
-from moefm_toy.named_points import NamedPoints, Points, fail
+from moefm_toy.named_points import NamedPoints, Points, content_of, fail, load
+from moefm_toy.parquet import parquet_table
 
 NPZ_NAMES = ("points", "x", "X", "data")
 """The arrays looked for, in this order, in an .npz file that holds several."""
-
-
-INDEX = re.compile(r"__index_level_\d+__")
-"""Names that pandas gives to row indices."""
 
 
 def read_points(path: str | os.PathLike[str]) -> Points:
@@ -69,52 +63,21 @@ def read_named(path: str | os.PathLike[str]) -> NamedPoints:
         DataError: See :func:`read_points`.
     """
     path = Path(path)
-    try:
-        if path.is_dir():
-            fail(path, "is a folder; give one file of points")
-        if not path.exists():
-            fail(path, "does not exist; check the path")
-        read = _READERS.get(path.suffix.lower())
-        if read is None:
-            given = f"has the extension '{path.suffix}'" if path.suffix else "has no extension"
-            fail(path, f"{given}; accepted are {', '.join(_READERS)}")
-        content = read_bytes(path)
-        if not content:
-            fail(path, "is empty (0 bytes); it needs one point per row")
-        values = read(path, content)
+    with content_of(path, READERS) as content:
+        values = READERS[path.suffix.lower()](path, content)
         named = values if isinstance(values, NamedPoints) else NamedPoints(values)
         return named._replace(points=_checked(path, named.points), integers=named.points.dtype.kind in "iu")
-    except OSError as error:
-        fail(path, f"cannot be read ({error.strerror or error}); check its permissions", error)
-    except TooLargeError as error:
-        fail(path, str(error), error)
-    except MemoryError as error:
-        fail(path, "does not fit into memory, or is damaged; save fewer points", error)
-
-
-def _load(path: Path, load: Callable[[], Any]) -> Any:
-    """Calls a library's reader; whatever a damaged file makes it raise becomes a `DataError`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy warns about odd headers on its way to the error
-            return load()
-    except MemoryError:
-        raise
-    except Exception as error:  # damaged files raise nearly anything: zlib, struct, tokenizer errors
-        if "pickle" in str(error):
-            fail(path, "holds Python objects (a pickle), never loaded here; save an array of floats", error)
-        fail(path, f"is damaged or not a {path.suffix.lower()} file ({error}); save it again", error)
 
 
 def _read_npy(path: Path, content: bytes) -> Any:
-    array = _load(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
+    array = load(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
     if not isinstance(array, np.ndarray):
         fail(path, "is an .npz archive by its content; rename it to .npz")
     return array
 
 
 def _read_npz(path: Path, content: bytes) -> Any:
-    archive = _load(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
+    archive = load(path, lambda: np.load(io.BytesIO(content), allow_pickle=False))
     if isinstance(archive, np.ndarray):
         fail(path, "is an .npy array by its content; rename it to .npy")
     names = list(archive.files)
@@ -124,32 +87,24 @@ def _read_npz(path: Path, content: bytes) -> Any:
         fail(path, f"holds {held}; save one array, or call the points one of {', '.join(NPZ_NAMES)}")
     size = sum(info.file_size for info in archive.zip.infolist() if info.filename.removesuffix(".npy") == arrays[0])
     check_size(size, f"the array {arrays[0]} unpacks to")
-    return _load(path, lambda: archive[arrays[0]])
+    return load(path, lambda: archive[arrays[0]])
 
 
-def _read_parquet(path: Path, content: bytes) -> Any:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        fail(path, f"needs pyarrow to be read; {install('parquet')}", error)
-    file = _load(path, lambda: pq.ParquetFile(pa.BufferReader(content)))
-    fields = [field for field in file.schema_arrow if not INDEX.fullmatch(field.name)]  # the row index of pandas
-    for field in fields:
-        if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
-            fail(path, f"column '{field.name}' is of type {field.type}, not a number; leave it out")
-    names = [field.name for field in fields]
-    if len(set(names)) < len(names):
-        fail(path, "has several columns of one name; give each its own")
-    check_size(8 * file.metadata.num_rows * len(names), "unpacks to")
-    table = _load(path, lambda: file.read(names))
-    columns = [np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in names]
+def _read_parquet(path: Path, content: bytes) -> NamedPoints:
+    def fault(name: str, held: Any) -> str | None:
+        from pyarrow import types
+
+        number = types.is_integer(held) or types.is_floating(held)
+        return None if number else f"column '{name}' is of type {held}, not a number; leave it out"
+
+    table = parquet_table(path, content, fault)
+    columns = [np.asarray(column.to_numpy(), dtype=np.float64) for column in table.columns]
     if not columns:
         fail(path, "holds no column; it needs one column per coordinate")
-    return NamedPoints(np.stack(columns, axis=1), tuple(names))
+    return NamedPoints(np.stack(columns, axis=1), tuple(table.column_names))
 
 
-_READERS: dict[str, Callable[[Path, bytes], Any]] = {
+READERS: dict[str, Callable[[Path, bytes], Any]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".csv": read_csv,

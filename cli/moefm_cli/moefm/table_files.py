@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from moefm.installation import install
 from moefm.plain_text import MISSING, separator
-from moefm.reading import read_bytes
-from moefm_cli.common import UsageError
-from moefm_toy.csv_points import UNCLOSED, csv_rows
-from moefm_toy.readers import INDEX, read_named
+from moefm_toy.csv_points import UNCLOSED, csv_rows, csv_text
+from moefm_toy.named_points import content_of, fail
+from moefm_toy.parquet import parquet_table
+from moefm_toy.readers import READERS, read_named
 
 DIGITS = 7
 """Digits of a float that are written, if it does not vary less than it is large."""
@@ -28,71 +27,58 @@ def read_columns(path: Path) -> dict[str, Any]:
     A .csv file does not say what its columns hold, so their cells do (:func:`typed`). Other files say it.
 
     Raises:
-        UsageError: The file is of another kind, or its content is no table.
-        DataError: A ``ValueError`` for a file that cannot be read.
+        DataError: A ``ValueError`` for a file that cannot be read, is of another kind or holds no table.
     """
-    kind = path.suffix.lower()
-    if kind in (".npy", ".npz"):
-        named = read_named(path)
-        points = named.points.astype(np.int64) if named.integers else named.points
-        return {str(place): column for place, column in enumerate(points.T)}
-    if not path.is_file():
-        raise UsageError(f"{path} is not a file; check the path")
-    if kind == ".parquet":
-        return _parquet(path, read_bytes(path))
-    if kind != ".csv":
-        raise UsageError(f"{path} has the extension {kind!r}; accepted are .csv, .parquet, .npy and .npz")
-    return _csv(path, read_bytes(path))
+    if path.suffix.lower() in _READERS:
+        with content_of(path, READERS) as content:
+            return _READERS[path.suffix.lower()](path, content)
+    named = read_named(path)
+    points = named.points.astype(np.int64) if named.integers else named.points
+    return {str(place): column for place, column in enumerate(points.T)}
 
 
 def _parquet(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise UsageError(f"{path} needs pyarrow to be read; {install('parquet')}") from None
-    try:
-        table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path} is damaged or not a .parquet file ({error}); save it again") from None
-    names = [name for name in table.column_names if not INDEX.fullmatch(name)]  # not the row index of pandas
-    if len(set(names)) < len(names):
-        raise UsageError(f"{path} has several columns of one name; give each its own")
-    columns = {}
-    for name in names:
-        column = table[name]
-        held = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        taken = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal,
-                 pa.types.is_string, pa.types.is_large_string, pa.types.is_null)  # fmt: skip
-        if not any(is_kind(held) for is_kind in taken):
-            from moefm.sklearn.tables import unfit
-
-            raise UsageError(f"{path}: {unfit(name, held)}")
+    table, columns = parquet_table(path, content, _fault), {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
         values = column.to_pylist()
         columns[name] = np.array(values, dtype=object if None in values else None)
     return columns
 
 
+def _fault(name: str, held: Any) -> str | None:
+    """What is wrong with a column of this Arrow type."""
+    from pyarrow import types
+
+    held = held.value_type if types.is_dictionary(held) else held
+    taken = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal,
+             types.is_string, types.is_large_string, types.is_null)  # fmt: skip
+    if any(is_kind(held) for is_kind in taken):
+        return None
+    from moefm.sklearn.tables import unfit
+
+    return unfit(name, held)
+
+
 def _csv(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text (byte {error.start}); save it as 'CSV UTF-8'") from None
+    text = csv_text(path, content)
     rows = csv_rows(path, text, separator(text))
     for line, row, _ in rows:
         if any("\n" in cell.strip() for cell in row):
-            raise UsageError(f"{path}: line {line}: {UNCLOSED}; leave the quotes out, and line ends within a cell")
+            fail(path, f"line {line}: {UNCLOSED}; leave the quotes out, and line ends within a cell")
     if len(rows) < 2:
-        raise UsageError(f"{path} holds no rows; it needs a line of names and one row a line")
+        fail(path, "holds no rows; it needs a line of names and one row a line")
     names = [cell.strip() for cell in rows[0][1]]
     if "" in names or len(set(names)) < len(names):
-        raise UsageError(f"{path}: the first line must name every column once, got {', '.join(names)}")
+        fail(path, f"the first line must name every column once, got {', '.join(names)}")
     if all(map(_is_number, names)) and not all(name.isdecimal() for name in names):
-        raise UsageError(f"{path}: the first line must name the columns, got numbers: {', '.join(names[:5])}")
+        fail(path, f"the first line must name the columns, got numbers: {', '.join(names[:5])}")
     for line, row, _ in rows[1:]:
         if len(row) != len(names):
-            raise UsageError(f"{path}: line {line} has {len(row)} columns, {len(names)} expected")
+            fail(path, f"line {line} has {len(row)} columns, {len(names)} expected")
     return {name: typed([row[place].strip() for _, row, _ in rows[1:]]) for place, name in enumerate(names)}
+
+
+_READERS: dict[str, Callable[[Path, bytes], dict[str, Any]]] = {".csv": _csv, ".parquet": _parquet}
 
 
 def _is_number(text: str) -> bool:

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from moefm_cli.common import UsageError
 from moefm_cli.moefm.table_files import as_csv, read_columns, typed
 from moefm_toy.named_points import DataError
 
@@ -36,17 +35,17 @@ def test_other_files_say_what_their_columns_hold(tmp_path):
         "1": "i",
     }
     pd.DataFrame({"day": pd.date_range("2020", periods=3)}).to_parquet(tmp_path / "d.parquet")
-    with pytest.raises(UsageError, match=r"column 'day' is of type timestamp.*: leave it out"):
+    with pytest.raises(DataError, match=r"column 'day' is of type timestamp.*: leave it out"):
         read_columns(tmp_path / "d.parquet")
     (tmp_path / "no.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(UsageError, match=r"no.parquet is damaged or not a .parquet file"):
+    with pytest.raises(DataError, match=r"no.parquet: is damaged or not a .parquet file"):
         read_columns(tmp_path / "no.parquet")
 
 
 @pytest.mark.parametrize("rows", [30, 100_000])
 def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path, rows):
     (tmp_path / "t.csv").write_text('a,b\n1,"2\n' + "3,4\n" * rows)
-    with pytest.raises((UsageError, DataError), match=r"line 2.*(never closed|not valid CSV)"):
+    with pytest.raises(DataError, match=r"line 2.*(never closed|not valid CSV)"):
         read_columns(tmp_path / "t.csv")
 
 
