@@ -195,7 +195,9 @@ def _texts(text: str | None, file: Path | None) -> list[str]:
         named = "standard input" if file is None else f"--file {file}"
         try:
             content = read_stream(sys.stdin.buffer) if file is None else read_bytes(file)
-        except (OSError, TooLargeError) as error:
+        except OSError as error:
+            raise UsageError(f"{named} cannot be read: {error.strerror or error}; check the path") from None
+        except TooLargeError as error:
             raise UsageError(f"{named}: {error}") from None
         given = lines(_decoded(content, named))
     texts = [line for line in given if line.strip()]

@@ -10,7 +10,8 @@ import typer
 from moefm_cli.common import pick_device, show
 from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm import study_help
-from moefm_cli.yanlm.study_run import floats, integers, names, run_study, set_threads, table_of
+from moefm_cli.yanlm.config_file import table_of
+from moefm_cli.yanlm.study_run import floats, integers, names, run_study, set_threads
 from yanlm.tasks.task import TASKS
 
 study_app = typer.Typer(

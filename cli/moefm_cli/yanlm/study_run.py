@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +66,3 @@ def set_threads(count: int) -> None:
 def names(text: str) -> list[str]:
     """Names separated by commas."""
     return [part.strip() for part in text.split(",")]
-
-
-def table_of(config: Path | None) -> dict[str, Any]:
-    """The contents of a TOML file; empty if there is none."""
-    if config is None:
-        return {}
-    try:
-        return tomllib.loads(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"--config {config}: {error}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +22,7 @@ from moefm_cli.common import (
 )
 from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm import train_options as options
+from moefm_cli.yanlm.config_file import table_of
 from moefm_cli.yanlm.eval_rows import EvalRows, rows_setting
 
 if TYPE_CHECKING:
@@ -134,12 +134,7 @@ def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
     from yanlm.runs.baseline import encoder_denoises
     from yanlm.runs.settings import resolve
 
-    laid: dict[str, Any] = {}
-    if config is not None:
-        try:
-            laid = tomllib.loads(config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"--config {config}: {error}") from None
+    laid = table_of(config)
     given = _given(options)
     if {"steps1", "steps2"} & given.keys():
         laid.pop("minutes", None)  # of the file: steps on the command line win over it

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
 from moefm_cli.common import UsageError
-from moefm_cli.yanlm.study_run import floats, integers, names, set_threads, table_of
+from moefm_cli.yanlm.study_run import floats, integers, names, set_threads
 
 
 @pytest.fixture
@@ -31,19 +30,6 @@ def test_other_lists_are_named_with_their_option(text: str) -> None:
     if text != "1.5":
         with pytest.raises(UsageError, match="--scale must be numbers with commas"):
             floats("--scale", text)
-
-
-def test_a_file_of_settings(tmp_path: Path) -> None:
-    path = tmp_path / "a.toml"
-    assert table_of(None) == {}
-    path.write_text("steps1 = 3\n[model]\nd_model = 16\n")
-    assert table_of(path) == {"steps1": 3, "model": {"d_model": 16}}
-    for content in (b"steps1 =", b"\xff"):
-        path.write_bytes(content)
-        with pytest.raises(UsageError, match=r"--config .*a\.toml: "):
-            table_of(path)
-    with pytest.raises(UsageError, match=r"--config .*none\.toml: "):
-        table_of(tmp_path / "none.toml")
 
 
 def test_threads_are_set_or_refused(threads: int) -> None:
