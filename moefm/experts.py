@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from moefm.checks import check_count, check_shape
@@ -96,10 +97,11 @@ class ExpertLinear(nn.Module):
         owner = dispatch.gather(dispatch.index)
         bias = self.bias.to(dtype)[owner]
         recording = torch.compiler.is_compiling() or capturing()
+        forward = forward_ad._current_level >= 0  # torch.func.jvp and jacfwd, which grouped matmul does not know
         grouped_dtypes = _RECORDED_GROUPED_DTYPES if recording else _GROUPED_DTYPES
-        if dtype in grouped_dtypes and hasattr(F, "grouped_mm") and device in ("cpu", "cuda"):
+        if dtype in grouped_dtypes and not forward and hasattr(F, "grouped_mm") and device in ("cpu", "cuda"):
             return _grouped(rows, weight, dispatch.ends) + bias
-        if recording:  # splitting needs the counts on the host, which would break the graph: compute all, keep one
+        if recording or forward:  # splitting needs the counts on the host: compute all, keep one
             everything = F.linear(rows, weight.flatten(0, 1)).unflatten(-1, weight.shape[:2])
             return everything.take_along_dim(owner[:, None, None], 1).squeeze(1) + bias
         parts = rows.split(dispatch.counts.tolist())

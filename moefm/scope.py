@@ -15,6 +15,7 @@ from torch import Tensor
 
 from moefm.checks import check_shape
 from moefm.finite import can_look
+from moefm.numeric import wide
 
 Scope = None | int | tuple[int, ...] | Tensor
 
@@ -31,6 +32,8 @@ def _groups(scope: Tensor, batch: torch.Size) -> Tensor:
     if scope.dtype.is_floating_point or scope.dtype == torch.bool:
         raise TypeError(f"scope must hold integer group numbers, got {scope.dtype}")
     check_shape("scope", scope, tuple(batch), "(*batch,)")
+    if not batch:
+        raise ValueError("scope must be None for a state without batch dimensions, got a group number")
     if scope.numel() and can_look(scope):
         low, high = int(scope.min()), int(scope.max())
         if low < 0 or high >= batch[-1]:
@@ -79,7 +82,10 @@ def group_mean(values: Tensor, scope: Scope, mask: Tensor | None = None) -> Tens
         >>> group_mean(torch.tensor([[[1.0], [2.0], [6.0]]]), -1).flatten()
         tensor([3., 3., 3.])
     """
-    return values if scope is None else group_sum(values, scope, mask) / group_size(values, scope, mask)
+    if scope is None:
+        return values
+    exact = wide(values)  # the sum over a long group may be beyond half precision though the mean is not
+    return (group_sum(exact, scope, mask) / group_size(exact, scope, mask)).to(values.dtype)
 
 
 def share_first(values: Tensor, scope: Scope) -> Tensor:

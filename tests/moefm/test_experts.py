@@ -84,3 +84,18 @@ def test_a_recording_gives_the_same_and_asks_for_no_counts(randn, monkeypatch, d
     monkeypatch.setattr("moefm.experts.capturing", lambda: True)
     dispatch.counts = None  # they would be copied to the host
     torch.testing.assert_close(layer.sorted(rows, dispatch), wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_forward_derivatives_are_those_of_reverse_mode(randn, dtype):
+    layer, x = make_layer(4, 3, 2, dtype=dtype), randn(len(INDEX), 3, dtype=dtype)
+
+    def chosen(x):
+        dispatch = Dispatch(INDEX, 4)
+        return dispatch.scatter(layer.sorted(dispatch.gather(x), dispatch))
+
+    expected = torch.func.jacrev(chosen)(x)
+    tolerance = {"atol": 1e-2, "rtol": 1e-2} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(torch.func.jacfwd(chosen)(x), expected, **tolerance)
+    tangent = torch.func.jvp(chosen, (x,), (torch.ones_like(x),))[1]
+    torch.testing.assert_close(tangent, expected.sum((-2, -1)), **tolerance)

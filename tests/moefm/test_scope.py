@@ -86,3 +86,15 @@ def test_share_first_gives_a_group_one_draw(randn, scope, equal):
 @pytest.mark.parametrize("scope, groups", [(None, 6), (-1, 2), (0, 3), ((0, 1), 1), (torch.tensor([[2, 0, 2]] * 2), 4)])
 def test_different_groups_have_different_draws(randn, scope, groups):
     assert len(share_first(randn(2, 3), scope).unique()) == groups
+
+
+@pytest.mark.parametrize("scope", [-1, torch.zeros(1, 1000, dtype=torch.long)], ids=["dimension", "groups"])
+def test_a_long_group_has_a_mean_in_half_precision(scope):
+    """Its sum, 100,000, is beyond float16."""
+    mean = group_mean(torch.full((1, 1000, 2), 100.0, dtype=torch.float16), scope)
+    assert mean.dtype == torch.float16 and mean.unique().tolist() == [100.0]
+
+
+def test_a_single_state_has_no_groups():
+    with pytest.raises(ValueError, match="scope must be None for a state without batch dimensions"):
+        group_sum(torch.ones(3), torch.tensor(0))
