@@ -112,10 +112,10 @@ def open_data(
 
 def _checked_weight(weight: Any, count: int) -> Tensor:
     """Weights ``(N,)`` on the CPU, where batches are drawn."""
-    weight = as_tensor("weight", weight).cpu().float()
+    weight = as_tensor("weight", weight).detach().cpu().double()
     if weight.shape != (count,) or not bool(weight.isfinite().all() & (weight >= 0).all() & (weight > 0).any()):
         raise ValueError(
             f"weight must be {count} finite numbers of at least 0, not all 0, one for each row of data, got shape "
             f"{tuple(weight.shape)}" + (f" from {weight.min():g} to {weight.max():g}" if weight.numel() else "")
         )
-    return weight
+    return (weight / weight.max()).float()  # in proportion, so that neither tiny nor huge weights leave float32

@@ -83,6 +83,10 @@ def off_support(samples: Tensor, data: Tensor, fresh: Tensor, quantile: float = 
         _check_cloud(name, points)
     if not 0 < quantile < 1:
         raise ValueError(f"quantile must lie in (0, 1), got {quantile!r}")
+    dtype = torch.promote_types(
+        torch.promote_types(samples.dtype, data.dtype), torch.promote_types(fresh.dtype, torch.float32)
+    )
+    samples, data, fresh = (points.detach().to(dtype) for points in (samples, data, fresh))
     radius = torch.quantile(nearest_distance(fresh, data), quantile)
     return float((nearest_distance(samples, data) > radius).float().mean())
 
@@ -138,6 +142,8 @@ def expert_usage(assignment: Tensor, num_experts: int) -> Tensor:
         tensor([0.5000, 0.2500, 0.0000, 0.2500])
     """
     num_experts = check_count("num_experts", num_experts)
+    if assignment.is_floating_point() or assignment.dtype == torch.bool:
+        raise TypeError(f"assignment must hold integers, got {assignment.dtype}")
     if assignment.numel() == 0:
         raise ValueError("assignment must hold at least one position")
     if not 0 <= int(assignment.min()) <= int(assignment.max()) < num_experts:

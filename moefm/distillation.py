@@ -13,7 +13,7 @@ from moefm.checks import check_count, check_positive
 from moefm.fields import MixtureField
 from moefm.flow_maps import FlowMap
 from moefm.generators import Generators, fresh, uniform
-from moefm.inputs import check_field
+from moefm.inputs import as_state, check_field
 from moefm.losses import Loss, vfm_loss
 from moefm.numeric import clean, masked_mean, wide
 from moefm.paths import expand_time
@@ -146,7 +146,7 @@ class Distillation:
 
         With a generator for each row of the first dimension, a row's expert does not depend on the others.
         """
-        z0 = clean(z0, mask)
+        z0 = clean(as_state("z0", z0, self.teacher), mask)
         run = sample(
             self.teacher, z0, times=self.times, cond=cond, scope=scope, mask=mask, generator=generator, trajectory=True
         )
@@ -165,10 +165,13 @@ class Distillation:
         times, rows = self.times.to(states.device), torch.arange(states.shape[1], device=states.device)
         t, end, z_t = times[first], times[last], states[first, rows]
         target = (states[last, rows] - z_t) / expand_time(end - t, z_t)
+        z_t = as_state("states", z_t, field)  # a student may have another precision than its teacher
         velocity = vfm_loss(field.head(trunk_until(field, z_t, t, end, cond), along.expert), target, mask).total
         gate = torch.zeros_like(velocity)
         if field.num_experts > 1:
-            start = trunk_until(field, states[0], torch.zeros_like(t), times[last - first], cond)
+            start = trunk_until(
+                field, as_state("states", states[0], field), torch.zeros_like(t), times[last - first], cond
+            )
             logits = group_mean(field.gate_logits(start), along.scope, mask)
             gate = masked_mean(divergence(along.logits, logits), mask)
         return Loss(velocity + self.gate_scale * gate, velocity.detach(), gate.detach())

@@ -15,8 +15,8 @@ from moefm.paths import UniformTime
 
 FLAT = 1e-6
 """A curve that falls by less than this share of its height says nothing about time."""
-LEAST_UNIFORM, MOST_BINS = 1e-3, 1000
-"""Within these bounds the time change is strictly increasing in float32, too."""
+LEAST_UNIFORM, MOST_BINS, MOST_COUNTED = 1e-3, 1000, 2**15
+"""Within these bounds the time change is strictly increasing in float32, and counts fit into float16."""
 
 
 class InformationTime(nn.Module):
@@ -44,7 +44,7 @@ class InformationTime(nn.Module):
 
     Attributes:
         errors: The curve: mean loss in each bin ``(bins,)``.
-        counts: Number of losses observed in each bin ``(bins,)``; 0 marks an unknown bin.
+        counts: Number of losses observed in each bin ``(bins,)``, up to 32,768; 0 marks an unknown bin.
 
     Raises:
         ValueError: ``bins`` or ``uniform`` is out of range.
@@ -167,7 +167,7 @@ class InformationTime(nn.Module):
         weight = torch.where(self.counts > 0, 1 - (1 - rate) ** count, 1.0)
         old = wide(self.errors)
         self.errors.copy_(torch.where(new, old + weight * (mean - old), old))
-        self.counts += torch.where(new, count, 0.0)
+        self.counts.add_(torch.where(new, count, 0.0)).clamp_(max=MOST_COUNTED)
 
     def fit_from(self, times: Tensor, errors: Tensor) -> InformationTime:
         """Set the curve to losses ``errors`` at ``times``, both ``(N,)``, and ``learn`` to False; returns itself.
@@ -188,7 +188,7 @@ class InformationTime(nn.Module):
             raise ValueError("errors must be finite at one time from 0 to 1 at least, got none that is")
         at = self._per_bin(times, times.masked_fill(~errors.isfinite().to(times.device), torch.nan))[1]
         self.errors.copy_(interpolate(self.centers, (at / count)[known], (total / count)[known]))
-        self.counts.copy_(count.clamp_min(1))
+        self.counts.copy_(count.clamp(1, MOST_COUNTED))
         self.learn = False
         return self
 

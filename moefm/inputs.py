@@ -15,6 +15,15 @@ def check_instance(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be an instance, got the class {value.__name__}: write {value.__name__}(...)")
 
 
+def check_device(device: Any) -> None:
+    """Raise ``ValueError`` unless torch can place a tensor on ``device``."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device must be one that torch has here, such as 'cpu', got {device!r}: {reason}") from None
+
+
 def check_field(field: Any) -> None:
     """Raise ``TypeError`` unless ``field`` has what a :class:`moefm.MixtureField` has."""
     check_instance("field", field)

@@ -15,6 +15,7 @@ from moefm.continuum import ContinuumField
 from moefm.fields import MixtureField, MLPMixtureField
 from moefm.files import usual_mode
 from moefm.information import InformationTime
+from moefm.inputs import check_device
 
 KNOWN: dict[str, type[MixtureField]] = {kind.__name__: kind for kind in (MLPMixtureField, ContinuumField)}
 """The library's own fields, by the name of their class."""
@@ -33,6 +34,7 @@ def save_field(field: MixtureField, folder: str | Path, **extra: Any) -> None:
 
     Raises:
         ValueError: ``field`` is no field, or its class and ``config`` do not rebuild it.
+        TypeError: ``config`` or ``extra`` holds something that JSON cannot.
 
     Example:
         >>> import tempfile
@@ -44,7 +46,10 @@ def save_field(field: MixtureField, folder: str | Path, **extra: Any) -> None:
     from safetensors.torch import save_file
 
     parts: dict[str, Any] = {**_described(field), "extra": extra}
-    config = json.dumps(parts, indent=2)
+    try:
+        config = json.dumps(parts, indent=2)
+    except TypeError as error:
+        raise TypeError(f"config and extra must hold what JSON can: {error}") from None
     # Copies, since safetensors refuses weights that share memory.
     state = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in _state(field)}
     if type(field) not in KNOWN.values():
@@ -71,7 +76,8 @@ def load_field(
             ever imported because a folder says so.
 
     Raises:
-        ValueError: The folder holds no such field, or one of a class that is neither known, given nor imported.
+        ValueError: The folder holds no such field, or one of a class that is neither known, given nor imported; or
+            torch has no such device.
         TypeError: ``field_class`` is no class of fields.
 
     Example:
@@ -84,6 +90,8 @@ def load_field(
     folder = Path(folder)
     if field_class is not None and not (isinstance(field_class, type) and issubclass(field_class, MixtureField)):
         raise TypeError(f"field_class must be a subclass of MixtureField, got {field_class!r}")
+    if device is not None:
+        check_device(device)
     try:
         parts = _read_config(folder)
         kind = field_class or KNOWN.get(parts["class"]) or _imported(parts["class"])

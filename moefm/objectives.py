@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from moefm.checks import check_mask, check_positive
 from moefm.fields import MixtureField
 from moefm.information import information_of
-from moefm.inputs import check_instance
+from moefm.inputs import as_state, check_instance
 from moefm.losses import Loss, consistent_moefm_loss, moefm_loss, vfm_loss
 from moefm.numeric import clean
 from moefm.paths import TimeSampler, UniformTime, linear_path
@@ -77,6 +77,7 @@ class Objective(ABC):
 
         Positions outside ``mask`` become zeros, so that nothing in the padding reaches the gradients of the weights.
         """
+        z0, z1 = as_state("z0", z0, field), as_state("z1", z1, field)
         check_mask(mask, tuple(z0.shape[:-1]))
         z0, z1 = clean(z0, mask), clean(z1, mask)
         t = self.time(z0.shape[:1] if z0.ndim > 1 else (), generator=generator, device=z0.device).to(z0.dtype)

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from moefm.checks import check_positive, check_shape, check_share
 from moefm.generators import fresh
+from moefm.inputs import check_instance
 
 
 class PathSample(NamedTuple):
@@ -177,6 +178,7 @@ class ZeroInflatedTime:
 
     Raises:
         ValueError: ``share`` is not a number from 0 to 1.
+        TypeError: ``base`` is a class, not an instance.
 
     Example:
         >>> t = ZeroInflatedTime(0.5)((1000,), generator=torch.Generator().manual_seed(0))
@@ -190,6 +192,7 @@ class ZeroInflatedTime:
     def __post_init__(self) -> None:
         """Check the share."""
         check_share("share", self.share)
+        check_instance("base", self.base)
 
     def __call__(
         self, shape: Sequence[int], *, generator: Generator | None = None, device: torch.device | str | None = None

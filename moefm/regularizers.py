@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -172,8 +173,8 @@ def normal_mmd2(
 
 
 def _scales(bandwidths: Sequence[float]) -> tuple[float, ...]:
-    if not bandwidths:
-        raise ValueError("bandwidths must hold at least one positive number")
+    if isinstance(bandwidths, Real) or len(bandwidths) == 0:
+        raise ValueError(f"bandwidths must hold at least one positive number, such as (1.0,), got {bandwidths!r}")
     return tuple(check_positive("bandwidths", float(s)) for s in bandwidths)
 
 

@@ -37,7 +37,8 @@ def sliced_w2(x: Tensor, y: Tensor, directions: int = 200, generator: Generator 
             raise ValueError(f"{name} must be finite points (N, D) with N >= 1, got shape {tuple(cloud.shape)}")
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"y must be as wide as x, got {y.shape[1]} and {x.shape[1]}")
-    theta = torch.randn(x.shape[1], check_count("directions", directions), generator=fresh(generator)).double()
+    source, directions = fresh(generator), check_count("directions", directions)
+    theta = torch.randn(x.shape[1], directions, generator=source, device=source.device).cpu().double()
     theta = theta / theta.norm(dim=0)
     along_x, along_y = ((cloud.detach().cpu().double() @ theta).sort(0).values for cloud in (x, y))
     n, m = len(x), len(y)

@@ -106,6 +106,7 @@ def distill(
     """
     check_field(field)
     check_choice("method", method, METHODS)
+    check_count("train_steps", train_steps)
     teacher = copy.deepcopy(field).requires_grad_(False).eval()
     if student is not None:
         check_field(student)

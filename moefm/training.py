@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -114,7 +115,7 @@ def fit(
 ) -> FitResult:
     """Train ``field`` in place on ``data``.
 
-    If the objective's time is a :class:`moefm.InformationTime`, it is measured here and stored as
+    If the objective's time is a :class:`moefm.InformationTime`, it is measured here and a copy is stored as
     ``field.time_change``. Give it to ``sample``.
 
     Args:
@@ -162,7 +163,7 @@ def fit(
     clip = None if clip is None else check_positive("clip", clip)
     if ema is not None and not check_positive("ema", ema) < 1:
         raise ValueError(f"ema must lie in (0, 1) or be None, got {ema!r}")
-    check_field(field)
+    _check_trainable(field)
     objective = _objective(objective)
     generator = fresh(generator)
     device = next(field.parameters()).device
@@ -212,8 +213,18 @@ def fit(
         raise _diverged(field, good, f"weights were not finite after step {steps}", lr)
     if average is not None:
         field.load_state_dict(average.module.state_dict())
+    if information is not None:  # the objective may go on to measure another field
+        field.time_change = copy.deepcopy(information)
     field.eval()
     return FitResult(steps, time.perf_counter() - start, losses)
+
+
+def _check_trainable(field: MixtureField) -> None:
+    check_field(field)
+    if not torch.is_grad_enabled():
+        raise ValueError("fit must be called where gradients are recorded: outside torch.no_grad and inference_mode")
+    if not any(parameter.requires_grad for parameter in field.parameters()):
+        raise ValueError("field must have weights to train, got none that requires a gradient: field.requires_grad_()")
 
 
 def _objective(objective: Callable[..., Loss] | None) -> Callable[..., Loss]:

@@ -63,14 +63,14 @@ def check_width(columns: int) -> None:
 
 
 def row_weights(weight: Any, count: int) -> NDArray[np.float64]:
-    """Weights of ``count`` rows, 1 where none are given.
+    """Weights of ``count`` rows, the largest of them 1, and all if none are given.
 
     Raises:
         ValueError: They are not one number of at least 0 for each row, or all 0.
 
     Example:
-        >>> row_weights(None, 2)
-        array([1., 1.])
+        >>> row_weights(None, 2), row_weights([1e-50, 4e-50], 2)
+        (array([1., 1.]), array([0.25, 1.  ]))
     """
     if weight is None:
         return np.ones(count)
@@ -82,4 +82,4 @@ def row_weights(weight: Any, count: int) -> NDArray[np.float64]:
             f"sample_weight must be one finite number of at least 0 for each of the {count} rows of X, got shape "
             f"{weights.shape}"
         )
-    return weights
+    return weights / weights.max(initial=0)  # in proportion, so that neither tiny nor huge weights leave float32

@@ -131,7 +131,8 @@ class Category:
         codes = self.codes(values)
         place = 0.5 if random is None else random.uniform(1e-6, 1 - 1e-6, len(values))
         shares = np.array(self.shares)
-        return np.asarray(ndtri((np.cumsum(shares) - shares)[codes] + place * shares[codes]))
+        u = (np.cumsum(shares) - shares)[codes] + place * shares[codes]
+        return np.asarray(ndtri(np.clip(u, np.finfo(float).tiny, np.nextafter(1, 0))))  # 1 for a vanishing last share
 
     def decode(self, z: Floats) -> Values:
         """The label of the interval that each point falls into."""

@@ -72,7 +72,12 @@ class Conditions:
         Raises:
             ValueError: The columns are others than in ``fit``, a value is missing, or a label was not seen.
         """
-        table = same_columns(self.names, read_condition(cond, "refuse" if kept is None else "drop")[0])
+        table, single = read_condition(cond, "refuse" if kept is None else "drop")
+        if single and len(self.names) > 1:
+            raise ValueError(
+                f"cond must have the columns {', '.join(self.names)}, got a single one: a row of them is [[...]]"
+            )
+        table = same_columns(self.names, table)
         values = table.columns if kept is None else [column[kept[table.rows]] for column in table.columns]
         parts = [_numbers(*named) for named in zip(self.names, self.columns, values, strict=True)]
         if self.labels:
@@ -125,6 +130,8 @@ def read_condition(cond: Any, missing: str = "refuse", remedy: str = LEAVE_OUT) 
     if issparse(cond):
         raise TypeError("cond must not be sparse; give cond.toarray()")
     if isinstance(cond, Mapping):
+        if not cond:
+            raise ValueError("cond must have a column, got none: leave it out")
         columns = np.broadcast_arrays(*(np.atleast_1d(np.array(value, dtype=object)) for value in cond.values()))
         return read(dict(zip(cond, columns, strict=True))), False
     if is_frame(cond):

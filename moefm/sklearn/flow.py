@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from moefm.checks import check_choice, check_count
 from moefm.density import log_prob
+from moefm.inputs import check_device
 from moefm.objectives import ConsistentMoEFM, MoEFM
 from moefm.sampling import sample
 from moefm.sklearn.checks import LEAST_ROWS, checked_table, row_weights
@@ -111,6 +113,8 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: A value is missing or infinite, no column varies, or an option is out of range.
             TypeError: A column holds objects that are neither numbers nor labels.
         """
+        check_count("train_steps", self.train_steps)
+        check_device(self.device)
         objective, seed = self._objective(), int(check_random_state(self.random_state).randint(2**31 - 2))
         table = checked_table(self, X)
         weight = row_weights(sample_weight, len(table.rows)) * table.rows
@@ -186,12 +190,17 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return float(np.mean(self.score_samples(X, cond)))
 
     def save(self, folder: str | Path) -> None:
-        """Write the flow to a folder: weights, columns, settings and a model card. :meth:`load` reads it."""
+        """Write the flow to a folder: weights, columns, settings and a model card. :meth:`load` reads it.
+
+        Settings that are objects, such as a ``random_state`` other than an integer, become ``None``.
+        """
         check_is_fitted(self)
         facts = {"rows": self.n_rows_, "losses": self.loss_curve_, "distances": getattr(self, "distances_", None),
                  "named": hasattr(self, "feature_names_in_")}  # fmt: skip
         settings = self.get_params()
-        settings["random_state"] = self.random_state if isinstance(self.random_state, int) else None
+        settings["random_state"] = self.random_state if isinstance(self.random_state, Integral) else None
+        settings["coupling"] = self.coupling if isinstance(self.coupling, str) else None
+        settings["device"] = str(self.device)
         save_parts(folder, self.field_, self.coordinates_, self.conditions_, settings, facts)
 
     @classmethod
@@ -199,8 +208,9 @@ class MoEFlow(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """A flow that :meth:`save` wrote.
 
         Raises:
-            ValueError: The folder holds no such flow, or one of another version.
+            ValueError: The folder holds no such flow, or one of another version; or torch has no such device.
         """
+        check_device(device)
         field, coordinates, conditions, table = load_parts(folder, cls._get_param_names())
         flow = cls(**{**table["settings"], "device": device})
         flow.field_, flow.coordinates_, flow.conditions_ = field.to(device), coordinates, conditions

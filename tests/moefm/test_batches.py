@@ -77,6 +77,13 @@ def test_rows_are_drawn_by_their_weight(gen):
     assert drawn.max() == 1 and abs((drawn == 1).float().mean() - 0.75) < 0.03
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e50, 1e300])
+def test_only_the_proportions_of_weights_matter(gen, scale):
+    data, weight = torch.tensor([[-1.0], [1.0], [2.0]]), scale * np.array([1.0, 4.0, 0.0])
+    draw = open_data(data, None, None, MLPMixtureField(1, 2), torch.device("cpu"), weight)
+    assert float(draw(1000, gen())[0].mean()) == pytest.approx(0.6, abs=0.1)
+
+
 @pytest.mark.parametrize("weight", [[1.0], [1.0, -1.0, 1.0], [0.0, 0.0, 0.0], [1.0, torch.nan, 1.0]])
 def test_weights_that_are_none_are_refused(weight):
     with pytest.raises(ValueError, match="weight must be 3 finite numbers of at least 0, not all 0"):

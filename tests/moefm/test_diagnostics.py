@@ -115,3 +115,15 @@ def test_dead_means_far_below_an_equal_share():
     usage = torch.tensor([0.996, 0.002, 0.002])
     assert dead_experts(usage) == 2  # below 0.01 / 3
     assert dead_experts(usage, threshold=0.005) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_off_support_takes_any_precision(dtype):
+    data, fresh = torch.rand(200, 2, dtype=dtype), torch.rand(100, 2)
+    assert off_support(torch.tensor([[0.5, 0.5], [3.0, 3.0]], requires_grad=True), data, fresh) == 0.5
+
+
+@pytest.mark.parametrize("assignment", [torch.zeros(3), torch.zeros(3, dtype=torch.bool)])
+def test_experts_are_integers(assignment):
+    with pytest.raises(TypeError, match="assignment must hold integers, got torch"):
+        expert_usage(assignment, 2)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from moefm import MixtureField, MLPMixtureField, MoEFM
-from moefm.inputs import as_state, as_tensor, check_cond, check_field, check_instance
+from moefm.inputs import as_state, as_tensor, check_cond, check_device, check_field, check_instance
 
 FIELD = MLPMixtureField(3, 2, 4)
 
@@ -97,3 +97,14 @@ def test_a_number_of_samples_is_no_noise(count):
 def test_states_are_floating_point_and_have_a_dimension(states):
     with pytest.raises(ValueError, match=r"z0 must be floating-point \(\*batch, D\), got torch\..* of shape"):
         as_state("z0", states, FIELD)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", 3.5])
+def test_devices_that_are_not_there(device):
+    with pytest.raises(ValueError, match="device must be one that torch has here, such as 'cpu', got"):
+        check_device(device)
+
+
+def test_devices_that_are_there():
+    check_device("cpu")
+    check_device(torch.device("meta"))

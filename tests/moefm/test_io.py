@@ -71,6 +71,16 @@ def test_the_time_change_is_saved_with_the_field(make_field, randn, tmp_path, le
     assert torch.equal(again.experts(randn(3, 2), 0.3), field.experts(randn(3, 2), 0.3))
 
 
+def test_a_long_measurement_is_saved_in_half_precision(make_field, tmp_path):
+    """More losses in a bin than float16 can count."""
+    field = make_field()
+    field.time_change = InformationTime(2)
+    for _ in range(2):
+        field.time_change.observe(torch.full((100_000,), 0.1), torch.ones(100_000))
+    save_field(field.half(), tmp_path)
+    assert torch.equal(load_field(tmp_path).time_change.counts > 0, torch.tensor([True, False]))
+
+
 def test_a_field_in_uniform_time_has_none(make_field, tmp_path):
     save_field(make_field(), tmp_path)
     assert "time_change" not in json.loads((tmp_path / "config.json").read_text())
@@ -270,3 +280,15 @@ def test_extra_that_json_cannot_hold_leaves_nothing_half_written(make_field, tmp
     with pytest.raises(TypeError):
         save_field(make_field(), tmp_path / "x", thing=object())
     assert not (tmp_path / "x").exists()
+
+
+def test_extras_that_json_cannot_hold_are_refused(make_field, tmp_path):
+    with pytest.raises(TypeError, match="config and extra must hold what JSON can: Object of type float32"):
+        save_field(make_field(), tmp_path / "field", score=np.float32(1))
+    assert not (tmp_path / "field").exists()
+
+
+def test_a_device_that_is_not_there(make_field, tmp_path):
+    save_field(make_field(), tmp_path)
+    with pytest.raises(ValueError, match="device must be one that torch has here"):
+        load_field(tmp_path, device="gpu")

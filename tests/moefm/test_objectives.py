@@ -165,3 +165,11 @@ def test_information_time_is_measured_in_training_alone(make_field, pairs):
     before = given.errors.clone()
     VFM(given)(make_field(2, 1), *pairs)
     assert torch.equal(given.errors, before)
+
+
+@pytest.mark.parametrize("objective", [MoEFM(), ConsistentMoEFM()])
+def test_noise_and_data_take_the_precision_of_the_field(make_field, randn, gen, objective):
+    field, z0, z1 = make_field().double(), randn(8, 2), randn(8, 2, seed=1)
+    loss = objective(field, z0, z1, generator=gen())
+    exact = objective(field, z0.double(), z1.double(), generator=gen())
+    torch.testing.assert_close(loss.total, exact.total)

@@ -93,3 +93,10 @@ def test_extreme_exponents_stay_defined(gen):
 @pytest.mark.parametrize("share, zeros", [(0.0, 0), (1.0, 100)])
 def test_extreme_shares(gen, share, zeros):
     assert (ZeroInflatedTime(share)((100,), generator=gen()) == 0).sum() == zeros
+
+
+def test_a_class_is_no_base():
+    with pytest.raises(
+        TypeError, match=r"base must be an instance, got the class UniformTime: write UniformTime\(...\)"
+    ):
+        ZeroInflatedTime(0.1, UniformTime)

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -323,3 +324,11 @@ def test_against_a_normal_the_padding_counts_nothing(randn):
         normal_mmd2(x, mask=mask & False | (torch.arange(20).reshape(4, 5) == 3))
     with pytest.raises(ValueError, match=r"x must be \(\*batch, D\), got \(3,\)"):
         normal_mmd2(x[0, 0])
+
+
+def test_bandwidths_of_other_kinds(randn):
+    x, y = randn(20, 2), randn(20, 2, seed=1)
+    assert mmd2(x, y, np.array([1.0, 2.0])) == mmd2(x, y, (1.0, 2.0))
+    for wrong in (1.0, [], np.array([])):
+        with pytest.raises(ValueError, match="bandwidths must hold at least one positive number"):
+            mmd2(x, y, wrong)

@@ -58,3 +58,11 @@ def test_a_shift_counts_by_its_mean_over_directions():
 def test_what_is_refused(x, y, words):
     with pytest.raises(ValueError, match=words):
         sliced_w2(x, y)
+
+
+def test_directions_are_drawn_where_the_generator_is(monkeypatch, gen):
+    devices, randn = [], torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *size, **options: (devices.append(options["device"]), randn(*size))[1])
+    source = gen()
+    sliced_w2(torch.zeros(3, 2), torch.ones(3, 2), generator=source)
+    assert devices == [source.device]

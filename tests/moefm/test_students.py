@@ -171,3 +171,18 @@ def test_fields_without_a_flow_map_are_told(affine_field):
         distill(affine_field(2, 3), noise, method="flow_map", **QUICK)
     with pytest.raises(TypeError, match="field must be a MixtureField"):
         distill(torch.nn.Linear(2, 2), noise)
+
+
+def test_wrong_train_steps_are_called_so(make_field, randn):
+    with pytest.raises(ValueError, match="train_steps must be an integer of at least 1, got 0"):
+        distill(make_field(), randn(20, 2), train_steps=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("method", ["progressive", "flow_map"])
+def test_a_student_may_have_another_precision(make_field, randn, dtype, method):
+    student = make_field().to(dtype)
+    student, _ = distill(
+        make_field(), randn(20, 2), student=student, method=method, teacher_steps=4, train_steps=2, batch_size=8
+    )
+    assert {p.dtype for p in student.parameters()} == {dtype}

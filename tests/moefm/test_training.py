@@ -335,9 +335,25 @@ def test_information_time_is_measured_and_stays_with_the_field(make_field, data,
     information = InformationTime()
     objective, field = MoEFM(0.5, time=ZeroInflatedTime(0.2, information)), make_field()
     fit(field, data, objective, **QUICK, ema=ema, generator=gen())
-    assert field.time_change is information
+    assert torch.equal(field.time_change.errors, information.errors)
     assert information.counts.sum() == 5 * 8
     assert field.state_dict()["time_change.counts"].sum() == 5 * 8
+
+
+def test_an_objective_that_trains_a_second_field_leaves_the_first_as_it_is(make_field, data, gen):
+    objective, first = MoEFM(0.5, time=InformationTime()), make_field()
+    fit(first, data, objective, **QUICK, generator=gen())
+    grid = first.time_change.grid(4)
+    fit(make_field(), 4 * data, objective, **QUICK, generator=gen(1))
+    assert torch.equal(first.time_change.grid(4), grid)
+
+
+def test_where_nothing_can_be_trained(make_field, data):
+    with pytest.raises(ValueError, match=r"field must have weights to train.* field.requires_grad_\(\)"):
+        fit(make_field().requires_grad_(False), data, **QUICK)
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode, pytest.raises(ValueError, match=r"outside torch\.no_grad and inference_mode"):
+            fit(make_field(), data, **QUICK)
 
 
 def test_other_objectives_leave_no_time_change(make_field, data):

@@ -31,6 +31,7 @@ moefm sample people -n 10000 > new.csv
 moefm sample people -n 100 --given age=30 --given team=red --out new.csv
 """
 ORDER = "columns.json"
+MOST_SEED = 2**32 - 1
 
 
 def fit(
@@ -48,6 +49,9 @@ def fit(
     """Read the table, fit, save."""
     if experts != "auto" and not (experts.isdecimal() and int(experts) > 0):
         raise UsageError(f"--experts must be auto or a number of at least 1, got {experts!r}")
+    if steps < 1:
+        raise UsageError(f"--steps must be at least 1, got {steps}")
+    _check_seed(seed)
     if out.exists() and not (out / ORDER).exists() and (out.is_file() or any(out.iterdir())):
         raise UsageError(f"--out must be a new folder, or one that moefm fit wrote, got {out}")
     from moefm_cli.moefm.table_files import read_columns
@@ -60,18 +64,19 @@ def fit(
     from moefm.sklearn import MoEFlow
     from moefm_toy.folders import prepare_folder
 
-    new = not out.exists()
+    device = pick_device(device)
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
     prepare_folder(out)
     flow = MoEFlow(
         experts if experts == "auto" else int(experts), train_steps=steps, random_state=seed,
-        missing="drop" if drop_missing else "refuse", device=pick_device(device), verbose=sys.stderr.isatty(),
+        missing="drop" if drop_missing else "refuse", device=device, verbose=sys.stderr.isatty(),
     )  # fmt: skip
     cond = {name: columns.pop(name) for name in names} or None
     try:
         flow.fit(columns, cond=cond)
     except (ValueError, TypeError) as error:
-        if new:
-            out.rmdir()
+        for folder in new:
+            folder.rmdir()
         raise UsageError(str(error).replace("give missing='drop'", "give --drop-missing")) from None
     flow.save(out)
     (out / ORDER).write_text(json.dumps(order) + "\n", encoding="utf-8")
@@ -94,6 +99,9 @@ def sample(
     out: Annotated[Path | None, typer.Option(help="File for the rows. Default: standard output.")] = None,
 ) -> None:
     """Load the flow, draw, write csv."""
+    _check_seed(seed)
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise UsageError(f"--out must be a file in a folder that exists, got {out}")
     from moefm.sklearn import MoEFlow
     from moefm_cli.moefm.table_files import as_csv
 
@@ -102,12 +110,30 @@ def sample(
     flow.coordinates_ = flow.coordinates_.as_dictionary()
     drawn = flow.sample(n, steps, cond=_values(texts, flow.conditions_) or None, random_state=seed)
     drawn |= {name: [text] * n for name, text in texts.items()}
-    order = json.loads((folder / ORDER).read_text(encoding="utf-8")) if (folder / ORDER).exists() else list(drawn)
+    order = _order(folder / ORDER, list(drawn))
     text = as_csv({name: drawn[name] for name in order})
     if out is None:
         sys.stdout.write(text)
     else:
         out.write_text(text, encoding="utf-8")
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed <= MOST_SEED:
+        raise UsageError(f"--seed must be from 0 to {MOST_SEED}, got {seed}")
+
+
+def _order(file: Path, names: list[str]) -> list[str]:
+    """The order of the columns in the table that was fitted; that of ``names`` if it was fitted in Python."""
+    if not file.exists():
+        return names
+    try:
+        order = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        order = None
+    if not isinstance(order, list) or Counter(map(str, order)) != Counter(names):
+        raise UsageError(f"{file} must list the columns {', '.join(names)}: restore it, or remove it for this order")
+    return order
 
 
 def _given(pairs: Sequence[str], flow: MoEFlow) -> dict[str, str]:
@@ -130,7 +156,7 @@ def _values(texts: dict[str, str], conditions: Conditions | None) -> dict[str, A
             values[name] = known.get(texts[name], texts[name])
             continue
         try:
-            values[name] = float(texts[name])
+            values[name] = float(texts[name].replace("_", "no number"))  # Python would read 1_000 as one
         except ValueError:
             raise UsageError(f"--given {name} must be a number, got {texts[name]!r}") from None
     return values

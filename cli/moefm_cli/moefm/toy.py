@@ -27,6 +27,8 @@ moefm toy --dataset my.csv --experts 6 your points (csv npy npz parquet)
 moefm toy --dataset codes              uniform time and information time
 moefm toy --quick --json               only numbers, on standard output
 """
+MOST_SEED = 10**12
+"""Seeds of the streams of a run are a million times as large."""
 QUICK = {"train_steps": 700, "points": 400}
 
 
@@ -109,6 +111,8 @@ def toy(
     _at_least("--batch-size", batch_size, 2)
     _at_least("--points", points, 10)
     _at_least("--seed", seed, 0)
+    if seed + seeds > MOST_SEED:
+        raise UsageError(f"--seed must be at most {MOST_SEED - seeds}, got {seed}")
     for option, number in (("--sigma", sigma), ("--lr", lr)):
         if number is not None and not 0 < number < float("inf"):
             raise UsageError(f"{option} must be a finite number above 0, got {number}")
@@ -152,7 +156,7 @@ def _run_toy(
 
     from moefm_toy.datasets import load_dataset
     from moefm_toy.experiment import run_seed
-    from moefm_toy.folders import prepare_folder
+    from moefm_toy.folders import FIELDS, prepare_folder, refuse_foreign
     from moefm_toy.report import document
     from moefm_toy.results import write_results
 
@@ -162,6 +166,7 @@ def _run_toy(
         torch.set_num_threads(1)
     folder = out or Path("runs") / f"toy-{data.name}"
     prepare_folder(folder)
+    refuse_foreign(folder)
     about = f": {data.description}; K = {settings.experts or data.experts}"
     err.print(Text.assemble((data.name, "bold"), about), soft_wrap=True)
     runs = []
@@ -173,9 +178,9 @@ def _run_toy(
                 def stage(what: str, done: int, total: int, prefix: str = prefix) -> None:
                     report(prefix + what, done, total)
 
-                runs.append(run_seed(data, settings, seed, stage, folder / "fields", resume))
+                runs.append(run_seed(data, settings, seed, stage, folder / FIELDS, resume))
     except KeyboardInterrupt:
-        err.print(f"stopped; add --resume to go on from the fields in {folder / 'fields'}", soft_wrap=True)
+        err.print(f"stopped; add --resume to go on from the fields in {folder / FIELDS}", soft_wrap=True)
         raise
     result = document(data.name, settings, runs)
     with err.status("drawing figures"):

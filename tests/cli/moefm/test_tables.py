@@ -42,6 +42,10 @@ def test_rows_are_given_columns(moefm, people):
     for wrong, words in (
         ([], "rows need --given age=..., --given team=..., got none"),
         (["--given", "age=x", "--given", "team=red"], "--given age must be a number, got 'x'"),
+        (["--given", "age=1_0", "--given", "team=red"], "--given age must be a number, got '1_0'"),
+        (["--out", "nowhere/new.csv"], "--out must be a file in a folder that exists, got nowhere/new.csv"),
+        (["--out", "flow"], "--out must be a file in a folder that exists, got flow"),
+        (["--seed", "4294967296"], "--seed must be from 0 to 4294967295"),
         (["--given", "age=3", "--given", "team=pink"], "labels seen in fit (blue, red), got 'pink'"),
         (["--given", "age=3", "--given", "team=red", "--given", "age=4"], "rows need --given age=..."),
         (["--given", "age=3", "--given", "team=red", "--given", "junk"], "rows need --given age=..."),
@@ -56,6 +60,9 @@ def test_rows_are_given_columns(moefm, people):
         (["--experts", "many"], "--experts must be auto or a number"),
         (["--given", "size"], "--given must name some of the columns height, age, team, got 'size'"),
         (["--out", "."], "--out must be a new folder"),
+        (["--steps", "0"], "--steps must be at least 1, got 0"),
+        (["--seed", "-1"], "--seed must be from 0 to 4294967295, got -1"),
+        (["--device", "gpu"], "--device must be one of"),
         (["--out", "people.csv/flow"], "--out must be a folder that can be written to"),
     ],
 )
@@ -121,3 +128,17 @@ def test_given_values_are_the_labels_of_the_column(moefm, tmp_path):
     assert code == 0 and all(line.endswith(",True,DE") for line in out.splitlines()[1:])
     code, _, err = moefm("sample", "f", "-n", "2", "--given", "ok=True", "--given", "land=FR")
     assert code == 2 and "cond must be 'DE' in column 'land', as in fit, got 'FR'" in err
+
+
+def test_folders_that_were_made_are_removed_again(moefm, tmp_path):
+    (tmp_path / "few.csv").write_text("a,b\n1,2\n3,4\n")
+    assert moefm("fit", "few.csv", "--out", "new/inner/flow")[0] == 2
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("order", ["{", '["height"]', "[1, 2, 3]", '{"height": 1}'])
+def test_a_damaged_order_of_columns_is_named(moefm, tmp_path, order):
+    MoEFlow(1, train_steps=3).fit({"a": np.arange(20.0), "b": np.arange(20.0) ** 2}).save(tmp_path / "flow")
+    (tmp_path / "flow" / "columns.json").write_text(order)
+    code, out, err = moefm("sample", "flow", "-n", "2")
+    assert code == 2 and not out and err.count("\n") == 1 and "columns.json must list the columns a, b" in err

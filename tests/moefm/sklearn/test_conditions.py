@@ -87,3 +87,15 @@ def test_rows_of_weight_0_may_lack_values():
     assert vectors.shape == (1, 3)
     with pytest.raises(ValueError, match="NaN in row 1, column 'job'"):
         Conditions.fit(gaps, np.ones(2))
+
+
+def test_a_row_of_several_columns_needs_two_brackets():
+    given = Conditions.fit(np.random.RandomState(0).normal(size=(20, 2)), np.ones(20))
+    assert given.encode([[1.0, 2.0]]).shape == (1, 2)
+    with pytest.raises(ValueError, match=r"columns 0, 1, got a single one: a row of them is \[\[...\]\]"):
+        given.encode([1.0, 2.0])
+
+
+def test_no_column_at_all():
+    with pytest.raises(ValueError, match="cond must have a column, got none: leave it out"):
+        Conditions.fit({}, np.ones(20))

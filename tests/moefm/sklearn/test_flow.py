@@ -142,6 +142,9 @@ def test_conditions_are_given_as_in_fit(quick, people):
         ({"coupling": "none"}, "coupling must be one of independent, ot, semidiscrete"),
         ({"missing": "fill"}, "missing must be one of drop, refuse"),
         ({"sigma": -1.0}, "sigma must be"),
+        ({"train_steps": 0}, "train_steps must be an integer of at least 1, got 0"),
+        ({"train_steps": "many"}, "train_steps must be an integer"),
+        ({"device": "gpu"}, "device must be one that torch has here"),
     ],
 )
 def test_options_out_of_range(quick, people, options, words):
@@ -199,3 +202,15 @@ def test_a_second_fit_forgets_the_first(quick):
     flow = quick().fit(np.random.RandomState(0).normal(size=(20, 2)))
     flow.distances_ = {1: 0.5}
     assert not hasattr(flow.fit(np.random.RandomState(0).normal(size=(20, 2))), "distances_")
+
+
+def test_only_the_proportions_of_weights_matter(quick):
+    X, weight = np.random.RandomState(0).normal(size=(20, 2)), np.arange(20.0)
+    flows = [quick().fit(X, sample_weight=weight * scale) for scale in (1.0, 2.0**-200, 2.0**500)]
+    assert flows[0].loss_curve_ == flows[1].loss_curve_ == flows[2].loss_curve_
+
+
+def test_a_label_of_vanishing_weight(quick):
+    frame = pd.DataFrame({"size": np.random.RandomState(0).normal(size=20), "job": ["baker"] * 19 + ["pilot"]})
+    flow = quick().fit(frame, sample_weight=[1.0] * 19 + [1e-20])
+    assert np.isfinite(flow.score_samples(frame)).all()

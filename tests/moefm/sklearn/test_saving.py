@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from moefm import ContinuumField, MLPMixtureField, save_field
+from moefm import ContinuumField, MLPMixtureField, minibatch_ot, save_field
 from moefm.sklearn import MoEFlow
 from moefm.sklearn.saving import load_parts
 
@@ -91,3 +92,13 @@ def test_settings_and_labels_may_be_numpy_s(quick, tmp_path):
     flow = quick().set_params(n_experts=np.int64(2), train_steps=np.int64(2)).fit(table)
     flow.save(tmp_path)
     assert MoEFlow.load(tmp_path).get_params() == flow.get_params()
+
+
+def test_settings_that_json_cannot_hold(quick, tmp_path):
+    X = np.random.RandomState(0).normal(size=(20, 2))
+    settings = {"device": torch.device("cpu"), "random_state": np.int64(7), "coupling": minibatch_ot}
+    quick(**settings).fit(X).save(tmp_path)
+    back = MoEFlow.load(tmp_path, device=torch.device("cpu"))
+    assert back.random_state == 7 and back.coupling is None
+    with pytest.raises(ValueError, match="device must be"):
+        MoEFlow.load(tmp_path, device="gpu")
