@@ -34,6 +34,14 @@ def check_field(field: Any) -> None:
         )
 
 
+def check_trainable(field: Any) -> None:
+    """Raise unless ``field`` is a field with weights that can be trained here."""
+    check_field(field)
+    if not (torch.is_grad_enabled() and any(parameter.requires_grad for parameter in field.parameters())):
+        remedy = "field.requires_grad_() lets it, outside torch.no_grad and torch.inference_mode"
+        raise ValueError(f"field must have a weight that records gradients: {remedy}")
+
+
 def check_cond(field: Any, cond: Any, batch: torch.Size) -> None:
     """Let the field check a condition once, before anything is computed."""
     if hasattr(field, "check_cond"):

@@ -20,8 +20,8 @@ from moefm.couplings import Coupling, conditional_coupling
 from moefm.fields import MixtureField
 from moefm.finite import NotFiniteError
 from moefm.generators import fresh
-from moefm.information import information_of
-from moefm.inputs import as_tensor, check_field, check_instance
+from moefm.information import InformationTime, information_of
+from moefm.inputs import as_tensor, check_instance, check_trainable
 from moefm.losses import Loss
 from moefm.numeric import clean
 from moefm.objectives import MoEFM
@@ -163,7 +163,7 @@ def fit(
     clip = None if clip is None else check_positive("clip", clip)
     if ema is not None and not check_positive("ema", ema) < 1:
         raise ValueError(f"ema must lie in (0, 1) or be None, got {ema!r}")
-    _check_trainable(field)
+    check_trainable(field)
     objective = _objective(objective)
     generator = fresh(generator)
     device = next(field.parameters()).device
@@ -211,20 +211,16 @@ def fit(
             advance(f"loss {losses[-1][1]:.4g}")
     if not all(bool(parameter.isfinite().all()) for parameter in field.parameters()):
         raise _diverged(field, good, f"weights were not finite after step {steps}", lr)
-    if average is not None:
-        field.load_state_dict(average.module.state_dict())
-    if information is not None:  # the objective may go on to measure another field
-        field.time_change = copy.deepcopy(information)
-    field.eval()
+    _finish(field, average, information)
     return FitResult(steps, time.perf_counter() - start, losses)
 
 
-def _check_trainable(field: MixtureField) -> None:
-    check_field(field)
-    if not torch.is_grad_enabled():
-        raise ValueError("fit must be called where gradients are recorded: outside torch.no_grad and inference_mode")
-    if not any(parameter.requires_grad for parameter in field.parameters()):
-        raise ValueError("field must have weights to train, got none that requires a gradient: field.requires_grad_()")
+def _finish(field: MixtureField, average: AveragedModel | None, information: InformationTime | None) -> None:
+    if average is not None:
+        field.load_state_dict(average.module.state_dict())
+    if information is not None:
+        field.time_change = copy.deepcopy(information)  # the objective may go on to measure another field
+    field.eval()
 
 
 def _objective(objective: Callable[..., Loss] | None) -> Callable[..., Loss]:
