@@ -18,6 +18,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def cut(data: Path, out: Path, words: Callable[[random.Random], int] = evenly) -
         for name in SETS if split == "train" else HELD_OUT:
             with gzip.open(data / name / f"{split}.jsonl.gz", "rt", encoding="utf-8") as file:
                 texts = (json.loads(line)["text"] for line in file)
-                runs = (run for text in texts for run, _ in sentence_runs(text, lambda: words(draw)))
+                runs = (run for text in texts for run, _ in sentence_runs(text, partial(words, draw)))
                 rows += [run for run in runs if len(run.split()) >= FEWEST]
         draw.shuffle(rows)
         lines = "".join(json.dumps({"text": row}) + "\n" for row in rows)
@@ -189,7 +190,8 @@ def make(data: Path, out: Path, minutes: Sequence[float]) -> None:
     records: dict[str, dict[str, Any]] = {}
     begin: dict[str, Any] = {}
     for (name, changes), length in zip(PHASES.items(), minutes, strict=True):
-        records[name] = train(name, {**settings(changes), **begin}, length, short_rows if name in BRIEFLY else rows, out)
+        texts = short_rows if name in BRIEFLY else rows
+        records[name] = train(name, {**settings(changes), **begin}, length, texts, out)
         begin = {"init": str(out / name)}
     last = out / list(PHASES)[-1]
     model = yanlm.load_model(last).to(torch.bfloat16)
