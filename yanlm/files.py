@@ -17,6 +17,9 @@ from typing import Any
 BESIDE = ".saving-"
 """Beginning of names that a kill may have left behind."""
 
+LONGEST = 255
+"""Bytes of a file's name on most file systems."""
+
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that a terminal obeys instead of showing, or that turn the letters around them: all control characters but
 tab and the line feed, overrides of the direction of writing, and halves of surrogate pairs."""
@@ -54,6 +57,25 @@ def writing_to(out: Path, option: str = "--out") -> Iterator[None]:
         yield
     except OSError as error:
         raise ValueError(f"cannot write to {out}: {error.strerror or error}; choose another {option}") from None
+
+
+def check_writable(folder: Path, option: str = "--out") -> None:
+    """Check before an hour of work whether a folder can be created and written; nothing is created.
+
+    Args:
+        folder: The folder.
+        option: What the user named it by.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    if not nearest.is_dir():
+        raise ValueError(f"cannot write to {folder}: {nearest} is no folder; choose another {option}")
+    if any(len(os.fsencode(part)) > LONGEST for part in folder.parts):
+        raise ValueError(f"cannot write to {folder}: a name of more than {LONGEST} bytes; choose another {option}")
+    if not os.access(nearest, os.W_OK):
+        raise ValueError(f"cannot write to {folder}; choose another {option}")
 
 
 @contextmanager

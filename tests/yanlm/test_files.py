@@ -13,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from yanlm.files import filling, pasted, printable, replacing, sha256, write_json, write_text, writing_to
+from yanlm.files import (
+    check_writable,
+    filling,
+    pasted,
+    printable,
+    replacing,
+    sha256,
+    write_json,
+    write_text,
+    writing_to,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -123,3 +133,13 @@ def test_printable_text_can_be_written_and_holds_no_control(text: str) -> None:
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 def test_an_offered_path_is_one_word_of_a_shell(path: str) -> None:
     assert shlex.split(pasted(path)) == [path]
+
+
+def test_a_folder_is_checked_and_not_made(tmp_path: Path) -> None:
+    check_writable(tmp_path / "not" / "there")
+    assert not names(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"cannot write to .*: .*file is no folder; choose another --page"):
+        check_writable(tmp_path / "file" / "below", "--page")
+    with pytest.raises(ValueError, match=r"a name of more than 255 bytes; choose another --out"):
+        check_writable(tmp_path / "not" / ("д" * 128))

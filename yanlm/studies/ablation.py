@@ -14,7 +14,7 @@ from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.figures import printed
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.studies.tools.models import load_one
-from yanlm.studies.tools.quality import TaskRows, task_rows
+from yanlm.studies.tools.quality import TaskRows, check_measured, task_rows
 from yanlm.studies.tools.study import Json, Study, integers, markdown, over_seeds, spread
 from yanlm.studies.tools.training import QUIET, shared_stage1, train_anew
 from yanlm.studies.tools.variants import BASE, base_line, laid_over, shares_stage1, variants
@@ -76,6 +76,7 @@ def ablation_study(
         for name, change in changes.items():
             run = partial(_result, study.out, shared | {"seed": seed}, base, change, device, held_out, counts)
             results[name].append(study.piece(f"{name}, seed {seed}", run))
+            check_measured(held_out, results[name][-1]["by_steps"][str(counts[0])])
     summary = _summary(results, held_out, counts)
     length = f"{base.minutes:g} minutes" if base.minutes else f"{base.steps1} + {base.steps2} steps"
     words = f"{held_out.description}; {length} a run, {over_seeds(seeds)}. Base: {base_line(base)}."
@@ -127,7 +128,7 @@ def _summary(results: Mapping[str, list[Json]], rows: TaskRows, steps: Sequence[
     metric = rows.metric
     by_variant = {
         name: {
-            "one_pass": [run["one_pass"][metric] for run in runs if run["one_pass"]],
+            "one_pass": [run["one_pass"][metric] for run in runs if metric in (run["one_pass"] or {})],
             "by_steps": {str(count): [run["by_steps"][str(count)][metric] for run in runs] for count in steps},
             "experts": [run["experts"] for run in runs],
             "training_steps": [

@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from moefm.checks import check_choice
+from moefm.checks import check_choice, check_count
 from yanlm.analysis.figures import latent_figure
 from yanlm.analysis.geometry import wide_bandwidths
+from yanlm.analysis.latents import LEAST
 from yanlm.config import YanConfig
 from yanlm.data.corpus import load_corpus
 from yanlm.data.rows import Row
@@ -62,6 +63,7 @@ def autoencoder_study(
     Raises:
         ValueError: An option or the data is wrong, or a term is off in the settings.
     """
+    check_count("rows", rows), check_count("tokens", tokens, LEAST)
     [steps], seeds = integers("steps", [steps]), integers("seeds", seeds, 0)
     if encoder_denoises(options or {}):
         raise ValueError("the study trains the autoencoder of a flow behind its encoder: leave out denoiser='encoder'")

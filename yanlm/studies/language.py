@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moefm.checks import check_positive
+from moefm.checks import check_count, check_positive
 from yanlm.config import YanConfig
 from yanlm.data.corpus import Corpus
 from yanlm.evaluation.portions import rows_said
@@ -66,7 +66,7 @@ def language_study(
             raise ValueError(f"no variant {name!r}; there are {', '.join(map(repr, VARIANTS))}")
     if metric is not None and metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
-    seeds = integers("seeds", seeds, 0)
+    seeds, rows = integers("seeds", seeds, 0), check_count("rows", rows)
     shared = laid_over(
         options or {}, {"data": list(data), "text_column": text_column, "eval_rows": rows, **QUIET}
     )  # fmt: skip

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from moefm.checks import check_count
 from yanlm.analysis.figures import latent_figure
+from yanlm.analysis.latents import LEAST
 from yanlm.data.corpus import load_corpus
 from yanlm.evaluation.portions import sample
 from yanlm.studies.tools.latent_table import LEGEND, inspected, inspection_of, latent_table
@@ -39,6 +41,7 @@ def latents_study(
     Raises:
         ValueError: A model has no latents, or the data is wrong or too little.
     """
+    check_count("rows", rows), check_count("tokens", tokens, LEAST)
     loaded = load_named(models, device)
     if writers := [named for named in loaded if not named.can.latents]:
         raise ValueError(f"model {writers[0].label} is of kind {writers[0].method} and has no latents; leave it out")

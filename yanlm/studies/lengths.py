@@ -30,6 +30,7 @@ def lengths_study(
     repeats: int = 5,
     slow: float = 60.0,
     clock: str = "wall",
+    threads: int | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> Json:
@@ -50,6 +51,7 @@ def lengths_study(
         repeats: Rounds that count.
         slow: A generation that takes more seconds than this is timed once.
         clock: ``wall``, or ``cpu`` for the processor's time of this process, which other programs disturb less.
+        threads: Threads that torch was told to use, for the settings: other times are measured with others.
         seed: Seed of the texts and of all random draws.
         device: Where the models run.
 
@@ -64,7 +66,7 @@ def lengths_study(
     entered = contestants(loaded, integers("steps", [*steps, REFERENCE]), integers("mdlm_steps", mdlm_steps, 0))
     study.begin({
         "preset": preset, "rate": rate, "repeats": repeats, "slow": slow, "clock": clock, "seed": seed,
-        "device": device, "contestants": [entry.label for entry in entered],
+        "threads": threads, "device": device, "contestants": [entry.label for entry in entered],
         "weights": [named.mark for named in loaded],
     })  # fmt: skip
     for named in loaded:

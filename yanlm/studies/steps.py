@@ -70,7 +70,8 @@ def steps_study(
             summary["flat"][label] = values[0]
         else:
             summary["by_model"][label] = {str(count): at for count, at in values.items()}
-        if alone := study.pieces.get(named.label + ONE_PASS):
+        alone = study.pieces.get(named.label + ONE_PASS, {})
+        if metric in alone:  # its time was not taken
             summary["flat"][named.label + ONE_PASS] = [alone[metric]]
     if best := best_baseline(study, metric):
         summary["flat"][GUESS + best[0].replace("_", " ")] = [best[1]]

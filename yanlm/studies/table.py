@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from moefm.checks import check_positive
+from moefm.checks import check_count, check_positive
 from yanlm.config import BASELINES
 from yanlm.data.corpus import load_corpus
 from yanlm.evaluation.evaluator import evaluate_task
@@ -77,7 +77,7 @@ def table_study(
     Raises:
         ValueError: A set, a method or an option is wrong.
     """
-    tasks = [_parted(text) for text in sets]
+    tasks, methods = list(dict.fromkeys(map(_parted, sets))), list(dict.fromkeys(methods))  # each once a seed
     if not tasks:
         raise ValueError("no set named; give --set TASK=SPEC, as --set qa=builtin:rooms")
     shared = dict(options or {})
@@ -87,6 +87,7 @@ def table_study(
     counts, seeds = integers("steps", [1, *steps]), integers("seeds", seeds, 0)
     for name, value in (("first", first), ("second", second)):
         check_positive(name, value)
+    check_count("rows", rows)
     scorer = encoder_folder(encoder)
     settings: Json = {
         "text": list(text),

@@ -172,7 +172,8 @@ def distinct(texts: Sequence[str], n: int = 2) -> float:
 def self_bleu(texts: Sequence[str]) -> float:
     """Mean BLEU of each text against all others, in [0, 1]: 1 if all are equal, lower the more they differ.
 
-    BLEU is sacreBLEU's of sentences: exponential smoothing, and n-grams up to the length of the text. The cost grows
+    BLEU is sacreBLEU's of sentences: exponential smoothing, and n-grams up to the length of the text. A text without
+    words, whose BLEU would be 0, has 1 if there is another and 0 if there is none. The cost grows
     with the square of the number of texts, so compare samples of one prompt, not a whole test set.
 
     Raises:
@@ -180,8 +181,8 @@ def self_bleu(texts: Sequence[str]) -> float:
         TypeError: One of the texts is none.
 
     Example:
-        >>> round(self_bleu(["the cat sat on the mat"] * 2), 6)
-        1.0
+        >>> self_bleu(["the cat sat on the mat"] * 2), self_bleu(["", ""]), self_bleu(["", "the cat"])
+        (1.0, 1.0, 0.0)
     """
     texts = check_texts("texts", texts)
     if len(texts) < 2:
@@ -193,8 +194,11 @@ def self_bleu(texts: Sequence[str]) -> float:
 
     bleu = BLEU(smooth_method="exp", effective_order=True)
     others = ([*texts[:i], *texts[i + 1 :]] for i in range(len(texts)))
-    scores = [bleu.sentence_score(text, rest).score for text, rest in zip(texts, others, strict=True)]
-    return float(np.mean(scores)) / 100
+    scores = [
+        bleu.sentence_score(text, rest).score if text.strip() else 100.0 * any(not other.strip() for other in rest)
+        for text, rest in zip(texts, others, strict=True)
+    ]
+    return min(1.0, float(np.mean(scores)) / 100)
 
 
 def bootstrap(values: Sequence[float], *, level: float = 0.95, draws: int = 1000, seed: int = 0) -> tuple[float, float]:

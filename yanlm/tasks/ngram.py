@@ -125,6 +125,16 @@ class NGram:
         return float(weights[0]), float(weights[1]), float(weights[2])
 
 
+def has_words(text: str) -> bool:
+    """Whether a text has a word, which begins with a letter or digit.
+
+    Example:
+        >>> has_words("So!"), has_words("😀 ...")
+        (True, False)
+    """
+    return any(map(_is_word, TOKENS.findall(text)))
+
+
 def _is_word(token: str) -> bool:
     return token[:1].isalnum()
 

@@ -58,18 +58,19 @@ def bench(
         train=train, compile=compile, repeats=repeats, slow=slow, clock=clock, seed=seed, device=pick_device(device),
         say=lambda line: err.print(line, style="dim", soft_wrap=True),
     )  # fmt: skip
-    if drawn_to is not None:
-        from yanlm.files import replacing
-
-        with replacing(drawn_to) as beside:
-            bench_figure(document).savefig(beside, dpi=120, format=drawn_to.suffix[1:])
     if json_:
         print_json(document)
-        return
-    from yanlm.studies.tools.bench_page import bench_page
+    else:
+        from yanlm.studies.tools.bench_page import bench_page
 
-    show(bench_page(document))
-    if drawn_to is not None:
+        show(bench_page(document))
+    if drawn_to is None:
+        return
+    from yanlm.files import replacing
+
+    with replacing(drawn_to) as beside:  # last: a figure that cannot be written loses no numbers
+        bench_figure(document).savefig(beside, dpi=120, format=drawn_to.suffix[1:])
+    if not json_:
         show(f"figure: {drawn_to}")
 
 

@@ -85,7 +85,7 @@ def lengths(
     run_study(
         "lengths", out, page, json_, models=model or [], preset=preset, methods=names(methods),
         lengths=integers("--lengths", lengths), steps=integers("--steps", steps), mdlm_steps=of_mdlm, rate=rate,
-        repeats=repeats, slow=slow, clock=clock, seed=seed, device=pick_device(device),
+        repeats=repeats, slow=slow, clock=clock, threads=threads, seed=seed, device=pick_device(device),
     )
 
 

@@ -35,6 +35,15 @@ def test_tables_and_a_figure(yanlm: Run) -> None:
     assert Path("times.svg").read_text().startswith("<?xml")
 
 
+def test_a_figure_that_cannot_be_written_loses_no_numbers(yanlm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(document: Any) -> Any:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(module, "bench_figure", full)
+    code, out, err = yanlm("bench", *QUICK, "--figure", "times.svg", "--json")
+    assert code == 1 and json.loads(out)["rows"] and "no space left" in err and not Path("times.svg").exists()
+
+
 def test_help_shows_examples(yanlm: Run) -> None:
     code, out, _ = yanlm("bench", "--help")
     assert code == 0 and "yanlm bench --preset" in out and "--against" in out

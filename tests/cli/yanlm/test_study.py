@@ -99,6 +99,7 @@ MISTAKES = {
     "no puzzle": (("agreement", "--task", "chess"), "no such puzzle"),
     "setting": (("agreement", "--task", "codes", "--setting", "keys=3"), "is no setting"),
     "two lengths": (("agreement", "--task", "codes", "--minutes", "1", "--train-steps", "9"), "not both"),
+    "page": (("datasets", "--data", "builtin:rooms", "--page", "page.png"), "--page must be a FILE.md"),
     "device": (("steps", "--model", "m", "--data", "own.txt", "--device", "tpu"), "--device"),
 }
 

@@ -107,6 +107,15 @@ def test_folder_with_other_data_and_place(run, tmp_path):
     assert (tmp_path / "seen" / "latents.json").is_file()
 
 
+def test_the_runs_own_data_with_the_names_of_its_fields(run, tmp_path):
+    lines = [json.dumps({"words": text, "topic": "x"}) for text in TEXTS]
+    (tmp_path / "own.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    for fields in ({"source_field": "words"}, {"source_field": "words", "target_field": "topic"}):
+        settings = resolve({"data": str(tmp_path / "own.jsonl"), "stage": "1", "steps1": 1, "task": "infill"} | fields)
+        (run / "stage1" / "run.json").write_text(json.dumps({"settings": settings.to_dict()}), encoding="utf-8")
+        assert inspect_folder(run, tokens=LEAST)["data"] == [str(tmp_path / "own.jsonl")]
+
+
 def test_folder_errors_say_what_to_do(run, tmp_path):
     with pytest.raises(ValueError, match="yanlm train"):
         inspect_folder(tmp_path / "absent")

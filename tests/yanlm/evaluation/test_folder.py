@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from yanlm.evaluation.folder import check_writable, evaluate_folder, sets_of, slug
+from yanlm.evaluation.folder import evaluate_folder, sets_of, slug
 from yanlm.evaluation.predictions import read_predictions
 from yanlm.modeling.io import save_model
 
@@ -84,6 +84,8 @@ def test_names_of_data(data: Path) -> None:
     assert slug([str(data), str(own)]) == f"{data.parent.name}-train.jsonl-news.jsonl"
     assert slug(["hf:a/b", "builtin:rooms"]) == "hf-a-b-builtin-rooms"
     assert slug(["//"]) == "data"
+    many = [f"hf:{'д' * 60}/{place}" for place in range(9)]
+    assert len(slug(many).encode()) < 200 and slug(many) != slug(many[::-1])  # a folder's name ends at 255 bytes
 
 
 @pytest.mark.parametrize(
@@ -117,5 +119,11 @@ def test_mistakes_write_nothing(
 def test_a_folder_that_cannot_be_written(folder: Path, data: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot write to .*: .*train.jsonl is no folder; choose another --out"):
         evaluate_folder(folder, str(data), "infill", out=data / "x", steps=[1])
-    check_writable(folder / "not" / "there")
-    assert not (folder / "not").exists()
+
+
+def test_the_validation_rows_have_a_folder_of_their_own(folder: Path, data: Path) -> None:
+    reports = [evaluate_folder(folder, str(data), "infill", split=s, steps=[1]).report for s in ("test", "validation")]
+    assert [json.loads(Path(report["files"]["report"]).read_text())["split"] for report in reports] == [
+        "test",
+        "validation",
+    ]

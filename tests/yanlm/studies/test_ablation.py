@@ -33,6 +33,13 @@ def test_ablation(
     assert len(trainings) == 4
     with pytest.raises(ValueError, match="another options"):
         ablation_study(Study(tmp_path, "ablation"), [str(toys / "own.txt")], minutes=1.0, **given)
+    with pytest.raises(ValueError, match=r"metric must be one of masked_accuracy, .*got 'colour'"):
+        ablation_study(Study(tmp_path / "other", "ablation"), [str(toys / "own.txt")], metric="colour", **given)
+    timed = ablation_study(Study(tmp_path, "ablation"), [str(toys / "own.txt")], seeds=[0], metric="nfe", **given)
+    assert timed["summary"]["by_variant"]["base"] | {"experts": []} == {
+        "one_pass": [], "by_steps": {"1": [1.0]}, "experts": [], "training_steps": [2],
+    }  # fmt: skip
+    assert len(trainings) == 4
     with pytest.raises(ValueError, match="leave out baseline"):
         ablation_study(Study(tmp_path / "other", "ablation"), [], options={"baseline": "gpt2"})
     with pytest.raises(ValueError, match="leave out denoiser='encoder'"):

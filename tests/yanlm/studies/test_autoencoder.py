@@ -64,6 +64,8 @@ def test_changes_are_those_beyond_the_spread() -> None:
         ({"only": ["colour"]}, "only must be one of"),
         ({"options": {"stage1": {"noise": 0.0}}}, "stage1.noise is off"),
         ({"steps": 0}, "steps must be"),
+        ({"rows": 0}, "rows must be"),
+        ({"tokens": 10}, "tokens must be an integer of at least 50"),
         ({"options": {"model": {"denoiser": "encoder"}}}, "leave out denoiser='encoder'"),
     ],
 )

@@ -25,6 +25,8 @@ def test_diversity(toys: Path, whole: Whole, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert all({"masked_accuracy", "distinct_2", "self_bleu"} <= set(point) for point in points)
     assert any("SemDist" in note for note in document["notes"])
+    twice = given | {name: given[name] * 2 for name in ("z0_scales", "routings", "temperatures")}
+    assert diversity_study(Study(tmp_path, "diversity"), samples=2, **twice)["summary"] == document["summary"]
     for change, message in (({"routings": ["best"]}, "routing"), ({"z0_scales": [0.0]}, "z0_scale")):
         with pytest.raises(ValueError, match=message):
             diversity_study(Study(tmp_path / "other", "diversity"), samples=2, **(given | change))

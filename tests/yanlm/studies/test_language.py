@@ -54,6 +54,7 @@ def test_a_score_that_a_report_lacks_leaves_its_place_empty() -> None:
         ({"metric": "colour"}, "metric must be one of"),
         ({"options": {"stage": "1"}}, "leave out baseline"),
         ({"minutes": 0}, "minutes"),
+        ({"rows": -1}, "rows must be"),
         ({"options": {"model": {"denoiser": "encoder"}}, "only": ["direct encoder"]}, "no variant 'direct encoder'"),
     ],
 )

@@ -37,6 +37,8 @@ def test_lengths_of_fresh_models(whole: Whole, tmp_path: Path, monkeypatch: Any)
     before = len(turns)
     again = lengths_study(Study(tmp_path, "lengths"), [4, 6], **given)
     assert len(turns) == before and again["summary"] == found
+    with pytest.raises(ValueError, match="was measured with another threads"):
+        lengths_study(Study(tmp_path, "lengths"), [4, 6], threads=1, **given)
 
 
 def test_lengths_leave_out_what_does_not_fit(toys: Path, tmp_path: Path) -> None:

@@ -52,3 +52,19 @@ def test_steps(toys: Path, whole: Whole, tmp_path: Path) -> None:
         steps_study(Study(tmp_path / "changed", "steps"), steps=[1], **other)
     with pytest.raises(ValueError, match="metric must be one of"):
         steps_study(Study(tmp_path / "other", "steps"), steps=[1], metric="colour", **given)
+    assert not (tmp_path / "other").exists(), "it is noticed before anything is measured"
+
+
+def test_another_score_of_the_same_pieces(toys: Path, whole: Whole, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"models": [str(toys / "flow")], "data": [str(toys / "own.txt")], "task": "infill"}
+    given |= {"rows": 2, "steps": [1]}
+    before = steps_study(Study(tmp_path, "steps"), **given)
+    again = steps_study(Study(tmp_path, "steps"), metric="tokens_per_second", **given)  # a pass alone has none
+    assert again["pieces"] == before["pieces"] and whole(again, tmp_path)
+    assert not again["summary"]["flat"] and again["summary"]["metric"] == "tokens_per_second"
+
+
+def test_predicted_lengths_have_a_score_of_their_own(toys: Path, whole: Whole, tmp_path: Path) -> None:
+    models, data = [str(toys / "flow")], [str(toys / "own.txt")]
+    document = steps_study(Study(tmp_path, "steps"), models, data, "infill", [1], rows=2, length="predicted")
+    assert whole(document, tmp_path) and document["summary"]["metric"] == "span_exact"

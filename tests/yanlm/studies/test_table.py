@@ -42,6 +42,8 @@ def test_table(toys: Path, whole: Whole, small: dict[str, Any], trainings: list[
     assert set(infilled["one_by_one"]) == {"1", "6"} and all(speed > 0 for speed in infilled["one_by_one"].values())
     more = table_study(Study(tmp_path, "table"), **(given | {"methods": ["flow", "mlm", "gpt2"]}))
     assert more["pieces"].items() > document["pieces"].items() and len(trainings) == 9
+    twice = table_study(Study(tmp_path, "table"), **(given | {name: given[name] * 2 for name in ("sets", "methods")}))
+    assert twice["summary"] == document["summary"], "what is named twice is no second seed"
     for change, message in (
         ({"sets": []}, "no set named"),
         ({"sets": ["infill"]}, "TASK=SPEC"),
@@ -49,6 +51,7 @@ def test_table(toys: Path, whole: Whole, small: dict[str, Any], trainings: list[
         ({"methods": ["magic"]}, "methods must be among"),
         ({"options": {"methods": {"magic": {}}}}, "methods in the config must be among"),
         ({"first": 0.0}, "first must be"),
+        ({"rows": 0}, "rows must be"),
         ({"encoder": "auto"}, "--encoder auto needs the package"),
         ({"rows": 5}, "another rows"),
     ):

@@ -229,6 +229,10 @@ class TestDiversity:
         assert self_bleu(apart) < 0.1
         assert self_bleu(apart) < self_bleu([*apart[:2], "the cat sat on the red mat ."]) < 1
 
+    def test_samples_that_are_all_empty_do_not_differ(self) -> None:
+        assert self_bleu(["", " ", ""]) == self_bleu(["a", "a"]) == 1.0
+        assert self_bleu(["", "", "the cat sat on the mat ."]) == pytest.approx(2 / 3)
+
     def test_self_bleu_by_hand(self) -> None:
         # precisions 3/4, 2/3, 1/2, then nothing in common: 1 of 2, halved by the smoothing
         expected = (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** (1 / 4)

@@ -14,7 +14,7 @@ from yanlm.generation.options import GenerationOptions
 from yanlm.studies.tools.models import Named
 from yanlm.studies.tools.study import FINGERPRINTS, Json, Say, Study
 from yanlm.tasks.rows import load_task
-from yanlm.tasks.task import get_task
+from yanlm.tasks.task import Task, get_task
 
 SHORT = {
     "masked_accuracy": "masked tokens right",
@@ -79,7 +79,7 @@ def task_rows(
         specs: As :func:`yanlm.tasks.rows.load_task` takes them.
         task: One of :data:`yanlm.tasks.task.TASKS`.
         rows: How many.
-        metric: What counts as quality; the task's own if not given.
+        metric: What counts as quality; by default the first of the task's main metrics that the options allow.
         text_column: Name of the text's column in files.
         say: Called with notes about the data for the user.
         options: Options of :func:`yanlm.evaluation.evaluator.evaluate_task`.
@@ -88,12 +88,46 @@ def task_rows(
         ValueError: Data, task or number are wrong.
     """
     check_count("rows", rows)
-    metric = metric or get_task(task).main[0]
+    chosen = get_task(task)
+    known = metrics_of(chosen, **options)
+    if metric is not None and metric not in known:
+        raise ValueError(f"metric must be one of {', '.join(known)} for task {task}, got {metric!r}")
+    metric = metric or next((name for name in chosen.main if name in known), chosen.main[0])
     corpus = load_task(list(specs), task, text_column=text_column, on_note=say)
     test = [dict(row) for row in repeated(corpus.test or corpus.validation, rows)]
     settings: Json = {"data": list(specs), "task": task, "metric": metric, "rows": rows, "text_column": text_column}
     settings[FINGERPRINTS] = {corpus.name: corpus.fingerprint}
     return TaskRows(task, metric, list(corpus.rows or []), test, corpus.name, settings | options, options)
+
+
+def metrics_of(
+    task: Task, *, length: str = "given", samples: int = 1, encoder: str | None = None, **others: Any
+) -> list[str]:
+    """Scores that an evaluation with these options can have; where ROUGE reads no reference it has fewer.
+
+    Example:
+        >>> metrics_of(get_task("classify"))[:2], metrics_of(get_task("infill"), length="predicted")[0]
+        (['accuracy', 'macro_f1'], 'span_exact')
+    """
+    aligned = length == "given"  # slots and true tokens correspond
+    names = [name for name in task.metrics if name != "valid_labels" and (aligned or name != "masked_accuracy")]
+    names += ["macro_f1"] if task.closed else []
+    names += ["bert_score"] if encoder is not None and not task.closed else []
+    names += ["mean_error"] if task.kind == "qa" else []
+    names += ["distinct_2", "self_bleu", "unique", "best_of"] if samples > 1 else []
+    names += ["sem_dist"] if samples > 1 and encoder is not None else []
+    return [*names, "nfe", "seconds", "tokens_per_second"]
+
+
+def check_measured(rows: TaskRows, measured: Json) -> None:
+    """Check that the rows have the score that counts as quality.
+
+    Raises:
+        ValueError: They have not; the line says which they have.
+    """
+    if rows.metric not in measured:
+        known = ", ".join(name for name, value in measured.items() if isinstance(value, float))
+        raise ValueError(f"metric must be one of {known} for these rows of task {rows.task}, got {rows.metric!r}")
 
 
 def scores(
@@ -123,12 +157,13 @@ def scores(
             study.put(f"{named.label}, one pass", report["one_pass"])
         for count in missing:
             measured = report["by_steps"][str(count or 1)]
-            if rows.metric not in measured:
-                known = ", ".join(name for name, value in measured.items() if isinstance(value, float))
-                raise ValueError(f"metric must be one of {known} for task {rows.task}, got {rows.metric!r}")
             study.put(keys[count], measured)
+            check_measured(rows, measured)
             study.say(f"{keys[count]}: {rows.metric_name} {measured[rows.metric]:.3f}")
-    return {count: study.pieces[keys[count]] for count in counts}
+    measured_by = {count: study.pieces[keys[count]] for count in counts}
+    for measured in measured_by.values():
+        check_measured(rows, measured)
+    return measured_by
 
 
 def seeds_of(named: Named, seeds: Sequence[int], **options: Any) -> Sequence[int]:

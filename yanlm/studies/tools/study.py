@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from yanlm.files import printable, replacing, write_json, write_text, writing_to
+from yanlm.files import check_writable, printable, replacing, write_json, write_text, writing_to
+from yanlm.studies.tools.kept_settings import FINGERPRINTS as FINGERPRINTS
+from yanlm.studies.tools.kept_settings import conflicts, with_entries_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RESULTS, MODELS, FINGERPRINTS = "results.json", "models", "fingerprints"
-_GROWING = (MODELS, FINGERPRINTS)
-"""Settings of a study to which entries may be added."""
+RESULTS = "results.json"
 COUNTED_STEPS = (
     "T counts Euler steps, each an evaluation of the flow. The paper's code counts the points of the time grid, one "
     "more: its T = 3 is two Euler steps, and its T = 1 returns the noise"
@@ -40,6 +40,9 @@ class Study:
         command: As it was typed, for the page.
         say: Called with one line for each piece.
 
+    Raises:
+        ValueError: The page is no .md file, or a folder cannot be written.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -53,6 +56,11 @@ class Study:
         self, out: Path, name: str, *, page: Path | None = None, command: str = "", say: Say | None = None
     ) -> None:
         self.out, self.name, self.page, self.say = Path(out), name, page, say or (lambda line: None)
+        if page is not None and page.suffix != ".md":  # the figure would replace a page that ends in .png
+            raise ValueError(f"page must be a FILE.md, got {str(page)!r}; the figure goes beside it as FILE.png")
+        check_writable(self.out)
+        if page is not None:
+            check_writable(page.parent, "--page")
         self.command = command or f"yanlm study {name}"
         self.settings: Json = {}
         self.pieces: Json = {}
@@ -62,8 +70,9 @@ class Study:
         """Continue with what the folder holds, if it was measured with the same settings.
 
         Args:
-            settings: What decides a piece beside its key. Of ``models`` and ``fingerprints`` (of the data), both
-                mappings, only the entries that both have are compared, so that models and sets can be added.
+            settings: What decides a piece beside its key; ``metric`` only says what is shown. Of ``models`` and
+                ``fingerprints`` (of the data), both mappings, only the entries that both have are compared, so that
+                models and sets can be added.
 
         Raises:
             ValueError: The folder holds another study or other settings.
@@ -73,7 +82,7 @@ class Study:
         if known is not None:
             self._check(known)
             self.pieces = known["pieces"]
-            self.settings = _laid_over(known["settings"], self.settings)
+            self.settings = with_entries_of(known["settings"], self.settings)
         return self
 
     def piece(self, key: str, make: Callable[[], Any]) -> Any:
@@ -166,26 +175,10 @@ class Study:
     def _check(self, known: Json) -> None:
         if known["study"] != self.name:
             raise ValueError(f"{self.out} holds the study {known['study']!r}; choose another --out")
-        if changed := _conflicts(known["settings"], self.settings):
+        if changed := conflicts(known["settings"], self.settings):
             named = [name for name in changed if not name.startswith(FINGERPRINTS)]
             what = f"another {', '.join(named)}" if named else "other data"
             raise ValueError(f"{self.out} was measured with {what}; choose another --out")
-
-
-def _conflicts(old: Json, new: Json) -> list[str]:
-    changed = []
-    for name in [*new, *(name for name in old if name not in new)]:
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            keys = before.keys() & after.keys() if name in _GROWING else before.keys() | after.keys()
-            changed += [f"{name} {key}" for key in sorted(keys) if before.get(key) != after.get(key)]
-        elif before != after:
-            changed.append(name)
-    return changed
-
-
-def _laid_over(old: Json, new: Json) -> Json:
-    return new | {name: old[name] | new[name] for name in _GROWING if name in old and name in new}
 
 
 def machine() -> str:

@@ -9,7 +9,7 @@ from yanlm.data.rows import MASKS, Row
 from yanlm.tasks.definition import Task
 from yanlm.tasks.heuristics import around_mask, majority
 from yanlm.tasks.making import masked, target_of, text_of
-from yanlm.tasks.ngram import NGram
+from yanlm.tasks.ngram import NGram, has_words
 from yanlm.tasks.sentences import last_word_span
 
 
@@ -23,10 +23,13 @@ def make_row(row: Row, seed: int) -> Row | None:
 
 
 def guesses(train_rows: Sequence[Mapping[str, Any]], test_rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The most frequent last word, and the likeliest by word n-grams."""
-    common = majority([row["target"] for row in train_rows], len(test_rows))
-    model = NGram().fit([row["target"].join(around_mask(row["source"])) for row in train_rows])
-    return {"majority": common, "ngram": [model.predict(*around_mask(row["source"])) for row in test_rows]}
+    """The most frequent last word, and the likeliest by word n-grams where texts have words of letters or digits."""
+    answers = {"majority": majority([row["target"] for row in train_rows], len(test_rows))}
+    texts = [row["target"].join(around_mask(row["source"])) for row in train_rows]
+    if any(map(has_words, texts)):  # emoji have none
+        model = NGram().fit(texts)
+        answers["ngram"] = [model.predict(*around_mask(row["source"])) for row in test_rows]
+    return answers
 
 
 TASK = Task(

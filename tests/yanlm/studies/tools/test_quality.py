@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yanlm.studies.tools.quality import task_rows
+from yanlm.studies.tools.quality import check_measured, task_rows
 
 
 def test_notes_of_the_data_are_heard_and_what_decides_the_rows_is_kept(tmp_path: Path) -> None:
@@ -24,3 +24,13 @@ def test_notes_of_the_data_are_heard_and_what_decides_the_rows_is_kept(tmp_path:
     assert rows.description.startswith("Masked tokens right on 5 held-out rows of 3 different texts (infill, ")
     with pytest.raises(ValueError, match="rows"):
         task_rows([str(tmp_path / "asked.jsonl")], "infill", 0)
+
+
+def test_the_score_is_known_before_the_data_is_read_and_by_default_it_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"metric must be one of accuracy, macro_f1, .* for task classify, got 'f1'"):
+        task_rows([str(tmp_path / "none.txt")], "classify", 5, metric="f1")
+    (tmp_path / "own.txt").write_text("".join(f"the cat {i} sat .\n" for i in range(9)))
+    assert task_rows([str(tmp_path / "own.txt")], "infill", 5, length="predicted").metric == "span_exact"
+    rows = task_rows([str(tmp_path / "own.txt")], "infill", 5, metric="span_exact_3")
+    with pytest.raises(ValueError, match="metric must be one of span_exact for these rows of task infill"):
+        check_measured(rows, {"span_exact": 0.5, "n": 3})

@@ -40,3 +40,19 @@ def test_another_study_or_setting_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text("[]")
     with pytest.raises(ValueError, match="damaged"):
         Study(tmp_path, "steps").begin({})
+
+
+def test_places_that_cannot_be_written_are_noticed_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"file is no folder; choose another --out"):
+        Study(tmp_path / "file", "steps")
+    with pytest.raises(ValueError, match=r"file is no folder; choose another --page"):
+        Study(tmp_path / "out", "steps", page=tmp_path / "file" / "page.md")
+    with pytest.raises(ValueError, match=r"page must be a FILE.md, got '.*page.png'"):
+        Study(tmp_path / "out", "steps", page=tmp_path / "page.png")  # the page would be the figure
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_another_score_is_shown_of_what_was_measured(tmp_path: Path) -> None:
+    Study(tmp_path, "steps").begin({"rows": 3, "metric": "f1"}).piece("one", lambda: 1)
+    assert Study(tmp_path, "steps").begin({"rows": 3, "metric": "rougeL"}).piece("one", lambda: 1 / 0) == 1

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm.data.rows import DataError
+from yanlm.tasks.builtin.completion import guesses
 from yanlm.tasks.rows import task_rows
 from yanlm.tasks.task import get_task
 
@@ -26,3 +27,8 @@ def test_completions() -> None:
     rows = ROWS + [{"source": r"I saw <mask>!", "target": r"\1"}] * 2  # no pattern of re
     found = get_task("completion").guesses(rows, ROWS)
     assert found == {"majority": [r"\1"], "ngram": ["mat"]}
+
+
+def test_texts_without_words_have_no_n_gram_model() -> None:
+    rows = [{"source": "😀 <mask>", "target": face} for face in ("😃", "😄", "😃")]
+    assert guesses(rows, rows[:1]) == {"majority": ["😃"]}
