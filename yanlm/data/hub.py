@@ -59,7 +59,7 @@ def open_hub(spec: str) -> HubData:
     name, config, split = _parts(spec)
     folder = Path(name).expanduser()
     local = folder.is_dir()
-    offline = _offline()
+    offline = is_offline()
     if not local and not offline and not reachable(hub_address()):
         raise _no_network(spec, f"there is no network (no answer from {hub_address()})")
     try:
@@ -175,8 +175,8 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
-def _offline() -> bool:
-    """Whether the user forbids the network."""
+def is_offline() -> bool:
+    """Whether the user forbids the network to data sets: ``HF_HUB_OFFLINE=0`` does not."""
     value = os.environ.get("HF_DATASETS_OFFLINE")  # where it is set it wins, as in the library
     if value is None:
         value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""

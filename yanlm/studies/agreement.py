@@ -107,7 +107,8 @@ def agreement_study(
         for name in names:
             results[name].append(_scores(trainer, name, seed, counts, asked, samples))
     training = {name: [study.pieces[training_key(name, seed)] for seed in seeds] for name in trained}
-    return _finish(study, target, joined(results), training, counts, look, over_seeds(seeds))
+    bound = target.bound if test is None else target.bounds([row["source"] for row in asked])["valid"]
+    return _finish(study, target, (len(asked), bound), joined(results), training, counts, look, over_seeds(seeds))
 
 
 def _scores(
@@ -135,25 +136,26 @@ def _scores(
 def _finish(
     study: Study,
     target: Puzzle,
+    judged_on: tuple[int, float],
     methods: Mapping[str, Any],
     training: Mapping[str, Sequence[Json]],
     steps: Sequence[int],
     look: int,
     seeds: str,
 ) -> Json:
-    """Write everything."""
-    settings = study.settings
+    """Write everything; ``judged_on`` are the number of rows and their factorized bound."""
+    settings, (rows, bound) = study.settings, judged_on
     length = f"{settings['minutes']:g} minutes" if settings["minutes"] else f"{settings['train_steps']} steps"
     units = "parts of a text" if target.by_parts else "whole texts"
     words = (
-        f"`{target.spec}`: {settings['rows']} test rows, {settings['samples']} texts for each, {units} counted; "
+        f"`{target.spec}`: {rows} test rows, {settings['samples']} texts for each, {units} counted; "
         f"{length} of training for every model, {seeds}. Words written independently of one another are right in "
-        f"{target.bound:.2g} of all cases. Entropy is that of the right answers, 1 for a perfect writer."
+        f"{bound:.2g} of all cases. Entropy is that of the right answers, 1 for a perfect writer."
     )
     tables = {title: score_table(methods, score, steps) for score, title in SCORES.items()}
     tables["What was trained"] = training_table(training)
-    document = agreement_document(target.name, target.spec, target.bound, methods, training)
-    figures = {"": agreement_figure(methods, target.bound), "-training": training_figure(training, look, list(methods))}
+    document = agreement_document(target.name, target.spec, bound, methods, training)
+    figures = {"": agreement_figure(methods, bound), "-training": training_figure(training, look, list(methods))}
     shown = study.finish("Agreement between words", words, tables, figures, document)
     write_json(study.out / DOCUMENT, document)
     return shown | {"files": shown["files"] | {"agreement": str(study.out / DOCUMENT)}}

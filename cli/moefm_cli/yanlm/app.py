@@ -112,9 +112,9 @@ def inspect(
 @app.command()
 def doctor(json_: Json = False) -> None:
     """Say which versions, devices and optional packages are in use, and which Mamba kernels."""
-    import os
-
     import torch
+
+    from yanlm.data.hub import is_offline
 
     wanted = (
         "transformers",
@@ -130,7 +130,7 @@ def doctor(json_: Json = False) -> None:
     facts: dict[str, Any] = {
         **machine_facts(),
         "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        "offline": bool(os.environ.get("HF_HUB_OFFLINE")),
+        "offline": is_offline(),
         "mamba": None,
         "packages": packages,
     }

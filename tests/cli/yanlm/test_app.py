@@ -32,6 +32,12 @@ def test_doctor(yanlm):
     assert "mamba" in yanlm("doctor")[1]
 
 
+@pytest.mark.parametrize(("value", "offline"), [("0", False), ("1", True)])
+def test_doctor_reads_a_0_as_online(yanlm, monkeypatch, value, offline):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert json.loads(yanlm("doctor", "--json")[1])["offline"] is offline
+
+
 MISTAKES = {
     "no such data": (("train", "--data", "nowhere.txt"), "nowhere.txt"),
     "unknown builtin": (("train", "--data", "builtin:cats"), "builtin:rooms"),

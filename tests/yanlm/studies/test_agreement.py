@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from yanlm.data.builtin.puzzles import puzzle
+from yanlm.data.parallel_bench import parallel_bench_rows
 from yanlm.studies.agreement import agreement_study
 from yanlm.studies.tools import training
 from yanlm.studies.tools.study import Study
@@ -103,6 +105,11 @@ def test_rows_that_nobody_here_wrote(tmp_path: Path) -> None:
     lines = [{"input": {"puzzle": "1_3_\n341_\n2_4_\n4_2_"}}, {"input": {"puzzle": "____\n3412\n2143\n4321"}}]
     (tmp_path / "sudoku_n4.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     given = {"task": "sudoku:train=100", "only": ["flow"], "steps": [1], "test": tmp_path}
-    assert study(tmp_path / "run", **given)["settings"]["test"] == str(tmp_path)
+    document = study(tmp_path / "run", **given)
+    assert document["settings"]["test"] == str(tmp_path)
+    rows = parallel_bench_rows(tmp_path, puzzle("sudoku"))
+    bound = puzzle("sudoku").bounds([row["source"] for row in rows])["valid"]
+    assert document["summary"]["bound"] == bound != puzzle("sudoku").bound, "of the rows that are judged"
+    assert "2 test rows" in Path(document["files"]["page"]).read_text()
     with pytest.raises(ValueError, match="ParallelBench has no such task"):
         study(tmp_path / "other", **given | {"task": TASK})
