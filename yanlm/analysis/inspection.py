@@ -166,6 +166,10 @@ def inspect_folder(
         ValueError: There is no model, no data, or too little of it, or the files cannot be written.
     """
     check_count("rows", rows)
+    if data is None and text_column is not None:
+        raise ValueError(
+            "text_column goes with data, and the run's own has its names already: give --data, or leave it out"
+        )
     where = model_folder(folder)
     out = Path(folder) / "inspect" if out is None else Path(out)
     options = _data_options(where) if data is None else {"specs": list(data), "text_column": text_column}

@@ -38,6 +38,8 @@ def diversity_study(
     seeds: Sequence[int] = (0,),
     encoder: str | None = None,
     text_column: str | None = None,
+    source_field: str | None = None,
+    target_field: str | None = None,
     device: str = "cpu",
 ) -> Json:
     """Several samples of every held-out row for every setting of generation: how good they are, and how different.
@@ -59,6 +61,8 @@ def diversity_study(
         seeds: Seeds of all random draws.
         encoder: Folder of a sentence encoder for SemDist, or ``auto``; without it the measure is left out.
         text_column: Name of the text's column in files.
+        source_field: Name of the field of the text or context.
+        target_field: Name of the field of the answer or label.
         device: Where the models run.
 
     Raises:
@@ -75,7 +79,8 @@ def diversity_study(
     loaded = load_named(models, device)
     folder = None if encoder is None else str(encoder_folder(encoder))
     options: dict[str, Any] = {"samples": samples, "encoder": folder}
-    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, say=study.say, **options)
+    fields = {"text_column": text_column, "source_field": source_field, "target_field": target_field}
+    held_out = task_rows(data, task, rows, metric=metric, **fields, say=study.say, **options)
     study.begin(held_out.settings | {"models": marks(loaded)})
     points: list[Json] = []
     for named in loaded:

@@ -29,6 +29,8 @@ def steps_study(
     seeds: Sequence[int] = (0,),
     length: str = "given",
     text_column: str | None = None,
+    source_field: str | None = None,
+    target_field: str | None = None,
     device: str = "cpu",
 ) -> Json:
     """Evaluate every model on the same held-out rows for every number of steps.
@@ -48,6 +50,8 @@ def steps_study(
         seeds: Seeds of the noise z0 and the experts drawn; other methods draw nothing.
         length: ``given`` or ``predicted`` numbers of slots.
         text_column: Name of the text's column in files.
+        source_field: Name of the field of the text or context.
+        target_field: Name of the field of the answer or label.
         device: Where the models run.
 
     Raises:
@@ -55,7 +59,8 @@ def steps_study(
     """
     counts, seeds = integers("steps", steps), integers("seeds", seeds, 0)
     loaded = load_named(models, device)
-    held_out = task_rows(data, task, rows, metric=metric, text_column=text_column, length=length, say=study.say)
+    fields = {"text_column": text_column, "source_field": source_field, "target_field": target_field}
+    held_out = task_rows(data, task, rows, metric=metric, **fields, length=length, say=study.say)
     study.begin(held_out.settings | {"models": marks(loaded)})
     metric = held_out.metric
     summary: Json = {"metric": metric, "called": held_out.metric_name, "by_model": {}, "flat": {}}

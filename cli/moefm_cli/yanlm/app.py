@@ -84,6 +84,7 @@ def info(
 def inspect(
     model: Annotated[Path, typer.Option(help="Folder of a run, or of one of its stages.")],
     data: Annotated[list[str] | None, typer.Option(help="Data to look at. Default: the run's own.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="With --data: column of the text, if not text.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for figure and JSON. Default: inspect/ in the model's.")
     ] = None,
@@ -96,7 +97,7 @@ def inspect(
     from yanlm.analysis.inspection import inspect_folder
 
     with progress():
-        numbers = inspect_folder(model, data=data, out=out)
+        numbers = inspect_folder(model, data=data, text_column=text_column, out=out)
     if json_:
         print_json(numbers)
         return

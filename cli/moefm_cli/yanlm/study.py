@@ -28,6 +28,8 @@ Rows = Annotated[int, typer.Option(help="Held-out rows.")]
 Steps = Annotated[str, typer.Option(help="Numbers of steps T.")]
 Tokens = Annotated[int, typer.Option(help="Latents to look at.")]
 Column = Annotated[str | None, typer.Option(help="Column of the text, if it is not called text.")]
+Source = Annotated[str | None, typer.Option("--source-field", help="Field of the text or context.")]
+Target = Annotated[str | None, typer.Option("--target-field", help="Field of the answer or label.")]
 Seeds = Annotated[str, typer.Option(help="Seeds, such as 0,1,2.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Minutes = Annotated[float | None, typer.Option(help="Training time of a run. Default: as configured.")]
@@ -52,14 +54,14 @@ def steps(
     model: Models, data: Data, task: Task = "infill", steps: Steps = "1,2,3,4,6,8,16,32",
     metric: Metric = None, rows: Rows = 300, seeds: Seeds = "0",
     length: Annotated[str, typer.Option(help="Slots: given or predicted.")] = "given",
-    text_column: Column = None, device: Device = "auto", out: Out = None, page: Page = None,
-    max_bytes: MaxBytes = None, json_: Json = False,
+    text_column: Column = None, source_field: Source = None, target_field: Target = None,
+    device: Device = "auto", out: Out = None, page: Page = None, max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the study of steps."""
     run_study(
         "steps", out, page, json_, models=model, data=data, task=task, steps=integers("--steps", steps),
         metric=metric, rows=rows, seeds=integers("--seeds", seeds), length=length, text_column=text_column,
-        device=pick_device(device),
+        source_field=source_field, target_field=target_field, device=pick_device(device),
     )
 
 
@@ -98,6 +100,7 @@ def diversity(
     samples: Annotated[int, typer.Option(help="Samples of every row.")] = 4,
     encoder: Encoder = None,
     metric: Metric = None, rows: Rows = 100, seeds: Seeds = "0", text_column: Column = None,
+    source_field: Source = None, target_field: Target = None,
     device: Device = "auto", out: Out = None, page: Page = None, max_bytes: MaxBytes = None, json_: Json = False,
 ) -> None:
     """Run the study of diversity."""
@@ -105,7 +108,8 @@ def diversity(
         "diversity", out, page, json_, models=model, data=data, task=task, steps=integers("--steps", steps),
         z0_scales=floats("--z0-scale", z0_scale), routings=names(routing),
         temperatures=floats("--temperature", temperature), samples=samples, encoder=encoder, metric=metric, rows=rows,
-        seeds=integers("--seeds", seeds), text_column=text_column, device=pick_device(device),
+        seeds=integers("--seeds", seeds), text_column=text_column, source_field=source_field,
+        target_field=target_field, device=pick_device(device),
     )
 
 

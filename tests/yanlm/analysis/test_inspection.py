@@ -117,6 +117,8 @@ def test_the_runs_own_data_with_the_names_of_its_fields(run, tmp_path):
 
 
 def test_folder_errors_say_what_to_do(run, tmp_path):
+    with pytest.raises(ValueError, match="text_column goes with data"):
+        inspect_folder(run, text_column="words")
     with pytest.raises(ValueError, match="yanlm train"):
         inspect_folder(tmp_path / "absent")
     with pytest.raises(ValueError, match=r"cannot write to .*; choose another --out"):

@@ -244,7 +244,6 @@ class TestDiversity:
         texts = ["the cat sat on the mat", "the cat ran", "a dog ran on the mat", ""]
         alone = [sentence_bleu(text, [*texts[:i], *texts[i + 1 :]]).score / 100 for i, text in enumerate(texts)]
         assert self_bleu(texts) == pytest.approx(np.mean(alone))
-        assert self_bleu(["", ""]) == 0
 
     @pytest.mark.parametrize("texts", [[], ["one"]])
     def test_self_bleu_needs_two(self, texts: list[str]) -> None:

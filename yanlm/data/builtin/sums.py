@@ -25,7 +25,7 @@ from yanlm.data.builtin.setting import setting
 class Sums(Puzzle):
     """Sums of two numbers of ``digits`` digits, leading zeros included; the sum has one digit more.
 
-    No pair of numbers of the test split, with ``open=1`` no sum, occurs in training.
+    No pair of numbers of the test split occurs in training in the same order, with ``open=1`` no sum.
 
     Attributes:
         digits: Number of digits of each number.

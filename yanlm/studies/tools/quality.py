@@ -70,6 +70,8 @@ def task_rows(
     *,
     metric: str | None = None,
     text_column: str | None = None,
+    source_field: str | None = None,
+    target_field: str | None = None,
     say: Say | None = None,
     **options: Any,
 ) -> TaskRows:
@@ -81,6 +83,8 @@ def task_rows(
         rows: How many.
         metric: What counts as quality; by default the first of the task's main metrics that the options allow.
         text_column: Name of the text's column in files.
+        source_field: Name of the field of the text or context.
+        target_field: Name of the field of the answer or label.
         say: Called with notes about the data for the user.
         options: Options of :func:`yanlm.evaluation.evaluator.evaluate_task`.
 
@@ -93,9 +97,12 @@ def task_rows(
     if metric is not None and metric not in known:
         raise ValueError(f"metric must be one of {', '.join(known)} for task {task}, got {metric!r}")
     metric = metric or next((name for name in chosen.main if name in known), chosen.main[0])
-    corpus = load_task(list(specs), task, text_column=text_column, on_note=say)
+    named = {"source_field": source_field, "target_field": target_field}
+    fields = {name: field for name, field in named.items() if field is not None}
+    corpus = load_task(list(specs), task, text_column=text_column, **fields, on_note=say)
     test = [dict(row) for row in repeated(corpus.test or corpus.validation, rows)]
     settings: Json = {"data": list(specs), "task": task, "metric": metric, "rows": rows, "text_column": text_column}
+    settings |= fields
     settings[FINGERPRINTS] = {corpus.name: corpus.fingerprint}
     return TaskRows(task, metric, list(corpus.rows or []), test, corpus.name, settings | options, options)
 

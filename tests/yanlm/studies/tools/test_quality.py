@@ -34,3 +34,11 @@ def test_the_score_is_known_before_the_data_is_read_and_by_default_it_is_measure
     rows = task_rows([str(tmp_path / "own.txt")], "infill", 5, metric="span_exact_3")
     with pytest.raises(ValueError, match="metric must be one of span_exact for these rows of task infill"):
         check_measured(rows, {"span_exact": 0.5, "n": 3})
+
+
+def test_rows_with_fields_of_other_names(tmp_path: Path) -> None:
+    lines = [json.dumps({"title": f"the cat {i} sat .", "topic": ("cats", "dogs")[i % 2]}) for i in range(60)]
+    (tmp_path / "own.jsonl").write_text("\n".join(lines))
+    fields = {"source_field": "title", "target_field": "topic"}
+    rows = task_rows([str(tmp_path / "own.jsonl")], "classify", 2, **fields)
+    assert set(rows.test[0]) == {"text", "label"} and rows.settings.items() >= fields.items()
