@@ -12,7 +12,7 @@ def test_inspect(yanlm, trained):
     code, out, _ = yanlm("inspect", "--model", trained[0], "--out", "seen", "--json")
     assert code == 0
     assert json.loads(out)["files"] and list(Path("seen").glob("*.png"))
-    rows = [json.dumps({"body": f"the cat {i} sat on the mat and the dog ran ."}) for i in range(90)]
+    rows = [json.dumps({"body": f"the cat {i} sat on the mat and the dog ran ."}) for i in range(900)]
     Path("own.jsonl").write_text("\n".join(rows))
     given = ("inspect", "--model", trained[0], "--out", "other", "--text-column", "body")
     code, out, err = yanlm(*given, "--data", "own.jsonl", "--json")
