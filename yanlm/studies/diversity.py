@@ -75,7 +75,8 @@ def diversity_study(
     for name, values in (("z0_scale", z0_scales), ("temperature", temperatures)):
         for value in values:
             check_positive(name, value)
-    z0_scales, routings, temperatures = (list(dict.fromkeys(given)) for given in (z0_scales, routings, temperatures))
+    z0_scales, temperatures = (list(dict.fromkeys(given)) for given in (z0_scales, temperatures))
+    routings = list(dict.fromkeys(routings))
     loaded = load_named(models, device)
     folder = None if encoder is None else str(encoder_folder(encoder))
     options: dict[str, Any] = {"samples": samples, "encoder": folder}

@@ -21,7 +21,8 @@ def test_latents(toys: Path, whole: Whole, tmp_path: Path) -> None:
     assert set(document["summary"]) == {"flow", "mlm"} and document["summary"]["mlm"]["tokens"] == 50
     again = latents_study(Study(tmp_path, "latents"), [str(toys / "flow"), str(toys / "mlm")], data, tokens=50)
     assert again["pieces"] == document["pieces"]
-    for wrong in ({"rows": -2}, {"tokens": 10}):
+    mistakes: list[dict[str, Any]] = [{"rows": -2}, {"tokens": 10}]
+    for wrong in mistakes:
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
             latents_study(Study(tmp_path / "other", "latents"), [str(toys / "flow")], data, **wrong)
     with pytest.raises(ValueError, match="gpt2 and has no latents"):

@@ -98,7 +98,7 @@ def task_rows(
         raise ValueError(f"metric must be one of {', '.join(known)} for task {task}, got {metric!r}")
     metric = metric or next((name for name in chosen.main if name in known), chosen.main[0])
     named = {"source_field": source_field, "target_field": target_field}
-    fields = {name: field for name, field in named.items() if field is not None}
+    fields: dict[str, Any] = {name: field for name, field in named.items() if field is not None}
     corpus = load_task(list(specs), task, text_column=text_column, **fields, on_note=say)
     test = [dict(row) for row in repeated(corpus.test or corpus.validation, rows)]
     settings: Json = {"data": list(specs), "task": task, "metric": metric, "rows": rows, "text_column": text_column}

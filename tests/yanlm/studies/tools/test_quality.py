@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,6 @@ def test_the_score_is_known_before_the_data_is_read_and_by_default_it_is_measure
 def test_rows_with_fields_of_other_names(tmp_path: Path) -> None:
     lines = [json.dumps({"title": f"the cat {i} sat .", "topic": ("cats", "dogs")[i % 2]}) for i in range(60)]
     (tmp_path / "own.jsonl").write_text("\n".join(lines))
-    fields = {"source_field": "title", "target_field": "topic"}
+    fields: dict[str, Any] = {"source_field": "title", "target_field": "topic"}
     rows = task_rows([str(tmp_path / "own.jsonl")], "classify", 2, **fields)
     assert set(rows.test[0]) == {"text", "label"} and rows.settings.items() >= fields.items()
