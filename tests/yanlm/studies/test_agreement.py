@@ -94,11 +94,12 @@ def test_a_student_begins_from_the_flow_of_its_seed(tmp_path: Path) -> None:
     assert {folder.name for folder in (tmp_path / "models").iterdir()} >= {"flow-seed-0", "flow-distilled-seed-0"}
 
 
-def test_a_reflowed_flow_begins_from_the_flow_and_takes_any_number_of_steps(tmp_path: Path) -> None:
-    summary = study(tmp_path, only=["flow, reflowed"], steps=[1, 2])["summary"]
-    assert {name: list(runs) for name, runs in summary["methods"].items()} == {"flow, reflowed": ["1", "2"]}
-    record = json.loads((tmp_path / "models" / "flow-reflowed-seed-0" / "run.json").read_text())
-    assert record["settings"]["init"].endswith("flow-seed-0") and record["settings"]["denoising"]["reflow"] > 0
+def test_a_reflowed_flow_begins_from_the_flow_before_it_and_takes_any_number_of_steps(tmp_path: Path) -> None:
+    summary = study(tmp_path, only=["flow, reflowed twice"], steps=[1, 2])["summary"]
+    assert {name: list(runs) for name, runs in summary["methods"].items()} == {"flow, reflowed twice": ["1", "2"]}
+    for name, teacher in (("flow-reflowed-twice", "flow-reflowed"), ("flow-reflowed", "flow")):
+        settings = json.loads((tmp_path / "models" / f"{name}-seed-0" / "run.json").read_text())["settings"]
+        assert settings["init"].endswith(f"/{teacher}-seed-0") and settings["denoising"]["reflow"] > 0
 
 
 def test_rows_that_nobody_here_wrote(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ METHODS: dict[str, Method] = {
     "flow, lambda": Method(options={"model": {"experts": "continuum"}}, is_flow=True, asked=True),
     "flow, re-noised": Method("flow", generate={"candidates": 4}, asked=True),
     "flow, reflowed": Method(options=REFLOWED, is_flow=True, asked=True, teacher="flow"),
+    "flow, reflowed twice": Method(options=REFLOWED, is_flow=True, asked=True, teacher="flow, reflowed"),
     "flow, distilled": _distilled(1),
     "flow, distilled, T = 2": _distilled(2),
     "flow, distilled, T = 4": _distilled(4),
