@@ -27,4 +27,4 @@ def test_a_thousand_columns_are_refused_with_the_remedy():
 def test_weights_that_are_none(weight):
     with pytest.raises(ValueError, match="sample_weight must"):
         row_weights(weight, 2)
-    assert row_weights([0, 2], 2).tolist() == [0, 2] and row_weights(None, 2).tolist() == [1, 1]
+    assert row_weights([0, 2], 2).tolist() == [0, 1] and row_weights(None, 2).tolist() == [1, 1]
