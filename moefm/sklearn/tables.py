@@ -53,8 +53,8 @@ def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1, r
         remedy: What the message says to do about missing values.
 
     Raises:
-        ValueError: A value is missing or infinite, or a column is of a kind that no flow takes. The message names row
-            and column.
+        ValueError: There is no column, a value is missing or infinite, or a column is of a kind that no flow takes. The
+            message names row and column.
         TypeError: A column holds objects other than numbers and labels.
 
     Example:
@@ -65,6 +65,8 @@ def read_table(name: str, table: Any, missing: str = "refuse", least: int = 1, r
         form, columns, absent = _from_mapping(table)
     else:
         form, columns, absent = _from_frame(table) if is_frame(table) else _from_array(table)
+    if not columns:
+        raise ValueError(f"{name} must have at least one column, got none")
     kept = ~np.any(absent, axis=0)
     if missing == "refuse" and not kept.all():
         row = int(np.flatnonzero(~kept)[0])
@@ -88,7 +90,7 @@ def _from_array(array: Values) -> tuple[Form, list[Values], list[NDArray[np.bool
 
 def _from_mapping(table: Mapping[Any, Any]) -> tuple[Form, list[Values], list[NDArray[np.bool_]]]:
     columns = [np.asarray(values) for values in table.values()]
-    if len({values.shape for values in columns}) != 1 or columns[0].ndim != 1:
+    if columns and (len({values.shape for values in columns}) != 1 or columns[0].ndim != 1):
         raise ValueError(f"columns must be equally long, got {', '.join(str(len(np.atleast_1d(v))) for v in columns)}")
     form = Form("dict", [str(name) for name in table], [str(values.dtype) for values in columns])
     return form, columns, [_absent(values) for values in columns]

@@ -65,6 +65,12 @@ def test_a_dictionary_of_columns_in_is_one_out(quick, people):
         quick().fit({"a": [1, 2, 3], "b": [1, 2]})
 
 
+@pytest.mark.parametrize("empty", [{}, pd.DataFrame(), pd.DataFrame(index=range(20))])
+def test_a_table_without_columns_is_refused(quick, empty):
+    with pytest.raises(ValueError, match="X must have at least one column, got none"):
+        quick().fit(empty)
+
+
 def test_log_densities_are_in_the_units_of_the_table(quick, people):
     in_metres = people.assign(height=people.height / 100)
     centimetres, metres = quick().fit(people), quick().fit(in_metres)
