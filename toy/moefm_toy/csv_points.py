@@ -26,7 +26,7 @@ def read_csv(path: Path, content: bytes) -> NamedPoints:
     header = _header(path, rows[0][1]) if rows else []
     body = rows[1:] if header else rows
     inside = lines(text.replace('"', ""))[rows[0][0] : rows[0][2]] if header else []
-    if any(None not in map(_number, line.split(mark)) for line in inside):
+    if any(None not in map(number, line.split(mark)) for line in inside):
         fail(path, f"line {rows[0][0]}: {UNCLOSED}; name each column in one line")
     if not body:
         fail(path, "holds no row of numbers; it needs one point per row")
@@ -76,7 +76,7 @@ def _header(path: Path, row: list[str]) -> list[str]:
     cells = [cell.strip() for cell in row]
     if all(cell.lower() in MISSING for cell in cells):
         return []
-    if any(cell and (_number(cell) is not None or not any(map(str.isalpha, cell))) for cell in cells):
+    if any(cell and (number(cell) is not None or not any(map(str.isalpha, cell))) for cell in cells):
         return []  # cells such as 1,5 or 1 2 are broken data, to be reported and not skipped as names
     if "" in cells:  # what pandas and R write above the row index, which would pass for a coordinate
         column = cells.index("") + 1
@@ -85,7 +85,7 @@ def _header(path: Path, row: list[str]) -> list[str]:
 
 
 def _numbers(path: Path, line: int, row: list[str], header: list[str]) -> list[float]:
-    numbers = [np.nan if cell.strip().lower() in MISSING else _number(cell) for cell in row]
+    numbers = [np.nan if cell.strip().lower() in MISSING else number(cell) for cell in row]
     if None in numbers:
         column = numbers.index(None)
         name = f" ('{header[column]}')" if header else ""
@@ -93,10 +93,11 @@ def _numbers(path: Path, line: int, row: list[str], header: list[str]) -> list[f
         fault = f"{cell[:40]!r} is not a number" if cell else "the cell is empty"
         hint = "columns are separated by comma, semicolon or tab, decimals by a point"
         fail(path, f"line {line}, column {column + 1}{name}: {fault}; {hint}")
-    return [number for number in numbers if number is not None]
+    return [value for value in numbers if value is not None]
 
 
-def _number(cell: str) -> float | None:
+def number(cell: str) -> float | None:
+    """The number that a cell holds, or None."""
     try:
         return None if "_" in cell else float(cell)  # Python would read 1_000 as a number
     except ValueError:

@@ -1,4 +1,4 @@
-"""Points of a file with the names of their columns, and the error for a file that cannot be used."""
+"""Points of a file with the names of their columns, and its content; what is wrong with it becomes one error."""
 
 from __future__ import annotations
 

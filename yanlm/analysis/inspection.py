@@ -205,7 +205,8 @@ def _data_options(where: Path) -> dict[str, Any]:
     """What the model of a folder was trained on, as :func:`yanlm.data.corpus.load_corpus` takes it."""
     try:
         settings = json.loads((where / "run.json").read_text(encoding="utf-8"))["settings"]
-        fields = {name: settings.get(name) for name in ("source_field", "target_field")}
-        return {"specs": settings["data"], **{name: settings[name] for name in ("weights", "text_column")}, **fields}
+        named = {name: settings[name] for name in ("weights", "text_column")}
+        named |= {name: settings.get(name) for name in ("source_field", "target_field")}  # older runs have none
+        return {"specs": settings["data"], **named}
     except (OSError, ValueError, LookupError, TypeError):
         raise ValueError(f"{where} has no run.json that names its data; say what to read with --data") from None

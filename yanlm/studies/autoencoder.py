@@ -19,9 +19,10 @@ from yanlm.data.rows import Row
 from yanlm.evaluation.portions import sample
 from yanlm.runs.baseline import encoder_denoises
 from yanlm.runs.settings import RunSettings, resolve
+from yanlm.studies.tools.kept_settings import FINGERPRINTS
 from yanlm.studies.tools.latent_table import LEGEND, Numbers, differences, inspected, inspection_of, latent_table
 from yanlm.studies.tools.models import load_one
-from yanlm.studies.tools.study import FINGERPRINTS, Json, Study, integers, over_seeds
+from yanlm.studies.tools.study import Json, Study, integers, over_seeds
 from yanlm.studies.tools.training import QUIET, train_anew
 from yanlm.studies.tools.variants import laid_over
 

@@ -15,8 +15,9 @@ from yanlm.data.corpus import Corpus
 from yanlm.evaluation.portions import rows_said
 from yanlm.runs.settings import RunSettings, resolve
 from yanlm.runs.validation import run_corpus
+from yanlm.studies.tools.kept_settings import FINGERPRINTS
 from yanlm.studies.tools.quality import SHORT
-from yanlm.studies.tools.study import FINGERPRINTS, Json, Study, integers, markdown, over_seeds, spread
+from yanlm.studies.tools.study import Json, Study, integers, markdown, over_seeds, spread
 from yanlm.studies.tools.training import QUIET, train_anew
 from yanlm.studies.tools.variants import laid_over
 

@@ -10,9 +10,10 @@ from yanlm.analysis.figures import latent_figure
 from yanlm.analysis.latents import LEAST
 from yanlm.data.corpus import load_corpus
 from yanlm.evaluation.portions import sample
+from yanlm.studies.tools.kept_settings import FINGERPRINTS
 from yanlm.studies.tools.latent_table import LEGEND, inspected, inspection_of, latent_table
 from yanlm.studies.tools.models import load_named, marks
-from yanlm.studies.tools.study import FINGERPRINTS, Json, Study
+from yanlm.studies.tools.study import Json, Study
 
 
 def latents_study(

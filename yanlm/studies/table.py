@@ -19,9 +19,10 @@ from yanlm.runs.baseline import encoder_denoises
 from yanlm.runs.finetuning import finetune_settings, pad_answers
 from yanlm.runs.settings import resolve
 from yanlm.runs.validation import run_corpus
+from yanlm.studies.tools.kept_settings import FINGERPRINTS
 from yanlm.studies.tools.models import load_one, size_of
 from yanlm.studies.tools.paper_table import METRICS, ONE_BY_ONE, SPEED, paper_scores, paper_table
-from yanlm.studies.tools.study import COUNTED_STEPS, FINGERPRINTS, Json, Say, Study, integers, over_seeds
+from yanlm.studies.tools.study import COUNTED_STEPS, Json, Say, Study, integers, over_seeds
 from yanlm.studies.tools.table_page import ONE_PASS_REREAD, REREAD, score_table, size_table, summary_of, table_figure
 from yanlm.studies.tools.training import QUIET, train_anew
 from yanlm.studies.tools.variants import laid_over

@@ -148,6 +148,8 @@ def _given(pairs: Sequence[str], flow: MoEFlow) -> dict[str, str]:
 
 def _values(texts: dict[str, str], conditions: Conditions | None) -> dict[str, Any]:
     """The same as the numbers and labels of the columns."""
+    from moefm_toy.csv_points import number
+
     values: dict[str, Any] = {}
     for name, column in () if conditions is None else zip(conditions.names, conditions.columns, strict=True):
         labels = getattr(column, "levels", None) or [getattr(column, "value", None)]  # none of a column of numbers
@@ -155,8 +157,7 @@ def _values(texts: dict[str, str], conditions: Conditions | None) -> dict[str, A
         if texts[name] in known or isinstance(labels[0], str | bool):
             values[name] = known.get(texts[name], texts[name])
             continue
-        try:
-            values[name] = float(texts[name].replace("_", "no number"))  # Python would read 1_000 as one
-        except ValueError:
-            raise UsageError(f"--given {name} must be a number, got {texts[name]!r}") from None
+        if (value := number(texts[name])) is None:
+            raise UsageError(f"--given {name} must be a number, got {texts[name]!r}")
+        values[name] = value
     return values

@@ -11,8 +11,9 @@ from yanlm.data.rows import Row
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.evaluation.portions import repeated, rows_said, texts_of
 from yanlm.generation.options import GenerationOptions
+from yanlm.studies.tools.kept_settings import FINGERPRINTS
 from yanlm.studies.tools.models import Named
-from yanlm.studies.tools.study import FINGERPRINTS, Json, Say, Study
+from yanlm.studies.tools.study import Json, Say, Study
 from yanlm.tasks.rows import load_task
 from yanlm.tasks.task import Task, get_task
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from yanlm.files import check_writable, printable, replacing, write_json, write_text, writing_to
-from yanlm.studies.tools.kept_settings import FINGERPRINTS as FINGERPRINTS
-from yanlm.studies.tools.kept_settings import conflicts, with_entries_of
+from yanlm.studies.tools.kept_settings import FINGERPRINTS, conflicts, with_entries_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
