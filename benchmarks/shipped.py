@@ -6,7 +6,7 @@
 ``words`` masks about one word in ten of passages from books that no model was trained on, never two beside each other,
 and prints the share of the masked tokens and of the words that are right, for further models with the difference to
 the first one on the same passages and its 95% interval. A word has as many slots as it has tokens.
-``sentences`` fills twenty fixed sentences. Prints the tables of docs/results/shipped.md.
+``sentences`` fills twenty fixed sentences. Prints the tables of docs/yanlm/shipped.md.
 """
 
 from __future__ import annotations

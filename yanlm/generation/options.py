@@ -47,7 +47,7 @@ class GenerationOptions:
             any.
         candidates: Results computed for each sample if the encoder is the denoiser. The one is kept whose tokens are
             most probable after half of the noise was added again (:mod:`yanlm.generation.denoising`).
-        perturb: Where the encoder is the denoiser: how much its first pass believes the noise
+        perturb: Where the encoder is the denoiser: how strongly the first pass follows the noise
             (:func:`yanlm.nn.noise.reading`). With 0 it does not, and gives every slot its most probable token; with 1
             the noise weighs as much as a draw. ``None`` takes the model's own.
         sampler: ``flow``, or ``diffusion``: masked diffusion with a flow that was also trained for it. One step of

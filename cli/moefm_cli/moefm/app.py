@@ -56,7 +56,7 @@ def datasets(
 def doctor(
     json_: Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")] = False,
 ) -> None:
-    """Say which versions, devices and optional packages are in use."""
+    """Show which versions, devices and optional packages are in use."""
     import torch
 
     packages = package_versions(("torchdiffeq", "scikit-learn", "scipy", "matplotlib", "safetensors", "pyarrow", "pot"))

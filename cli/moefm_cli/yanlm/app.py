@@ -30,7 +30,7 @@ from moefm_cli.yanlm import train as yanlm_train
 from moefm_cli.yanlm.study import study_app
 
 app = typer.Typer(
-    help="A language model that writes all its words at once.",
+    help="A language model that fills all masked words of a text at once.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -55,7 +55,7 @@ def info(
     model: Annotated[Path | None, typer.Option(help="Or the folder of a trained model.")] = None,
     json_: Json = False,
 ) -> None:
-    """Say how large a preset or a trained model is, and how it is made."""
+    """Show the size and the settings of a preset or a trained model."""
     if preset is not None and model is not None:
         raise UsageError("give --preset or --model, not both")
     if model is None:
@@ -86,12 +86,12 @@ def inspect(
     data: Annotated[list[str] | None, typer.Option(help="Data to look at. Default: the run's own.")] = None,
     text_column: Annotated[str | None, typer.Option(help="With --data: column of the text, if not text.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for figure and JSON. Default: inspect/ in the model's.")
+        Path | None, typer.Option(help="Folder for figure and JSON. Default: inspect in the model's folder.")
     ] = None,
     max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:
-    """Draw a model's latents (the paper's Fig. 3) and measure their geometry; where the encoder denoises, its times."""
+    """Draw a model's latents (the paper's Fig. 3) and measure their geometry; if the encoder denoises, its times too."""
     need_extra()
     from yanlm.analysis.information import information_lines
     from yanlm.analysis.inspection import inspect_folder
@@ -112,7 +112,7 @@ def inspect(
 
 @app.command()
 def doctor(json_: Json = False) -> None:
-    """Say which versions, devices and optional packages are in use, and which Mamba kernels."""
+    """Show which versions, devices, optional packages and Mamba kernels are in use."""
     import torch
 
     from yanlm.data.hub import is_offline

@@ -27,7 +27,7 @@ def bench(
     lengths: Annotated[str, typer.Option(help="Text lengths in tokens.")] = "64,128,256",
     batch: Annotated[str, typer.Option(help="Texts written together.")] = "1",
     steps: Annotated[int, typer.Option(help="Steps T of the flow.")] = 3,
-    against: Annotated[str | None, typer.Option(help="Rivals: reference, gpt2, bart, mdlm.")] = None,
+    against: Annotated[str | None, typer.Option(help="Models to compare with: reference, gpt2, bart, mdlm.")] = None,
     mdlm_steps: Annotated[int, typer.Option(help="Passes of masked diffusion.")] = 32,
     rate: Annotated[
         float | None, typer.Option(help="Share of the tokens to write. Default: 1, or .15 with --train.")

@@ -27,7 +27,7 @@ from moefm_cli.yanlm.eval_rows import score_cell
 from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, PERTURB, SAMPLER, TEMPERATURE, check_counts
 from yanlm.tasks.task import TASKS, get_task
 
-HELP = """Score a model on the held-out rows of a task, next to copying, guessing and simple classifiers.
+HELP = """Score a model on the held-out rows of a task, next to simple baselines.
 
 \b
 yanlm evaluate --model runs/yanlm --task infill --data builtin:pydoc
@@ -65,7 +65,7 @@ def evaluate(
     length: Annotated[str, typer.Option(help="given (the number of tokens in the true text) or predicted.")] = "given",
     routing: Annotated[str, typer.Option(help="frozen, greedy, resampled, mean or argmax.")] = "frozen",
     z0_scale: Annotated[float, typer.Option(help="Scale of the flow's noise: lower is less diverse.")] = 1.0,
-    reread: Annotated[bool, typer.Option(help="A flow reads what it wrote after each step.")] = False,
+    reread: Annotated[bool, typer.Option(help="A flow rereads what it wrote after each step.")] = False,
     temperature: Annotated[float, TEMPERATURE] = 0.0,
     order: Annotated[str, ORDER] = "confidence",
     candidates: Annotated[int, CANDIDATES] = 1,
@@ -87,7 +87,7 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(help="Rows generated together.")] = 50,
     device: Device = "auto",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the report. Default: evaluation/ in the model's.")
+        Path | None, typer.Option(help="Folder for the report. Default: evaluation in the model's folder.")
     ] = None,
     max_bytes: MaxBytes = None,
     json_: Json = False,

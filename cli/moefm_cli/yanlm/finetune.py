@@ -78,7 +78,7 @@ def finetune(
     ] = None,
     eval_rows: EvalRows = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="Folder. Default: finetune-TASK in the model's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder. Default: finetune-TASK in the model's folder.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the fine-tuning in this folder.")] = None,
     max_bytes: MaxBytes = None,
     json_: Json = False,

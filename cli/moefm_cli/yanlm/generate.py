@@ -52,7 +52,7 @@ def generate(
         float | None, typer.Option(help="Scale of the noise, 1 by default: lower is less diverse.")
     ] = None,
     reread: Annotated[
-        bool | None, typer.Option(help="Read what was written after each step, so that longer spans hold together.")
+        bool | None, typer.Option(help="Reread what was written after each step, so that the words of a span agree.")
     ] = None,
     temperature: Annotated[float | None, TEMPERATURE] = None,
     order: Annotated[str | None, ORDER] = None,
@@ -68,7 +68,7 @@ def generate(
         Path | None, typer.Option(help="Write a page to this file that shows step by step how the text is filled.")
     ] = None,
     shown: Annotated[
-        str | None, typer.Option("--show", help="probabilities: of each token written, with its alternatives.")
+        str | None, typer.Option("--show", help="probabilities: that of each written token, with alternatives.")
     ] = None,
     precision: Precision = "float32",
     device: Device = "auto",

@@ -17,7 +17,7 @@ ORDER = typer.Option(
 )
 CANDIDATES = typer.Option(help="If the encoder denoises: results for each sample, of which the most probable is kept.")
 PERTURB = typer.Option(
-    help="If the encoder denoises: how much its first pass believes the noise; with 0 all samples begin alike."
+    help="If the encoder denoises: how strongly the first pass follows the noise; at 0 all samples begin alike."
 )
 SAMPLER = typer.Option(help="flow, or diffusion (masked diffusion with a model whose encoder denoises).")
 PRECISIONS = ("float32", "bfloat16")
@@ -33,7 +33,7 @@ Precision = Annotated[
     str,
     typer.Option(
         callback=_precision,
-        help="float32 or bfloat16: half the memory, faster for large models and batches, other words now and then.",
+        help="float32 or bfloat16: half the memory, faster for large models and batches; a few words differ.",
     ),
 ]
 
