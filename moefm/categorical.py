@@ -119,7 +119,7 @@ def drawn_categorical_loss(
     mask: Tensor | None = None,
     scope: Scope = None,
 ) -> Tensor:
-    r"""A scalar with the gradient of :func:`categorical_mixture_loss` in expectation, from one expert a group.
+    r"""A scalar with the gradient of :func:`categorical_mixture_loss` in expectation, from one expert per group.
 
     By Fisher's identity the gradient of a mixture's log-likelihood is that of its parts under the posterior r,
 

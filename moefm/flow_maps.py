@@ -183,7 +183,7 @@ class MLPFlowMap(FlowMap):
         return cond
 
     def trunk(self, z: Tensor, t: Tensor | float, cond: Any = None, end: Tensor | float | None = None) -> Any:
-        """Evaluate the field with the length of the step, ``end - t``, beside its condition."""
+        """Evaluate the field with the length of the step, ``end - t``, in addition to its condition."""
         vectors = self._checked(cond, z.shape[:-1], look=False)
         start = expand_time(t, z)
         length = torch.zeros_like(start) if end is None else expand_time(end, z) - start

@@ -18,7 +18,7 @@ from moefm.inputs import check_instance
 
 
 class Routing(ABC):
-    """A policy. Subclass it and pass an instance to :func:`moefm.sample` to try your own.
+    """Decides which expert moves each state. Subclass it and pass an instance to :func:`moefm.sample` for your own.
 
     Attributes:
         stochastic_in_time: It draws at every evaluation, so it cannot be combined with adaptive solvers.
@@ -50,7 +50,7 @@ class Routing(ABC):
 
 
 class Frozen(Routing):
-    """The paper's: draw the expert from the gate at t = 0 and keep it for the whole trajectory (section 3.2).
+    """Draw the expert from the gate at t = 0 and keep it for the whole trajectory: the paper's routing (section 3.2).
 
     Example:
         >>> from moefm import MLPMixtureField, sample
@@ -125,7 +125,7 @@ class Mean(Routing):
 
 
 class Argmax(Routing):
-    """Move by the most probable expert of the moment. Deterministic; loses every mode the gate does not prefer.
+    """Move by the expert most probable at the moment. Deterministic; loses every mode that the gate does not prefer.
 
     Example:
         >>> from moefm import MLPMixtureField, sample

@@ -75,13 +75,13 @@ def sample(
     first step. A field only computes the head of the chosen expert, unless computing all is cheaper. Gradients flow
     through the states; wrap the call in ``torch.no_grad()`` for inference.
 
-    At t = 0 a field that has learned from data gives the velocity to the mean of the data (of an expert), whatever the
-    noise is. With ``hint`` h the first evaluation reads the noise as if it were the state :math:`(1 - h) z_0` of time
-    h, in which data is hidden. The step still begins at :math:`z_0`; it leads to the end that was seen there:
+    At t = 0 a trained field gives the velocity towards the mean of the data (or of an expert's part), whatever the
+    noise is. With ``hint`` h the first evaluation treats the noise as the state :math:`(1 - h) z_0` of time h, as if
+    data were hidden in it. The step still begins at :math:`z_0` and leads to the data point predicted there:
 
     .. math:: \hat z_1 = (1 - h) z_0 + (1 - h)\, u((1 - h) z_0, h), \qquad \hat z_1 - z_0 = (1 - h)\, u - h z_0.
 
-    In few steps this helps most where a field has no experts (docs/guides/few-steps.md). It is not exact: with many
+    In few steps this helps most if a field has no experts (docs/guides/few-steps.md). It is not exact: with many
     steps and h = 0 samples follow the flow.
 
     Args:
@@ -92,8 +92,8 @@ def sample(
             ``field.time_change``), or all times from 0 to 1 in place of ``steps``. ``None`` is a uniform grid.
         solver: ``euler``, ``midpoint``, ``heun``, ``rk4`` or a method of torchdiffeq.
         routing: ``frozen``, ``greedy``, ``resampled``, ``mean``, ``argmax`` or a :class:`moefm.routing.Routing`.
-        hint: Time h as of which the first evaluation reads the noise, from 0 to below 1. Not for students of
-            :func:`moefm.distill`, which have learned their first step, nor for adaptive solvers.
+        hint: Time h, from 0 to below 1; the first evaluation treats the noise as a state of time h. Not for students
+            of :func:`moefm.distill`, which have learned their first step, nor for adaptive solvers.
         cond: Passed to the field unchanged.
         assignment: Use these experts ``(*batch,)`` instead of drawing them (frozen routing).
         scope: Which positions share one expert.

@@ -68,10 +68,10 @@ class YanConfig(PretrainedConfig):
             encoder's own embeddings, so that a noisy vector looks like the token to it.
         slot_input: What an encoder that denoises is shown in a slot: the ``mean`` vector of the tokens that the noisy
             vector may stand for (:func:`yanlm.nn.noise.mean_vectors`), or the ``vector``, default above 1024 tokens.
-        perturb: How much an encoder that denoises believes its noise at t = 0, before anything is decided
-            (:func:`yanlm.nn.noise.reading`): 0 not at all, 1 as much as a draw.
+        perturb: How strongly an encoder that denoises follows its noise at t = 0, before anything is decided
+            (:func:`yanlm.nn.noise.reading`): 0 not at all, 1 as much as a random draw.
         experts: ``heads`` on a shared trunk (the paper's). ``trunk``: each expert also modulates the whole trunk, so it
-            can look for other things in the source. ``source``: each expert also makes the encoder read the source
+            can attend to other things in the source. ``source``: each expert also makes the encoder read the source
             again, with its own mark on the masks. Both need ``scope="sequence"`` behind an encoder. In an encoder that
             denoises: ``heads``; ``source``, marks on the slots that enter at ``expert_layer``; or ``continuum``, marks
             that depend on a number in [0, 1], of which ``num_experts`` are drawn.

@@ -36,7 +36,7 @@ def denoise_in_turns(
     options: GenerationOptions = DEFAULTS,
     watcher: Watcher | None = None,
 ) -> Generation:
-    r"""Fill slots in T passes of a flow that reads what it wrote: after each, the surest tokens enter the source.
+    r"""Fill slots in T passes with rereading: after each pass the most confident tokens enter the source.
 
     Noise and source decide together. A pass moves every remaining slot along the flow, as in
     :func:`yanlm.generation.denoising.denoise`. Then the most probable tokens are written, until

@@ -1,5 +1,4 @@
-"""A flow that reads what it wrote: slots are filled in turns, the surest first, and each turn encodes the source
-again."""
+"""Rereading: slots are filled in turns, the most confident first, and each turn encodes the source again."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ def reread(
     r"""Fill slots in ``options.steps`` turns of one Euler step from noise to latents.
 
     In :func:`yanlm.generation.flow_sampling.generate` tokens agree only as far as their latents do. Here, after turn i
-    of T, the decoder's surest tokens are written into the source until :math:`\lceil iM/T \rceil` of a row's M slots
+    of T, the most confident tokens are written into the source until :math:`\lceil iM/T \rceil` of a row's M slots
     are filled, as in masked diffusion (MaskGIT, Chang et al. 2022). Then the source is encoded again for the remaining
     slots. Noise and frozen experts of a slot stay the same in all turns. One turn is one step of ``generate``; each
     costs an evaluation of the flow and one of the encoder.

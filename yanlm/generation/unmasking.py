@@ -33,7 +33,7 @@ def unmask(
     choices: Tensor | None = None,
     watcher: Watcher | None = None,
 ) -> Generation:
-    """Fill slots in ``options.steps`` passes of the encoder, by default starting with the surest tokens.
+    """Fill slots in ``options.steps`` passes of the encoder, by default starting with the most confident tokens.
 
     After pass i of T, ``ceil(i M / T)`` of a row's M slots are filled (mask-predict, MaskGIT; LLaDA's low-confidence
     remasking), and what is filled stays. One pass fills all slots at once; a row never takes more than it has slots.

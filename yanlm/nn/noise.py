@@ -29,9 +29,9 @@ def first_time(perturb: float, width: int) -> float:
 def reading(z: Tensor, t: Tensor, perturb: float) -> tuple[Tensor, Tensor]:
     r"""State and time that a pass reads at states z ``(B, M, e)`` and times t ``()`` or ``(B,)``: noise is a hint.
 
-    A network that has learned from data gives the marginals at t = 0, whatever the noise is. Then nothing decides
-    between two right answers. So noise :math:`z_0` is read as if it were the state :math:`(1 - t_0) z_0` of a later
-    time :math:`t_0`. There it changes the log-probability of a token v by
+    A trained network gives the marginals at t = 0, whatever the noise is. Then nothing decides between two right
+    answers. So noise :math:`z_0` is treated as the state :math:`(1 - t_0) z_0` of a later time :math:`t_0`. It then
+    changes the log-probability of a token v by
 
     .. math:: \frac{t_0}{(1 - t_0)^2}\, e_v \cdot (1 - t_0) z_0 = \frac{t_0}{1 - t_0}\, e_v \cdot z_0,
 
