@@ -91,7 +91,7 @@ def inspect(
     max_bytes: MaxBytes = None,
     json_: Json = False,
 ) -> None:
-    """Draw a model's latents (the paper's Fig. 3), measure their geometry, and where the encoder denoises, its times."""
+    """Draw and measure a model's latents (the paper's Fig. 3), and its information time if its encoder denoises."""
     need_extra()
     from yanlm.analysis.information import information_lines
     from yanlm.analysis.inspection import inspect_folder
