@@ -1,4 +1,4 @@
-"""Train on your own points: standardize, fit, sample, judge against held-out points.
+"""Train on your own points: standardize, fit, sample, and compare with held-out points.
 
 Usage: python custom_data.py [training steps]
 """

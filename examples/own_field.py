@@ -1,4 +1,4 @@
-"""Your own field inside a network you already have: four methods, and everything else works.
+"""A field of your own: write four methods, and losses, sampling and densities work.
 
 Usage: python own_field.py [training steps]
 """

@@ -1,4 +1,4 @@
-"""Sequences with padding: one expert per token against one expert per sequence.
+"""Sequences with padding: one expert per token, compared with one expert per sequence.
 
 All tokens of a sequence are near +1, or all near -1. Usage: python token_level.py [training steps]
 """
