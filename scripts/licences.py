@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "licences.md"
 EXTRAS = ("lm", "eval", "parquet", "ot", "serve", "lm-eval", "browser")
 HEAD = """# Licences
 
-moefm is licensed under Apache-2.0 and contains no code of others. KaTeX draws the formulas of this site. It is
+moefm is licensed under Apache-2.0 and contains no third-party code. KaTeX draws the formulas of this site. It is
 stored with its licence (MIT) in `docs/assets/katex` and is not installed.
 
 The table lists all packages that are installed with it, directly or indirectly, in the versions of `constraints.txt`,
