@@ -19,15 +19,18 @@ def _check_cloud(name: str, points: Tensor) -> None:
 
 
 def w2(x: Tensor, y: Tensor) -> float:
-    r"""Wasserstein-2 distance between two clouds of N points, by exact assignment.
+    r"""Wasserstein-2 distance between two sets of N points, by exact assignment.
 
     .. math:: W_2^2 = \min_\tau \frac1N \sum_i |x_i - y_{\tau(i)}|^2
 
-    Two clouds from the same distribution are not at distance zero: see :func:`excess_w2`.
+    Two sets from the same distribution are not at distance zero: see :func:`excess_w2`.
 
     Args:
         x: Points ``(N, D)``.
         y: Points ``(N, D)``.
+
+    Raises:
+        ValueError: The shapes differ, or the points are not finite.
 
     Example:
         >>> w2(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [3.0]]))  # sqrt((1 + 4) / 2)
@@ -43,11 +46,11 @@ def w2(x: Tensor, y: Tensor) -> float:
 
 
 def excess_w2(distance: float, floor: float) -> float:
-    r"""What is left of a W2 distance above its noise floor: :math:`\sqrt{\max(W_2^2 - \mathrm{floor}^2, 0)}`.
+    r"""A W2 distance above its noise floor: :math:`\sqrt{\max(W_2^2 - \mathrm{floor}^2, 0)}`.
 
     Args:
         distance: W2 between samples and data.
-        floor: W2 between two independent clouds of data of the same size.
+        floor: W2 between two independent sets of data of the same size.
 
     Example:
         >>> excess_w2(0.5, 0.3)
@@ -57,7 +60,7 @@ def excess_w2(distance: float, floor: float) -> float:
 
 
 def nearest_distance(x: Tensor, y: Tensor, block: int = 2048) -> Tensor:
-    """Distance of every point of ``x`` ``(N, D)`` to the nearest of ``y`` ``(M, D)``, ``(N,)``."""
+    """Distance ``(N,)`` of every point of ``x`` ``(N, D)`` to the nearest of ``y`` ``(M, D)``, a block at a time."""
     return torch.cat([torch.cdist(b, y, compute_mode="donot_use_mm_for_euclid_dist").amin(-1) for b in x.split(block)])
 
 
@@ -72,6 +75,9 @@ def off_support(samples: Tensor, data: Tensor, fresh: Tensor, quantile: float = 
         data: Reference points ``(M, D)``.
         fresh: Points ``(N', D)`` of the data distribution that are not in ``data``.
         quantile: Share of fresh data that counts as on the support.
+
+    Raises:
+        ValueError: Points are not ``(N, D)`` or not finite, or ``quantile`` is not between 0 and 1.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -137,6 +143,10 @@ def expert_usage(assignment: Tensor, num_experts: int) -> Tensor:
         assignment: Integers of any shape.
         num_experts: K.
 
+    Raises:
+        TypeError: ``assignment`` does not hold integers.
+        ValueError: ``assignment`` is empty, or names an expert outside ``0 .. K - 1``.
+
     Example:
         >>> expert_usage(torch.tensor([0, 0, 1, 3]), 4)
         tensor([0.5000, 0.2500, 0.0000, 0.2500])
@@ -152,7 +162,10 @@ def expert_usage(assignment: Tensor, num_experts: int) -> Tensor:
 
 
 def effective_experts(usage: Tensor) -> float:
-    r"""Number of experts in use, :math:`e^{H(\mathrm{usage})}`: K if all are used equally, 1 if only one is used.
+    r"""Effective number of experts, :math:`e^{H(\mathrm{usage})}`: K if all are used equally, 1 if only one is used.
+
+    Args:
+        usage: Shares ``(K,)`` of :func:`expert_usage`.
 
     Example:
         >>> round(effective_experts(torch.tensor([0.5, 0.5, 0.0, 0.0])), 4)
@@ -164,6 +177,10 @@ def effective_experts(usage: Tensor) -> float:
 
 def dead_experts(usage: Tensor, threshold: float = 0.01) -> int:
     """Count experts whose usage is below ``threshold / K``.
+
+    Args:
+        usage: Shares ``(K,)`` of :func:`expert_usage`.
+        threshold: Share of an even usage, 1 / K, below which an expert counts as dead.
 
     Example:
         >>> dead_experts(torch.tensor([0.6, 0.4, 0.0, 0.0]))

@@ -45,9 +45,14 @@ def _at(logits: Tensor, u: Tensor) -> Tensor:
 
 
 def draw_uniforms(draws: int, batch: Sequence[int], generator: Generators = None) -> Tensor:
-    """Uniforms for this many draws of experts, ``(draws, *batch)``, made before a sampling run.
+    """Uniform numbers ``(draws, *batch)`` for drawing experts, made before a sampling run.
 
-    The run's :class:`Router` would draw the same ones from the same generators.
+    The run's :class:`Router` would draw the same numbers from the same generators.
+
+    Args:
+        draws: Number of draws: 1 for frozen routing, one per evaluation for resampled routing.
+        batch: Leading dimensions of the state.
+        generator: One generator, or one per leading index.
 
     Example:
         >>> draw_uniforms(1, (2, 3), torch.Generator().manual_seed(0)).shape

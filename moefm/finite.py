@@ -53,7 +53,7 @@ def check_finite(name: str, values: Tensor, mask: Tensor | None = None, *, t: Te
 
 
 def check_logits(logits: Tensor, mask: Tensor | None = None, *, nan_passes: bool = False) -> None:
-    """Raise where gate logits ``(*batch, K)`` are no distribution: NaN, ``+inf``, or ``-inf`` for all experts.
+    """Raise if gate logits ``(*batch, K)`` are not a distribution: NaN, ``+inf``, or ``-inf`` for all experts.
 
     This is checked only on the CPU, and not while something traces. Losses let NaN pass, since a loss of NaN is what
     stops a training.

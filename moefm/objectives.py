@@ -43,7 +43,7 @@ class Objective(ABC):
     .. math:: |\hat z_1 - z_1|^2 = (1 - t)^2 |u - u^*|^2, \qquad \hat z_1 = z_t + (1 - t) u,
 
     the part of the data that is not known yet, as a mean over positions that count. The error of the velocity
-    itself would not do, since it does not fall with t. A loss without ``errors`` is not measured.
+    itself is not used, since it does not fall with t. A loss without ``errors`` is not measured.
 
     Attributes:
         evaluations: Evaluations of the trunk per pair, for fair budgets.

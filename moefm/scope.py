@@ -78,6 +78,14 @@ def group_size(values: Tensor, scope: Scope, mask: Tensor | None = None) -> Tens
 def group_mean(values: Tensor, scope: Scope, mask: Tensor | None = None) -> Tensor:
     """Give every position the mean over its group: how gate logits are pooled.
 
+    Args:
+        values: ``(*batch, K)``.
+        scope: See the module.
+        mask: Boolean ``(*batch,)``, True = counts.
+
+    Returns:
+        ``(*batch, K)``.
+
     Example:
         >>> group_mean(torch.tensor([[[1.0], [2.0], [6.0]]]), -1).flatten()
         tensor([3., 3., 3.])
