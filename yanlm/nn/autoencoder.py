@@ -114,16 +114,16 @@ class Decoder(nn.Module):
         """Cross-entropy of every label ``(N,)`` given its latent ``(N, d)``, float32 ``(N,)``."""
         return token_cross_entropy(self.features(z), self.head.weight, self.head.bias, labels)
 
-    def tokens(self, z: Tensor, chunk: int | None = None) -> Tensor:
+    def tokens(self, z: Tensor) -> Tensor:
         """Most probable tokens ``(*,)`` of latents ``(*, d)``; see :meth:`best`."""
-        return self.best(z, chunk)[0]
+        return self.best(z)[0]
 
     @torch.no_grad()
-    def best(self, z: Tensor, chunk: int | None = None) -> tuple[Tensor, Tensor]:
+    def best(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Most probable tokens of latents ``(*, d)`` and their logits, both ``(*,)``: :func:`best_tokens`."""
         features = self.features(z.reshape(-1, z.shape[-1]))
         if not is_plain(self.head):
             out = self.head(features)
             return out.argmax(-1).reshape(z.shape[:-1]), out.amax(-1).float().reshape(z.shape[:-1])
-        tokens, logits = best_tokens(features, self.head.weight, self.head.bias, chunk=chunk)
+        tokens, logits = best_tokens(features, self.head.weight, self.head.bias)
         return tokens.reshape(z.shape[:-1]), logits.reshape(z.shape[:-1])

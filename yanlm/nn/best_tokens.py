@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
-from moefm.checks import check_count
 from moefm.finite import can_look
 from moefm.numeric import wide
 
 LOGITS = 2**26
 """Logits that are held at a time: a quarter of a gigabyte in float32."""
+CACHED, CACHED_ROWS = 2**21, 512
+"""Logits and rows that a CPU takes at a time. They stay in its cache; more rows do not make products faster."""
 CANDIDATES = 8
 """Tokens of each state that are looked at again after a product in half precision."""
 CERTAIN = 4.0
@@ -29,9 +30,7 @@ _CONVERTED = WeakIdKeyDictionary()
 
 
 @torch.no_grad()
-def best_tokens(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None = None, *, chunk: int | None = None
-) -> tuple[Tensor, Tensor]:
+def best_tokens(hidden: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Indices of the largest logits ``hidden @ weight.T + bias``, and these logits in float32, both ``(N,)``.
 
     On a CPU with bfloat16 instructions, float32 states are multiplied in bfloat16 first, in half the time, and the best
@@ -42,7 +41,6 @@ def best_tokens(
         hidden: States ``(N, d)``.
         weight: Rows of the vocabulary ``(V, d)``.
         bias: Bias ``(V,)``.
-        chunk: Rows at a time; by default as many as make 67 million logits.
 
     Returns:
         Tokens and logits. A logit is NaN or infinite if one in its row is.
@@ -51,7 +49,7 @@ def best_tokens(
         >>> best_tokens(torch.eye(2), torch.tensor([[0.0, 3.0], [1.0, 2.0], [5.0, 0.0]]))
         (tensor([2, 0]), tensor([5., 3.]))
     """
-    rows = max(LOGITS // max(len(weight), 1), 1) if chunk is None else check_count("chunk", chunk)
+    rows = CACHED_ROWS if can_look(hidden) else max(LOGITS // len(weight), 1)
     tokens, logits = hidden.new_zeros(len(hidden), dtype=torch.long), hidden.new_zeros(len(hidden), dtype=torch.float32)
     halves = _halves(hidden, weight)
     low = None if halves is None else (_converted(weight, halves), None if bias is None else bias.to(halves))
@@ -92,22 +90,46 @@ def has_fast_bfloat16() -> bool:
 
 
 def _full(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    logits, tokens = F.linear(hidden, weight, bias).max(-1)  # argmax of bfloat16 takes four times as long on a CPU
-    return tokens, logits
+    logits, tokens = _largest(hidden, weight, bias, 1)
+    return tokens.squeeze(-1), logits.squeeze(-1)
+
+
+def _largest(hidden: Tensor, weight: Tensor, bias: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` largest logits of every row and their tokens, both ``(N, count)``.
+
+    On a CPU they are those of one part of the vocabulary after the other, and then the largest of all parts.
+    """
+    width = max(CACHED // len(hidden), count) if can_look(hidden) else len(weight)
+    found = []
+    for start in range(0, len(weight), width):
+        at = slice(start, start + width)
+        logits, tokens = _top(F.linear(hidden, weight[at], None if bias is None else bias[at]), count)
+        found.append((logits, tokens + start))
+    if len(found) == 1:
+        return found[0]
+    logits, tokens = (torch.cat(parts, -1) for parts in zip(*found, strict=True))
+    largest, places = _top(logits, count)
+    return largest, tokens.gather(-1, places)
+
+
+def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    if count == 1:
+        return logits.max(-1, keepdim=True)  # on a CPU argmax of bfloat16 takes four times as long, and topk twice
+    return logits.topk(min(count, logits.shape[-1]), -1)
 
 
 def _rescored(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, low_weight: Tensor, low_bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The best of a few candidates that half precision names; all logits of a row where that could be wrong."""
-    rough = F.linear(hidden.to(low_weight.dtype), low_weight, low_bias).topk(CANDIDATES, -1)
-    exact = torch.einsum("nd,nkd->nk", hidden, F.embedding(rough.indices, weight))
-    exact = exact if bias is None else exact + bias[rough.indices]
-    values = wide(rough.values)
+    rough, candidates = _largest(hidden.to(low_weight.dtype), low_weight, low_bias, CANDIDATES)
+    exact = torch.einsum("nd,nkd->nk", hidden, F.embedding(candidates, weight))
+    exact = exact if bias is None else exact + bias[candidates]
+    values = wide(rough)
     error = (values - exact).abs().amax(-1)
     best = exact.argmax(-1, keepdim=True)
     logits = exact.gather(-1, best).squeeze(-1)
-    tokens = rough.indices.gather(-1, best).squeeze(-1)
+    tokens = candidates.gather(-1, best).squeeze(-1)
     unsure = ~(logits - values[:, -1] > CERTAIN * error)  # NaN is unsure
     if bool(unsure.any()):
         tokens[unsure], logits[unsure] = _full(hidden[unsure], weight, bias)

@@ -22,12 +22,17 @@ def some(rows: int = 300, size: int = 500, width: int = 16, seed: int = 0) -> tu
 
 
 @pytest.mark.parametrize("with_bias", [True, False])
-@pytest.mark.parametrize("chunk", [None, 7, 100])
+@pytest.mark.parametrize("cached", [(2**21, 512), (1, 100), (700, 7), (10_000, 64)])
 @pytest.mark.parametrize("rows", [1, 31, 32, 300])
-def test_they_are_the_largest(rows: int, chunk: int | None, with_bias: bool) -> None:
-    hidden, weight, bias = some(rows)
+def test_they_are_the_largest(
+    rows: int, cached: tuple[int, int], with_bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows and words are taken at a time, also if the last part of the vocabulary has one word."""
+    monkeypatch.setattr(module, "CACHED", cached[0])
+    monkeypatch.setattr(module, "CACHED_ROWS", cached[1])
+    hidden, weight, bias = some(rows, 501)
     added = bias if with_bias else None
-    tokens, logits = best_tokens(hidden, weight, added, chunk=chunk)
+    tokens, logits = best_tokens(hidden, weight, added)
     wanted = torch.nn.functional.linear(hidden, weight, added)
     assert torch.equal(tokens, wanted.argmax(-1))
     torch.testing.assert_close(logits, wanted.amax(-1))
@@ -69,11 +74,9 @@ def test_other_dtypes(dtype: torch.dtype) -> None:
     assert logits.dtype == torch.float32
 
 
-def test_nothing_and_wrong_chunks() -> None:
+def test_no_states() -> None:
     hidden, weight, bias = some(0)
     assert best_tokens(hidden, weight, bias)[0].shape == (0,)
-    with pytest.raises(ValueError, match="chunk"):
-        best_tokens(*some(3), chunk=0)
 
 
 def test_what_the_processor_can_is_known() -> None:
