@@ -17,6 +17,8 @@ FULL_UP_TO = 2**26
 """Most logits that ``auto`` computes at once: a quarter of a gigabyte, of which the backward pass holds three."""
 CHUNK_LOGITS = 2**25
 """Logits of a chunk, unless its rows are given: with fewer, reading the weights again costs time, with more memory."""
+CACHED, CACHED_ROWS = 2**22, 256
+"""Logits of a chunk that stay in the cache of a CPU, and the fewest rows with which this makes up for more reading."""
 
 
 def token_cross_entropy(
@@ -36,7 +38,8 @@ def token_cross_entropy(
     - ``chunked`` holds one chunk of them at a time, computes them again in the backward pass, and has the same values
       and gradients. First derivatives only.
     - ``linear`` is torch's own :func:`torch.nn.functional.linear_cross_entropy` in chunks, in float32 throughout.
-    - ``auto`` is ``full`` for a small product of tokens and vocabulary, otherwise ``chunked``.
+    - ``auto`` is ``full`` for a small product of tokens and vocabulary, otherwise ``chunked``. On a CPU chunks are as
+      large as its cache, unless the vocabulary is so large that they would have few rows.
 
     The logits are multiplied in the inputs' dtype, or autocast's; the rest is float32 at least.
 
@@ -46,7 +49,7 @@ def token_cross_entropy(
         bias: ``(V,)`` or ``None``.
         labels: Token ids ``(N,)``, each below V.
         method: ``auto``, ``full``, ``chunked`` or ``linear``.
-        chunk: Rows at a time; by default as many as make about 32 million logits.
+        chunk: Rows at a time; by default as many as make about 32 million logits, or 4 million on a CPU.
 
     Returns:
         Losses ``(N,)`` in float32 (float64 for float64 inputs), in nats.
@@ -62,14 +65,22 @@ def token_cross_entropy(
     """
     check_choice("method", method, METHODS)
     _check_inputs(hidden, weight, bias, labels)
-    size = len(hidden) * len(weight)
-    rows = max(CHUNK_LOGITS // len(weight), 1) if chunk is None else check_count("chunk", chunk)
-    if method == "full" or (method == "auto" and size <= FULL_UP_TO):
+    rows, at_once = _rows_for(len(weight), hidden.device)
+    rows = rows if chunk is None else check_count("chunk", chunk)
+    if method == "full" or (method == "auto" and len(hidden) <= at_once):
         return F.cross_entropy(wide(F.linear(hidden, weight, bias)), labels, reduction="none")
     if method == "linear":
         return _linear(hidden, weight, bias, labels, rows)
     losses: Tensor = _chunked(hidden, weight, bias, labels, rows, _product_dtype(hidden))[0]
     return losses
+
+
+def _rows_for(size: int, device: torch.device) -> tuple[int, int]:
+    """Rows of a chunk for a vocabulary of ``size``, and the most rows that are better taken at once."""
+    cached = CACHED // size
+    if device.type == "cpu" and cached >= CACHED_ROWS:
+        return cached, cached
+    return max(CHUNK_LOGITS // size, 1), FULL_UP_TO // size
 
 
 def _check_inputs(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> None:

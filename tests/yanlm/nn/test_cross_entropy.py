@@ -173,11 +173,31 @@ def test_one_chunk_of_logits_at_a_time(monkeypatch):
 
 @pytest.mark.parametrize("limit, chunks", [(170, 0), (169, 1)])
 def test_auto_looks_at_the_size(monkeypatch, limit, chunks):
-    calls, original = [], module._chunks
+    """Where chunks that fit the cache would have too few rows."""
+    monkeypatch.setattr(module, "CACHED_ROWS", module.CACHED)
     monkeypatch.setattr(module, "FULL_UP_TO", limit)
-    monkeypatch.setattr(module, "_chunks", lambda *args: calls.append(1) or original(*args))
+    assert rows_of_chunks(monkeypatch) == [10] * chunks
+
+
+@pytest.mark.parametrize("cached, rows", [(170, []), (169, [9, 1]), (5 * 17, [5, 5]), (4 * 17, [])])
+def test_on_a_cpu_chunks_fit_the_cache(monkeypatch, cached, rows):
+    monkeypatch.setattr(module, "CACHED_ROWS", 5)
+    monkeypatch.setattr(module, "CACHED", cached)
+    assert rows_of_chunks(monkeypatch) == rows
+
+
+def rows_of_chunks(monkeypatch):
+    """Rows of the chunks that ten states and a vocabulary of 17 are computed in."""
+    seen, original = [], module._chunks
+
+    def spy(*args):
+        for at, logits in original(*args):
+            seen.append(len(logits))
+            yield at, logits
+
+    monkeypatch.setattr(module, "_chunks", spy)
     token_cross_entropy(*inputs(10, 6, 17))
-    assert len(calls) == chunks
+    return seen
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
