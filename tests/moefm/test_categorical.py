@@ -137,3 +137,20 @@ def test_an_expert_of_probability_0_does_not_count() -> None:
     drawn = drawn_categorical_loss(losses[:, 0], logits, free.responsibilities)
     assert fixed.nll[0] == free.nll[0] == 1.0
     assert fixed.total.isfinite() and drawn.isfinite()
+
+
+def test_one_expert_with_a_mask_by_hand() -> None:
+    """Two positions of three count: (1 + 2) / 2, and log 2 for the gate of their one group."""
+    losses, logits = torch.tensor([1.0, 2.0, 40.0]), torch.zeros(3, 2, requires_grad=True)
+    shares = torch.full((3, 2), 0.5, requires_grad=True)
+    loss = drawn_categorical_loss(losses, logits, shares, mask=torch.tensor([True, True, False]), scope=-1)
+    assert float(loss.detach()) == pytest.approx((3 + math.log(2)) / 2)
+    assert torch.autograd.grad(loss, shares, allow_unused=True) == (None,)  # a posterior is constant
+
+
+def test_shares_from_elsewhere_are_constant_and_masked() -> None:
+    losses, logits = torch.tensor([[1.0, 3.0], [90.0, 90.0]]), torch.zeros(2, 2, requires_grad=True)
+    shares, mask = torch.full((2, 2), 0.5, requires_grad=True), torch.tensor([True, False])
+    out = categorical_mixture_loss(losses, logits, mask=mask, responsibilities=shares)
+    assert float(out.total.detach()) == pytest.approx(2 + math.log(2))
+    assert torch.autograd.grad(out.total, shares, allow_unused=True) == (None,)

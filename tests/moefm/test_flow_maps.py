@@ -46,6 +46,21 @@ def test_a_flow_map_starts_as_the_field(make_field, randn, options, cond, global
     assert next(field.parameters()).abs().sum() > 0  # a copy
 
 
+def test_a_flow_map_keeps_the_mode_of_the_field(make_field):
+    for training in (True, False):
+        assert MLPFlowMap.from_field(make_field().train(training)).training is training
+
+
+def test_every_token_has_its_condition(make_field, randn):
+    flow_map, z, cond = MLPFlowMap.from_field(make_field(cond_dim=3)), randn(2, 4, 2), randn(2, 4, 3)
+    whole = flow_map.experts(z, 0.5, cond)
+    torch.testing.assert_close(whole[1], flow_map.experts(z[1], 0.5, cond[1]))
+    with pytest.raises(ValueError, match="cond must be given: the flow map has 3 numbers"):
+        flow_map.experts(z, 0.5)
+    with pytest.raises(ValueError, match="cond must not be given"):
+        MLPFlowMap.from_field(make_field()).experts(z, 0.5, cond)
+
+
 def test_the_length_of_the_step_counts(make_field, randn):
     flow_map, z = told(MLPFlowMap.from_field(make_field())), randn(3, 4, 2)
     end = torch.tensor([0.5, 0.75, 1.0])

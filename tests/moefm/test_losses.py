@@ -161,6 +161,11 @@ def test_vfm_by_hand():
     assert loss.velocity == loss.total and loss.gate == 0 and loss.responsibilities is None
 
 
+def test_a_single_state_has_a_loss():
+    loss = vfm_loss(torch.tensor([1.0, 2.0]), torch.zeros(2))
+    assert loss.total == 5 and loss.errors == 5
+
+
 def test_squared_distances(randn):
     u, target = randn(4, 3, 5), randn(4, 5, seed=1)
     torch.testing.assert_close(squared_distances(u, target), torch.cdist(u, target.unsqueeze(1)).squeeze(-1).square())
@@ -187,6 +192,16 @@ def test_responsibilities_are_those_of_the_loss(inputs, scope, mask):
     gamma = responsibilities(u, logits, target, **options)
     torch.testing.assert_close(gamma.detach(), moefm_loss(u, logits, target, **options).responsibilities)
     torch.testing.assert_close(gamma.sum(-1), torch.ones_like(gamma[..., 0]))
+
+
+def test_responsibilities_have_gradients_beside_padding(inputs):
+    u, _, logits, target = (x.detach().clone() for x in inputs)
+    for x in (u, logits, target):
+        x[~MASK] = torch.nan
+        x.requires_grad_()
+    gamma = responsibilities(u, logits, target, sigma=0.4, mask=MASK)
+    for x, grad in zip((u, logits, target), torch.autograd.grad(gamma[..., 0].sum(), (u, logits, target)), strict=True):
+        assert grad.isfinite().all() and grad[MASK].abs().min() > 0 and grad[~MASK].abs().max() == 0, x.shape
 
 
 # --- token-level use and masks ----------------------------------------------------------------------------------------

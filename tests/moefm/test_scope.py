@@ -98,3 +98,21 @@ def test_a_long_group_has_a_mean_in_half_precision(scope):
 def test_a_single_state_has_no_groups():
     with pytest.raises(ValueError, match="scope must be None for a state without batch dimensions"):
         group_sum(torch.ones(3), torch.tensor(0))
+
+
+def test_a_group_shares_its_first_entry_or_the_one_of_its_number():
+    values = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    assert share_first(values, -1).tolist() == [[1, 1, 1], [4, 4, 4]]
+    assert share_first(values, (0, 1)).unique().tolist() == [1]
+    assert share_first(values, torch.tensor([[2, 0, 2], [1, 1, 1]])).tolist() == [[3, 1, 3], [5, 5, 5]]
+
+
+@pytest.mark.parametrize("groups", [[[-1, 0]], [[0, 2]], [[-1, 2]]])
+def test_numbers_that_name_no_group_are_refused(groups):
+    with pytest.raises(ValueError, match=r"scope must hold group numbers in 0 \.\. 1, got from "):
+        group_sum(torch.ones(1, 2, 3), torch.tensor(groups))
+
+
+@pytest.mark.parametrize("batch", [(0,), (2, 0), (0, 2)])
+def test_an_empty_batch_has_no_group_to_refuse(batch):
+    assert group_mean(torch.ones(*batch, 3), torch.zeros(batch, dtype=torch.long)).shape == (*batch, 3)

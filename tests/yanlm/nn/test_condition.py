@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from yanlm.modeling.yan import YanModel
+from yanlm.nn.blocks import KeysValues, Rotary
+from yanlm.nn.condition import Condition, Readings, pool
 from yanlm.tokenization.examples import Builder
 
 TEXTS = ("a small text about the sea", "two men went to the old town", "rain fell on the hills")
@@ -37,6 +39,21 @@ def test_one_expert_reads_as_it_does_among_all(model: YanModel, batch: dict[str,
     alone = model.flow.trunk(z, t, seen(model, batch))  # nothing is read yet
     wanted = every.take_along_dim(index[..., None, None], -2).squeeze(-2)
     torch.testing.assert_close(model.flow.head(alone, index), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_every_row_is_read_by_the_expert_chosen_for_it() -> None:
+    asked: list[int] = []
+
+    def read(index: torch.Tensor) -> Condition:
+        asked.append(index.numel())
+        return Condition((), None, None, None, (10 * torch.arange(len(index))[:, None] + index).flatten(), None, None)
+
+    readings, index = Readings(read, experts=3), torch.tensor([[1, 1], [2, 2]])
+    assert readings.chosen(index).pooled.tolist() == [1, 12]
+    assert readings.chosen(index.clone()).pooled.tolist() == [1, 12] and asked == [2]  # kept for the next step
+    assert readings.chosen(torch.tensor([[0, 0], [2, 2]])).pooled.tolist() == [0, 12] and asked == [2, 2]
+    assert readings.every(2).pooled.tolist() == [0, 1, 2, 10, 11, 12]
+    assert readings.chosen(index).pooled.tolist() == [1, 12] and asked == [2, 2, 6]
 
 
 def test_experts_read_differently_and_known_words_are_not_marked(
@@ -72,3 +89,27 @@ def test_nothing_to_fill_is_no_error(model: YanModel) -> None:
     ids = torch.tensor([[5, 6, 7]])
     out = model.generate(ids, slots=torch.zeros(1, 0, dtype=torch.long), steps=2, seeds=[0])
     assert out.tokens.shape == (1, 1, 0)
+
+
+def test_rows_are_taken_from_every_part() -> None:
+    parts = torch.randn(12, 3, 2, generator=torch.Generator().manual_seed(0))
+    sources = (KeysValues(parts[0], parts[1]), KeysValues(parts[2], parts[3]))
+    names = ("source_mask", "start", "guess", "pooled", "mask", "scope")
+    cond = Condition(sources, at=Rotary(parts[4], parts[5]), **dict(zip(names, parts[6:], strict=True)))
+
+    def leaves(cond: Condition) -> list[Any]:
+        return [*(part for source in cond.sources for part in source), *cond.at, *(getattr(cond, n) for n in names)]
+
+    rows = torch.tensor([2, 0])
+    assert all(torch.equal(a, b[rows]) for a, b in zip(leaves(cond.take(rows)), leaves(cond), strict=True))
+    twice = torch.tensor([0, 0, 1, 1, 2, 2])
+    assert all(torch.equal(a, b[twice]) for a, b in zip(leaves(cond.repeated(2)), leaves(cond), strict=True))
+    bare = Condition((), None, None, None, parts[0], None, None).take(rows)
+    assert bare == Condition((), None, None, None, bare.pooled, None, None)
+
+
+def test_the_pooled_state_is_the_mean_of_the_tokens() -> None:
+    states = torch.tensor([[[1.0], [2.0], [6.0]], [[5.0], [7.0], [9.0]]])
+    assert pool(states, None).flatten().tolist() == [3.0, 7.0]
+    mask = torch.tensor([[True, True, False], [False, False, False]])
+    assert pool(states, mask).flatten().tolist() == [1.5, 0.0]

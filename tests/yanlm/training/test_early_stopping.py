@@ -89,6 +89,20 @@ def test_no_number_is_no_improvement(tmp_path: Path) -> None:
     assert other.exhausted and other.score == 0.5
 
 
+def test_before_the_first_check_nothing_is_missing(tmp_path: Path) -> None:
+    best, layer = Best(tmp_path, patience=1), torch.nn.Linear(1, 1)
+    assert best.whole
+    best.give(layer)  # there is nothing to give
+    again = Best(tmp_path, patience=1)
+    again.load_state_dict(best.state_dict())
+    assert again.whole and again.score == float("-inf")
+    best.take(0.5, 2, layer.state_dict())
+    again.load_state_dict(best.state_dict() | {"hash": None})  # written by a version without hashes
+    assert best.whole and again.whole
+    (tmp_path / BEST_FILE).unlink()
+    assert not best.whole and not again.whole
+
+
 @pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
 def test_best_weights_that_were_damaged_are_looked_for_anew(tmp_path: Path, harm: str) -> None:
     with pytest.raises(KeyboardInterrupt):

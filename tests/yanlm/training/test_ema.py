@@ -22,6 +22,16 @@ def test_the_average_is_the_formula_and_comes_back():
     assert torch.equal(layer.weight, own)
 
 
+def test_an_average_without_a_past_starts_with_the_weights():
+    layer = nn.Linear(2, 1, bias=False)
+    average = MovingAverage(layer, 0.3)
+    layer.weight.data.fill_(7.0)  # a checkpoint was loaded since
+    average.load_state_dict({}, updates=0)
+    assert average.state_dict()["weight"].tolist() == [[7.0, 7.0]]
+    average.load_state_dict({"weight": torch.tensor([[1.0, 2.0]])}, updates=4)
+    assert average.state_dict()["weight"].tolist() == [[1.0, 2.0]] and average.updates == 4
+
+
 def test_ema_may_be_switched_on_later(tmp_path):
     train(tmp_path, steps=3)
     _, result = train(tmp_path, steps=6, ema=0.5, resume=True)

@@ -87,6 +87,23 @@ def test_with_minutes_the_decay_follows_the_pace():
     assert timed.factor(7, 30.0) == pytest.approx(0.5) and timed.done(7, 60.0) and timed.left(7, 45.0) == 15.0
 
 
+def test_a_decay_takes_one_step_at_least():
+    plan = Plan(TrainSettings(minutes=1, schedule="wsd", decay=0.25, warmup=0))
+    plan.advance(1, 45.0)
+    assert (plan.decay_from, plan.total) == (1, 2)
+
+
+def test_with_steps_the_time_left_follows_the_pace():
+    plan = Plan(TrainSettings(steps=100))
+    assert plan.left(0, 3.0) is None
+    assert plan.left(25, 50.0) == 150.0 and plan.left(101, 202.0) == 0.0
+
+
+def test_lists_of_a_settings_file_become_tuples():
+    settings = TrainSettings(steps=5, betas=[0.5, 0.6], log_with=["none"])
+    assert settings.betas == (0.5, 0.6) and settings.log_with == ("none",)
+
+
 class Clock:
     """Time that passes in forward passes only, a hundredth of a minute each: no test of it depends on the machine."""
 
