@@ -150,4 +150,4 @@ def drawn_categorical_loss(
     log_pi = log_shares(logits, scope, mask)
     size = group_size(log_pi, scope, mask).squeeze(-1)
     gate = -expected(responsibilities.detach(), log_pi) / size
-    return masked_mean(gate + wide(clean(loss, mask)), mask)
+    return masked_mean(gate + wide(loss), mask)

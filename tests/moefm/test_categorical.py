@@ -109,6 +109,16 @@ def test_what_the_mask_leaves_out_has_no_say() -> None:
             for a, b in ((losses, logits), (torn_losses, torn_logits))
         )
         assert torch.equal(whole, torn)
+        shares = torch.full((2, 3, 4), 0.25, dtype=torch.float64)
+        leaves = [x.clone().requires_grad_() for x in (torn_losses[..., 0], torn_logits)]
+        drawn = drawn_categorical_loss(*leaves, shares, mask=MASK, scope=scope)
+        assert torch.equal(drawn, drawn_categorical_loss(losses[..., 0], logits, shares, mask=MASK, scope=scope))
+        assert all(grad[1, 2].eq(0).all() and grad.isfinite().all() for grad in torch.autograd.grad(drawn, leaves))
+
+
+def test_a_single_position_has_a_loss() -> None:
+    out = categorical_mixture_loss(torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3))
+    assert float(out.total) == float(out.nll) == 1.0
 
 
 @pytest.mark.parametrize(

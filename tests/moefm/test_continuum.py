@@ -21,6 +21,13 @@ def test_one_expert_is_its_part_of_all(field):
     assert torch.allclose(field.head(features, index), velocities[torch.arange(7)[:, None], torch.arange(3), index])
 
 
+def test_every_token_has_its_condition(randn):
+    field, z, cond = ContinuumField(2, 8, hidden=16, cond_dim=3).eval(), randn(2, 4, 2), randn(2, 4, 3)
+    whole = field.experts(z, 0.4, cond)
+    torch.testing.assert_close(whole[1], field.experts(z[1], 0.4, cond[1]))
+    assert (whole - field.experts(z, 0.4, cond + 1)).abs().amin((-1, -2)).min() > 0
+
+
 def test_the_points_of_training_fill_their_parts(field):
     drawn = torch.stack([field.numbers() for _ in range(200)])
     assert drawn.mul(8).long().eq(torch.arange(8)).all()  # one in each eighth

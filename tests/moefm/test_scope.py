@@ -116,3 +116,9 @@ def test_numbers_that_name_no_group_are_refused(groups):
 @pytest.mark.parametrize("batch", [(0,), (2, 0), (0, 2)])
 def test_an_empty_batch_has_no_group_to_refuse(batch):
     assert group_mean(torch.ones(*batch, 3), torch.zeros(batch, dtype=torch.long)).shape == (*batch, 3)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bool])
+def test_group_numbers_are_integers(kind):
+    with pytest.raises(TypeError, match="scope must hold integer group numbers"):
+        group_sum(torch.ones(1, 2, 3), torch.zeros(1, 2, dtype=kind))

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanlm.config import YanConfig
-from yanlm.nn.blocks import Block, CrossAttention, SelfAttention, ShortConv, _attend_in_products, rotary, rotate
+from yanlm.nn.blocks import (
+    Block,
+    CrossAttention,
+    FeedForward,
+    SelfAttention,
+    ShortConv,
+    _attend_in_products,
+    rotary,
+    rotate,
+)
+from yanlm.nn.norms import Change
 
 KINDS: dict[str, dict[str, Any]] = {"transformer": {}, "conv": {"conv": 3}, "mamba": {"backbone": "mamba"}}
 
@@ -91,6 +101,36 @@ def test_training_in_bfloat16_takes_the_two_products(monkeypatch: pytest.MonkeyP
 def test_heads_start_out_looking_for_tokens_like_their_own() -> None:
     query, key, _ = SelfAttention(config()).qkv.weight.chunk(3)
     assert torch.equal(query, key)
+
+
+def test_attention_reads_neighbours_where_asked_to() -> None:
+    attention, x = SelfAttention(config(conv=3)), normal(2, 3, 16)
+    assert attention.conv is not None and SelfAttention(config()).conv is None
+    near = attention.conv(x, None)
+    attention.conv = None
+    alone = attention(near, None, None)
+    attention.conv = ShortConv(16, 3)
+    assert not torch.allclose(attention(x, None, None), alone)
+    attention.conv.weight.data.zero_()
+    torch.testing.assert_close(attention(near, None, None), alone)
+
+
+def test_a_block_adds_mixer_source_and_feed_forward_to_its_input() -> None:
+    block, x = Block(config(), time_width=8, cross=True), normal(2, 3, 16)
+    assert isinstance(block.cross, CrossAttention) and block.cross_norm is not None
+    source, at = block.cross.read(normal(2, 5, 16, seed=1), None), rotary(torch.arange(3).expand(2, 3), 8)
+    own, last, other = (Change(normal(2, 1, 16, seed=k), normal(2, 1, 16, seed=k + 3)) for k in (2, 3, 4))
+    mixed = x + block.mixer(block.mixer_norm(x, own), None, at)
+    read = mixed + block.cross(block.cross_norm(mixed, other), source, None, at)
+    wanted = read + block.ffn(block.ffn_norm(read, last))
+    torch.testing.assert_close(block(x, None, at, (own, last, other), source), wanted)
+
+
+def test_feed_forward_is_linear_gelu_linear() -> None:
+    ffn, x = FeedForward(16, 4), normal(2, 16)
+    first, second = (layer for layer in ffn if isinstance(layer, torch.nn.Linear))
+    assert first.weight.shape == (64, 16)
+    torch.testing.assert_close(ffn(x), second(torch.nn.functional.gelu(first(x))))
 
 
 def test_a_source_without_any_token_adds_only_the_bias() -> None:

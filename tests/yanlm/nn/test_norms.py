@@ -45,3 +45,11 @@ def test_maps_that_are_more_than_weights_stay_apart() -> None:
     assert not is_plain(hooked)
     handle.remove()
     assert is_plain(hooked)
+
+
+def test_a_norm_has_its_own_scale_or_that_of_the_time() -> None:
+    assert set(dict(Norm(16).named_parameters())) == {"norm.weight", "norm.bias"}
+    norm = Norm(64, 64)
+    assert set(dict(norm.named_parameters())) == {"modulation.weight", "modulation.bias"}
+    assert norm.modulation is not None and norm.modulation.bias.eq(0).all()
+    assert 0.015 < float(norm.modulation.weight.detach().std()) < 0.025  # it starts as a plain norm, nearly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -23,6 +24,9 @@ def test_values_lie_at_the_slots_only(make_model: Make) -> None:
     places = places_of(make_model(denoiser="encoder"))
     values = torch.arange(1.0, 5).reshape(2, 2, 1).expand(2, 2, places.embedded.shape[-1])
     assert places.placed(values)[..., 0].tolist() == [[0, 1, 2, 0], [3, 0, 0, 0]]  # what is no slot adds nothing
+    placed = places.placed(values)
+    assert torch.equal(placed, placed[..., :1].expand_as(placed)) and placed.shape == places.embedded.shape
+    assert replace(places, mask=None).placed(values)[..., 0].tolist() == [[0, 1, 2, 0], [7, 0, 0, 0]]
 
 
 def test_rows_are_taken_with_all_that_belongs_to_them(make_model: Make) -> None:

@@ -61,6 +61,7 @@ def test_what_is_no_matrix_gets_the_step_of_adamw():
     ours = make_optimizer(model, TrainSettings(steps=1, optimizer="muon", lr=0.01))
     theirs = make_optimizer(twin, TrainSettings(steps=1, lr=0.01))
     taken = {id(weight) for weight in matrices(model)}
+    assert {group["lr"] for group in [*ours.param_groups, *theirs.param_groups]} == {0.01}
     for _ in range(2):
         for group in [*ours.param_groups, *theirs.param_groups]:
             group["lr"] = 0.02
