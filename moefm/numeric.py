@@ -101,6 +101,5 @@ def falling_fit(values: Tensor) -> Tensor:
     sums = torch.cat([values.new_zeros(1), values.cumsum(0)])
     length = index + 1 - index.unsqueeze(-1)  # of the stretch from a (rows) to b (columns)
     means = (sums[1:] - sums[:-1].unsqueeze(-1)) / length.clamp_min(1)
-    means = torch.where(length > 0, means, -torch.inf)
     highest = means.flip(-1).cummax(-1).values.flip(-1)
     return torch.where(length > 0, highest, torch.inf).amin(0)

@@ -110,6 +110,10 @@ def test_what_the_mask_leaves_out_does_not_matter(make_field, randn, gen):
     other = z0.masked_fill(~mask.unsqueeze(-1), torch.nan)
     assert total(objective, student, z0, gen, mask=mask) == total(objective, student, other, gen, mask=mask)
     assert total(objective, student, z0, gen) != total(objective, student, z0, gen, mask=mask)
+    for scope in (-1, torch.tensor([[0, 0, 1, 1, 1]]).expand(6, 5)):  # nor to the shares of a group
+        assert objective(student, other, mask=mask, scope=scope, generator=gen()).total.isfinite()
+        along = objective.follow(z0, mask=mask, scope=scope, generator=gen())
+        assert objective.loss(teacher, along, gen()).gate == 0 < objective.loss(student, along, gen()).gate
 
 
 @pytest.mark.parametrize("scope", [-1, torch.tensor([[0, 0, 1, 1, 1]]).expand(6, 5)])
@@ -166,6 +170,12 @@ def test_batches_are_used_again(make_field, randn, gen, count_trunk):
     losses = [objective(student, randn(8, 2, seed=i), generator=g).total.item() for i in range(9)]
     assert len(calls) == 3 * (4 + 1)
     assert len(set(losses)) > 3  # other steps of the trajectories
+    used, memory = [], list(objective._memory)
+    objective.loss = lambda field, along, generator: used.append(next(i for i in range(3) if memory[i] is along))
+    for _ in range(60):
+        objective._calls = 1  # no fresh batch
+        objective(student, randn(8, 2), generator=g)
+    assert all(used.count(i) > 10 for i in range(3))  # each as often, on average
 
 
 def test_a_seed_decides(make_field, randn, gen, global_rng_untouched):

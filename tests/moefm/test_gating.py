@@ -34,6 +34,7 @@ def test_two_layers_by_hand(randn):
 def test_temperature_divides_the_logits(randn):
     warm, cold = make_gate(3, 4), make_gate(3, 4, temperature=0.25)
     torch.testing.assert_close(cold(randn(6, 3)), 4 * warm(randn(6, 3)))
+    torch.testing.assert_close(make_gate(3, 4, temperature=2.0)(randn(6, 3)), warm(randn(6, 3)) / 2)
 
 
 def test_init_scale_scales_the_last_layer_alone():

@@ -14,6 +14,7 @@ from yanlm.objectives.length import length_loss
 
 def test_spans_count_by_their_tokens_and_rows_by_their_seeds(make_model: Any, spans_batch: Batch) -> None:
     model, totals = make_model(max_span=2), torch.tensor([0.0, 7.0])
+    spans_batch["span_lengths"] = torch.tensor([[2, 5], [2, 1], [1, 0]])
     total = 0.0
     for row in (0, 2):  # those whose seed is a multiple of 4
         seen = spans_batch["collapsed_mask"][row]
@@ -24,6 +25,7 @@ def test_spans_count_by_their_tokens_and_rows_by_their_seeds(make_model: Any, sp
                 total += float(length * F.cross_entropy(logits[at].detach(), length - 1))
     assert length_loss(model, spans_batch, [4, 2, 8], totals).item() == pytest.approx(4 * total / 7, rel=1e-4)
     assert length_loss(model, spans_batch, [1, 2, 3], totals) == 0
+    assert length_loss(model, spans_batch, [1, 2, 3], torch.zeros(2)) == 0
 
 
 def test_only_the_head_learns_from_it(make_model: Any, spans_batch: Batch) -> None:
