@@ -70,6 +70,14 @@ def test_tolerances_reach_the_adaptive_solver():
     assert errors[1] < 1e-8 < errors[0]
 
 
+@pytest.mark.parametrize("rtol, atol, close", [(1e-12, 1e-2, True), (1e-2, 1e-12, False)])
+def test_the_relative_tolerance_is_relative(rtol, atol, close):
+    """Of a state of a million, a hundredth absolute is a hundred-millionth relative."""
+    z0 = torch.full((1,), 1e6, dtype=torch.float64)
+    end = integrate(lambda z, t: z * t.cos(), z0, grid(1), "dopri5", rtol=rtol, atol=atol).z1
+    assert (abs(end.item() / 1e6 / math.exp(math.sin(1)) - 1) < 1e-7) is close
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_velocity_is_asked_at_the_stage_times(solver):
     asked = []

@@ -31,6 +31,17 @@ def test_scores_of_the_truth_and_of_one_mistake(builder: Builder) -> None:
     assert wrong["exact_match"] == 0.5 and wrong["copied_accuracy"] == 1
 
 
+def test_a_mistake_beside_the_masks_counts_among_the_copied(builder: Builder) -> None:
+    examples = held_out_examples(builder, ROWS)
+    written = [list(example.target) for example in examples]
+    hidden = [set(masked_positions(example, builder)) for example in examples]
+    written[0][next(i for i in range(len(written[0])) if i not in hidden[0])] = builder.pad
+    shown = sum(len(example.target) for example in examples) - sum(map(len, hidden))
+    scores = token_scores(builder, examples, written)
+    assert scores["copied_accuracy"] == pytest.approx(1 - 1 / shown)
+    assert scores["masked_accuracy"] == scores["exact_match"] == 1
+
+
 def test_a_text_with_several_masks_is_one_of_the_interval(builder: Builder) -> None:
     rows = [{"text": f"the {noun} sat on the mat and the dog ran"} for noun in ("cat", "dog", "house", "river")]
     once, often = held_out_examples(builder, rows), held_out_examples(builder, rows * 20)

@@ -51,7 +51,9 @@ def by_hand(model: YanModel, batch: Batch, masked: torch.Tensor, weights: torch.
 
 def test_the_loss_of_mlm_is_the_cross_entropy_at_all_slots(make_model: Make, batch: Batch) -> None:
     model = make_model(method="mlm")
-    loss = model(**without_lengths(batch), stage=1, seeds=[1, 2, 3]).loss
+    out = model(**without_lengths(batch), stage=1, seeds=[1, 2, 3])
+    loss = out.loss
+    assert out.parts["ce"].item() == loss.item() and not out.parts["ce"].requires_grad
     assert loss.item() == pytest.approx(by_hand(model, batch, batch["slot_mask"], batch["slot_mask"].float()), rel=1e-5)
 
 
