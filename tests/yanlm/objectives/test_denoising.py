@@ -71,11 +71,12 @@ def test_plain_rows_alone_are_a_masked_language_model(make_model: Make, batch: A
 def test_parts_are_what_the_loss_is_made_of(make_model: Make, batch: Any, kind: Any) -> None:
     model = make_model(denoiser="encoder", **kind)
     for seeds in ([1, 2, 3], [4, 5, 6], [7, 8, 9]):
-        settings = {"plain": 0.4, "length": 0.0, "gradient": "all", "balance": 0.1}
+        settings = {"plain": 0.4, "length": 0.5, "gradient": "all", "balance": 0.1}
         total, parts = loss_of(model, batch, seeds, **settings)
-        assert list(parts) == ["plain", "denoise", "balance"], "the same names, whatever rows are there"
+        assert list(parts) == ["plain", "denoise", "balance", "length"], "the same names, whatever rows are there"
         sums = 0.4 * parts["plain"] + 0.6 * parts["denoise"] + 0.1 * parts["balance"]
-        assert torch.allclose(sums, total, rtol=1e-5)
+        assert torch.allclose(sums + 0.5 * parts["length"], total, rtol=1e-5)
+        assert not any(part.requires_grad for part in parts.values())
 
 
 @pytest.mark.parametrize("kind", [HEADS, MARKS], ids=str)

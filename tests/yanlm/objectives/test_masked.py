@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from toys import TEXT_ROWS, Batch
 
 from yanlm.modeling.yan import YanModel
+from yanlm.objectives.length import length_loss
 from yanlm.objectives.masked import partly_masked
 from yanlm.seeding import TIME, generators
 from yanlm.tokenization.examples import Builder
@@ -55,6 +56,14 @@ def test_the_loss_of_mlm_is_the_cross_entropy_at_all_slots(make_model: Make, bat
     loss = out.loss
     assert out.parts["ce"].item() == loss.item() and not out.parts["ce"].requires_grad
     assert loss.item() == pytest.approx(by_hand(model, batch, batch["slot_mask"], batch["slot_mask"].float()), rel=1e-5)
+
+
+def test_the_length_head_adds_its_loss(make_model: Make, batch: Batch) -> None:
+    model, seeds = make_model(method="mlm"), [4, 5, 8]
+    parts = model(**batch, stage=1, seeds=seeds).parts
+    totals = torch.stack([batch["target_mask"].sum(), batch["slot_mask"].sum()])
+    assert parts["length"] > 0 and torch.equal(parts["length"], length_loss(model, batch, seeds, totals).detach())
+    assert torch.equal(model(**batch, stage=1, seeds=seeds).loss, parts["ce"] + parts["length"])
 
 
 def test_the_loss_of_mdlm_weighs_what_stays_masked(make_model: Make, batch: Batch) -> None:
