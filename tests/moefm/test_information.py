@@ -145,6 +145,26 @@ def test_losses_that_say_nothing_are_left_out():
     assert time.errors.tolist() == [3.0, 1.0] and not time.errors.requires_grad
 
 
+def test_losses_beyond_the_range_of_floats_are_left_out():
+    """The sum of two of them is infinite, so their bin stays unknown."""
+    t, huge = torch.tensor([0.1, 0.1, 0.9]), torch.tensor([3e38, 3e38, 1.0])
+    time = InformationTime(2)
+    time.observe(t, huge)
+    assert time.counts.tolist() == [0, 1]
+    time = InformationTime(3).fit_from(torch.tensor([0.1, 0.5, 0.9]), torch.tensor([2.0, 1.0, 0.0]))
+    grid = time.grid(4)
+    time.errors[1] = torch.inf
+    torch.testing.assert_close(time.grid(4), grid)  # as if it lay between its neighbours
+
+
+def test_counts_and_what_objectives_may_change():
+    time = InformationTime(2)
+    time.observe(torch.full((40_000,), 0.1), torch.ones(40_000))
+    assert time.counts.tolist() == [32_768, 0] and time.learn
+    time.fit_from(torch.full((40_000,), 0.1), torch.ones(40_000))
+    assert time.counts.tolist() == [32_768, 1] and not time.learn
+
+
 def test_scale_and_offset_of_the_loss_do_not_matter(steep):
     t = torch.linspace(0, 1, 1000)
     other = InformationTime().fit_from(t.flip(0), 7e20 * (cliff(t).flip(0) - 2))

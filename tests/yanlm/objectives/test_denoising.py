@@ -10,6 +10,7 @@ import torch
 from toys import DENOISERS, HEADS, MARKS, TEXT_ROWS
 
 from yanlm.modeling.yan import YanModel
+from yanlm.nn.noise import first_time
 from yanlm.objectives.denoising import denoising_loss
 from yanlm.objectives.settings import Denoising
 from yanlm.tokenization.examples import Builder
@@ -168,3 +169,28 @@ def test_drawn_experts_have_the_gradient_of_all(make_model: Make, batch: Any) ->
 def test_settings_out_of_range(settings: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Denoising(**settings)
+
+
+def test_rows_whose_words_follow_the_noise_are_read_as_a_sampler_reads_them(make_model: Make, batch: Any) -> None:
+    """Their first times count as zero; what it adds to the noise of other rows is nothing."""
+    model, asked = make_model(denoiser="encoder", perturb=1.0), []
+    read, first = model.denoiser.trunk, first_time(1.0, model.denoiser.dim)
+
+    def trunk(z: torch.Tensor, t: torch.Tensor, cond: Any, perturb: float | None) -> Any:
+        asked.append((t, perturb))
+        return read(z, t, cond, perturb)
+
+    model.denoiser.trunk = trunk
+    settings: dict[str, Any] = {"plain": 0.0, "reveal": 0.0, "length": 0.0, "zero_share": 0.0, "times": "uniform"}
+    coupled = {"noise": torch.zeros(*batch["slots"].shape, model.denoiser.dim), "coupled": torch.arange(3) < 2}
+    early = 0
+    for seeds in ([1, 2, 3], [4, 5, 6], [7, 8, 9]):
+        asked.clear()
+        loss_of(model, batch, seeds, **settings)
+        loss_of(model, {**batch, **coupled}, seeds, **settings)
+        [(u, own), (t, other)] = asked
+        assert own == 0.0 and other is None
+        wanted = torch.where(coupled["coupled"] & (u < first), 0.0, u)
+        assert torch.equal(t, wanted)
+        early += int((t != u).sum())
+    assert early
