@@ -225,6 +225,8 @@ def test_by_name_ot_pairs_within_vectors_that_repeat(randn):
     vectors = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))[labels]
     couple = conditional_coupling("ot", vectors)
     assert torch.equal(couple(z0, z1, vectors)[0], ot_within(z0, z1, labels)[0])
+    few = vectors[:3].mul(0)  # even where there are few rows
+    assert torch.equal(conditional_coupling("ot", few)(z0[:3], z1[:3], few)[0], minibatch_ot(z0[:3], z1[:3])[0])
     alone = torch.arange(40.0)[:, None]  # a batch whose conditions all differ stays as it was drawn
     assert torch.equal(couple(z0, z1, alone)[0], z0)
 
