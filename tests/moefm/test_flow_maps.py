@@ -171,7 +171,5 @@ def test_steps_of_another_grid_are_refused(make_field, randn):
     on, z0 = MLPFlowMap.from_field(make_field()).on(2), randn(5, 2)
     assert sample(on, z0, 2).nfe == 2
     for steps, solver in ((4, "euler"), (2, "midpoint"), (2, "rk4"), (2, "heun")):
-        with pytest.raises(
-            ValueError, match=r"on a grid of 2 steps takes Euler steps of this grid, got one from t = "
-        ):
+        with pytest.raises(ValueError, match=r"on a grid of 2 steps takes Euler steps of this grid, got one from t = "):
             sample(on, z0, steps, solver=solver)

@@ -100,14 +100,14 @@ def _largest(hidden: Tensor, weight: Tensor, bias: Tensor | None, count: int) ->
     On a CPU they are those of one part of the vocabulary after the other, and then the largest of all parts.
     """
     width = max(CACHED // len(hidden), count) if can_look(hidden) else len(weight)
-    found = []
+    parts = []
     for start in range(0, len(weight), width):
         at = slice(start, start + width)
         logits, tokens = _top(F.linear(hidden, weight[at], None if bias is None else bias[at]), count)
-        found.append((logits, tokens + start))
-    if len(found) == 1:
-        return found[0]
-    logits, tokens = (torch.cat(parts, -1) for parts in zip(*found, strict=True))
+        parts.append((logits, tokens + start))
+    if len(parts) == 1:
+        return parts[0]
+    logits, tokens = (torch.cat(columns, -1) for columns in zip(*parts, strict=True))
     largest, places = _top(logits, count)
     return largest, tokens.gather(-1, places)
 
