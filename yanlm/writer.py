@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,8 +144,7 @@ class Writer:
         batch_size: int = 32,
         watching: bool = False,
     ) -> list[tuple[Written, Watched | None]]:
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        _check_texts(texts)
+        texts = _checked_texts(texts)
         check_length(length)
         batch_size, seeds = check_count("batch_size", batch_size), text_seeds(seed, len(texts))
         if options.seeds is not None:
@@ -183,6 +182,8 @@ class Writer:
     def _lengths(self, prompts: Sequence[Prompt], short: list[Example], length: str | int) -> list[list[int]]:
         """Number of slots for each mask of each text."""
         if length == "source":
+            if empty := [number for number, prompt in enumerate(prompts, 1) if not prompt.known]:
+                raise ValueError(f"length=source counts the tokens of text {empty[0]}, which has none: give a number")
             return [[prompt.known] * prompt.masks for prompt in prompts]
         if length != "auto":
             return [[int(length)] * prompt.masks for prompt in prompts]
@@ -220,12 +221,16 @@ class Writer:
         return [decode_piece(self.tokenizer, span).strip() for span in spans]
 
 
-def _check_texts(texts: Sequence[object]) -> None:
+def _checked_texts(texts: object) -> list[str]:
+    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
+        raise TypeError(f"texts must be a string or a list of strings, got {type(texts).__name__}")
+    texts = [texts] if isinstance(texts, str) else list(texts)
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
             raise TypeError(f"texts must be strings, and text {number} is of type {type(text).__name__}")
         if not text.strip():
             raise ValueError(f"text {number} is empty; give text, with <mask> where something is wanted")
+    return texts
 
 
 def check_length(length: str | int) -> None:

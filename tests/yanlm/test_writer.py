@@ -97,7 +97,7 @@ def test_the_separate_form_writes_whole_texts(make_model: Make, tokenizer: Any) 
         (["<mask>"], {"steps": 0}, "steps"),
         (["<mask>"], {"length": 99}, "text 1"),
         (["<mask>"], {"length": True}, "length"),
-        (["a <mask>", "<mask> <mask>"], {"length": "source"}, "text 2: every mask needs at least one token"),
+        (["a <mask>", "<mask> <mask>"], {"length": "source"}, "length=source counts the tokens of text 2, .*number"),
         (["<mask>"], {"seeds": [1]}, "give seed"),
         (["<mask>"], {"seed": 1.5}, "seed must be an integer, got 1.5"),
         (["<mask>"], {"batch_size": 0}, "batch_size"),
@@ -114,6 +114,12 @@ def test_bad_input_is_named(writer: Writer, texts: list[str], options: dict[str,
 def test_only_text_is_taken(writer: Writer, text: Any) -> None:
     with pytest.raises(TypeError, match=f"texts must be strings, and text 2 is of type {type(text).__name__}"):
         writer.write(["a <mask>", text])
+
+
+@pytest.mark.parametrize("texts", [None, 3, b"a <mask>", {"text": "a <mask>"}])
+def test_texts_are_a_list(writer: Writer, texts: Any) -> None:
+    with pytest.raises(TypeError, match=f"texts must be a string or a list of strings, got {type(texts).__name__}"):
+        writer.write(texts)
 
 
 def test_one_text_may_be_given_by_itself(writer: Writer) -> None:

@@ -15,7 +15,17 @@ from yanlm.data import reading
 from yanlm.data.delimited import Record, Typed, kind, records, typing_of
 from yanlm.data.hub_records import FIELDS, known, outcomes
 from yanlm.data.mapped import Content
-from yanlm.data.rows import FORMS, MAY_BE_NUMBERS, Columns, DataError, Row, columns_wanted, listed
+from yanlm.data.rows import (
+    BESIDE_SOURCE,
+    BESIDE_TEXT,
+    FORMS,
+    MAY_BE_NUMBERS,
+    Columns,
+    DataError,
+    Row,
+    columns_wanted,
+    listed,
+)
 
 Rows = Iterator[tuple[int, Row | DataError | str]]
 """Rows and faults, each with its line, and notes on the whole file."""
@@ -195,7 +205,7 @@ def _check_columns(path: Path, names: list[str], columns: Columns) -> list[str]:
     if columns is None and not known(names):
         lacking = f"has no columns {FORMS} (columns there: {listed(names)})"
         fail(path, f"{lacking}; name the text's column with --text-column")
-    useful = {*wanted, "label"} if wanted else FIELDS
+    useful = {*wanted, BESIDE_TEXT, BESIDE_SOURCE} if wanted else FIELDS
     return [name for name in names if name in useful]
 
 

@@ -34,6 +34,8 @@ _NEEDED = {kind: frozenset(fields) for kind, fields in KINDS.items()}
 FORMS = "'text', 'text' and 'label', 'context', 'question' and 'answer', or 'source' and 'target'"
 """The kinds in words."""
 
+BESIDE_TEXT, BESIDE_SOURCE = "label", "question"
+"""Fields that are read beside a text and beside source and target, if these have other names."""
 _MAY_BE_BLANK = ("context",)  # a question may stand alone
 MAY_BE_NUMBERS = ("answer", "answers", "label", "target")
 """Fields that take numbers and booleans as well as strings."""
@@ -103,7 +105,8 @@ def row_of(record: Any, columns: Columns = None) -> Row:
     Args:
         record: A mapping from names to values. A question's ``answers`` are a list, or a mapping with the list
             ``text`` as in SQuAD; the first of them is its ``answer`` where that is missing.
-        columns: The name of the text's field where it is not ``text``, or the names of source and target.
+        columns: The name of the text's field where it is not ``text``, or the names of source and target, which keep a
+            ``question`` beside them: they may be its context and answer.
 
     Raises:
         DataError: It is no mapping, or a field is missing, blank, NaN or infinity, of another type or no valid Unicode,
@@ -122,8 +125,9 @@ def row_of(record: Any, columns: Columns = None) -> Row:
         if name not in record:
             raise DataError(f"has no field '{name}' (fields there: {listed(record)})")
     if called:
-        label = {"label": record["label"]} if isinstance(columns, str) and "label" in record else {}
-        record = {field: record[name] for field, name in called.items()} | label
+        beside = BESIDE_TEXT if isinstance(columns, str) else BESIDE_SOURCE
+        own = {beside: record[beside]} if beside in record and beside not in called.values() else {}
+        record = {field: record[name] for field, name in called.items()} | own
     for kind, fields in KINDS.items():
         if kind == "qa" and "answers" in record and all(field in record for field in fields[:-1]):
             return _with_answers(record)
@@ -131,7 +135,7 @@ def row_of(record: Any, columns: Columns = None) -> Row:
             row = {field: _field(field, record[field], called.get(field)) for field in fields}
             if (masks := len(MASKS.findall(row.get("source", "")))) > 1:
                 raise DataError(f"field '{called.get('source', 'source')}' holds {masks} masks, and a target fills one")
-            return row | _task(record if kind == "qa" else {})
+            return row | _beside(kind, record)
     raise DataError(f"lacks the fields {FORMS} (fields there: {listed(record)})")
 
 
@@ -158,6 +162,14 @@ def _with_answers(record: Mapping[str, Any]) -> Row:
     row = {field: _field(field, record[field]) for field in ("context", "question")}
     listed_answers = {"answers": list(dict.fromkeys(answers))} if isinstance(given, list | tuple) else {}
     return {**row, "answer": answers[0], **listed_answers, **_task(record)}
+
+
+def _beside(kind: str, record: Mapping[str, Any]) -> Row:
+    """What a row has beside the fields of its kind."""
+    question = record.get(BESIDE_SOURCE)
+    if kind == "seq2seq" and isinstance(question, str) and question.strip():
+        return {BESIDE_SOURCE: _field(BESIDE_SOURCE, question)}
+    return _task(record) if kind == "qa" else {}
 
 
 def _task(record: Mapping[str, Any]) -> Row:

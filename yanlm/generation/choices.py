@@ -25,7 +25,7 @@ def known_answers(builder: Builder, answers: Sequence[str]) -> Tensor:
         raise ValueError("known labels need a model that pads its answers: train it with pad_to, or yanlm finetune")
     if not answers:
         raise ValueError("there are no known labels: they are those of the training rows, and there are none")
-    encoded = [encode_piece(builder.tokenizer, f" {answer.strip()}") for answer in answers]
+    encoded = [encode_piece(builder.tokenizer, f" {answer.strip()}") or builder.unknown for answer in answers]
     for answer, ids in zip(answers, encoded, strict=True):
         if len(ids) > builder.pad_to:
             raise ValueError(f"the label {answer!r} has {len(ids)} tokens and the model {builder.pad_to} slots for it")

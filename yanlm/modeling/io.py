@@ -154,7 +154,8 @@ def load_model(
             texts beside it.
 
     Raises:
-        ValueError: There is no model, its files are damaged, they do not fit together, or a weight is not finite.
+        ValueError: There is no model, its files are damaged, they do not fit together, a weight is not finite, or torch
+            has no such device here.
 
     Example:
         >>> model = load_model()  # the one that comes with the package
@@ -163,9 +164,11 @@ def load_model(
     """
     import torch
 
+    from moefm.inputs import check_device
     from yanlm.modeling.folder_options import folder_options
     from yanlm.modeling.weights import check_finite, check_shapes, read_shapes
 
+    check_device(device)
     folder = model_folder(folder)
     config = load_config(folder)
     kind, options = _kind(config, writing), folder_options(folder)

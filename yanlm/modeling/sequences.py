@@ -79,7 +79,8 @@ class SlotGenerationMixin:
         Args:
             input_ids: Tokens ``(B, S)`` with a mask token for each token that is wanted. Behind a row without any,
                 ``max_new_tokens`` are written. A word's space is part of it: write ``"on<|mask|>"``.
-            given: ``attention_mask`` ``(B, S)``, 1 where there is a token, with padding at either side;
+            given: ``attention_mask`` ``(B, S)``, 1 where there is a token, with padding at either side; by default all
+                but the padding token;
                 ``generation_config``, a :class:`YanGenerationConfig`, or one of transformers' own class, of which the
                 options count that it sets; and options by name, which override it.
                 With ``slots`` the arguments are those of our own ``generate``, and ``input_ids`` its ``source_ids``.
@@ -128,7 +129,7 @@ def _filled(model: Any, input_ids: Tensor, attention_mask: Tensor | None, config
         raise ValueError(f"input_ids must be integers of shape (B, S), got {tuple(input_ids.shape)}")
     if model.config.form != "slots":
         raise ValueError("generate by input_ids needs a model of form='slots': use yanlm.Writer, which writes texts")
-    seen = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+    seen = input_ids != model.config.pad_token_id if attention_mask is None else attention_mask.bool()
     if seen.shape != input_ids.shape:
         raise ValueError(f"attention_mask must have shape {tuple(input_ids.shape)}, got {tuple(seen.shape)}")
     mask, pad, width = model.config.mask_token_id, model.config.pad_token_id or 0, input_ids.shape[1]

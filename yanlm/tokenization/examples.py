@@ -72,6 +72,7 @@ class Builder:
     ) -> None:
         self.tokenizer = tokenizer
         self.mask, self.pad = mask_id(tokenizer), pad_id(tokenizer)
+        self.unknown = [] if tokenizer.unk_token_id is None else [int(tokenizer.unk_token_id)]
         self.form = check_choice("form", form, ("slots", "separate"))
         self.max_length = check_count("max_length", max_length, 2)
         self.masking = Masking() if masking is None else masking
@@ -99,22 +100,17 @@ class Builder:
             ValueError: No kind of row has these fields, or a field that must hold text is empty or not a string.
         """
         rng = random.Random(seed)
-        draw = rng.random()
-        clean = draw < self.masking.clean
-        kind = kind_of(row)
-        if kind == "seq2seq" and not isinstance(row["target"], str):
+        clean = (draw := rng.random()) < self.masking.clean
+        if (kind := kind_of(row)) == "seq2seq" and not isinstance(row["target"], str):
             return self._cloze(row)
         if kind != "text":
             before, answer, after = self._parts(row, kind)
-            if not answer:
-                raise ValueError(f"field {KINDS[kind][-1]!r} gives no token with this tokenizer; leave the row out")
             if clean:
                 return _unmasked(self._window([*before, *answer, *after], rng)[0])
             hide = rng if rng.random() < self.masking.context else None
             before = drop_tokens(before, rng, self.masking.drop)
             return self._answer(before, answer, after, hide, keep_start=kind == "classify")
-        if not (text := self.ids(field(row, "text"))):
-            raise ValueError("field 'text' gives no token with this tokenizer; leave the row out")
+        text = self._known(self.ids(field(row, "text")), row, "text")
         if clean:
             return _unmasked(self._window(text, rng)[0])
         if draw < self.masking.clean + self.masking.tail:
@@ -141,6 +137,12 @@ class Builder:
         """Example to generate from; see :func:`yanlm.tokenization.prompts.prompt`."""
         return prompt(self.tokenizer, text, slots_per_mask, append, form=self.form, max_length=self.max_length)
 
+    def _known(self, ids: list[int], row: Mapping[str, Any], name: str) -> list[int]:
+        """Ids of a field, or the unknown token where the tokenizer drops all of it."""
+        if ids or self.unknown:
+            return ids or self.unknown
+        raise ValueError(f"field {name!r} gives no token with this tokenizer: {row[name]!r:.60}; leave the row out")
+
     def _parts(self, row: Mapping[str, Any], kind: str) -> tuple[list[int], list[int], list[int]]:
         """What comes before the answer, the answer, and what comes after it."""
         name = KINDS[kind][-1]
@@ -148,17 +150,17 @@ class Builder:
         if kind == "qa":
             context, question = words(row, "context", empty=True), words(row, "question", empty=True)
             asked = self.ids(f" {question}", "") if context and question else self.ids(question)
-            if not (before := self.ids(context) + asked):
+            if not (context or question):
                 raise ValueError("context and question are both empty; a question needs at least one of them")
-            return before, self.ids(f" {answer}", ""), []
+            return self.ids(context) + asked, self._known(self.ids(f" {answer}", ""), row, name), []
         text = words(row, KINDS[kind][0])
         if kind == "seq2seq" and (masks := MASKS.findall(text)):
             if len(masks) > 1:
                 raise ValueError(f"source holds {len(masks)} masks, and target fills one; give one, or none at the end")
             (left, right), [space] = split_at_masks(text), spaces_at_masks(text)
             answer_ids = self.ids(f"{space}{answer}" if left else answer, left[-1:] or None)
-            return self.ids(left, following=space), answer_ids, self.ids(right, "")
-        return self.ids(text), self.ids(f" {answer}", ""), []
+            return self.ids(left, following=space), self._known(answer_ids, row, name), self.ids(right, "")
+        return self.ids(text), self._known(self.ids(f" {answer}", ""), row, name), []
 
     def _answer(
         self,
@@ -200,7 +202,7 @@ class Builder:
         slots, spans = list[int](), list[int]()
         for left, target, right, space, following in zip(parts, targets, parts[1:], spaces, spaces[1:], strict=False):
             target = words({"target": target}, "target")
-            ids = self.ids(f"{space}{target}" if full else target, left[-1:] if full else None)
+            ids = self.ids(f"{space}{target}" if full else target, left[-1:] if full else None) or self.unknown
             slots += range(len(full), len(full) + len(ids))
             spans.append(len(ids))
             full += ids + self.ids(right, "", following)

@@ -143,9 +143,25 @@ def _settings(options: dict[str, Any], config: Path | None) -> RunSettings:
     last = given.pop("recipe2", {})
     for name, value in given.items():
         _lay(laid, name, value)
-    if last and not encoder_denoises(laid):  # its one stage has a recipe already
+    denoises = encoder_denoises(laid)
+    _check_effect(given, trunk=not denoises and laid.get("baseline") in (None, "vfm"))
+    if last and not denoises:  # its one stage has a recipe already
         _lay(laid, "recipe2", last)
     return resolve(laid)
+
+
+def _check_effect(given: dict[str, Any], trunk: bool) -> None:
+    """Check that no option was typed of a stage that ``--stage`` leaves out, or of a trunk that there is not.
+
+    Raises:
+        UsageError: One was.
+    """
+    stage, typed = str(given.get("stage")), {*given, *given.get("stage2", {})}
+    for name in {"1": ("steps2", "objective", "ce"), "2": ("steps1",)}.get(stage, ()):
+        if name in typed:
+            raise UsageError(f"--{name} is of the stage that --stage {stage} leaves out: leave out one of them")
+    if "prediction" in given.get("model", {}) and not trunk:
+        raise UsageError("--prediction is of a flow behind its encoder, which is not what is trained: leave it out")
 
 
 def _lay(settings: dict[str, Any], name: str, value: Any) -> None:

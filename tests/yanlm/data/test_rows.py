@@ -65,3 +65,13 @@ def test_what_messages_name() -> None:
         "null",
     ]
     assert listed([]) == "none" and listed(["a", "b" * 50]) == f"a, {'b' * 37}..."
+
+
+def test_a_question_goes_with_context_and_answer_of_other_names() -> None:
+    record = {"passage": "Tom slept .", "question": "Who slept ?", "response": "Tom"}
+    row = row_of(record, ("passage", "response"))
+    assert row == {"source": "Tom slept .", "target": "Tom", "question": "Who slept ?"}
+    assert kind_of(row) == "seq2seq" and trained(row).keys() == {"source", "target"}
+    assert row_of(record, ("question", "response")) == {"source": "Who slept ?", "target": "Tom"}
+    for blank in (None, " ", ["Who slept ?"]):
+        assert "question" not in row_of({**record, "question": blank}, ("passage", "response"))

@@ -89,3 +89,9 @@ def test_files_have_the_mode_that_the_umask_gives(
         os.umask(before)
     files = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run" / "stage1").iterdir()}
     assert set(files.values()) == {mode} and {"model.safetensors", "config.json", "run.json"} <= files.keys()
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", 3.5])
+def test_a_device_that_is_not_there_is_refused(device: Any) -> None:
+    with pytest.raises(ValueError, match="device must be one that torch has here"):
+        load_model(device=device)

@@ -67,6 +67,8 @@ def test_rows_without_a_mask_are_continued_whatever_side_is_padded(model: Any, t
     alone = masked(tokenizer, "the cat")
     own = model.generate(**alone, max_new_tokens=3, seed=0).sequences
     assert torch.equal(own[0, -3:], out.sequences[0, -3:])
+    unsaid = model.generate(given["input_ids"], max_new_tokens=3, seed=0)
+    assert torch.equal(unsaid.sequences, out.sequences), "padding is no text, as transformers infers it"
 
 
 def test_the_number_of_new_tokens_is_the_models_unless_given(make_model: Make, tokenizer: Any) -> None:

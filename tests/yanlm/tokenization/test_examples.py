@@ -10,7 +10,7 @@ from yanlm.data.rows import kind_of
 from yanlm.tokenization.collation import Example, collapse
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
-from yanlm.tokenization.tokenizer import decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer
+from yanlm.tokenization.tokenizer import decode, encode, load_tokenizer, mask_id, pad_id, train_tokenizer, wrapped
 
 CORPUS = ["Mary went to the kitchen. John went to the garden. Where is Mary? Where is John?"] * 3
 TOKENIZER = train_tokenizer(CORPUS, vocab_size=340)
@@ -393,7 +393,30 @@ def test_text_without_tokens_is_refused(tmp_path):
     words.save(str(tmp_path / "tokenizer.json"))
     build = Builder(load_tokenizer(tmp_path / "tokenizer.json"), max_length=8)
     assert build.example({"text": "a"}, 0).target == [0]
-    with pytest.raises(ValueError, match="'text' gives no token"):
+    with pytest.raises(ValueError, match="'text' gives no token with this tokenizer: ' '; leave"):
         build.example({"text": " "}, 0)
     with pytest.raises(ValueError, match="'label' gives no token"):
         build.example({"text": "a", "label": "!"}, 0)
+
+
+ASKED = {"context": "a", "question": "a", "answer": "!"}
+
+
+@pytest.mark.parametrize(
+    ("row", "target"),
+    [
+        ({"text": "!"}, [1]),
+        ({"text": "a", "label": "!"}, [0, 1]),
+        (ASKED, [0, 0, 1]),
+        ({"source": "a", "target": "!"}, [0, 1]),
+        ({"source": "a <mask> a", "target": "!"}, [0, 1, 0]),
+        ({"source": "a <mask> a", "target": ["!"]}, [0, 1, 0]),
+        ({**ASKED, "context": "!", "question": ""}, [1]),
+    ],
+)
+def test_what_the_tokenizer_drops_is_unknown(row, target):
+    words = Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
+    words.normalizer = normalizers.Replace("!", "")
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    example = Builder(wrapped(words, unk_token="?"), max_length=8).example(row, 0)
+    assert example.target == target and example.slots

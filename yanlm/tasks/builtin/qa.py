@@ -14,7 +14,7 @@ from yanlm.tasks.making import check_fields, is_pair
 def make_row(row: Row, seed: int) -> Row:
     """``{"context", "question", "answer"}``, and ``answers`` and ``task`` if a row has them."""
     if is_pair(row):
-        return {"context": row["source"], "question": "", "answer": row["target"]}
+        return {"context": row["source"], "question": row.get("question", ""), "answer": row["target"]}
     check_fields(row, "qa", "qa")
     return dict(row)
 
