@@ -53,7 +53,7 @@ def taken_over(preset: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
             )
     saved = _saved_tokenizer(folder) or preset.tokenizer
     spec = options.get("tokenizer", saved)
-    if spec != saved and trained_size(spec) not in (None, config.vocab_size):
+    if spec != saved and not _same_tokenizer(spec, folder, config.vocab_size):
         raise ValueError(f"the model of --init {init} has a tokenizer of its own: leave out --tokenizer {spec}")
     return {"tokenizer": spec, "model": {**preset.model, **own, **given}}
 
@@ -74,6 +74,16 @@ def _initial(options: Mapping[str, Any]) -> tuple[Path, Any]:
     if config.method in ("flow", "vfm"):  # a flow of the other kind is refused when it is loaded
         same = same and (config.denoiser == "encoder") == encoder_denoises(options)
     return folder, config if same else None
+
+
+def _same_tokenizer(spec: str, folder: Path, size: int) -> bool:
+    """Whether a spec may name the tokenizer of a model: of one that is trained on the data only the size is known."""
+    if (trained := trained_size(spec)) is not None:
+        return trained == size
+    from yanlm.tokenization.tokenizer import load_tokenizer
+
+    named, own = load_tokenizer(spec), load_tokenizer(folder)
+    return bool(named.get_vocab() == own.get_vocab())
 
 
 def _saved_tokenizer(folder: Path) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 from yanlm.files import write_json
 from yanlm.runs.settings import resolve
+from yanlm.tokenization.tokenizer import train_tokenizer
 
 
 def begun(models: Path, kind: str, **options: Any) -> dict[str, Any]:
@@ -32,6 +33,10 @@ def test_the_tokenizer_is_that_of_the_model(models: Path, tmp_path: Path) -> Non
     assert begun(models, "flow", tokenizer=f"bpe:{size}")["tokenizer"] == f"bpe:{size}"
     with pytest.raises(ValueError, match="has a tokenizer of its own: leave out --tokenizer words:7"):
         begun(models, "flow", tokenizer="words:7")
+    assert begun(models, "flow", tokenizer=str(models / "flow"))["tokenizer"] == str(models / "flow")
+    train_tokenizer(["other words"], 300).save_pretrained(tmp_path / "other")
+    with pytest.raises(ValueError, match="has a tokenizer of its own: leave out --tokenizer "):
+        begun(models, "flow", tokenizer=str(tmp_path / "other"))
     own = tmp_path / "copy"
     own.mkdir()
     for file in (models / "flow").iterdir():
