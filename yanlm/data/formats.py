@@ -204,7 +204,7 @@ def _check_columns(path: Path, names: list[str], columns: Columns) -> list[str]:
             fail(path, f"has no column '{name}' (columns there: {listed(names)}); {columns_wanted(columns)}")
     if columns is None and not known(names):
         lacking = f"has no columns {FORMS} (columns there: {listed(names)})"
-        fail(path, f"{lacking}; name the text's column with --text-column")
+        fail(path, f"{lacking}; {columns_wanted(columns)}")
     useful = {*wanted, BESIDE_TEXT, BESIDE_SOURCE} if wanted else FIELDS
     return [name for name in names if name in useful]
 

@@ -157,7 +157,7 @@ def first_rows(spec: str, dataset: Any, columns: Columns, n: int) -> tuple[list[
     except Exception as error:  # network, decoding and file errors of many libraries
         raise DataError(f"{spec}: cannot be read ({one_line(error)}); try again, or use a local file") from error
     if len(faults) > len(rows):
-        remedy = columns_wanted(columns) if columns else "name the text's field with --text-column"
+        remedy = columns_wanted(columns)
         raise DataError(f"{spec}: {len(faults)} of the first {len(rows) + len(faults)} rows: {faults[0]}; {remedy}")
     if not rows and not unlabelled:
         raise DataError(f"{spec}: holds no row; check its configuration and split")

@@ -81,8 +81,7 @@ def read_rows(path: str | Path, columns: Columns = None) -> Table:
     rows, skipped, _ = table
     if len(skipped) > len(rows):
         reason = skipped[0].removeprefix(f"{path}:")
-        named = columns_wanted(columns) if columns else "name the text's field with --text-column"
-        remedy = named if "fields there" in reason else "correct the file"
+        remedy = columns_wanted(columns) if "fields there" in reason else "correct the file"
         bad = f"{len(skipped)} of {len(skipped) + len(rows)} {unit}s cannot be used"
         fail(path, f"{bad}, the first is {unit} {reason}; {remedy}")
     if not rows:
@@ -134,8 +133,9 @@ def extension(path: Path) -> str:
 
 def _check_path(path: Path) -> None:
     if os.path.isdir(path):  # unlike those of Path, these never raise
-        inside = next((entry.name for entry in sorted(path.glob("train.*"))), "train.jsonl.gz")
-        fail(path, f"is a folder; give one file, such as {path / inside}")
+        inside = next((str(entry) for entry in sorted(path.glob("train.*"))), None)
+        files = f"one file, such as {inside}" if inside else "its files with a --data each"
+        fail(path, f"is a folder; give {files}, or stream hf:{path}")
     if not os.path.exists(path):
         fail(path, "does not exist; check the path")
 

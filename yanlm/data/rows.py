@@ -95,8 +95,7 @@ def words_of(row: Mapping[str, Any]) -> str:
         >>> words_of({"source": "<mask> is in the <mask> .", "target": ["Peter", "bathroom"]})
         '<mask> is in the <mask> . Peter bathroom'
     """
-    values = trained(row).values()
-    return " ".join(" ".join(value) if isinstance(value, list) else str(value) for value in values)
+    return " ".join(" ".join(value) if isinstance(value, list) else str(value) for value in trained(row).values())
 
 
 def row_of(record: Any, columns: Columns = None) -> Row:
@@ -140,7 +139,9 @@ def row_of(record: Any, columns: Columns = None) -> Row:
 
 
 def columns_wanted(columns: Columns) -> str:
-    """What the user can correct if the named columns are missing."""
+    """What the user can do if columns are missing: those that were named, or those of a row."""
+    if columns is None:
+        return "name that of the text with --text-column, or those of a task with --source-field and --target-field"
     if isinstance(columns, tuple):
         return "correct --source-field and --target-field"
     return "correct --text-column or --source-field"
@@ -166,9 +167,8 @@ def _with_answers(record: Mapping[str, Any]) -> Row:
 
 def _beside(kind: str, record: Mapping[str, Any]) -> Row:
     """What a row has beside the fields of its kind."""
-    question = record.get(BESIDE_SOURCE)
-    if kind == "seq2seq" and isinstance(question, str) and question.strip():
-        return {BESIDE_SOURCE: _field(BESIDE_SOURCE, question)}
+    if kind == "seq2seq" and isinstance(asked := record.get(BESIDE_SOURCE), str) and asked.strip():
+        return {BESIDE_SOURCE: _field(BESIDE_SOURCE, asked)}
     return _task(record) if kind == "qa" else {}
 
 

@@ -13,6 +13,9 @@ from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.pieces import decode_piece
 from yanlm.tokenization.tokenizer import decode
 
+BROKEN = "\ufffd"
+"""What is shown for a part of a character."""
+
 
 class Window(TypedDict):
     """A mask and its surroundings; the four together are a text, spaces included."""
@@ -66,7 +69,7 @@ def prompt_of(window: Window, most: int = 60) -> str:
     """A text for a command to try: some whole words around one mask.
 
     A mask inside a word takes up the whole word. A text may have been cropped inside a word, so its first word is left
-    out, and its last one unless it ends a sentence.
+    out, and its last one unless it ends a sentence. What lies beyond half of a character is left out, too.
 
     Example:
         >>> prompt_of({"before": "Once a small d", "written": "ig", "truth": "og", "after": "s bone lay there."})
@@ -74,6 +77,7 @@ def prompt_of(window: Window, most: int = 60) -> str:
     """
     before, truth, after = window["before"], window["truth"], window["after"]
     if " " not in before + truth + after:  # a script without spaces
+        before, after = before.rstrip(BROKEN).split(BROKEN)[-1], after.lstrip(BROKEN).split(BROKEN)[0]
         return f"{printable(before[-most:])}<mask>{printable(after[: most // 2])}"
     left, right = before.split(" ")[1:], after.split(" ")[1:]
     if not truth[:1].isspace():
@@ -84,11 +88,11 @@ def prompt_of(window: Window, most: int = 60) -> str:
 
 
 def _fitting(words: Sequence[str], room: int) -> list[str]:
-    """The first words that fit, up to one that a terminal would not show as it is."""
+    """The first words that fit, up to one that a terminal would not show as it is, or that holds half a character."""
     fit: list[str] = []
     for word in words:
         room -= len(word) + 1
-        if room < 0 or word != printable(word):
+        if room < 0 or word != printable(word) or BROKEN in word:
             break
         fit.append(word)
     return fit

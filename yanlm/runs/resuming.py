@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from yanlm.data.specs import absolute_spec
+from yanlm.files import pasted
 from yanlm.runs.parsing import replaced
 from yanlm.runs.settings import RunSettings
 
@@ -60,6 +62,18 @@ def with_changes(record: dict[str, Any], settings: RunSettings, command: str | N
     earlier = record.get("changed", [])
     entry = {"command": command, "settings": changed}
     return record | {"settings": lasting(settings).to_dict(), "changed": [*earlier, entry]}
+
+
+def with_data(record: dict[str, Any], data: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """A record of a run with what it says of its data, which has to be the data that the run began with.
+
+    Raises:
+        ValueError: The rows are others.
+    """
+    if record.get("data", {}).get("fingerprint") not in (None, data["fingerprint"]):
+        remedy = f"bring back what it was, or begin another run from it: --init {pasted(out)}"
+        raise ValueError(f"the data changed since the run in {out} began: {remedy}")
+    return record | {"data": dict(data)}
 
 
 def check_same_training(record: Mapping[str, Any], settings: RunSettings, remedy: str) -> None:

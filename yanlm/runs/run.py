@@ -23,7 +23,7 @@ from yanlm.runs.best_way import best_way
 from yanlm.runs.claim import claimed
 from yanlm.runs.listener import Listener
 from yanlm.runs.record import RUN_FILE, all_finished, describe_corpus, is_finished, read_record, run_head, samples_text
-from yanlm.runs.resuming import check_same_training, with_changes
+from yanlm.runs.resuming import check_same_training, with_changes, with_data
 from yanlm.runs.settings import RunSettings
 from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
 from yanlm.runs.spans import longest_span
@@ -145,7 +145,7 @@ class _Run:
         self.tokenizer = load_tokenizer(out / "tokenizer")
         check_labels(settings, corpus, self.tokenizer)
         hear.planned(evaluation_rows(settings, len(corpus.test or corpus.validation)))
-        self.record = with_changes(read_record(out), settings, command) | {"data": describe_corpus(corpus)}
+        self.record = with_data(with_changes(read_record(out), settings, command), describe_corpus(corpus), out)
         self.on_begin = on_begin
         self.stages: dict[str, Any] = self.record.setdefault("stages", {})
 

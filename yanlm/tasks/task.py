@@ -42,5 +42,6 @@ def get_task(task: str | Task) -> Task:
     if isinstance(task, Task):
         return task
     if task not in TASKS:
-        raise DataError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
+        own = "one of your own is known to the program that registers it"
+        raise DataError(f"task must be one of {', '.join(TASKS)}, got {task!r}; {own}")
     return TASKS[task]

@@ -17,7 +17,7 @@ class TestHub:
         served["a/b"] = {"train": [{"body": row["text"]} for row in numbered(30)]}
         assert load("hf:a/b", text_column="body")[0].kind == "text"
         assert "hf:a/b: 30 of the first 30 rows" in fault("hf:a/b")
-        assert "fields there: body); name the text's field with --text-column" in fault("hf:a/b")
+        assert "fields there: body); name that of the text with --text-column, or" in fault("hf:a/b")
 
     def test_errors(self, served: dict[str, Any]) -> None:
         served["a/b"] = {"train": numbered(30), "test": numbered(30)}

@@ -205,7 +205,8 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text\n")
     assert f"is a folder; give one file, such as {tmp_path / 'train.csv'}" in fault(tmp_path)
     (tmp_path / "b.txt").mkdir()
-    assert "is a folder; give one file, such as" in fault(tmp_path / "b.txt")
+    folder = tmp_path / "b.txt"
+    assert f"is a folder; give its files with a --data each, or stream hf:{folder}" in fault(folder)
 
 
 def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,8 @@ def around(before: str, truth: str, after: str) -> Window:
         (around("a red \x1b[31m letter", " is", " here \x1b now."), "letter <mask> here"),
         (around("a " + "long " * 40 + "way", " to", " go" * 40), "long " * 11 + "way <mask>" + " go" * 10),
         (around("\u6771\u4eac", "\u306f", "\u5927\u304d\u3044"), "\u6771\u4eac<mask>\u5927\u304d\u3044"),
+        (around("\u6771\ufffd\u4eac\ufffd", "\ufffd", "\ufffd\u5927\ufffd\u304d"), "\u4eac<mask>\u5927"),
+        (around("a d\ufffdg sat", " on", " the m\ufffd t."), "sat <mask> the"),
     ],
 )
 def test_a_prompt_is_of_whole_words(window: Window, prompt: str) -> None:

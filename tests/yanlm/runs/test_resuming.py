@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from yanlm.runs.resuming import CHANGEABLE, lasting, resumed, with_changes
+from yanlm.runs.resuming import CHANGEABLE, lasting, resumed, with_changes, with_data
 from yanlm.runs.settings import resolve
 
 STEPS = {"steps1": 4, "steps2": 6}
@@ -81,3 +81,11 @@ def test_paths_last_and_other_specs_stay(tmp_path: Path, monkeypatch: pytest.Mon
     assert (settings.init, settings.tokenizer) == (f"{here}/model", "bpe:300")
     monkeypatch.chdir("/")
     assert lasting(settings) == settings
+
+
+def test_the_data_stay_the_same() -> None:
+    record, data = {"settings": {}}, {"fingerprint": "a", "rows": 3}
+    begun = with_data(record, data, Path("run"))
+    assert begun == record | {"data": data} and with_data(begun, data, Path("run")) == begun
+    with pytest.raises(ValueError, match=r"the data changed since the run in run began: .* --init run"):
+        with_data(begun, {"fingerprint": "b"}, Path("run"))

@@ -20,7 +20,6 @@ from yanlm.runs.resuming import resumed
 from yanlm.runs.run import train
 from yanlm.runs.settings import RunSettings, from_dict, resolve
 from yanlm.runs.validation import report
-from yanlm.training.checkpoints import CheckpointError
 
 SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 1, "flow_layers": 1, "cross_layers": [0], "max_length": 48}
 BATCHES = {"recipe1": {"batch_size": 4}, "recipe2": {"batch_size": 4}}
@@ -88,6 +87,11 @@ def test_a_finished_run_keeps_its_length_and_rate(small: RunSettings, tmp_path: 
     record = train(resumed(small, {"eval_rows": 3}), out, device="cpu", resume=True)
     assert record is not None and record["report"]["rows"] == 3
     assert record["changed"][0]["settings"] == {"eval_rows": {"from": 4, "to": 3}}
+    with Path(small.data[0]).open("a") as data:
+        data.write("\nthe dog number 61 ran .")
+    with pytest.raises(ValueError, match="data changed"):
+        train(small, out, device="cpu", resume=True)
+    assert json.loads((out / "run.json").read_text()) == json.loads(json.dumps(record))
 
 
 def test_changes_are_written_down_when_the_run_goes_on(small: RunSettings, tmp_path: Path) -> None:
@@ -96,7 +100,7 @@ def test_changes_are_written_down_when_the_run_goes_on(small: RunSettings, tmp_p
         train(dataclasses.replace(small, steps1=4, save_every=1), out, device="cpu", listener=Killed(2))
     saved, text = from_dict(json.loads((out / "run.json").read_text())["settings"]), data.read_text()
     data.write_text(text + "\nthe dog number 61 ran .")
-    with pytest.raises(CheckpointError, match="fingerprint"):
+    with pytest.raises(ValueError, match="data changed since the run in "):
         train(resumed(saved, {"lr": 0.5}), out, device="cpu", resume=True)
     assert "changed" not in json.loads((out / "run.json").read_text())
     data.write_text(text)
