@@ -84,7 +84,9 @@ def quiet() -> Iterator[None]:
             hf.enable_progress_bar()
 
 
-def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None) -> None:
+def save_model(
+    folder: str | Path, model: Any, tokenizer: PreTrainedTokenizerFast, run: dict[str, Any] | None = None
+) -> None:
     """Write config.json, model.safetensors, the card, the tokenizer, and ``run.json`` if given; weights last.
 
     Args:
@@ -104,6 +106,7 @@ def save_model(folder: Path, model: Any, tokenizer: PreTrainedTokenizerFast, run
     """
     from yanlm.modeling.card import model_card
 
+    folder = Path(folder)
     if run is not None or getattr(model, "card", None) is None:
         model.card = model_card(model.config, run, folder.name)
     with filling(folder, last=WEIGHTS_FILE) as beside, quiet():

@@ -136,6 +136,8 @@ def _filled(model: Any, input_ids: Tensor, attention_mask: Tensor | None, config
     examples, places = [], []
     for ids, held in zip(input_ids.cpu(), seen.cpu(), strict=True):
         row, where = ids[held].tolist(), held.nonzero().flatten().tolist()
+        if row and not 0 <= min(row) <= max(row) < model.config.vocab_size:
+            raise ValueError(f"input_ids must lie in 0 .. {model.config.vocab_size - 1}, got {min(row)} .. {max(row)}")
         if mask not in row:
             more = _new_tokens(model.config, config)
             row, where = row + [mask] * more, [*where, *range(width, width + more)]

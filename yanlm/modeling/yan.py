@@ -130,7 +130,10 @@ class YanModel(SlotGenerationMixin, CardedMixin, WritingModel, PreTrainedModel):
             >>> out.loss.shape, out.loss.requires_grad
             (torch.Size([]), True)
         """
-        seeds = fresh_seeds(len(batch["source_ids"])) if seeds is None else seeds
+        rows = len(batch["source_ids"])
+        seeds = fresh_seeds(rows) if seeds is None else seeds
+        if len(seeds) != rows:
+            raise ValueError(f"seeds must hold one integer for each of the {rows} rows, got {len(seeds)}")
         totals = self.counts(batch) if totals is None else totals.to(self.device)
         if self.flow is None:
             return YanOutput(*masked_loss(self, batch, seeds, totals))

@@ -168,7 +168,7 @@ def _read(out: Path) -> dict[str, Any]:
 def finetune(
     settings: RunSettings,
     seeds: int,
-    out: Path,
+    out: str | Path,
     *,
     resume: bool = False,
     padded_answers: bool = False,
@@ -213,7 +213,7 @@ def finetune(
     from yanlm.evaluation.aggregate import over_seeds
     from yanlm.runs.run import train
 
-    check_count("seeds", seeds)
+    out, seeds = Path(out), check_count("seeds", seeds)
     main = int(os.environ.get("RANK", "0")) == 0
     hear = (listener or Listener()) if main else Listener()
     claim = claimed(out, resume=resume, files=(PLAN_FILE, "finetune.json"), begun=holds_finetuning)

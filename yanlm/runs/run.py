@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 def train(
     settings: RunSettings,
-    out: Path,
+    out: str | Path,
     *,
     resume: bool = False,
     device: str = "auto",
@@ -92,7 +92,7 @@ def train(
     accelerator = make_accelerator(settings.precision, device)
     main = accelerator.is_main_process
     hear = (listener or Listener()) if main else Listener()
-    began = time.time()
+    out, began = Path(out), time.time()
     with claimed(out, resume=resume) if main else contextlib.nullcontext():
         corpus = corpus or run_corpus(settings, hear.note)
         if main:

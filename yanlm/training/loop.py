@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from moefm.checks import check_choice
+from moefm.inputs import check_device
 from moefm.training import DivergedError
 from yanlm.training.checkpoints import CheckpointError
 from yanlm.training.distributed import unwrap
@@ -48,13 +50,21 @@ class StageResult:
     history: list[Record] = field(repr=False)
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
 def make_accelerator(precision: str = "no", device: str = "auto") -> Accelerator:
     """The ``accelerate.Accelerator`` that :func:`train_stage` makes when it is given none.
 
     Args:
         precision: ``no`` or ``bf16``.
-        device: ``cpu``, or ``auto`` for the best there is.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+
+    Raises:
+        ValueError: There is no such device here.
     """
+    if check_choice("device", device, DEVICES) != "auto":
+        check_device(device)
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 

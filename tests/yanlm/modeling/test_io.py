@@ -19,7 +19,7 @@ Make = Callable[..., YanModel]
 
 
 def test_the_folder_of_a_model(make_model: Make, tokenizer: Any, tmp_path: Path) -> None:
-    save_model(tmp_path / "run" / "stage2", make_model(), tokenizer, {"seed": 0})
+    save_model(str(tmp_path / "run" / "stage2"), make_model(), tokenizer, {"seed": 0})
     assert model_folder(tmp_path / "run") == tmp_path / "run" / "stage2"
     assert model_folder(str(tmp_path / "run")) == tmp_path / "run" / "stage2"
     with pytest.raises(ValueError, match="train a model first"):

@@ -146,6 +146,8 @@ def test_mistakes_name_the_argument(make_model: Make, tokenizer: Any, given: dic
         model.generate(ids, **given)
     with pytest.raises(ValueError, match="input_ids must be"):
         model.generate(torch.rand(1, 2))
+    with pytest.raises(ValueError, match=r"input_ids must lie in 0 .. \d+, got 5 .. 100000"):
+        model.generate(torch.tensor([[5, 100_000]]))
     with pytest.raises(ValueError, match="input_ids must be given"):
         model.generate()
 

@@ -138,6 +138,11 @@ def test_parts_of_a_batch_add_up(model: YanModel, stage_batches: Any, known: flo
                 torch.testing.assert_close(p.grad, wanted[name], atol=2e-6, rtol=2e-3)
 
 
+def test_every_row_has_a_seed(model: YanModel, batch: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"seeds must hold one integer for each of the \d+ rows, got 1"):
+        model(stage=1, seeds=[0], **batch)
+
+
 def test_bad_stages_are_named(make_model: Make) -> None:
     with pytest.raises(ValueError, match="stage"):
         make_model().prepare_stage(3)

@@ -57,7 +57,7 @@ def small(tmp_path: Path) -> RunSettings:
 
 def test_a_run_writes_what_it_returns_and_is_heard(small: RunSettings, tmp_path: Path) -> None:
     heard, out = Heard(), tmp_path / "run"
-    record = train(small, out, device="cpu", command="by hand", listener=heard)
+    record = train(small, str(out), device="cpu", command="by hand", listener=heard)
     assert record is not None and json.loads((out / "run.json").read_text()) == json.loads(json.dumps(record))
     assert {path.name for path in out.iterdir()} == FILES and record["command"] == "by hand"
     way = json.loads((out / "stage2" / "generation_config.json").read_text())

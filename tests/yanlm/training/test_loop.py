@@ -36,6 +36,14 @@ def test_users_mistakes_are_told_before_training(tmp_path):
         train_stage(StandIn(), 1, StandInDraw(8), settings, tmp_path, accelerator=make_accelerator("no", "cpu"))
 
 
+@pytest.mark.parametrize(("device", "told"), [("gpu", "device must be one of auto, cpu"), ("mps", "torch has here")])
+def test_a_device_that_is_not_there_is_refused(device, told):
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is there")
+    with pytest.raises(ValueError, match=told):
+        make_accelerator("no", device)
+
+
 def test_errors_of_the_draw_come_out_and_the_model_is_left_usable(tmp_path):
     class Ending(StandInDraw):
         def next(self):
