@@ -95,7 +95,7 @@ def finetune_settings(
         else:
             if new := ", ".join(options.get("model", {})).replace("num_experts", "--experts"):
                 raise ValueError(f"{folder} holds a model of kind {config.method}, without a flow: leave out {new}")
-            chosen["baseline"] = config.method
+            chosen |= {"baseline": config.method, "model": {"pad_to": config.pad_to}}
         chosen |= {"steps1": length["steps"]} if "steps" in length else length
         if config.method == "gpt2":
             chosen["stage1"] = {"known": 0.0} | dict(options.get("stage1", {}))  # answers, no longer their sources

@@ -25,7 +25,7 @@ from yanlm.runs.listener import Listener
 from yanlm.runs.record import RUN_FILE, all_finished, describe_corpus, is_finished, read_record, run_head, samples_text
 from yanlm.runs.resuming import check_same_training, with_changes, with_data
 from yanlm.runs.settings import RunSettings
-from yanlm.runs.setup import check_labels, make_tokenizer, stage_model
+from yanlm.runs.setup import check_answers, make_tokenizer, stage_model
 from yanlm.runs.spans import longest_span
 from yanlm.runs.validation import (
     baseline_seconds,
@@ -143,7 +143,7 @@ class _Run:
     ) -> None:
         self.settings, self.corpus, self.out, self.accelerator, self.hear = settings, corpus, out, accelerator, hear
         self.tokenizer = load_tokenizer(out / "tokenizer")
-        check_labels(settings, corpus, self.tokenizer)
+        check_answers(settings, corpus, self.tokenizer, hear.note)
         hear.planned(evaluation_rows(settings, len(corpus.test or corpus.validation)))
         self.record = with_data(with_changes(read_record(out), settings, command), describe_corpus(corpus), out)
         self.on_begin = on_begin

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanlm.config import YanConfig
 from yanlm.data.corpus import Corpus
 from yanlm.data.loader import RowStream
-from yanlm.data.rows import kind_of, words_of
+from yanlm.data.rows import KINDS, kind_of, words_of
 from yanlm.modeling.build import baseline_config, fresh_model, with_flow
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.modeling.pretrained import load_pretrained
 from yanlm.runs.settings import RunSettings
+from yanlm.runs.spans import LOOKED_AT
 from yanlm.tokenization.pieces import encode_piece
 from yanlm.tokenization.specs import tokenizer_of
 from yanlm.tokenization.tokenizer import load_tokenizer
@@ -41,20 +42,28 @@ def _texts(corpus: Corpus, seed: int) -> Iterable[str]:
     return map(words_of, corpus.rows[:200_000])
 
 
-def check_labels(settings: RunSettings, corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Check that ``pad_to`` does not cut any label: a cut label could never be right.
+def check_answers(
+    settings: RunSettings, corpus: Corpus, tokenizer: PreTrainedTokenizerFast, say: Callable[[str], None]
+) -> None:
+    """Check that ``pad_to`` does not cut any label, which could never be right; ``say`` how many other answers it cuts.
 
     Raises:
         ValueError: A label has more tokens.
     """
-    slots = settings.model.get("pad_to")
-    labels = {str(row["label"]).strip() for row in (corpus.rows if slots else None) or [] if kind_of(row) == "classify"}
-    label, length = longest(labels, tokenizer)
-    if slots and length > slots:
+    slots, rows = settings.model.get("pad_to"), corpus.rows or []
+    if not slots:
+        return
+    label, length = longest({str(row["label"]).strip() for row in rows if kind_of(row) == "classify"}, tokenizer)
+    if length > slots:
         raise ValueError(
             f"pad_to = {slots} cuts the label {label!r}, which has {length} tokens with this tokenizer: "
             f"set pad_to = {length} or more"
         )
+
+    answers = [row[KINDS[kind_of(row)][-1]] for row in rows[:LOOKED_AT] if kind_of(row) in ("qa", "seq2seq")]
+    lengths = [len(encode_piece(tokenizer, f" {answer}")) for answer in answers if isinstance(answer, str)]
+    if cut := sum(length > slots for length in lengths):
+        say(f"pad_to = {slots} cuts {cut} of {len(lengths)} answers; --pad-to {max(lengths)} would hold them all")
 
 
 def longest(answers: Iterable[str], tokenizer: PreTrainedTokenizerFast) -> tuple[str, int]:

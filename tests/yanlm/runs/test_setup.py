@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from yanlm.modeling.io import load_config, load_model, save_model
 from yanlm.runs.finetuning import finetune_settings
 from yanlm.runs.run import train
 from yanlm.runs.settings import resolve
-from yanlm.runs.setup import make_tokenizer, stage_model
+from yanlm.runs.setup import check_answers, make_tokenizer, stage_model
+from yanlm.tasks.rows import load_task
 from yanlm.tokenization.tokenizer import encode, load_tokenizer
 
 
@@ -108,3 +111,25 @@ def test_a_student_has_the_model_it_begins_from_as_teacher(tmp_path: Path, learn
     assert record is not None and "1" in record["report"]["by_steps"]
     with pytest.raises(ValueError, match="give --init DIR"):
         resolve(student | {"init": None})
+
+
+@pytest.mark.parametrize("kind", ["flow", "mlm", "gpt2"])
+def test_answers_that_are_cut_are_told(
+    tmp_path: Path, make_kind: Callable[..., Any], tokenizer: Any, kind: str
+) -> None:
+    save_model(tmp_path / "model", make_kind(method=kind, pad_to=2), tokenizer)
+    words = ("cat", "the cat sat", "the cat sat on the mat")
+    rows = [{"context": f"{n}", "question": "?", "answer": word} for n in range(9) for word in words]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    corpus, told = load_task(str(tmp_path / "rows.jsonl"), "qa"), list[str]()
+    settings = finetune_settings(tmp_path / "model", "qa", ["rows.jsonl"], {"steps": 1})
+    check_answers(settings, corpus, tokenizer, told.append)
+    longest = max(len(encode(tokenizer, f" {word}")) for word in words)
+    assert (
+        len(told) == 1
+        and told[0].startswith("pad_to = 2 cuts ")
+        and told[0].endswith(f"--pad-to {longest} would hold them all")
+    )
+    check_answers(dataclasses.replace(settings, model={"pad_to": longest}), corpus, tokenizer, told.append)
+    check_answers(dataclasses.replace(settings, model={}), corpus, tokenizer, told.append)
+    assert len(told) == 1
