@@ -92,13 +92,6 @@ def test_a_missing_package_is_named_before_anything_runs(
         evaluate_task(make_model(), builder, ROWS["infill"], ROWS["infill"], "infill", samples=2)
 
 
-def test_rows_are_read_with_the_tokenizer_of_the_model(make_model: Callable[..., Any], builder: Builder) -> None:
-    model, rows = make_model(), ROWS["infill"]
-    model.config.mask_token_id -= 1
-    with pytest.raises(ValueError, match=r"mask_token_id is .* in the tokenizer .* do not belong together"):
-        evaluate_task(model, builder, rows, rows, "infill", steps=[1])
-
-
 def test_unknown_options_and_seeds_in_options(make_model: Callable[..., Any], builder: Builder) -> None:
     rows = ROWS["infill"]
     with pytest.raises(ValueError, match="no option 'heat'; its options are"):
