@@ -129,7 +129,8 @@ def _filled(model: Any, input_ids: Tensor, attention_mask: Tensor | None, config
         raise ValueError(f"input_ids must be integers of shape (B, S), got {tuple(input_ids.shape)}")
     if model.config.form != "slots":
         raise ValueError("generate by input_ids needs a model of form='slots': use yanlm.Writer, which writes texts")
-    seen = input_ids != model.config.pad_token_id if attention_mask is None else attention_mask.bool()
+    padding = -1 if model.config.pad_token_id is None else model.config.pad_token_id
+    seen = input_ids != padding if attention_mask is None else attention_mask.bool()
     if seen.shape != input_ids.shape:
         raise ValueError(f"attention_mask must have shape {tuple(input_ids.shape)}, got {tuple(seen.shape)}")
     mask, pad, width = model.config.mask_token_id, model.config.pad_token_id or 0, input_ids.shape[1]
