@@ -3,10 +3,10 @@
     python scripts/shipped_model.py DATA --out runs/shipped
 
 DATA holds a folder for each of the sets below, with train.jsonl.gz in it and, for stories, validation.jsonl.gz and
-test.jsonl.gz. The texts are cut into runs of whole sentences. There are fifteen trainings, each of which begins from
+test.jsonl.gz. The texts are cut into runs of whole sentences. There are seventeen trainings, each of which begins from
 the one before. The first keeps its learning rate. In the second it falls to zero. In the third, which is short, the
 length head learns how many tokens stand behind a mask. Then, with Muon and batches twice as large, all three come twice
-more, and the second and third three more times, at the end with shorter runs. --minutes sets how long each takes. The
+more, and the second and third four more times, at the end with shorter runs. --minutes sets how long each takes. The
 weights are stored in 16 bits. Run the script again after an interruption: it goes on from the last checkpoint.
 """
 
@@ -125,10 +125,12 @@ PHASES: dict[str, dict[str, Any]] = {
     "lengths5": with_muon(WORDS_ALONE, 10),
     "settle6": with_muon(SLOWLY, 11),
     "lengths6": with_muon(WORDS_ALONE, 12),
+    "settle7": with_muon(SLOWLY, 13),
+    "lengths7": with_muon(WORDS_ALONE, 14),
 }
-BRIEFLY = ("settle6", "lengths6")
+BRIEFLY = ("settle6", "lengths6", "settle7", "lengths7")
 """Trained on shorter runs."""
-MINUTES = (55.0, 46.0, 5.0, 29.0, 46.0, 6.0, 52.0, 112.0, 6.0, 98.0, 6.0, 34.0, 6.0, 105.0, 6.0)
+MINUTES = (55.0, 46.0, 5.0, 29.0, 46.0, 6.0, 52.0, 112.0, 6.0, 98.0, 6.0, 34.0, 6.0, 105.0, 6.0, 105.0, 6.0)
 
 
 def cut(data: Path, out: Path, words: Callable[[random.Random], int] = evenly) -> None:
