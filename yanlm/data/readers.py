@@ -137,7 +137,9 @@ def _check_path(path: Path) -> None:
         files = f"one file, such as {inside}" if inside else "its files with a --data each"
         fail(path, f"is a folder; give {files}, or stream hf:{path}")
     if not os.path.exists(path):
-        fail(path, "does not exist; check the path")
+        is_pattern = any(sign in str(path) for sign in "*?")
+        remedy = "patterns are not read: give each file a --data" if is_pattern else "check the path"
+        fail(path, f"does not exist; {remedy}")
 
 
 def _content(path: Path) -> Content:

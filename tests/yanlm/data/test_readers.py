@@ -199,7 +199,8 @@ def test_broken_large_files_say_the_same(
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
-    assert "does not exist" in fault(tmp_path / "a.jsonl")
+    assert fault(tmp_path / "a.jsonl").endswith("does not exist; check the path")
+    assert fault(tmp_path / "*.jsonl").endswith("does not exist; patterns are not read: give each file a --data")
     assert "does not exist" in fault(tmp_path / "nowhere")
     assert "does not exist" in fault(tmp_path / f"{'a' * 5000}.txt")
     (tmp_path / "train.csv").write_text("text\n")
