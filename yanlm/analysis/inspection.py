@@ -35,6 +35,7 @@ from yanlm.files import replacing, write_json, writing_to
 from yanlm.modeling.io import load_model, model_folder
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
+from yanlm.tokenization.texts import BROKEN
 from yanlm.tokenization.tokenizer import decode, load_tokenizer
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def token_text(tokenizer: PreTrainedTokenizerFast, token: int) -> str:
         ['␣', '\\\\n', '␣of', '#255']
     """
     text = decode(tokenizer, [token]).replace(" ", "␣").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-    return text if text.isprintable() and text and "\ufffd" not in text else f"#{token}"
+    return text if text.isprintable() and text and BROKEN not in text else f"#{token}"
 
 
 def inspect_folder(

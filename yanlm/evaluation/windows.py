@@ -11,10 +11,8 @@ from yanlm.files import printable
 from yanlm.tokenization.collation import Example
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.pieces import decode_piece
+from yanlm.tokenization.texts import BROKEN
 from yanlm.tokenization.tokenizer import decode
-
-BROKEN = "\ufffd"
-"""What is shown for a part of a character."""
 
 
 class Window(TypedDict):

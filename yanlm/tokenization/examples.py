@@ -105,6 +105,7 @@ class Builder:
             return self._cloze(row)
         if kind != "text":
             before, answer, after = self._parts(row, kind)
+            answer = self._known(answer, row, KINDS[kind][-1])
             if clean:
                 return _unmasked(self._window([*before, *answer, *after], rng)[0])
             hide = rng if rng.random() < self.masking.context else None
@@ -145,22 +146,21 @@ class Builder:
 
     def _parts(self, row: Mapping[str, Any], kind: str) -> tuple[list[int], list[int], list[int]]:
         """What comes before the answer, the answer, and what comes after it."""
-        name = KINDS[kind][-1]
-        answer = words(row, name)
+        answer = words(row, KINDS[kind][-1])
         if kind == "qa":
             context, question = words(row, "context", empty=True), words(row, "question", empty=True)
             asked = self.ids(f" {question}", "") if context and question else self.ids(question)
             if not (context or question):
                 raise ValueError("context and question are both empty; a question needs at least one of them")
-            return self.ids(context) + asked, self._known(self.ids(f" {answer}", ""), row, name), []
+            return self.ids(context) + asked, self.ids(f" {answer}", ""), []
         text = words(row, KINDS[kind][0])
         if kind == "seq2seq" and (masks := MASKS.findall(text)):
             if len(masks) > 1:
                 raise ValueError(f"source holds {len(masks)} masks, and target fills one; give one, or none at the end")
             (left, right), [space] = split_at_masks(text), spaces_at_masks(text)
             answer_ids = self.ids(f"{space}{answer}" if left else answer, left[-1:] or None)
-            return self.ids(left, following=space), self._known(answer_ids, row, name), self.ids(right, "")
-        return self.ids(text), self._known(self.ids(f" {answer}", ""), row, name), []
+            return self.ids(left, following=space), answer_ids, self.ids(right, "")
+        return self.ids(text), self.ids(f" {answer}", ""), []
 
     def _answer(
         self,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
+BROKEN = "\ufffd"
+"""What a tokenizer decodes a part of a character to."""
+
 
 def checked_texts(texts: Iterable[str]) -> Iterator[str]:
     """The texts that a tokenizer is trained on, each :func:`well_formed`.

@@ -154,14 +154,7 @@ def test_compiles():
 
 def test_one_chunk_of_logits_at_a_time(monkeypatch):
     """Neither pass computes more rows at once than a chunk has, and nothing as large as the logits is kept."""
-    seen, original = [], module._chunks
-
-    def spy(*args):
-        for at, logits in original(*args):
-            seen.append(tuple(logits.shape))
-            yield at, logits
-
-    monkeypatch.setattr(module, "_chunks", spy)
+    seen = chunks_seen(monkeypatch)
     *leaves, labels = inputs(10, 6, 1000)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
@@ -188,15 +181,21 @@ def test_on_a_cpu_chunks_fit_the_cache(monkeypatch, cached, rows):
 
 def rows_of_chunks(monkeypatch):
     """Rows of the chunks that ten states and a vocabulary of 17 are computed in."""
+    seen = chunks_seen(monkeypatch)
+    token_cross_entropy(*inputs(10, 6, 17))
+    return [rows for rows, _ in seen]
+
+
+def chunks_seen(monkeypatch):
+    """A list to which every chunk of logits adds its shape."""
     seen, original = [], module._chunks
 
     def spy(*args):
         for at, logits in original(*args):
-            seen.append(len(logits))
+            seen.append(tuple(logits.shape))
             yield at, logits
 
     monkeypatch.setattr(module, "_chunks", spy)
-    token_cross_entropy(*inputs(10, 6, 17))
     return seen
 
 
