@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +9,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from moefm.finite import can_look
 from moefm.numeric import wide
+from yanlm.nn.half_precision import has_fast_bfloat16
 
 LOGITS = 2**26
 """Logits that are held at a time: a quarter of a gigabyte in float32."""
@@ -80,13 +78,6 @@ def _converted(weight: Tensor, dtype: torch.dtype) -> Tensor:
     if known is None or known[0] != now or not torch.equal(known[1][some], weight[some].to(dtype)):
         known = _CONVERTED[weight] = now, weight.detach().to(dtype)
     return known[1]
-
-
-@cache
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU has instructions for multiplying bfloat16."""
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def _full(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from yanlm.nn.half_precision import fast_dtype
+
+COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 5
+"""Jordan's: small singular values grow fastest with them."""
 _GPT2 = "Conv1D"
 """transformers' name of the linear layers of GPT-2, whose weights lie transposed."""
 
@@ -37,7 +42,8 @@ class Muon(torch.optim.Optimizer):
     :math:`U V^\top` comes from the singular value decomposition :math:`U \Sigma V^\top` of the gradient's moving sum,
     approximated by five matrix products (Jordan 2024, https://kellerjordan.github.io/posts/muon). The factor gives
     the m x n matrix W a step as large as AdamW's (Liu et al. 2025, arXiv:2502.16982), so both share one learning rate.
-    Both steps are those of ``torch.optim``.
+    Both steps are those of ``torch.optim``, but matrices of one size are taken together, and CPUs without instructions
+    for bfloat16 compute in float32.
 
     Args:
         matrices: Groups of two-dimensional parameters, as ``torch.optim.Muon`` takes them.
@@ -56,7 +62,7 @@ class Muon(torch.optim.Optimizer):
             raise ValueError("optimizer = 'muon' needs whole matrices, and these are sharded: use 'adamw' with FSDP")
         self.kinds: list[torch.optim.Optimizer] = []
         if matrices:
-            self.kinds.append(torch.optim.Muon(matrices, lr=lr, adjust_lr_fn="match_rms_adamw"))
+            self.kinds.append(_Matrices(matrices, lr=lr, adjust_lr_fn="match_rms_adamw"))
         if others:
             self.kinds.append(torch.optim.AdamW(others, lr=lr, **adamw))
         groups = [{**group, "kind": i} for i, kind in enumerate(self.kinds) for group in kind.param_groups]
@@ -74,3 +80,56 @@ class Muon(torch.optim.Optimizer):
             kind.param_groups = [group for group in self.param_groups if group["kind"] == i]
             kind.step()
         return loss
+
+
+class _Matrices(torch.optim.Muon):
+    """The step of ``torch.optim.Muon``, with its options and state."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Move every matrix that has a gradient."""
+        for group in self.param_groups:
+            for weights in _of_one_size(group["params"]):
+                updates = orthogonal(torch.stack([self._momentum(w, group["momentum"]) for w in weights]))
+                rate = 0.2 * math.sqrt(max(weights[0].shape)) * group["lr"]
+                for weight, update in zip(weights, updates, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+
+    def _momentum(self, weight: Tensor, decay: float) -> Tensor:
+        """Nesterov's: the moving mean of the gradients as it will be if the next one is like this."""
+        assert weight.grad is not None
+        state = self.state[weight]
+        mean = state.setdefault("momentum_buffer", torch.zeros_like(weight.grad)).lerp_(weight.grad, 1 - decay)
+        return weight.grad.lerp(mean, decay)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    r"""About :math:`U V^\top` for every :math:`U \Sigma V^\top` of ``(N, m, n)``: its singular values are .7 to 1.2.
+
+    Five steps of Newton and Schulz (Jordan 2024, https://kellerjordan.github.io/posts/muon), X being a matrix with more
+    columns than rows:
+
+    .. math:: X \leftarrow a X + (b X X^\top + c (X X^\top)^2) X
+
+    Example:
+        >>> orthogonal(torch.tensor([[[3.0, 0.0], [0.0, -2.0]]])).sign()
+        tensor([[[ 1.,  0.],
+                 [ 0., -1.]]])
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = (matrices.mT if tall else matrices).to(fast_dtype(matrices.device))
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)
+    for _ in range(ITERATIONS):
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+def _of_one_size(weights: list[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Those that have a gradient, by their size, device and dtype."""
+    sizes: dict[Any, list[nn.Parameter]] = {}
+    for weight in weights:
+        if weight.grad is not None:
+            sizes.setdefault((weight.shape, weight.device, weight.dtype), []).append(weight)
+    return list(sizes.values())
