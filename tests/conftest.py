@@ -3,6 +3,7 @@
 import functools
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")  # a test of two threads must not h
 import hypothesis
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests of both packages share pretend_gpu.py
+from pretend_gpu import PretendGPU, pretend_gpu
 
 torch.set_num_threads(1)
 
@@ -68,3 +72,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.manual_seed(0)
             save_model(root / name, ARModel(config) if name == "gpt2" else YanModel(config), tokenizer)
     return root
+
+
+@pytest.fixture
+def gpu() -> Iterator[PretendGPU]:
+    """Tensors can be on ``cuda``, and follow its rules."""
+    with pretend_gpu() as mode:
+        yield mode

@@ -160,6 +160,9 @@ def load_model(
         ValueError: There is no model, its files are damaged, they do not fit together, a weight is not finite, or torch
             has no such device here.
 
+    Warns:
+        UserWarning: The device computes in bfloat16 more slowly than in float32.
+
     Example:
         >>> model = load_model()  # the one that comes with the package
         >>> type(model).__name__, model.training, model.dtype
@@ -170,6 +173,7 @@ def load_model(
     from moefm.inputs import check_device
     from yanlm.modeling.folder_options import folder_options
     from yanlm.modeling.weights import check_finite, check_shapes, read_shapes
+    from yanlm.nn.half_precision import warn_of_slow_bfloat16
 
     check_device(device)
     folder = model_folder(folder)
@@ -188,7 +192,9 @@ def load_model(
         raise ValueError(f"cannot load the model in {folder}: {first_line(error)}") from None
     check_finite(folder, model)
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    model.to(device, dtypes[check_choice("precision", precision, dtypes)])
+    if check_choice("precision", precision, dtypes) == "bfloat16":
+        warn_of_slow_bfloat16(device, "use precision 'float32', unless memory is short")
+    model.to(device, dtypes[precision])
     return model.eval()
 
 

@@ -35,17 +35,15 @@ def partly_masked(slot_mask: Tensor, seeds: Sequence[int], stream: int = TIME) -
         >>> masked.any(1), masked[:, 3], bool((weights[masked] <= 3).all())
         (tensor([True]), tensor([False]), True)
     """
-    masked = torch.zeros(slot_mask.shape, dtype=torch.bool)
-    weights = torch.zeros(slot_mask.shape)
-    for row, (source, slots) in enumerate(zip(generators(seeds, stream), slot_mask.cpu(), strict=True)):
-        places = slots.nonzero().squeeze(1)
-        if not (count := len(places)):
-            continue
-        kept = 1 + int(count * torch.rand((), generator=source, dtype=torch.float64))
-        chosen = places[torch.rand(count, generator=source).argsort()[:kept]]
-        masked[row, chosen] = True
-        weights[row, chosen] = count / kept
-    return masked, weights
+    slots = slot_mask.cpu()
+    counts, drawn, left = slots.sum(1), [], []
+    for source, count in zip(generators(seeds, stream), counts.tolist(), strict=True):
+        left.append(min(1, count) + int(count * torch.rand((), generator=source, dtype=torch.float64)))
+        drawn.append(torch.rand(count, generator=source))
+    kept = torch.tensor(left).unsqueeze(1)
+    numbers = torch.full(slots.shape, torch.inf).masked_scatter(slots, torch.cat([torch.empty(0), *drawn]))
+    masked = numbers.argsort(1).argsort(1) < kept  # the k slots with the smallest numbers
+    return masked, masked * (counts.unsqueeze(1) / kept.clamp_min(1))
 
 
 def showing(batch: Batch, masked: Tensor) -> Batch:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from yanlm.data.corpus import Corpus
 from yanlm.data.rows import words_of
 from yanlm.evaluation.report import example_of
-from yanlm.files import filling, pasted, replacing, sha256, write_json, write_text
+from yanlm.files import replacing, sha256, write_json, write_text
 from yanlm.modeling.build import make_builder
 from yanlm.modeling.card import CARD_FILE, model_card
 from yanlm.modeling.folder_options import OPTIONS_FILE
@@ -21,11 +21,12 @@ from yanlm.modeling.yan import YanModel
 from yanlm.runs.batches import stage_draw
 from yanlm.runs.best_way import best_way
 from yanlm.runs.claim import claimed
+from yanlm.runs.head import write_head
 from yanlm.runs.listener import Listener
-from yanlm.runs.record import RUN_FILE, all_finished, describe_corpus, is_finished, read_record, run_head, samples_text
-from yanlm.runs.resuming import check_same_training, with_changes, with_data
+from yanlm.runs.record import RUN_FILE, describe_corpus, is_finished, read_record, samples_text
+from yanlm.runs.resuming import with_changes, with_data
 from yanlm.runs.settings import RunSettings
-from yanlm.runs.setup import check_answers, make_tokenizer, stage_model
+from yanlm.runs.setup import check_answers, stage_model
 from yanlm.runs.spans import longest_span
 from yanlm.runs.validation import (
     baseline_seconds,
@@ -77,6 +78,7 @@ def train(
         ValueError: A setting or the data is wrong, ``out`` holds a run and ``resume`` is not set, another process
             is training there, or a run that is finished is to have another rate or length.
         CheckpointError: The disk is full, or no checkpoint can be read.
+        TypeError: ``settings`` is a dictionary, or something else that was not resolved.
 
     Example:
         >>> import tempfile
@@ -89,6 +91,8 @@ def train(
         >>> record["stages"]["1"]["steps"], (out / "run" / "stage1" / "model.safetensors").is_file()
         (2, True)
     """
+    if not isinstance(settings, RunSettings):
+        raise TypeError(f"settings must be what yanlm.resolve makes of them, got a {type(settings).__name__}")
     accelerator = make_accelerator(settings.precision, device)
     main = accelerator.is_main_process
     hear = (listener or Listener()) if main else Listener()
@@ -96,7 +100,7 @@ def train(
     with claimed(out, resume=resume) if main else contextlib.nullcontext():
         corpus = corpus or run_corpus(settings, hear.note)
         if main:
-            _write_head(settings, corpus, out, resume, command)
+            write_head(settings, corpus, out, resume, command)
         accelerator.wait_for_everyone()
         run = _Run(settings, corpus, out, accelerator, hear, command, on_begin)
         if main and (note := coverage_note(run.tokenizer, map(words_of, corpus.rows or corpus.validation))):
@@ -105,27 +109,6 @@ def train(
             run.train_stage(stage, resume)
             accelerator.wait_for_everyone()
         return run.finish(began) if main else None
-
-
-def _write_head(settings: RunSettings, corpus: Corpus, out: Path, resume: bool, command: str | None) -> None:
-    """Write tokenizer and ``run.json`` before anything is trained: the folder of a run that dies is enough to resume
-    it."""
-    file = out / "tokenizer" / "tokenizer.json"
-    record = read_record(out) if resume else run_head(settings, command)
-    if resume and all_finished(out, record, settings):
-        check_same_training(record, settings, f"another run from it: --init {pasted(out)}")
-    known = record.get("tokenizer", {}).get("sha256")
-    with reported(out, "writing the tokenizer"):
-        if not resume:  # first: it says whose the folder is
-            write_json(out / RUN_FILE, record)
-        if not resume or not file.is_file() or known not in (None, sha256(file)):
-            tokenizer = make_tokenizer(settings, corpus)
-            with filling(file.parent, last=file.name) as beside:
-                tokenizer.save_pretrained(beside)
-        record["tokenizer"] = {"sha256": sha256(file)}
-        if known not in (None, record["tokenizer"]["sha256"]):
-            raise ValueError(f"{file} was damaged and cannot be made again as it was; bring it back, or begin anew")
-        write_json(out / RUN_FILE, record)
 
 
 class _Run:

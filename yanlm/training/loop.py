@@ -19,6 +19,7 @@ import torch
 from moefm.checks import check_choice
 from moefm.inputs import check_device
 from moefm.training import DivergedError
+from yanlm.nn.half_precision import warn_of_slow_bfloat16
 from yanlm.training.checkpoints import CheckpointError
 from yanlm.training.distributed import unwrap
 from yanlm.training.log import Record
@@ -62,6 +63,9 @@ def make_accelerator(precision: str = "no", device: str = "auto") -> Accelerator
 
     Raises:
         ValueError: There is no such device here.
+
+    Warns:
+        UserWarning: The device computes in bf16 more slowly than in float32.
     """
     if check_choice("device", device, DEVICES) != "auto":
         check_device(device)
@@ -70,7 +74,10 @@ def make_accelerator(precision: str = "no", device: str = "auto") -> Accelerator
 
     options = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
     cpu = device == "cpu" or not torch.accelerator.is_available()  # or torchrun's processes would not know each other
-    return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[options])
+    accelerator = Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[options])
+    if precision == "bf16":
+        warn_of_slow_bfloat16(accelerator.device, "train with precision 'no'")
+    return accelerator
 
 
 def train_stage(

@@ -90,7 +90,8 @@ class _Matrices(torch.optim.Muon):
         """Move every matrix that has a gradient."""
         for group in self.param_groups:
             for weights in _of_one_size(group["params"]):
-                updates = orthogonal(torch.stack([self._momentum(w, group["momentum"]) for w in weights]))
+                sums = torch.stack([self._momentum(w, group["momentum"]) for w in weights])
+                updates = orthogonal(sums, fast_dtype(sums.device))
                 rate = 0.2 * math.sqrt(max(weights[0].shape)) * group["lr"]
                 for weight, update in zip(weights, updates, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
@@ -103,7 +104,7 @@ class _Matrices(torch.optim.Muon):
         return weight.grad.lerp(mean, decay)
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
+def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     r"""About :math:`U V^\top` for every :math:`U \Sigma V^\top` of ``(N, m, n)``: its singular values are .7 to 1.2.
 
     Five steps of Newton and Schulz (Jordan 2024, https://kellerjordan.github.io/posts/muon), X being a matrix with more
@@ -111,14 +112,18 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
     .. math:: X \leftarrow a X + (b X X^\top + c (X X^\top)^2) X
 
+    Args:
+        matrices: ``(N, m, n)``.
+        dtype: Of the products; three digits are enough.
+
     Example:
-        >>> orthogonal(torch.tensor([[[3.0, 0.0], [0.0, -2.0]]])).sign()
+        >>> orthogonal(torch.tensor([[[3.0, 0.0], [0.0, -2.0]]]), torch.float32).sign()
         tensor([[[ 1.,  0.],
                  [ 0., -1.]]])
     """
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
-    x = (matrices.mT if tall else matrices).to(fast_dtype(matrices.device))
+    x = (matrices.mT if tall else matrices).to(dtype)
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)
     for _ in range(ITERATIONS):
         square = x @ x.mT

@@ -116,6 +116,8 @@ def doctor(json_: Json = False) -> None:
     import torch
 
     from yanlm.data.hub import is_offline
+    from yanlm.nn.half_precision import has_fast_bfloat16
+    from yanlm.nn.mamba_kernels import kernel_status
 
     wanted = (
         "transformers",
@@ -130,14 +132,11 @@ def doctor(json_: Json = False) -> None:
     packages = package_versions(wanted)
     facts: dict[str, Any] = {
         **machine_facts(),
-        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        "bf16": torch.cuda.is_bf16_supported() if torch.cuda.is_available() else has_fast_bfloat16(),
         "offline": is_offline(),
-        "mamba": None,
+        "mamba": kernel_status(),
         "packages": packages,
     }
-    from yanlm.nn.mamba_kernels import kernel_status
-
-    facts["mamba"] = kernel_status()
     if json_:
         print_json(facts)
         return

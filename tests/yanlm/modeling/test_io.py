@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from yanlm.modeling.io import INDEX_FILE, load_model, model_folder, save_model
 from yanlm.modeling.yan import YanModel
+from yanlm.nn import half_precision
 from yanlm.writer import Writer
 
 Make = Callable[..., YanModel]
@@ -95,3 +97,12 @@ def test_files_have_the_mode_that_the_umask_gives(
 def test_a_device_that_is_not_there_is_refused(device: Any) -> None:
     with pytest.raises(ValueError, match="device must be one that torch has here"):
         load_model(device=device)
+
+
+def test_bfloat16_warns_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(half_precision, "_lacks_bfloat16", lambda: True)
+    with pytest.warns(UserWarning, match="no instructions for bfloat16.*: use precision 'float32'"):
+        assert load_model(precision="bfloat16").dtype == torch.bfloat16
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_model().dtype == torch.float32

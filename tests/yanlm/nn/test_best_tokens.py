@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from yanlm.nn import best_tokens as module
-from yanlm.nn.best_tokens import best_tokens, has_fast_bfloat16
+from yanlm.nn.best_tokens import best_tokens
 
 
 @pytest.fixture(autouse=True)
@@ -77,10 +77,6 @@ def test_other_dtypes(dtype: torch.dtype) -> None:
 def test_no_states() -> None:
     hidden, weight, bias = some(0)
     assert best_tokens(hidden, weight, bias)[0].shape == (0,)
-
-
-def test_what_the_processor_can_is_known() -> None:
-    assert isinstance(has_fast_bfloat16(), bool)
 
 
 def test_converted_weights_are_kept_until_they_change() -> None:

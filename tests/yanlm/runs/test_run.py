@@ -161,3 +161,9 @@ def test_texts_are_repeated_up_to_the_rows_of_a_report(make_model: Callable[...,
         assert (
             report(resolve({"steps1": 1, "steps2": 1, **options}), model, tokenizer, texts, flow=flow)["rows"] == rows
         )
+
+
+def test_settings_that_were_not_resolved_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"settings must be what yanlm\.resolve makes of them, got a dict"):
+        train({"data": ["builtin:codes"]}, tmp_path / "run")  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()

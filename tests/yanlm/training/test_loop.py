@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from stages import BASE, train
 from standin import StandIn, StandInDraw
 from torch import nn
 
+from yanlm.nn import half_precision
 from yanlm.training.checkpoints import CheckpointError
 from yanlm.training.loop import TrainSettings, make_accelerator, train_stage
 
@@ -34,6 +36,15 @@ def test_users_mistakes_are_told_before_training(tmp_path):
     with pytest.raises(ValueError, match="precision is 'bf16', but the accelerator was made with 'no'"):
         settings = TrainSettings(**BASE, precision="bf16")
         train_stage(StandIn(), 1, StandInDraw(8), settings, tmp_path, accelerator=make_accelerator("no", "cpu"))
+
+
+def test_bf16_warns_where_it_is_slow(monkeypatch, recwarn):
+    monkeypatch.setattr(half_precision, "_lacks_bfloat16", lambda: True)
+    make_accelerator("no", "cpu")
+    assert not [warning for warning in recwarn if "bfloat16" in str(warning.message)]
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with pytest.warns(UserWarning, match="no instructions for bfloat16.*: train with precision 'no'"):
+        make_accelerator("bf16", "cpu")
 
 
 @pytest.mark.parametrize(("device", "told"), [("gpu", "device must be one of auto, cpu"), ("mps", "torch has here")])

@@ -7,7 +7,8 @@ from standin import StandIn
 
 import yanlm
 from yanlm import YanConfig, YanModel
-from yanlm.training.muon import matrices
+from yanlm.training import muon
+from yanlm.training.muon import Muon, matrices
 from yanlm.training.optimizer import make_optimizer
 from yanlm.training.schedule import TrainSettings
 
@@ -52,6 +53,42 @@ def test_a_step_has_the_singular_vectors_of_the_gradient():
     step = (u.T @ (before - weight.detach()) @ v.T) / (0.1 * 0.2 * max(weight.shape) ** 0.5)
     assert step.diagonal().sub(1).abs().max() < 0.5
     assert (step - step.diagonal().diag()).abs().max() < 0.2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_steps_are_those_of_torch(monkeypatch, dtype):
+    """Matrices wide, tall, square and without a gradient; torch computes in bfloat16, with three digits."""
+    monkeypatch.setattr(muon, "fast_dtype", lambda device: dtype)
+    torch.manual_seed(0)
+    shapes = [(8, 24), (24, 8), (8, 24), (12, 12), (5, 7), (24, 8)]
+    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    groups = ([{"params": x[:3], "weight_decay": 0.3}, {"params": x[3:], "weight_decay": 0.0}] for x in (ours, theirs))
+    mine = Muon(next(groups), [], lr=0.1, adamw={})
+    torchs = torch.optim.Muon(next(groups), lr=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(4):
+        for x, y, shape in zip(ours[:-1], theirs, shapes, strict=False):
+            x.grad = torch.randn(shape)
+            y.grad = x.grad.clone()
+        mine.step()
+        torchs.step()
+    for x, y in zip(ours, theirs, strict=True):
+        step = (y - 1).abs().mean().clamp_min(1e-6)
+        assert (x - y).abs().mean() < 0.02 * step
+    assert torch.equal(ours[-1], torch.ones(24, 8))
+    for x, y in zip(ours[:-1], theirs, strict=False):
+        assert torch.equal(mine.state[x]["momentum_buffer"], torchs.state[y]["momentum_buffer"])
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 10), (2, 10, 6), (1, 1, 4), (2, 5, 5)])
+def test_singular_vectors_stay_and_singular_values_become_about_one(shape):
+    torch.manual_seed(1)
+    given = torch.randn(shape)
+    u, _, v = torch.linalg.svd(given, full_matrices=False)
+    got = u.mT @ muon.orthogonal(given, torch.float32).float() @ v.mT
+    values = got.diagonal(dim1=1, dim2=2)
+    assert 0.6 < values.min() and values.max() < 1.3
+    assert (got - torch.diag_embed(values)).abs().max() < 0.02
+    assert not muon.orthogonal(torch.zeros(shape), torch.float32).any()
 
 
 def test_what_is_no_matrix_gets_the_step_of_adamw():
