@@ -13,7 +13,6 @@ from yanlm.generation.options import GenerationOptions
 from yanlm.modeling.build import make_builder
 from yanlm.tokenization.examples import Builder
 from yanlm.tokenization.masking import Masking
-from yanlm.tokenization.word_tokenizer import train_word_tokenizer
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "task": ({"task": "translate"}, "task must be one of"),
@@ -99,11 +98,3 @@ def test_unknown_options_and_seeds_in_options(make_model: Callable[..., Any], bu
         evaluate_task(make_model(), builder, rows, rows, "infill", steps=[1], heat=1.0)
     with pytest.raises(ValueError, match="leave them out of options"):
         evaluate_task(make_model(), builder, rows, rows, "infill", options=GenerationOptions(seeds=[1, 2]))
-
-
-def test_the_tokenizer_of_another_model_is_refused(make_model: Callable[..., Any]) -> None:
-    model = make_model()
-    rows = ROWS["classify"]
-    other = Builder(train_word_tokenizer([f"word{i}" for i in range(2 * model.config.vocab_size)], 10**6))
-    with pytest.raises(ValueError, match=rf"the tokenizer has \d+ tokens and the model {model.config.vocab_size}"):
-        evaluate_task(model, other, rows, rows, "classify")
