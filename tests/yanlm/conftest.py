@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState, PartialState
 
 from yanlm.config import AUTOREGRESSIVE, ARConfig, YanConfig
 from yanlm.modeling.autoregressive import ARModel
@@ -23,6 +24,15 @@ import toys
 WORDS = """the cat sat on the mat and the dog ran to the red house near a small river in the old town""".split()  # noqa: SIM905
 TEXTS = [" ".join(WORDS[i % 7 :: 1 + i % 3]) + " ." for i in range(21)]
 SMALL = {"d_model": 16, "num_heads": 2, "encoder_layers": 2, "flow_layers": 2, "max_length": 48, "d_time": 8}
+
+
+@pytest.fixture
+def fresh_accelerate() -> Iterator[None]:
+    """There is no accelerator before the test, and none after it."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert not PartialState._shared_state
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from pretend_gpu import CUDA, PretendGPU, pretend_gpu
 from toys import speaking
 
@@ -41,16 +40,8 @@ WAYS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
 PROMPTS = ["the cat <mask> on <mask>", "a <mask> near the river", "<mask> house and the dog"]
 
 
-@pytest.fixture
-def accelerator() -> Iterator[None]:
-    """Other tests made theirs on the CPU."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 @pytest.mark.parametrize("kind", TRAININGS)
-def test_a_run_trains_and_reports(kind: str, tmp_path: Path, accelerator: None) -> None:
+def test_a_run_trains_and_reports(kind: str, tmp_path: Path, fresh_accelerate: None) -> None:
     (tmp_path / "rows.txt").write_text("\n".join(f"a small text {i} of a few words" for i in range(40)))
     options: dict[str, Any] = {
         "data": [str(tmp_path / "rows.txt")],

@@ -9,14 +9,12 @@ from typing import Any
 import torch
 
 
-@cache
 def has_fast_bfloat16() -> bool:
     """Whether this CPU has instructions for multiplying bfloat16."""
     known = _capabilities()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
-@cache
 def _lacks_bfloat16() -> bool:
     """Whether this CPU is known to have none; ARM's are not listed."""
     known = _capabilities()
@@ -42,6 +40,7 @@ def warn_of_slow_bfloat16(device: torch.device | str, remedy: str) -> None:
         )
 
 
+@cache
 def _capabilities() -> dict[str, Any]:
     known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
     return known

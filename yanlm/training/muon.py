@@ -83,7 +83,7 @@ class Muon(torch.optim.Optimizer):
 
 
 class _Matrices(torch.optim.Muon):
-    """The step of ``torch.optim.Muon``, with its options and state."""
+    """The step of ``torch.optim.Muon`` as :class:`Muon` sets it, with torch's state, so that checkpoints fit both."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -100,7 +100,9 @@ class _Matrices(torch.optim.Muon):
         """Nesterov's: the moving mean of the gradients as it will be if the next one is like this."""
         assert weight.grad is not None
         state = self.state[weight]
-        mean = state.setdefault("momentum_buffer", torch.zeros_like(weight.grad)).lerp_(weight.grad, 1 - decay)
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(weight.grad)
+        mean = state["momentum_buffer"].lerp_(weight.grad, 1 - decay)
         return weight.grad.lerp(mean, decay)
 
 

@@ -18,9 +18,8 @@ KNOWN = {"avx512_bf16": {**NONE, "avx512_bf16": True}, "amx_bf16": {**NONE, "amx
 def cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A CPU that says this of itself."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: KNOWN[request.param], raising=False)
-    for function in (has_fast_bfloat16, half_precision._lacks_bfloat16):
-        function.cache_clear()
-        request.addfinalizer(function.cache_clear)
+    half_precision._capabilities.cache_clear()
+    request.addfinalizer(half_precision._capabilities.cache_clear)
     name: str = request.param
     return name
 
@@ -44,4 +43,4 @@ def test_a_cpu_without_the_instructions_warns(cpu: str) -> None:
 
 def test_older_torch_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert half_precision._capabilities() == {}
+    assert half_precision._capabilities.__wrapped__() == {}

@@ -1,7 +1,6 @@
 """Every test of a stage begins with no accelerator and writes no tensorboard files."""
 
 import pytest
-from accelerate.state import AcceleratorState, PartialState
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +26,5 @@ def board(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def fresh_accelerate():
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-    assert not PartialState._shared_state
+def begins_without_accelerator(fresh_accelerate):
+    """Also where a test does not ask for it."""
