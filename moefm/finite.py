@@ -68,9 +68,9 @@ def check_logits(logits: Tensor, mask: Tensor | None = None, *, nan_passes: bool
     """
     if not can_look(logits):
         return
-    top = logits.detach().amax(-1)
-    if math.isfinite(top.sum()):  # one number instead of a look at each
+    if math.isfinite(logits.detach().sum()):  # one number instead of a look at each
         return
+    top = logits.detach().amax(-1)
     bad = top.isinf() if nan_passes else ~top.isfinite()
     if mask is not None:
         bad = bad & mask

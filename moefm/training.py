@@ -11,7 +11,6 @@ from dataclasses import field as dataclass_field
 
 import torch
 from torch import Generator, Tensor
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from moefm.batches import Draw, open_data
@@ -166,7 +165,8 @@ def fit(
     check_trainable(field)
     objective = _objective(objective)
     generator = fresh(generator)
-    device = next(field.parameters()).device
+    parameters = list(field.parameters())
+    device = parameters[0].device
     information = information_of(getattr(objective, "time", None))
     if information is not None:
         field.time_change = information.to(device)
@@ -174,7 +174,7 @@ def fit(
     couple = conditional_coupling(coupling, cond)
     draw = open_data(data, cond, mask, field, device, weight)
     optimizer = _adamw(field, lr, weight_decay)
-    scheduler = LambdaLR(optimizer, SCHEDULES[schedule](steps, warmup))
+    factor = SCHEDULES[schedule](steps, warmup)
     average = AveragedModel(field, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
     good = _snapshot(field)
     losses: list[tuple[int, float]] = []
@@ -191,7 +191,8 @@ def fit(
                 if step == 1:  # before any weight moved: the field or the data is at fault
                     raise
                 raise _diverged(field, good, f"{error} by step {step}", lr) from None
-            optimizer.zero_grad(set_to_none=True)
+            for parameter in parameters:
+                parameter.grad = None
             loss.total.backward()
             if clip is not None:
                 torch.nn.utils.clip_grad_norm_(field.parameters(), clip)
@@ -202,8 +203,8 @@ def fit(
                     raise _diverged(field, good, f"loss became {value} by step {step}", lr)
                 losses.append((step, value))
                 good = _snapshot(field)
+            optimizer.param_groups[0]["lr"] = lr * factor(step - 1)
             optimizer.step()
-            scheduler.step()
             if average is not None:
                 average.update_parameters(field)
             if callback is not None:
