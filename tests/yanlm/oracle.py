@@ -42,9 +42,10 @@ class Oracle:
     """Stands in for a model of any kind: writes what ``answer`` makes of the true tokens of a row."""
 
     def __init__(self, builder: Builder, rows: list[Any], task: str, answer: Callable[[list[int]], list[int]]) -> None:
-        self.config = SimpleNamespace(
-            d_model=16, method="mdlm", stage=1, max_length=48, pad_to=builder.pad_to or 0, form=builder.form
-        )
+        tokenizer = builder.tokenizer
+        ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
+        sizes = {"vocab_size": len(tokenizer), "d_model": 16, "max_length": 48, "pad_to": builder.pad_to or 0}
+        self.config = SimpleNamespace(method="mdlm", stage=1, form=builder.form, **sizes, **ids)
         made = [item.example for item in items(builder, rows, task)]
         self.known = {tuple(one.source): answer([one.target[slot] for slot in one.slots]) for one in made}
         self.device, self.training = torch.device("cpu"), False

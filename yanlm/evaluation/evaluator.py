@@ -99,14 +99,15 @@ def evaluate_task(
 
     Raises:
         ValueError: There are no rows or they do not fit the task, an option is out of range or not one of the model's,
-            the flow is not trained, or a package is missing.
+            the flow is not trained, a package is missing, or ``builder`` has the tokenizer of another model.
 
     Example:
         >>> from yanlm.config import YanConfig
         >>> from yanlm.modeling.yan import YanModel
         >>> from yanlm.tokenization.tokenizer import train_tokenizer
         >>> tokenizer = train_tokenizer(["a small text"], 260)
-        >>> config = YanConfig(vocab_size=262, pad_token_id=260, mask_token_id=261, d_model=16, num_heads=2)
+        >>> ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
+        >>> config = YanConfig(vocab_size=len(tokenizer), d_model=16, num_heads=2, **ids)
         >>> rows = [{"text": "a small text"}] * 2
         >>> result = evaluate_task(YanModel(config), Builder(tokenizer, max_length=16), rows, rows, "infill", steps=[2])
         >>> list(result.report["by_steps"]), sorted(result.report["baselines"]), len(result.predictions)

@@ -14,6 +14,7 @@ from yanlm.generation.options import DEFAULTS, FLOW_OPTIONS, GenerationOptions
 from yanlm.modeling.ensemble import Ensemble
 from yanlm.tasks.task import TASKS, Task, get_task
 from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import check_pair
 
 if TYPE_CHECKING:
     from yanlm.modeling.yan import YanModel
@@ -66,8 +67,10 @@ def protocol(
     """Check the arguments of :func:`yanlm.evaluation.evaluator.evaluate_task`, which says what they mean.
 
     Raises:
-        ValueError: One is out of range or no option of the model, the flow is not trained, or a package is missing.
+        ValueError: One is out of range or no option of the model, the flow is not trained, a package is missing, or
+            the builder has the tokenizer of another model.
     """
+    check_pair(builder.tokenizer, model.config)
     task, can = get_task(task), model.can
     check_choice("length", length, ("given", "predicted"))
     check_choice("labels", labels, ("any", "known"))
