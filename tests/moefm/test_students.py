@@ -50,6 +50,12 @@ def test_one_flow_map_serves_every_number_of_steps(curved, far, gen):
         assert far(student.on(steps), steps) < 0.5 * far(curved, steps)
 
 
+def test_a_flow_map_learns_the_steps_of_its_teacher_too(make_field, gen, randn):
+    field = make_field()
+    student, _ = distill(field, noise, method="flow_map", generator=gen(), **{**QUICK, "teacher_steps": 1})
+    assert not torch.equal(student.on(1).experts(randn(5, 2), 0.0), field.experts(randn(5, 2), 0.0))
+
+
 def test_the_gate_stays_to_the_last_bit(curved, randn, gen):
     student, _ = distill(curved, noise, generator=gen(), **{**TRAINED, "train_steps": 30})
     assert torch.equal(student.gate(randn(50, 2), 0.0), curved.gate(randn(50, 2), 0.0))
