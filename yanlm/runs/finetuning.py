@@ -200,9 +200,10 @@ def finetune(
         >>> import tempfile
         >>> from yanlm import YanConfig, YanModel, save_model, train_tokenizer
         >>> out = Path(tempfile.mkdtemp())
-        >>> ids = {"vocab_size": 262, "pad_token_id": 260, "mask_token_id": 261}
-        >>> model = YanModel(YanConfig(**ids, d_model=16, num_heads=2, method="mlm", stage=1))
-        >>> save_model(out / "model", model, train_tokenizer(["a small text"], 260))
+        >>> tokenizer = train_tokenizer(["a small text"], 260)
+        >>> ids = {"pad_token_id": tokenizer.pad_token_id, "mask_token_id": tokenizer.mask_token_id}
+        >>> sizes = {"vocab_size": len(tokenizer), "d_model": 16, "num_heads": 2}
+        >>> save_model(out / "model", YanModel(YanConfig(**sizes, **ids, method="mlm", stage=1)), tokenizer)
         >>> rows = [json.dumps({"text": f"a small text {i}", "label": "good"}) for i in range(20)]
         >>> _ = (out / "rows.jsonl").write_text("\\n".join(rows))
         >>> options = {"steps": 1, "eval_rows": 2}
