@@ -191,11 +191,11 @@ def fit(
                 if step == 1:  # before any weight moved: the field or the data is at fault
                     raise
                 raise _diverged(field, good, f"{error} by step {step}", lr) from None
-            for parameter in parameters:
+            for parameter in parameters:  # zero_grad does this too, at 3% of the step of a small field
                 parameter.grad = None
             loss.total.backward()
             if clip is not None:
-                torch.nn.utils.clip_grad_norm_(field.parameters(), clip)
+                torch.nn.utils.clip_grad_norm_(parameters, clip)
             if step % log_every == 0 or step == 1 or step == steps:
                 # Looked at before the weights move, so that the snapshot is of weights that gave a finite loss.
                 value = loss.total.item()

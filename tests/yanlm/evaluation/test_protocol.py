@@ -102,10 +102,9 @@ def test_unknown_options_and_seeds_in_options(make_model: Callable[..., Any], bu
 
 def test_the_tokenizer_of_another_model(make_model: Callable[..., Any], builder: Builder) -> None:
     size, rows = len(builder.tokenizer), ROWS["infill"]
-    ids = {"pad_token_id": builder.tokenizer.pad_token_id, "mask_token_id": builder.tokenizer.mask_token_id}
     smaller = make_model(vocab_size=size - 1, pad_token_id=size - 2, mask_token_id=size - 3)
     with pytest.raises(ValueError, match=rf"tokenizer has {size} tokens and the model {size - 1}: they do not belong"):
         evaluate_task(smaller, builder, rows, rows, "infill", steps=[1])
-    other = make_model(vocab_size=size + 1, **ids | {"mask_token_id": size})
+    other = make_model(vocab_size=size + 1, mask_token_id=size)
     with pytest.raises(ValueError, match=rf"mask_token_id is \d+ in the tokenizer and {size} in the model"):
         evaluate_task(other, builder, rows, rows, "infill", steps=[1])
