@@ -111,7 +111,7 @@ class MLPMixtureField(MixtureField):
     Args:
         dim: Dimension D of the state.
         num_experts: K; with 1 there is no gate and the field is that of vanilla flow matching.
-        hidden: Width of the layers.
+        hidden: Width of the layers. Multiples of 8 are the fastest.
         layers: Number of hidden layers.
         cond_dim: Width of an optional condition ``(*batch, cond_dim)``; leading dimensions broadcast from the left.
         num_classes: In place of ``cond_dim``, for class labels: integers ``(*batch,)`` that are embedded.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from moefm.checks import check_count, check_positive
 from moefm.finite import check_logits
-from moefm.numeric import clean, log_softmax_of_few, wide
+from moefm.numeric import clean, wide
 from moefm.scope import Scope, group_mean
 
 
@@ -15,7 +15,7 @@ def log_shares(logits: Tensor, scope: Scope = None, mask: Tensor | None = None) 
     r"""Log-probabilities :math:`\log \pi_k` of gate logits averaged over each group, ``(*batch, K)``."""
     pooled = group_mean(wide(clean(logits, mask)), scope, mask)
     check_logits(pooled, nan_passes=True)
-    return log_softmax_of_few(pooled)
+    return torch.log_softmax(pooled, -1)
 
 
 class Gate(nn.Module):

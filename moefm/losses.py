@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moefm.checks import check_mask, check_positive, check_shape
 from moefm.gating import log_shares
-from moefm.numeric import clean, masked_mean, wide
+from moefm.numeric import clean, log_sum_exp, masked_mean, wide
 from moefm.scope import Scope, group_size, group_sum
 
 
@@ -174,8 +174,8 @@ def moefm_loss(
     nearest = d.detach().amin(-1, keepdim=True)
     spread = d - nearest
     log_joint = log_pi - spread
-    log_sum = torch.logsumexp(log_joint, -1)
-    gamma = (log_joint - log_sum.unsqueeze(-1)).detach().exp()
+    log_sum = log_sum_exp(log_joint)
+    gamma = torch.softmax(log_joint.detach(), -1)
     # One expert per group, counted once: every position carries an equal part of its group's likelihood.
     size = None if scope is None else group_size(d, scope, mask).squeeze(-1)
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moefm.numeric import clean, falling_fit, fill_between, interpolate, log_softmax_of_few, masked_mean, wide
+from moefm.numeric import clean, falling_fit, fill_between, interpolate, log_sum_exp, masked_mean, wide
 
 MASK = torch.tensor([[True, False, True], [False, False, True]])
 HALF = [torch.float16, torch.bfloat16]
@@ -28,15 +28,21 @@ def test_wide_numbers_are_left_alone(dtype):
 
 
 @pytest.mark.parametrize("shape", [(3,), (5, 1), (2, 3, 4)])
-def test_log_softmax_of_few_is_the_log_softmax_of_the_last_dimension(randn, shape):
-    x = randn(*shape).requires_grad_()
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_log_sum_exp_and_its_derivatives_are_those_of_torch(randn, shape, size):
+    x = (size * randn(*shape, dtype=torch.float64)).requires_grad_()
     with torch.no_grad():
         x[..., 1:2] = -torch.inf
-    weight = randn(*shape)
-    expected = torch.log_softmax(x, -1)
-    torch.testing.assert_close(log_softmax_of_few(x), expected)
-    gradients = [torch.autograd.grad((y.exp() * weight).sum(), x)[0] for y in (log_softmax_of_few(x), expected)]
-    torch.testing.assert_close(*gradients)
+    if shape[-1] == 1:
+        x = x.detach().requires_grad_()
+    weight = randn(*shape[:-1], dtype=torch.float64)
+    values, gradients, curvatures = [], [], []
+    for function in (log_sum_exp, lambda x: torch.logsumexp(x, -1)):
+        values.append(function(x))
+        gradients.append(torch.autograd.grad((values[-1] * weight).sum(), x, create_graph=True)[0])
+        curvatures.append(torch.autograd.grad(gradients[-1].square().sum(), x)[0])
+    for ours, theirs in (values, gradients, curvatures):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("trailing", [(), (2,), (2, 4)])
