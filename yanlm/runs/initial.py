@@ -25,8 +25,8 @@ def taken_over(preset: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
     """``tokenizer`` and ``model`` of a run: what is given, over what the model of ``init`` has, or else the preset.
 
     Raises:
-        ValueError: A tokenizer or a size is given that is not that model's (only its flow may be another), or an option
-            that is not decided here.
+        ValueError: A tokenizer or a size is given that is not that model's (only its flow may be another), an option
+            that is not decided here, or a folder holds the tokenizer of another model.
 
     Example:
         >>> from yanlm.runs.presets import get_preset
@@ -70,10 +70,23 @@ def _initial(options: Mapping[str, Any]) -> tuple[Path, Any]:
         config = load_config(folder)
     except ValueError:  # said when it is loaded
         return folder, None
+    _check_tokenizer(folder, config, str(options["init"]))
     same = config.method == (options.get("baseline") or "flow")
     if config.method in ("flow", "vfm"):  # a flow of the other kind is refused when it is loaded
         same = same and (config.denoiser == "encoder") == encoder_denoises(options)
     return folder, config if same else None
+
+
+def _check_tokenizer(folder: Path, config: Any, init: str) -> None:
+    """Check that the tokenizer in a folder is that of its model, before anything is trained with it."""
+    from yanlm.tokenization.tokenizer import check_pair, load_tokenizer
+
+    try:
+        check_pair(load_tokenizer(folder), config)
+    except ValueError as error:
+        raise ValueError(
+            f"--init {init} cannot be trained further: {error}; give the folder as its training wrote it"
+        ) from None
 
 
 def _same_tokenizer(spec: str, folder: Path, size: int) -> bool:

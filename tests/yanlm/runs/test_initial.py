@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from yanlm.files import write_json
+from yanlm.runs.finetuning import finetune_settings
 from yanlm.runs.settings import resolve
 from yanlm.tokenization.tokenizer import train_tokenizer
 
@@ -45,6 +46,24 @@ def test_the_tokenizer_is_that_of_the_model(models: Path, tmp_path: Path) -> Non
     write_json(own / "run.json", {"settings": {"tokenizer": "words:900"}})
     for given in ({}, {"tokenizer": "words:900"}):
         assert resolve({"minutes": 1, "init": str(own), **given}).tokenizer == "words:900"
+
+
+@pytest.mark.parametrize("kind", ["flow", "mlm"])
+def test_a_folder_with_the_tokenizer_of_another_model_is_refused_before_any_training(
+    models: Path, tmp_path: Path, kind: str
+) -> None:
+    broken = tmp_path / kind
+    broken.mkdir()
+    for file in (models / kind).iterdir():
+        if not file.name.startswith("tokenizer"):
+            (broken / file.name).symlink_to(file)
+    size = json.loads((models / kind / "config.json").read_text())["vocab_size"]
+    train_tokenizer([f"words number {i} and {i**3}" for i in range(1000)], size + 50).save_pretrained(broken)
+    told = f"--init .*{kind} cannot be trained further: the tokenizer has .* tokens and the model {size}"
+    with pytest.raises(ValueError, match=told):
+        begun(tmp_path, kind)
+    with pytest.raises(ValueError, match=told):
+        finetune_settings(broken, "infill", ["builtin:stories"], {"steps": 2})
 
 
 def test_a_folder_without_a_model_is_told_when_it_is_loaded(tmp_path: Path) -> None:
