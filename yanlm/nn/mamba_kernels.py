@@ -1,4 +1,4 @@
-"""Whether mamba-ssm's CUDA kernels can be used here, and why not."""
+"""Which kernels for the scan can be used here, mamba-ssm's or Triton's, and why not."""
 
 from __future__ import annotations
 
@@ -57,6 +57,29 @@ def _find_kernels() -> Kernels:
     return Kernels(scan, convolve, "mamba-ssm imports and a CUDA device is visible")
 
 
+class TritonScan(NamedTuple):
+    """The module :mod:`yanlm.nn.scan_kernels`, ``None`` where it cannot be used, and the reason."""
+
+    module: Any
+    why: str
+
+
+@cache
+def triton_scan() -> TritonScan:
+    """The scan as Triton's kernels, tried on the GPU once: it has to run there, and to give the right numbers."""
+    if not torch.cuda.is_available():
+        return TritonScan(None, NO_CUDA.why)
+    if find_spec("triton") is None:
+        return TritonScan(None, "Triton is not installed")
+    try:
+        module = import_module("yanlm.nn.scan_kernels")
+        if not module.is_right("cuda"):
+            return TritonScan(None, "Triton's scan gives wrong results on this GPU")
+    except Exception as error:  # an old GPU, no compiler for what launches a kernel, another Triton
+        return TritonScan(None, f"Triton's scan does not run here: {_first_line(error)}")
+    return TritonScan(module, "Triton's scan runs and is right")
+
+
 _cuda_kernels = torch.compiler.disable(_find_kernels)  # the compiler would trace the imports
 
 
@@ -71,12 +94,16 @@ def _first_line(error: Exception) -> str:
 
 
 def kernel_status() -> dict[str, str]:
-    """Which scan runs on a GPU: ``in_use`` is ``"mamba-ssm"`` or ``"built-in"``, ``why`` gives the reason in a
-    sentence.
+    """Which scan runs on a GPU: ``in_use`` is ``"mamba-ssm"``, ``"triton"`` or ``"built-in"``, ``why`` gives the
+    reasons in a sentence.
 
     Example:
         >>> sorted(kernel_status())
         ['in_use', 'why']
     """
     usable = kernels()
-    return {"in_use": "built-in" if usable.scan is None else "mamba-ssm", "why": usable.why}
+    if usable.scan is not None:
+        return {"in_use": "mamba-ssm", "why": usable.why}
+    module, why = triton_scan()
+    reasons = dict.fromkeys((usable.why, why))  # each once: without a GPU they are the same
+    return {"in_use": "built-in" if module is None else "triton", "why": "; ".join(reasons)}

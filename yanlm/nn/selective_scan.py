@@ -3,6 +3,8 @@
 It uses no cumulative sums and no logarithms: a step multiplies by exp(dt A), which at large dt is exactly zero.
 Channels come last in memory, so that every operation runs over long rows. A segment of steps shares its discretization.
 Inside it a forward step is one fused operation and a backward step two. Only the states between segments are kept.
+
+On a GPU with Triton the kernels of :mod:`yanlm.nn.scan_kernels` take the place of the loop.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from torch import Tensor
 
 from moefm.checks import check_count, check_shape
 from moefm.numeric import wide
-from yanlm.nn.mamba_kernels import kernels
+from yanlm.nn.mamba_kernels import kernels, triton_scan
 
 LOG2_E = math.log2(math.e)
+SEGMENT = 16
+"""Steps of a segment on a GPU, those of :mod:`yanlm.nn.scan_kernels`."""
 CACHE = 2**21
 """Bytes that the states of a segment should take, so that they stay in a processor's cache between operations."""
 
@@ -80,7 +84,7 @@ def selective_scan(
 def _segment(x: Tensor, A: Tensor) -> int:
     """Between 8 steps, since every segment keeps a state, and 32, where Python's share of the time is small anyway."""
     state = 4 * x.shape[0] * A.numel()
-    return min(max(CACHE // max(state, 1), 8), 32) if x.device.type == "cpu" else 32
+    return min(max(CACHE // max(state, 1), 8), 32) if x.device.type == "cpu" else SEGMENT
 
 
 def _check_shapes(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, z: Tensor | None) -> None:
@@ -113,6 +117,8 @@ def scan_states(
     An operation of its own, so that the compiler does not unroll the loop. Inside, time comes first and a state is
     ``(B, N, D)``.
     """
+    if (fast := _on_gpu(x, segment)) is not None:
+        return fast.states(x, dt, A, B, C, keep)
     rates, (xs, dts, Bs, Cs) = A.t().contiguous(), _time_first(x, dt, B, C)
     state = x.new_zeros(x.shape[0], *rates.shape)
     # Buffers for a segment, used again and again: fresh ones would cost more than the arithmetic.
@@ -145,6 +151,8 @@ def scan_gradients(
     grad: Tensor, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, kept: Tensor, segment: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, dt, A, B and C."""
+    if (fast := _on_gpu(x, segment)) is not None:
+        return fast.gradients(grad, x, dt, A, B, C, kept)
     rates, rows = A.t().contiguous(), _time_first(x, dt, B, C, grad)
     dx, ddt, dB, dC = (torch.empty_like(tensor) for tensor in rows[:4])
     dA = torch.zeros_like(rates)
@@ -194,6 +202,12 @@ def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
 
 
 scan_states.register_autograd(_backward, setup_context=_keep_for_backward)
+
+
+def _on_gpu(x: Tensor, segment: int) -> Any:
+    """The module with Triton's kernels, or ``None`` where they cannot do this."""
+    fits = x.is_cuda and x.dtype == torch.float32 and segment == SEGMENT and x.numel() > 0
+    return triton_scan().module if fits else None
 
 
 def _segments(x: Tensor, segment: int) -> int:

@@ -35,7 +35,7 @@ def test_info_of_a_trained_model(yanlm, trained):
 
 def test_doctor(yanlm):
     code, out, _ = yanlm("doctor", "--json")
-    assert code == 0 and json.loads(out)["mamba"]["in_use"] in ("built-in", "mamba-ssm")
+    assert code == 0 and json.loads(out)["mamba"]["in_use"] in ("built-in", "triton", "mamba-ssm")
     assert "mamba" in yanlm("doctor")[1]
 
 

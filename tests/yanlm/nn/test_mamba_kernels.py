@@ -1,4 +1,6 @@
-"""Which kernels of mamba-ssm are used, and what is said where they are not."""
+"""Which kernels are used for the scan, and what is said where they are not."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,19 +13,25 @@ from yanlm.nn.mamba_kernels import kernel_status
 def machine(monkeypatch):
     """A machine with the CUDA device, the packages and the import errors that a test asks for."""
 
-    def build(cuda=True, missing=(), errors=None):
+    def build(cuda=True, missing=("triton",), errors=None, right=True):
         def load(name):
             if error := (errors or {}).get(name):
                 raise error
-            return type("Module", (), {"selective_scan_fn": "scan", "causal_conv1d_fn": "convolve", "fwd": "forward"})
+            module = SimpleNamespace(selective_scan_fn="scan", causal_conv1d_fn="convolve", fwd="forward")
+            module.is_right = lambda device: right
+            return module
 
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(module, "find_spec", lambda name: None if name in missing else object())
         monkeypatch.setattr(module, "import_module", load)
+        forget()
+
+    def forget():
         module._find_kernels.cache_clear()
+        module.triton_scan.cache_clear()
 
     yield build
-    module._find_kernels.cache_clear()
+    forget()
 
 
 def test_status_without_cuda(machine):
@@ -33,14 +41,14 @@ def test_status_without_cuda(machine):
 
 
 def test_status_when_not_installed(machine):
-    machine(missing=("mamba_ssm", "selective_scan_cuda"))
+    machine(missing=("mamba_ssm", "selective_scan_cuda", "triton"))
     status = kernel_status()
     assert status["in_use"] == "built-in" and "pip install mamba-ssm" in status["why"]
 
 
 def test_status_when_the_kernel_was_left_out(machine):
     """mamba_ssm imports without it."""
-    machine(missing=("selective_scan_cuda",))
+    machine(missing=("selective_scan_cuda", "triton"))
     status = kernel_status()
     assert status["in_use"] == "built-in"
     assert "selective_scan_cuda" in status["why"] and "MAMBA_KEEP_CUDA_BUILD=TRUE pip install" in status["why"]
@@ -69,3 +77,31 @@ def test_kernels_in_use(machine):
 def test_convolution_is_optional(machine):
     machine(errors={"causal_conv1d": OSError("undefined symbol")})
     assert kernel_status()["in_use"] == "mamba-ssm" and module.kernels().convolve is None
+
+
+NO_MAMBA = ("mamba_ssm", "selective_scan_cuda")
+
+
+def test_tritons_scan_takes_the_place_of_mamba_ssms(machine):
+    machine(missing=NO_MAMBA)
+    status = kernel_status()
+    assert status["in_use"] == "triton" and module.triton_scan().module is not None
+    assert status["why"].startswith("mamba-ssm is not installed") and status["why"].endswith("runs and is right")
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        ({"cuda": False}, "no CUDA device"),
+        ({"missing": (*NO_MAMBA, "triton")}, "Triton is not installed"),
+        ({"right": False}, "Triton's scan gives wrong results on this GPU"),
+        ({"errors": {"yanlm.nn.scan_kernels": RuntimeError("no C compiler\nfound")}}, "RuntimeError: no C compiler"),
+    ],
+    ids=["no device", "not installed", "wrong", "broken"],
+)
+def test_the_loop_where_tritons_scan_cannot_be_used(machine, options, why):
+    machine(**{"missing": NO_MAMBA} | options)
+    status = kernel_status()
+    assert status["in_use"] == "built-in" and module.triton_scan().module is None
+    assert why in status["why"] and "\n" not in status["why"]
+    assert status["why"].count("no CUDA device") <= 1
