@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 
-from yanlm.generation.lengths import predicted_lengths, shared_lengths, written_lengths
+from yanlm.generation.lengths import capped, predicted_lengths, shared_lengths, written_lengths
 from yanlm.modeling.autoregressive import ARModel
 from yanlm.modeling.yan import YanModel
 from yanlm.tokenization.examples import Builder
@@ -39,3 +40,16 @@ def test_written_lengths_are_those_of_what_is_written(make_ar: Callable[..., ARM
     ]
     assert lengths[0] == [len(span) for span in spans[0]]
     assert len(lengths[1]) == 2 and sum(lengths[1]) == max(2, len(spans[1][0]))
+
+
+def test_no_more_is_written_than_was_seen_in_training() -> None:
+    wanted = [[2, 7], [], [3]]
+    assert capped(wanted, most=7) == wanted and capped(wanted, most=0) == wanted
+    assert capped([[], []], most=2) == [[], []]
+
+    def called() -> list[list[int]]:
+        return capped(wanted, most=3, depth=2)
+
+    with pytest.warns(UserWarning, match="never saw more than 3 tokens .* so 3 are written in place of 7") as told:
+        assert called() == [[2, 3], [], [3]]
+    assert told[0].filename == __file__

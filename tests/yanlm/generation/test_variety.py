@@ -31,6 +31,19 @@ def test_the_model_takes_what_is_proposed_and_it_is_new(can: Capabilities, chose
     assert for_variety(can, replace(options, **proposed)) != proposed, "there is always more"
 
 
+def test_which_option_is_raised_and_by_how_much() -> None:
+    def proposed(can: Capabilities, **chosen: Any) -> dict[str, Any]:
+        return for_variety(can, GenerationOptions(samples=4, **chosen))
+
+    assert proposed(CAPABILITIES["mdlm"], temperature=0.5) == {"temperature": 1.0}
+    assert proposed(CAPABILITIES["mdlm"], temperature=2.0) == {"temperature": 3.0}
+    flow, once = CAPABILITIES["flow"], replace(CAPABILITIES["flow"], reread=False)
+    assert proposed(once, z0_scale=0.5) == {"z0_scale": 1.0} and proposed(once, z0_scale=2.0) == {"z0_scale": 3.0}
+    assert proposed(flow) == {"z0_scale": 1.5} and proposed(flow, z0_scale=1.4) == {"z0_scale": 1.5 * 1.4}
+    assert proposed(flow, z0_scale=1.5) == {"reread": True, "temperature": 1.0}
+    assert proposed(flow, reread=True, temperature=1.0) == {"temperature": 1.5}
+
+
 def test_a_masked_model_writes_other_words_with_it(make_model: Callable[..., YanModel], tokenizer: Any) -> None:
     writer = Writer(make_model(method="mdlm"), tokenizer)
     options = GenerationOptions(samples=6)
