@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
-from moefm.sklearn.forms import is_frame, is_mapping
+from moefm.sklearn.forms import is_frame, is_mapping, unmasked
 from moefm.sklearn.tables import DROP, Table, check_names, read_table
 
 LEAST_ROWS = 10
@@ -28,7 +28,7 @@ def checked_table(flow: Any, X: Any, known: Sequence[str] | None = None) -> Tabl
         ValueError: The columns are others than in ``fit``, there are too many or too few rows, or a value is wrong.
         TypeError: A column holds objects that are neither numbers nor labels.
     """
-    fitting = known is None
+    fitting, X = known is None, unmasked(X)
     if is_mapping(X):
         if fitting:
             flow.n_features_in_, flow.feature_names_in_ = len(X), np.array([str(name) for name in X], dtype=object)

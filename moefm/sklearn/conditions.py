@@ -15,7 +15,7 @@ from torch import Tensor
 
 from moefm.sklearn.columns import Category, Column, Constant, Integer, fit_named, from_config, to_config
 from moefm.sklearn.coordinates import same_columns
-from moefm.sklearn.forms import is_frame
+from moefm.sklearn.forms import is_frame, unmasked
 from moefm.sklearn.tables import DROP, LEAVE_OUT, Table, read_table
 
 MOST_CLASSES = 50
@@ -132,11 +132,13 @@ def read_condition(cond: Any, missing: str = "refuse", remedy: str = LEAVE_OUT) 
     if isinstance(cond, Mapping):
         if not cond:
             raise ValueError("cond must have a column, got none: leave it out")
-        columns = np.broadcast_arrays(*(np.atleast_1d(np.array(value, dtype=object)) for value in cond.values()))
+        columns = np.broadcast_arrays(
+            *(np.atleast_1d(np.array(unmasked(value), dtype=object)) for value in cond.values())
+        )
         return read(dict(zip(cond, columns, strict=True))), False
     if is_frame(cond):
         return read(cond), False
-    array = np.atleast_1d(np.asarray(cond))
+    array = np.atleast_1d(np.asarray(unmasked(cond)))
     if array.ndim > 2 or 0 in array.shape:
         raise ValueError(f"cond must be labels (N,), an array (N, C) or a data frame, got shape {array.shape}")
     return read(array[:, None] if array.ndim == 1 else array), array.ndim == 1

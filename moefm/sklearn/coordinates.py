@@ -84,7 +84,8 @@ class Coordinates:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Rebuild coordinates from :attr:`config`."""
-        form = Form(config["library"], config["names"], config["dtypes"], config.get("labels"))
+        labels = [tuple(label) if isinstance(label, list) else label for label in config.get("labels") or ()]
+        form = Form(config["library"], config["names"], config["dtypes"], labels or None)
         return cls(form, from_config(config["columns"]))
 
 

@@ -51,8 +51,10 @@ class Form:
             for name, dtype, values in zip(self.names, self.dtypes, columns, strict=True)
         ]
         frame = nw.concat([one_column.to_frame() for one_column in series], how="horizontal").to_native()
-        if self.labels is not None:
-            frame.columns = self.labels
+        if self.labels is not None:  # a frame of pandas, or of a library like it
+            from pandas import Index
+
+            frame.columns = Index(self.labels)  # of tuples this makes levels
         return frame
 
 
@@ -69,15 +71,40 @@ def dtype_of(values: Values) -> str:
 
 
 def kept_labels(labels: Sequence[Any]) -> list[Any] | None:
-    """Names of columns to give back, if integers are among them; text needs no keeping, and no other kind is kept.
+    """Names of columns to give back, if integers or tuples (columns with levels) are among them; texts need no keeping.
 
     Example:
-        >>> kept_labels([0, 1]), kept_labels(["a", "b"])
-        ([0, 1], None)
+        >>> kept_labels([0, 1]), kept_labels(["a", "b"]), kept_labels([("a", 0), ("a", 1)])
+        ([0, 1], None, [('a', 0), ('a', 1)])
     """
-    if not all(isinstance(label, str | Integral) for label in labels) or all(isinstance(x, str) for x in labels):
+    if all(isinstance(label, str) for label in labels):
         return None
-    return [label if isinstance(label, str) else int(label) for label in labels]
+    kept = [_label(label) for label in labels]
+    return None if None in kept else kept
+
+
+def _label(label: Any) -> Any:
+    """A name of texts and integers as Python's own; ``None`` for any other."""
+    if isinstance(label, str | Integral):
+        return label if isinstance(label, str) else int(label)
+    parts = tuple(map(_label, label)) if isinstance(label, tuple) else (None,)
+    return None if None in parts else parts
+
+
+def unmasked(values: Any) -> Any:
+    """A masked array of NumPy with missing values in place of what is masked, and anything else as it is.
+
+    Example:
+        >>> unmasked(np.ma.masked_array([1.0, 2.0], [False, True])), unmasked("text")
+        (array([ 1., nan]), 'text')
+    """
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    if values.dtype.kind == "f" or not np.ma.is_masked(values):
+        return values.filled(np.nan) if values.dtype.kind == "f" else values.data
+    objects = values.data.astype(object)
+    objects[np.ma.getmaskarray(values)] = None
+    return objects
 
 
 def is_frame(table: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moefm.sklearn.forms import CATEGORICAL, Form, is_frame, is_mapping, kept_labels
+from moefm.sklearn.forms import CATEGORICAL, Form, is_frame, is_mapping, kept_labels, unmasked
 
 Values = NDArray[Any]
 MISSING = ("refuse", "drop")
@@ -89,7 +89,7 @@ def _from_array(array: Values) -> tuple[Form, list[Values], list[NDArray[np.bool
 
 
 def _from_mapping(table: Mapping[Any, Any]) -> tuple[Form, list[Values], list[NDArray[np.bool_]]]:
-    columns = [np.asarray(values) for values in table.values()]
+    columns = [np.asarray(unmasked(values)) for values in table.values()]
     if columns and (len({values.shape for values in columns}) != 1 or columns[0].ndim != 1):
         raise ValueError(f"columns must be equally long, got {', '.join(str(len(np.atleast_1d(v))) for v in columns)}")
     form = Form("dict", [str(name) for name in table], [str(values.dtype) for values in columns])
