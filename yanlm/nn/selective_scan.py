@@ -117,7 +117,7 @@ def scan_states(
     An operation of its own, so that the compiler does not unroll the loop. Inside, time comes first and a state is
     ``(B, N, D)``.
     """
-    if (fast := _on_gpu(x, segment)) is not None:
+    if (fast := _on_gpu(segment, x, dt, A, B, C)) is not None:
         return fast.states(x, dt, A, B, C, keep)
     rates, (xs, dts, Bs, Cs) = A.t().contiguous(), _time_first(x, dt, B, C)
     state = x.new_zeros(x.shape[0], *rates.shape)
@@ -151,7 +151,7 @@ def scan_gradients(
     grad: Tensor, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, kept: Tensor, segment: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, dt, A, B and C."""
-    if (fast := _on_gpu(x, segment)) is not None:
+    if (fast := _on_gpu(segment, grad, x, dt, A, B, C)) is not None:
         return fast.gradients(grad, x, dt, A, B, C, kept)
     rates, rows = A.t().contiguous(), _time_first(x, dt, B, C, grad)
     dx, ddt, dB, dC = (torch.empty_like(tensor) for tensor in rows[:4])
@@ -204,10 +204,10 @@ def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
 scan_states.register_autograd(_backward, setup_context=_keep_for_backward)
 
 
-def _on_gpu(x: Tensor, segment: int) -> Any:
+def _on_gpu(segment: int, *tensors: Tensor) -> Any:
     """The module with Triton's kernels, or ``None`` where they cannot do this."""
-    fits = x.is_cuda and x.dtype == torch.float32 and segment == SEGMENT and x.numel() > 0
-    return triton_scan().module if fits else None
+    fits = all(tensor.is_cuda and tensor.dtype == torch.float32 and tensor.numel() for tensor in tensors)
+    return triton_scan().module if fits and segment == SEGMENT else None
 
 
 def _segments(x: Tensor, segment: int) -> int:

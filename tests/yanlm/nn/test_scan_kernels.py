@@ -89,15 +89,18 @@ def test_runs_on_a_gpu(shape):
 
 
 @pytest.mark.parametrize("capability", [80, 90])
-@pytest.mark.parametrize("states", [1, 16, 64])
-def test_compiles_for_gpus(monkeypatch, tmp_path, capability, states):
+@pytest.mark.parametrize(
+    "states, ones", [(1, ("length", "channels", "size")), (1, ("size",)), (16, ()), (64, ())], ids=str
+)
+def test_compiles_for_gpus(monkeypatch, tmp_path, capability, states, ones):
+    """A number that is 1 is compiled as a constant."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     for kernel, flags in ((kernels._states, {"KEEP": True}), (kernels._gradients, {})):
-        constants = {**kernels._tile(states), **flags}
+        constants = {**kernels._tile(states), **flags, **dict.fromkeys(ones, 1)}
         numbers = dict.fromkeys(("length", "channels", "size"), "i32")
         signature = dict.fromkeys(kernel.arg_names, "*fp32") | numbers | dict.fromkeys(constants, "constexpr")
         source = ASTSource(kernel, signature, constexprs=constants)
@@ -120,7 +123,7 @@ def test_its_kernels_take_the_place_of_the_loop(monkeypatch):
 
     loop_states, loop_gradients = module.scan_states._init_fn, module.scan_gradients._init_fn
     chosen = iter([Kernels, None, Kernels, None])  # each loop asks again
-    monkeypatch.setattr(module, "_on_gpu", lambda x, segment: next(chosen))
+    monkeypatch.setattr(module, "_on_gpu", lambda *given: next(chosen))
     arguments = inputs(2, 20, 3, 4)
     y, grads = gradients(lambda *args: selective_scan(*args, segment=SEGMENT), arguments)
     expected, expected_grads = gradients(naive, arguments)
@@ -133,11 +136,11 @@ def test_its_kernels_take_the_place_of_the_loop(monkeypatch):
 def test_what_the_kernels_are_for(monkeypatch):
     monkeypatch.setattr(module, "triton_scan", lambda: SimpleNamespace(module="kernels"))
 
-    def on(is_cuda=True, dtype=torch.float32, size=4, segment=SEGMENT):
-        x = SimpleNamespace(is_cuda=is_cuda, dtype=dtype, numel=lambda: size)
-        return module._on_gpu(x, segment)
+    def on(segment=SEGMENT, **other):
+        usual = {"is_cuda": True, "dtype": torch.float32, "numel": lambda: 4}
+        return module._on_gpu(segment, SimpleNamespace(**usual), SimpleNamespace(**(usual | other)))
 
     assert on() == "kernels"
-    assert on(is_cuda=False) is on(dtype=torch.float64) is on(size=0) is on(segment=8) is None
+    assert on(is_cuda=False) is on(dtype=torch.float64) is on(numel=lambda: 0) is on(segment=8) is None
     assert SEGMENT == kernels.STEPS
     assert module._segment(torch.empty(1, 1, 4, device="meta"), torch.ones(4, 2)) == SEGMENT
