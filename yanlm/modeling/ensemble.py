@@ -93,7 +93,9 @@ class Ensemble(nn.Module):
         return Generation(likeliest(mean, choices), None, sum(answer.nfe for answer in answers), mean)
 
 
-def load_together(folders: Sequence[Path], device: str = "cpu") -> tuple[Any, PreTrainedTokenizerFast]:
+def load_together(
+    folders: Sequence[Path], device: str = "cpu", precision: str = "float32"
+) -> tuple[Any, PreTrainedTokenizerFast]:
     """The model of a folder, or the :class:`Ensemble` of several, and the tokenizer.
 
     Raises:
@@ -108,5 +110,5 @@ def load_together(folders: Sequence[Path], device: str = "cpu") -> tuple[Any, Pr
                 f"{folder} has another tokenizer than {folders[0]}, and models that answer together need the same: "
                 f"train it with --tokenizer {holders[0]}"
             )
-    models = [load_model(holder, device) for holder in holders]
+    models = [load_model(holder, device, precision=precision) for holder in holders]
     return (models[0] if len(models) == 1 else Ensemble(models)), tokenizers[0]

@@ -24,7 +24,7 @@ from moefm_cli.common import (
 )
 from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm.eval_rows import score_cell
-from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, PERTURB, SAMPLER, TEMPERATURE, check_counts
+from moefm_cli.yanlm.generation_options import CANDIDATES, ORDER, PERTURB, SAMPLER, TEMPERATURE, Precision, check_counts
 from yanlm.tasks.task import TASKS, get_task
 
 HELP = """Score a model on the held-out rows of a task, next to simple baselines.
@@ -86,6 +86,7 @@ def evaluate(
     text_column: Annotated[str | None, typer.Option(help="Column of the text, if it is not called text.")] = None,
     batch_size: Annotated[int, typer.Option(help="Rows generated together.")] = 50,
     device: Device = "auto",
+    precision: Precision = "float32",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the report. Default: evaluation in the model's folder.")
     ] = None,
@@ -108,6 +109,7 @@ def evaluate(
         "bert_layer": bert_layer,
         "bert_baseline": bert_baseline,
         "device": pick_device(device),
+        "precision": precision,
         "out": out,
         "steps": _numbers(steps),
         "seeds": range(seeds),

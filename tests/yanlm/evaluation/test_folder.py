@@ -50,6 +50,23 @@ def test_another_split_and_folder(folder: Path, data: Path, tmp_path: Path) -> N
     assert report["split"] == "validation" and report["n"] == 4 and (out / "report.json").is_file()
 
 
+def test_a_held_out_file_is_named_as_it_was_given(folder: Path, data: Path) -> None:
+    test = str(data.with_stem("test"))
+    report = evaluate_folder(folder, test, "completion", steps=[1]).report
+    assert report["data"] == test and report["split"] == "test"
+
+
+def test_half_precision(folder: Path, data: Path) -> None:
+    full, half = (
+        evaluate_folder(folder, str(data), "infill", steps=[1], precision=precision).report
+        for precision in ("float32", "bfloat16")
+    )
+    assert (full["precision"], half["precision"]) == ("float32", "bfloat16")
+    assert half["files"]["report"] == full["files"]["report"].replace("/report.json", "-bfloat16/report.json")
+    with pytest.raises(ValueError, match="precision must be one of"):
+        evaluate_folder(folder, str(data), "infill", precision="int8")
+
+
 def test_held_out_files_name_their_split(data: Path) -> None:
     notes: list[str] = []
     test, validation = (str(data.with_stem(name)) for name in ("test", "validation"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from toys import LABELLED, asked
 from yanlm.evaluation.evaluator import evaluate_task
 from yanlm.generation.choices import known_answers
 from yanlm.modeling.build import without_flow
-from yanlm.modeling.ensemble import Ensemble
+from yanlm.modeling.ensemble import Ensemble, load_together
+from yanlm.modeling.io import save_model
 from yanlm.tokenization.examples import Builder
 
 METHODS = ["flow", "mlm", "mdlm", "gpt2", "bart"]
@@ -93,3 +95,16 @@ def test_models_that_do_not_go_together(
         both.generate(**asked(padded), steps=1)
     with pytest.raises(ValueError, match="task=classify with labels=known"):
         evaluate_task(both, padded, LABELLED, LABELLED, "classify", steps=[1])
+
+
+@pytest.mark.parametrize("precision, dtype", [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_folders_are_loaded_together(
+    build: Callable[[str], Any], tokenizer: Any, tmp_path: Path, precision: str, dtype: torch.dtype
+) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for seed, folder in enumerate(folders):
+        save_model(folder, shaken(build("mlm"), seed), tokenizer)
+    model, own = load_together(folders, precision=precision)
+    alone, _ = load_together(folders[:1], precision=precision)
+    assert isinstance(model, Ensemble) and not isinstance(alone, Ensemble) and own.get_vocab() == tokenizer.get_vocab()
+    assert {p.dtype for p in (*model.parameters(), *alone.parameters())} == {dtype}
