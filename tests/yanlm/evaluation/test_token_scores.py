@@ -8,6 +8,7 @@ from yanlm.evaluation.held_out import held_out_examples, masked_positions
 from yanlm.evaluation.portions import texts_of
 from yanlm.evaluation.token_scores import rouge_scores, token_baselines, token_scores
 from yanlm.tokenization.examples import Builder
+from yanlm.tokenization.tokenizer import decode
 
 ROWS = [{"text": "the cat sat on the mat and the dog ran"}, {"text": "the red house near a small river"}]
 
@@ -52,6 +53,18 @@ def test_a_text_with_several_masks_is_one_of_the_interval(builder: Builder) -> N
     truth = [list(example.target) for example in once]
     assert token_scores(builder, once, truth, texts_of(rows)) == token_scores(builder, once, truth)
     assert "masked_accuracy_ci95" not in token_scores(builder, once, truth, ["the same"] * 4)
+
+
+def test_the_copy_of_a_source_is_the_text_without_its_masked_words(builder: Builder) -> None:
+    examples = held_out_examples(builder, ROWS)
+    hidden = [set(masked_positions(example, builder)) for example in examples]
+    shown = [
+        [token for place, token in enumerate(example.target) if place not in masked]
+        for example, masked in zip(examples, hidden, strict=True)
+    ]
+    texts = [[decode(builder.tokenizer, ids) for ids in each] for each in (shown, [e.target for e in examples])]
+    copy = token_baselines(builder, examples, ROWS, ROWS)["copy_source"]
+    assert copy == {"masked_accuracy": 0.0} | rouge_scores(*texts) and 0.5 < copy["rouge1"] < 1
 
 
 def test_rouge_is_in_zero_to_one() -> None:
