@@ -18,6 +18,8 @@ except ImportError:  # on Windows, where nothing keeps two processes apart
 
 RUN_FILES = ("run.json", "tokenizer", "stage1", "stage2", "losses.png", "samples.txt", "predictions.jsonl")
 """What a run writes; the first holds its settings."""
+FINETUNING_FILES = ("plan.json", "finetune.json")
+"""What a fine-tuning writes beside its runs."""
 
 
 def holds_run(folder: Path) -> bool:
@@ -50,10 +52,21 @@ def is_free(folder: Path) -> bool:
         return False
 
 
+def check_free(folder: Path, *, resume: bool, finetuning: bool = False) -> None:
+    """Raise as :func:`claimed` will if the folder is taken; for the command line, before large packages are imported.
+
+    Other processes of one training are not asked, since the first may have the folder already.
+
+    Raises:
+        ValueError: It is taken.
+    """
+    if folder.is_dir() and int(os.environ.get("RANK", "0")) == 0:
+        with contextlib.suppress(OSError), _locked(folder):  # what else is wrong with it is said later
+            _check_content(folder, resume, finetuning)
+
+
 @contextlib.contextmanager
-def claimed(
-    folder: Path, *, resume: bool, files: Sequence[str] = RUN_FILES, begun: Callable[[Path], bool] = holds_run
-) -> Iterator[None]:
+def claimed(folder: Path, *, resume: bool, finetuning: bool = False) -> Iterator[None]:
     """Claim the folder for this process; if the block fails before anything was trained, leave it as it was.
 
     The system releases the folder when the process ends, in whatever way.
@@ -61,8 +74,7 @@ def claimed(
     Args:
         folder: Created if it does not exist.
         resume: Go on with what is there.
-        files: What the block writes there; the first of them holds its settings.
-        begun: Whether something was.
+        finetuning: Whether the block is a fine-tuning, with runs inside the folder, or a run.
 
     Raises:
         ValueError: Another process has it, it holds what was begun, or files of these names that no run wrote, and
@@ -76,21 +88,34 @@ def claimed(
     if not os.access(folder, os.W_OK):
         raise ValueError(f"cannot write to {folder}: no permission; choose another --out")
     with _locked(folder):
-        if begun(folder) and not resume:
-            kind = "a run" if begun is holds_run else "a fine-tuning"
-            raise ValueError(
-                f"{folder} holds {kind} already; go on with it: --resume {pasted(folder)}, or choose another --out"
-            )
-        if not resume and (others := others_files(folder, files)):
-            names = ", ".join(others)
-            raise ValueError(f"{folder} holds {names} that no run wrote; move that away, or choose another --out")
+        _check_content(folder, resume, finetuning)
         before = {path.name for path in folder.iterdir()}
         try:
             yield
         except BaseException:
+            files, begun = _kind(finetuning)
             if not resume and not begun(folder):
                 _clear(folder, set(files) - before, missing)
             raise
+
+
+def _kind(finetuning: bool) -> tuple[Sequence[str], Callable[[Path], bool]]:
+    """What is written, and whether something was begun."""
+    return (FINETUNING_FILES, holds_finetuning) if finetuning else (RUN_FILES, holds_run)
+
+
+def _check_content(folder: Path, resume: bool, finetuning: bool) -> None:
+    if resume:
+        return
+    files, begun = _kind(finetuning)
+    if begun(folder):
+        kind = "a fine-tuning" if finetuning else "a run"
+        raise ValueError(
+            f"{folder} holds {kind} already; go on with it: --resume {pasted(folder)}, or choose another --out"
+        )
+    if others := others_files(folder, files):
+        names = ", ".join(others)
+        raise ValueError(f"{folder} holds {names} that no run wrote; move that away, or choose another --out")
 
 
 @contextlib.contextmanager

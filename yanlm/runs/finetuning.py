@@ -16,7 +16,7 @@ from yanlm.data.corpus import Corpus
 from yanlm.files import pasted, write_json, writing_to
 from yanlm.generation.capabilities import capabilities
 from yanlm.modeling.io import load_config, model_folder
-from yanlm.runs.claim import claimed, holds_finetuning
+from yanlm.runs.claim import FINETUNING_FILES, claimed
 from yanlm.runs.listener import Listener
 from yanlm.runs.record import RUN_FILE, check_kinds, finished, saved_settings
 from yanlm.runs.resuming import check_same_training, lasting, with_changes
@@ -125,7 +125,7 @@ def _flow_settings(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in FLOW_SETTINGS}
 
 
-PLAN_FILE = "plan.json"
+PLAN_FILE, RESULT_FILE = FINETUNING_FILES
 
 
 def write_plan(out: Path, settings: RunSettings, seeds: int, resume: bool = False, command: str | None = None) -> None:
@@ -217,7 +217,7 @@ def finetune(
     out, seeds = Path(out), check_count("seeds", seeds)
     main = int(os.environ.get("RANK", "0")) == 0
     hear = (listener or Listener()) if main else Listener()
-    claim = claimed(out, resume=resume, files=(PLAN_FILE, "finetune.json"), begun=holds_finetuning)
+    claim = claimed(out, resume=resume, finetuning=True)
     with claim if main else contextlib.nullcontext():
         corpus = run_corpus(settings, hear.note)
         if padded_answers and not resume:
@@ -242,5 +242,5 @@ def finetune(
             return None
         plan()
         summary = over_seeds(reports) | {"command": command, "init": settings.init}
-        write_json(out / "finetune.json", summary)
+        write_json(out / RESULT_FILE, summary)
         return summary

@@ -26,6 +26,7 @@ from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm.eval_rows import EvalRows, rows_setting, score_cell
 from moefm_cli.yanlm.generation_options import check_counts
 from yanlm.files import pasted
+from yanlm.runs.claim import check_free
 from yanlm.tasks.task import TASKS
 
 HELP = """Train a model on a task, keep the weights that are best on validation, and evaluate them on the test rows.
@@ -85,6 +86,8 @@ def finetune(
 ) -> None:
     """Gather the settings, train every seed, show the scores."""
     need_extra()
+    if folder := resume or out:
+        check_free(folder, resume=resume is not None, finetuning=True)
     from moefm_cli.yanlm.training_view import watched
     from yanlm.runs.finetuning import finetune as run
     from yanlm.runs.finetuning import finetune_settings, read_plan

@@ -24,6 +24,7 @@ from moefm_cli.max_bytes import MaxBytes
 from moefm_cli.yanlm import train_options as options
 from moefm_cli.yanlm.config_file import table_of
 from moefm_cli.yanlm.eval_rows import EvalRows, rows_setting
+from yanlm.runs.claim import check_free
 
 if TYPE_CHECKING:
     from yanlm.runs.settings import RunSettings
@@ -104,6 +105,8 @@ def train(
 ) -> None:
     """Gather the settings, train, show the report."""
     need_extra()
+    if folder := resume or out:
+        check_free(folder, resume=resume is not None)
     given = given_options(ctx)
     if resume is not None:
         changes = given | ({"eval_rows": rows_setting(eval_rows)} if "eval_rows" in given else {})

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from yanlm.runs import claim
-from yanlm.runs.claim import claimed, holds_finetuning, holds_run, is_free
+from yanlm.runs.claim import check_free, claimed, holds_finetuning, holds_run, is_free
 
 HOLD = """
 import sys, time
@@ -35,14 +35,21 @@ def fail(folder: Path, *written: str, resume: bool = False) -> None:
         raise Failed
 
 
-def test_one_process_at_a_time_and_none_after_a_kill(tmp_path: Path) -> None:
+def test_one_process_at_a_time_and_none_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None and other.stdout.readline() == "held\n"
     with pytest.raises(ValueError, match="another process is training in"), claimed(tmp_path, resume=True):
         pass
     assert not is_free(tmp_path)
+    for options in ({"resume": True}, {"resume": False}, {"resume": True, "finetuning": True}):
+        with pytest.raises(ValueError, match="another process is training in"):
+            check_free(tmp_path, **options)
+    monkeypatch.setenv("RANK", "1")
+    check_free(tmp_path, resume=True)  # of the same training
+    monkeypatch.delenv("RANK")
     other.kill()
     other.wait()
+    check_free(tmp_path, resume=True)
     with claimed(tmp_path, resume=True):
         assert not is_free(tmp_path)
     assert is_free(tmp_path)
@@ -80,6 +87,11 @@ def test_what_was_trained_stays(tmp_path: Path) -> None:
         claimed(tmp_path, resume=False),
     ):
         pass
+    with pytest.raises(ValueError, match=r"holds a run already; go on with it: --resume"):
+        check_free(tmp_path, resume=False)
+    check_free(tmp_path, resume=True)
+    check_free(tmp_path, resume=False, finetuning=True)
+    check_free(tmp_path / "none", resume=False)
     fail(tmp_path, "run.json", resume=True)
     assert (tmp_path / "run.json").is_file()
 
@@ -101,9 +113,11 @@ def test_a_finetuning_has_begun_when_a_seed_has(tmp_path: Path) -> None:
     assert holds_finetuning(tmp_path)
     with (
         pytest.raises(ValueError, match="holds a fine-tuning already"),
-        claimed(tmp_path, resume=False, begun=holds_finetuning),
+        claimed(tmp_path, resume=False, finetuning=True),
     ):
         pass
+    with pytest.raises(ValueError, match="holds a fine-tuning already"):
+        check_free(tmp_path, resume=False, finetuning=True)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
