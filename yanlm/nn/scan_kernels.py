@@ -35,6 +35,7 @@ def _rows(pointer, batch, t, column, length, columns, counts):
 
 @triton.jit
 def _write_rows(pointer, values, batch, t, column, length, columns):
+    """Write what :func:`_rows` reads, for the steps of the text."""
     place = (batch * length + t)[:, None] * columns + column[None, :]
     tl.store(pointer + place, values, mask=(t < length)[:, None] & (column < columns)[None, :])
 
@@ -55,15 +56,15 @@ def _states(
             segment = (start // STEPS) * tl.num_programs(1) + batch
             tl.store(kept + (segment * size + n[:, None]) * channels + d[None, :], state, mask=matrix)
         t = start + step
-        xs, dts = (
-            _rows(x, batch, t, d, length, channels, t < length),
-            _rows(dt, batch, t, d, length, channels, t < length),
-        )
-        Bs, Cs = _rows(B, batch, t, n, length, size, t < length), _rows(C, batch, t, n, length, size, t < length)
+        here = t < length
+        xs = _rows(x, batch, t, d, length, channels, here)
+        dts = _rows(dt, batch, t, d, length, channels, here)
+        Bs = _rows(B, batch, t, n, length, size, here)
+        Cs = _rows(C, batch, t, n, length, size, here)
         decay = tl.exp2(dts[:, None, :] * rates[None, :, :])
         fresh = (dts * xs)[:, None, :] * Bs[:, :, None]
-        kept_share, gained = tl.associative_scan((decay, fresh), 0, _then)
-        h = kept_share * state[None, :, :] + gained
+        share, gained = tl.associative_scan((decay, fresh), 0, _then)
+        h = share * state[None, :, :] + gained
         _write_rows(y, tl.sum(Cs[:, :, None] * h, 1), batch, t, d, length, channels)
         state = tl.sum(tl.where(step[:, None, None] == STEPS - 1, h, 0.0), 0)
 
@@ -85,26 +86,24 @@ def _gradients(
     for back in range(segments):
         segment = segments - 1 - back
         t = segment * STEPS + step
-        xs, dts = (
-            _rows(x, batch, t, d, length, channels, t < length),
-            _rows(dt, batch, t, d, length, channels, t < length),
-        )
-        Bs, Cs = _rows(B, batch, t, n, length, size, t < length), _rows(C, batch, t, n, length, size, t < length)
-        grads = _rows(grad, batch, t, d, length, channels, t < length)
+        here = t < length
+        xs = _rows(x, batch, t, d, length, channels, here)
+        dts = _rows(dt, batch, t, d, length, channels, here)
+        Bs = _rows(B, batch, t, n, length, size, here)
+        Cs = _rows(C, batch, t, n, length, size, here)
+        grads = _rows(grad, batch, t, d, length, channels, here)
         fresh, decay = (dts * xs)[:, None, :] * Bs[:, :, None], tl.exp2(dts[:, None, :] * rates[None, :, :])
 
         # Forward: what is left of the state before, exp(dt A) h_{t-1}. From h_t it would have to be subtracted.
-        before = (step > 0) & (t - 1 < length)
-        x1, dt1 = (
-            _rows(x, batch, t - 1, d, length, channels, before),
-            _rows(dt, batch, t - 1, d, length, channels, before),
-        )
+        before = (step > 0) & (t <= length)
+        x1 = _rows(x, batch, t - 1, d, length, channels, before)
+        dt1 = _rows(dt, batch, t - 1, d, length, channels, before)
         B1 = _rows(B, batch, t - 1, n, length, size, before)
         place = kept + ((segment * texts + batch) * size + n[:, None]) * channels + d[None, :]
         state = tl.load(place, mask=matrix, other=0.0)
         fresh1 = (dt1 * x1)[:, None, :] * B1[:, :, None]
-        kept_share, gained = tl.associative_scan((decay, decay * fresh1), 0, _then)
-        left = kept_share * state[None, :, :] + gained
+        share, gained = tl.associative_scan((decay, decay * fresh1), 0, _then)
+        left = share * state[None, :, :] + gained
 
         # Backward: dL/dh_t = C_t dL/dy_t + exp(dt_{t+1} A) dL/dh_{t+1}.
         after = (step < STEPS - 1) & (t + 1 < length)

@@ -52,15 +52,16 @@ def is_free(folder: Path) -> bool:
         return False
 
 
-def check_free(folder: Path, *, resume: bool, finetuning: bool = False) -> None:
+def check_free(folder: Path | None, *, resume: bool, finetuning: bool = False) -> None:
     """Raise as :func:`claimed` will if the folder is taken; for the command line, before large packages are imported.
 
-    Other processes of one training are not asked, since the first may have the folder already.
+    ``None`` is a folder that is still to be chosen. Of the processes of one training only the first looks, since it may
+    have the folder already.
 
     Raises:
         ValueError: It is taken.
     """
-    if folder.is_dir() and int(os.environ.get("RANK", "0")) == 0:
+    if folder is not None and folder.is_dir() and int(os.environ.get("RANK", "0")) == 0:
         with contextlib.suppress(OSError), _locked(folder):  # what else is wrong with it is said later
             _check_content(folder, resume, finetuning)
 

@@ -86,8 +86,7 @@ def finetune(
 ) -> None:
     """Gather the settings, train every seed, show the scores."""
     need_extra()
-    if folder := resume or out:
-        check_free(folder, resume=resume is not None, finetuning=True)
+    check_free(resume or out, resume=resume is not None, finetuning=True)
     from moefm_cli.yanlm.training_view import watched
     from yanlm.runs.finetuning import finetune as run
     from yanlm.runs.finetuning import finetune_settings, read_plan
@@ -128,7 +127,6 @@ def finetune(
         settings = finetune_settings(model, task, data, chosen, padded=pad_to)
         folder = out or Path(model) / f"finetune-{task}"
     command = command_line("yanlm")
-    device = device if device == "auto" else pick_device(device)
     with watched("yanlm finetune --resume", folder) as view:
         summary = run(
             settings,
@@ -136,7 +134,7 @@ def finetune(
             folder,
             resume=resume is not None,
             padded_answers=pad_to is None,
-            device=device,
+            device=device if device == "auto" else pick_device(device),
             command=command,
             listener=view,
         )

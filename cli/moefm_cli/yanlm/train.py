@@ -105,8 +105,7 @@ def train(
 ) -> None:
     """Gather the settings, train, show the report."""
     need_extra()
-    if folder := resume or out:
-        check_free(folder, resume=resume is not None)
+    check_free(resume or out, resume=resume is not None)
     given = given_options(ctx)
     if resume is not None:
         changes = given | ({"eval_rows": rows_setting(eval_rows)} if "eval_rows" in given else {})

@@ -92,6 +92,7 @@ def test_what_was_trained_stays(tmp_path: Path) -> None:
     check_free(tmp_path, resume=True)
     check_free(tmp_path, resume=False, finetuning=True)
     check_free(tmp_path / "none", resume=False)
+    check_free(None, resume=False)
     fail(tmp_path, "run.json", resume=True)
     assert (tmp_path / "run.json").is_file()
 
