@@ -88,9 +88,10 @@ def test_runs_on_a_gpu(shape):
         assert_relative(given, right, 1e-5)
 
 
-@pytest.mark.parametrize("capability", [80, 90])
 @pytest.mark.parametrize(
-    "states, ones", [(1, ("length", "channels", "size")), (1, ("size",)), (16, ()), (64, ())], ids=str
+    "capability, states, ones",
+    [(80, 16, ()), (90, 16, ()), (90, 64, ()), (90, 1, ("size",)), (90, 1, ("length", "channels", "size"))],
+    ids=str,
 )
 def test_compiles_for_gpus(monkeypatch, tmp_path, capability, states, ones):
     """A number that is 1 is compiled as a constant."""
