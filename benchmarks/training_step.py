@@ -80,7 +80,7 @@ def sampling(field: MLPMixtureField) -> Callable[[], object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each variant (%(default)s)")
-    parser.add_argument("--width", type=int, default=128, help="width of torchcfm's network (%(default)s)")
+    parser.add_argument("--width", type=int, default=128, help="width of the hidden layers (%(default)s)")
     parser.add_argument("--evaluations", type=int, default=256, help="evaluations of the network a step (%(default)s)")
     given = parser.parse_args()
     rounds, size = given.rounds, (given.width, given.evaluations)

@@ -100,8 +100,10 @@ def unmasked(values: Any) -> Any:
     """
     if not isinstance(values, np.ma.MaskedArray):
         return values
-    if values.dtype.kind == "f" or not np.ma.is_masked(values):
-        return values.filled(np.nan) if values.dtype.kind == "f" else values.data
+    if values.dtype.kind == "f":
+        return values.filled(np.nan)
+    if not np.ma.is_masked(values):
+        return values.data
     objects = values.data.astype(object)
     objects[np.ma.getmaskarray(values)] = None
     return objects

@@ -13,11 +13,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-STEPS = 16
-"""Steps of a segment, a power of two."""
+from yanlm.nn.selective_scan import LOG2_E, SEGMENT
+
 COLUMNS = 128
 """Channels times states of a program: what four warps hold in their registers, also in the backward pass."""
-LOG2_E = tl.constexpr(1.4426950408889634)
+_LOG2_E = tl.constexpr(LOG2_E)
 
 
 @triton.jit
@@ -49,7 +49,7 @@ def _states(
     batch = tl.program_id(1).to(tl.int64)
     d, n, step = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS), tl.arange(0, STATES), tl.arange(0, STEPS)
     matrix = (n < size)[:, None] & (d < channels)[None, :]
-    rates = tl.load(A + d[None, :] * size + n[:, None], mask=matrix, other=0.0) * LOG2_E
+    rates = tl.load(A + d[None, :] * size + n[:, None], mask=matrix, other=0.0) * _LOG2_E
     state = tl.zeros((STATES, CHANNELS), tl.float32)
     for start in range(0, length, STEPS):
         if KEEP:
@@ -79,7 +79,7 @@ def _gradients(
     d, n, step = block * CHANNELS + tl.arange(0, CHANNELS), tl.arange(0, STATES), tl.arange(0, STEPS)
     matrix = (n < size)[:, None] & (d < channels)[None, :]
     natural = tl.load(A + d[None, :] * size + n[:, None], mask=matrix, other=0.0)
-    rates = natural * LOG2_E
+    rates = natural * _LOG2_E
     flow = tl.zeros((STATES, CHANNELS), tl.float32)  # exp(dt A) dL/dh of the step after the segment
     total = tl.zeros((STATES, CHANNELS), tl.float32)
     segments = tl.cdiv(length, STEPS)
@@ -127,11 +127,11 @@ def _gradients(
 
 
 def states(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
-    """What :func:`yanlm.nn.selective_scan.scan_states` returns, for float32 and segments of ``STEPS``."""
+    """What :func:`yanlm.nn.selective_scan.scan_states` returns, for float32 and segments of ``SEGMENT`` steps."""
     x, dt, A, B, C = (tensor.contiguous() for tensor in (x, dt, A, B, C))
     (batch, length, channels), size = x.shape, A.shape[1]
     y = torch.empty_like(x)
-    kept = x.new_empty(triton.cdiv(length, STEPS) if keep else 0, batch, size, channels)
+    kept = x.new_empty(triton.cdiv(length, SEGMENT) if keep else 0, batch, size, channels)
     tile = _tile(size)
     grid = (triton.cdiv(channels, tile["CHANNELS"]), batch)
     with torch.cuda.device_of(x):  # Triton launches on the current device
@@ -177,4 +177,4 @@ def is_right(device: str) -> bool:
 
 def _tile(size: int) -> dict[str, int]:
     states = triton.next_power_of_2(size)
-    return {"STEPS": STEPS, "STATES": states, "CHANNELS": max(COLUMNS // states, 1)}
+    return {"STEPS": SEGMENT, "STATES": states, "CHANNELS": max(COLUMNS // states, 1)}

@@ -22,7 +22,7 @@ from yanlm.nn.mamba_kernels import kernels, triton_scan
 
 LOG2_E = math.log2(math.e)
 SEGMENT = 16
-"""Steps of a segment on a GPU, those of :mod:`yanlm.nn.scan_kernels`."""
+"""Steps of a segment on a GPU; for :mod:`yanlm.nn.scan_kernels` it has to be a power of two."""
 CACHE = 2**21
 """Bytes that the states of a segment should take, so that they stay in a processor's cache between operations."""
 

@@ -32,8 +32,8 @@ def holds_finetuning(folder: Path) -> bool:
     return any(holds_run(seed) for seed in folder.glob("seed-*"))
 
 
-def others_files(folder: Path, files: Sequence[str] = RUN_FILES) -> list[str]:
-    """Names among those of a run's files that are there although the first of them, with its settings, is not."""
+def others_files(folder: Path, files: Sequence[str]) -> list[str]:
+    """Names among ``files`` that are there although the first of them, with its settings, is not."""
     try:
         known = isinstance(json.loads((folder / files[0]).read_text(encoding="utf-8"))["settings"], dict)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -47,9 +47,10 @@ def is_free(folder: Path) -> bool:
         return True
     try:
         with _locked(folder):
-            return not (holds_run(folder) or others_files(folder))
+            _check_content(folder, resume=False, finetuning=False)
     except (OSError, ValueError):
         return False
+    return True
 
 
 def check_free(folder: Path | None, *, resume: bool, finetuning: bool = False) -> None:
@@ -78,7 +79,7 @@ def claimed(folder: Path, *, resume: bool, finetuning: bool = False) -> Iterator
         finetuning: Whether the block is a fine-tuning, with runs inside the folder, or a run.
 
     Raises:
-        ValueError: Another process has it, it holds what was begun, or files of these names that no run wrote, and
+        ValueError: Another process has it, it holds what was begun, or files of a run's names that no run wrote, and
             ``resume`` is not set, or it cannot be written.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]

@@ -126,7 +126,7 @@ def finetune(
         chosen = {name: value for name, value in options.items() if value is not None}
         settings = finetune_settings(model, task, data, chosen, padded=pad_to)
         folder = out or Path(model) / f"finetune-{task}"
-    command = command_line("yanlm")
+    device = device if device == "auto" else pick_device(device)
     with watched("yanlm finetune --resume", folder) as view:
         summary = run(
             settings,
@@ -134,8 +134,8 @@ def finetune(
             folder,
             resume=resume is not None,
             padded_answers=pad_to is None,
-            device=device if device == "auto" else pick_device(device),
-            command=command,
+            device=device,
+            command=command_line("yanlm"),
             listener=view,
         )
     if summary is None:
